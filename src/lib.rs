@@ -1,0 +1,15 @@
+//! `replay`: how much of your chat traffic a prefix cache can save, measured offline.
+//!
+//! The folders follow the way of the data: [`dataset`] -> [`prompt`] -> [`trace`] -> [`cache`] -> [`metrics`] ->
+//! [`report`]; a module uses what stands left of it, never what stands right of it.
+
+pub mod cache;
+pub mod dataset;
+pub mod error;
+pub mod io;
+pub mod metrics;
+pub mod prompt;
+pub mod report;
+pub mod trace;
+
+pub use error::{Error, Result};

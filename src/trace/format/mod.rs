@@ -1,0 +1,1 @@
+//! Trace files: one file a format, one registry that readers, writers, help and messages share.

@@ -1,0 +1,397 @@
+//! The trace itself. A prompt that extends the previous turn refers to it and is never copied, so a trace is as large
+//! as its distinct tokens, however many turns repeat them.
+
+use std::ops::Range;
+
+use hashbrown::HashTable;
+use serde_json::{Map, Value};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::Nanos;
+use crate::error::{Error, Result};
+
+/// What is known of what the requests say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// Token ids of prompts, and mostly of outputs.
+    Tokens,
+    /// One id per block of `block_size` tokens; an id stands for the block and all before it. The last block may be
+    /// partial and has an id too.
+    HashIds {
+        /// Tokens per block.
+        block_size: u32,
+    },
+    /// Lengths only: enough for load, not for sharing.
+    Lengths,
+}
+
+/// A name with the digest of what it named when the trace was made.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Identity {
+    /// As the user gave it.
+    pub name: String,
+    /// SHA-256 of the content, in hex.
+    pub sha256: String,
+}
+
+/// Where a trace comes from: the header of the native format.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TraceMeta {
+    /// Program and version that made it.
+    pub generator: String,
+    /// Seed of all random draws.
+    pub seed: Option<u64>,
+    /// Tokenizer, where the content is tokens.
+    pub tokenizer: Option<Identity>,
+    /// Chat template, where conversations were rendered.
+    pub template: Option<Identity>,
+    /// `single` or `multi`, where that is known.
+    pub mode: Option<String>,
+    /// Arrival process and its parameters.
+    pub arrival: Map<String, Value>,
+    /// What was read, skipped and written.
+    pub counts: Map<String, Value>,
+}
+
+/// A piece of the trace's id arena.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span {
+    start: usize,
+    len: u32,
+}
+
+impl Span {
+    /// How many ids.
+    pub fn len(self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    fn range(self) -> Range<usize> {
+        self.start..self.start + self.len as usize
+    }
+}
+
+/// What besides the tokens decides whether a block may be shared (vLLM's extra keys).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
+pub struct ExtraKeys {
+    /// Adapter: goes into the hash of every block.
+    pub lora: Option<String>,
+    /// Salt: goes into the hash of the first block, and so isolates all.
+    pub cache_salt: Option<String>,
+}
+
+/// One request. Lengths are in tokens.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// Unique in the trace.
+    pub id: Box<str>,
+    /// Index into [`Trace::sessions`].
+    pub session: u32,
+    /// Turn within the session, from 0.
+    pub turn: u32,
+    /// Time since the start of the trace.
+    pub arrival: Nanos,
+    /// Prompt tokens.
+    pub input_length: u32,
+    /// Output tokens.
+    pub output_length: u32,
+    /// How many leading ids of the prompt equal those of the session's previous request, prompt and output joined.
+    pub shared: u32,
+    /// The prompt's further ids.
+    pub fresh: Span,
+    /// The output's ids; empty where they are not known.
+    pub output: Span,
+    /// Index into [`Trace::extra_keys`]; 0 is none.
+    pub extra: u32,
+}
+
+/// Requests in arrival order, ties by session and turn.
+#[derive(Debug, Clone)]
+pub struct Trace {
+    /// Where it comes from.
+    pub meta: TraceMeta,
+    content: Content,
+    sessions: Vec<Box<str>>,
+    requests: Vec<Request>,
+    ids: Vec<u32>,
+    extra_keys: Vec<ExtraKeys>,
+}
+
+impl Trace {
+    /// What is known of the content.
+    pub fn content(&self) -> Content {
+        self.content
+    }
+
+    /// Ids of the sessions, in order of first mention.
+    pub fn sessions(&self) -> &[Box<str>] {
+        &self.sessions
+    }
+
+    /// Requests in arrival order.
+    pub fn requests(&self) -> &[Request] {
+        &self.requests
+    }
+
+    /// The ids of a span of this trace: tokens, or block ids counted from 0 in order of first use.
+    pub fn ids(&self, span: Span) -> &[u32] {
+        &self.ids[span.range()]
+    }
+
+    /// The extra keys of a request.
+    pub fn extra_keys(&self, request: &Request) -> &ExtraKeys {
+        &self.extra_keys[request.extra as usize]
+    }
+
+    /// All sets of extra keys in use; the first is the empty one.
+    pub fn all_extra_keys(&self) -> &[ExtraKeys] {
+        &self.extra_keys
+    }
+
+    /// Total prompt tokens.
+    pub fn prompt_tokens(&self) -> u64 {
+        self.requests
+            .iter()
+            .map(|r| u64::from(r.input_length))
+            .sum()
+    }
+
+    /// Total output tokens.
+    pub fn output_tokens(&self) -> u64 {
+        self.requests
+            .iter()
+            .map(|r| u64::from(r.output_length))
+            .sum()
+    }
+
+    /// From the first arrival to the last.
+    pub fn span(&self) -> Nanos {
+        match (self.requests.first(), self.requests.last()) {
+            (Some(first), Some(last)) => last.arrival - first.arrival,
+            _ => Nanos::ZERO,
+        }
+    }
+}
+
+/// A request as a reader or generator hands it in.
+#[derive(Debug, Clone, Copy)]
+pub struct NewRequest<'a> {
+    /// Unique in the trace.
+    pub id: &'a str,
+    /// The session's own id; requests with the same one follow each other.
+    pub session: &'a str,
+    /// Turn within the session, from 0.
+    pub turn: u32,
+    /// Time since the start of the trace.
+    pub arrival: Nanos,
+    /// Prompt tokens.
+    pub input_length: u32,
+    /// Output tokens.
+    pub output_length: u32,
+    /// See [`Request::shared`].
+    pub shared: u32,
+    /// The prompt's ids after the shared ones.
+    pub fresh: &'a [u32],
+    /// The output's ids, or none.
+    pub output: &'a [u32],
+    /// Extra keys of the block hash.
+    pub extra: Option<&'a ExtraKeys>,
+}
+
+/// Puts a [`Trace`] together.
+///
+/// Requests of one session must come in the order in which they refer to each other; sessions may interleave in any way.
+#[derive(Debug)]
+pub struct TraceBuilder {
+    trace: Trace,
+    session_index: HashTable<u32>,
+    /// Per session: ids of the last request's prompt and output joined, which the next may share.
+    joined: Vec<u64>,
+}
+
+impl TraceBuilder {
+    /// An empty trace of the given kind.
+    pub fn new(content: Content) -> Self {
+        Self {
+            trace: Trace {
+                meta: TraceMeta::default(),
+                content,
+                sessions: Vec::new(),
+                requests: Vec::new(),
+                ids: Vec::new(),
+                extra_keys: vec![ExtraKeys::default()],
+            },
+            session_index: HashTable::new(),
+            joined: Vec::new(),
+        }
+    }
+
+    /// How many requests there are so far.
+    pub fn len(&self) -> usize {
+        self.trace.requests.len()
+    }
+
+    /// Whether there are none yet.
+    pub fn is_empty(&self) -> bool {
+        self.trace.requests.is_empty()
+    }
+
+    /// Adds a request.
+    ///
+    /// # Errors
+    /// A phrase that says what does not fit (lengths against ids, or sharing more than there is), for the caller to put
+    /// the place in front.
+    pub fn push(&mut self, new: NewRequest<'_>) -> Result<(), String> {
+        let session = self.session(new.session);
+        self.check(session, &new)?;
+        let fresh = self.store(new.fresh);
+        let output = self.store(new.output);
+        let extra = match new.extra {
+            Some(keys) if *keys != ExtraKeys::default() => self.extra(keys),
+            _ => 0,
+        };
+        let known_output = if new.output.is_empty() {
+            0
+        } else {
+            new.output.len()
+        };
+        self.joined[session as usize] =
+            u64::from(new.shared) + new.fresh.len() as u64 + known_output as u64;
+        self.trace.requests.push(Request {
+            id: new.id.into(),
+            session,
+            turn: new.turn,
+            arrival: new.arrival,
+            input_length: new.input_length,
+            output_length: new.output_length,
+            shared: new.shared,
+            fresh,
+            output,
+            extra,
+        });
+        Ok(())
+    }
+
+    fn check(&self, session: u32, new: &NewRequest<'_>) -> Result<(), String> {
+        let before = self.joined[session as usize];
+        if u64::from(new.shared) > before {
+            return Err(format!(
+                "shares {} ids with the session's previous request, which has {before}",
+                new.shared
+            ));
+        }
+        let given = u64::from(new.shared) + new.fresh.len() as u64;
+        let length = u64::from(new.input_length);
+        match self.trace.content {
+            Content::Tokens => {
+                if given != length {
+                    return Err(format!(
+                        "input_length is {length}, but there are {given} prompt tokens"
+                    ));
+                }
+                if !new.output.is_empty() && new.output.len() as u64 != u64::from(new.output_length)
+                {
+                    return Err(format!(
+                        "output_length is {}, but there are {} output tokens",
+                        new.output_length,
+                        new.output.len()
+                    ));
+                }
+            }
+            Content::HashIds { block_size } => {
+                let expected = length.div_ceil(u64::from(block_size));
+                if given != expected {
+                    return Err(format!(
+                        "input_length {length} needs {expected} hash ids of {block_size} tokens each, found {given}"
+                    ));
+                }
+            }
+            Content::Lengths => {}
+        }
+        Ok(())
+    }
+
+    fn session(&mut self, name: &str) -> u32 {
+        let hash = xxh3_64(name.as_bytes());
+        let sessions = &mut self.trace.sessions;
+        if let Some(index) = self
+            .session_index
+            .find(hash, |i| &*sessions[*i as usize] == name)
+        {
+            return *index;
+        }
+        let index = sessions.len() as u32;
+        sessions.push(name.into());
+        self.joined.push(0);
+        self.session_index
+            .insert_unique(hash, index, |i| xxh3_64(sessions[*i as usize].as_bytes()));
+        index
+    }
+
+    fn extra(&mut self, keys: &ExtraKeys) -> u32 {
+        let known = &mut self.trace.extra_keys;
+        let index = known.iter().position(|k| k == keys).unwrap_or_else(|| {
+            known.push(keys.clone());
+            known.len() - 1
+        });
+        index as u32
+    }
+
+    fn store(&mut self, ids: &[u32]) -> Span {
+        let start = self.trace.ids.len();
+        self.trace.ids.extend_from_slice(ids);
+        Span {
+            start,
+            len: ids.len() as u32,
+        }
+    }
+
+    /// Sorts by arrival (ties: session, then turn, then order of entry) and checks that ids are unique and that no
+    /// request arrives before the one of its session to which it refers.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] that names the request.
+    pub fn finish(mut self, meta: TraceMeta) -> Result<Trace> {
+        self.trace.meta = meta;
+        let trace = &mut self.trace;
+        let mut last = vec![Nanos::ZERO; trace.sessions.len()];
+        for request in &trace.requests {
+            let before = &mut last[request.session as usize];
+            if request.shared > 0 && request.arrival < *before {
+                return Err(Error::usage(
+                    format!(
+                        "request `{}` arrives before the previous turn of its session",
+                        request.id
+                    ),
+                    "give the turns of a session rising arrival times",
+                ));
+            }
+            *before = request.arrival;
+        }
+        trace
+            .requests
+            .sort_by_key(|request| (request.arrival, request.session, request.turn));
+        let mut seen: HashTable<u32> = HashTable::with_capacity(trace.requests.len());
+        let requests = &trace.requests;
+        let hash = |i: &u32| xxh3_64(requests[*i as usize].id.as_bytes());
+        for (index, request) in requests.iter().enumerate() {
+            let index = index as u32;
+            if seen
+                .find(hash(&index), |i| requests[*i as usize].id == request.id)
+                .is_some()
+            {
+                return Err(Error::usage(
+                    format!("request id `{}` occurs twice", request.id),
+                    "make the ids unique",
+                ));
+            }
+            seen.insert_unique(hash(&index), index, hash);
+        }
+        Ok(self.trace)
+    }
+}
