@@ -4,6 +4,7 @@
 //! [`report`]; a module uses what stands left of it, never what stands right of it.
 
 pub mod cache;
+pub mod cli;
 pub mod dataset;
 pub mod error;
 pub mod io;

@@ -1,3 +1,7 @@
 //! The command line of `replay`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    replay::cli::main()
+}

@@ -1,1 +1,14 @@
-//! (under construction)
+//! What a replay measured: sharing, block hits, reuse gaps, and how they are summarised.
+
+mod analysis;
+mod distribution;
+mod gaps;
+mod groups;
+mod stack;
+mod summary;
+
+pub use analysis::{Analysis, Analyzer, BlockMetrics, RequestMetrics, analyze};
+pub use distribution::{Distribution, percentile_sorted};
+pub use gaps::{Gap, Gaps};
+pub use groups::{Group, Groups};
+pub use summary::{Settings, Summary};

@@ -1,1 +1,16 @@
-//! (under construction)
+//! From a conversation to the token ids that a serving engine would see.
+
+pub mod cuts;
+mod encoder;
+pub mod template;
+pub mod tokenizer;
+
+pub use encoder::{EncodeError, PromptEncoder, Turn};
+
+use sha2::{Digest, Sha256};
+
+/// SHA-256 in hex.
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,10 +1,18 @@
 //! Traces: requests in arrival order, with the content that decides what they share.
 
+pub mod arrival;
 pub mod format;
+mod from_conversations;
+mod generate;
+pub mod inspect;
 mod model;
 mod nanos;
 mod replayer;
 
+pub use from_conversations::{BuildReport, TakeOptions, build_trace};
+pub use generate::{
+    GenerateOptions, GenerateReport, Generator, Mode, Overlong, RateUnit, SessionTurns,
+};
 pub use model::{
     Content, ExtraKeys, Identity, NewRequest, Request, Span, Trace, TraceBuilder, TraceMeta,
 };

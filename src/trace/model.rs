@@ -356,7 +356,24 @@ impl TraceBuilder {
     ///
     /// # Errors
     /// [`Error::Usage`] that names the request.
-    pub fn finish(mut self, meta: TraceMeta) -> Result<Trace> {
+    pub fn finish(self, meta: TraceMeta) -> Result<Trace> {
+        self.complete(meta, |requests| {
+            requests.sort_by_key(|request| (request.arrival, request.session, request.turn));
+        })
+    }
+
+    /// As [`Self::finish`], but ties keep the order of entry: for files, whose lines are in an order already that a
+    /// second reading must find again.
+    ///
+    /// # Errors
+    /// As [`Self::finish`].
+    pub fn finish_in_entry_order(self, meta: TraceMeta) -> Result<Trace> {
+        self.complete(meta, |requests| {
+            requests.sort_by_key(|request| request.arrival);
+        })
+    }
+
+    fn complete(mut self, meta: TraceMeta, sort: impl FnOnce(&mut [Request])) -> Result<Trace> {
         self.trace.meta = meta;
         let trace = &mut self.trace;
         let mut last = vec![Nanos::ZERO; trace.sessions.len()];
@@ -373,9 +390,7 @@ impl TraceBuilder {
             }
             *before = request.arrival;
         }
-        trace
-            .requests
-            .sort_by_key(|request| (request.arrival, request.session, request.turn));
+        sort(&mut trace.requests);
         let mut seen: HashTable<u32> = HashTable::with_capacity(trace.requests.len());
         let requests = &trace.requests;
         let hash = |i: &u32| xxh3_64(requests[*i as usize].id.as_bytes());

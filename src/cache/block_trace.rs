@@ -1,0 +1,327 @@
+//! A trace as runs of dense block ids: hashed and interned once, replayed many times without hashing.
+
+use hashbrown::HashTable;
+
+use super::{BlockHasher, HashScheme};
+use crate::error::{Error, Result};
+use crate::trace::{Content, TokenReplay, Trace};
+
+/// A block's index, counted from 0 in order of first use.
+pub type BlockId = u32;
+
+/// One request's blocks, stored as what differs from the session's previous request.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    session: u32,
+    /// Leading blocks that are the session's previous request's.
+    shared: u32,
+    /// Where the further ids start.
+    start: usize,
+    fresh: u32,
+    /// Blocks of the prompt that can be looked up.
+    prompt: u32,
+}
+
+/// The blocks of a trace at one block size.
+#[derive(Debug, Clone)]
+pub struct BlockTrace {
+    block_size: u32,
+    partial_tail: bool,
+    alone: bool,
+    distinct: u32,
+    entries: Vec<Entry>,
+    ids: Vec<BlockId>,
+    /// Per session, where its path begins in a cursor's arena; one more than there are sessions.
+    arena: Vec<usize>,
+}
+
+impl BlockTrace {
+    /// Cuts `trace` into blocks of `block_size` tokens.
+    ///
+    /// A trace of hash ids has its own block size, and its last, partial blocks have ids too.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the trace has no content, or another block size than asked for.
+    pub fn new(trace: &Trace, block_size: Option<u32>, scheme: HashScheme) -> Result<Self> {
+        match trace.content() {
+            Content::Tokens => {
+                let block_size = block_size.unwrap_or(16);
+                if block_size == 0 {
+                    return Err(Error::usage("a block size of 0", "take 1 or more, as 16"));
+                }
+                Ok(Self::from_tokens(trace, block_size, scheme))
+            }
+            Content::HashIds { block_size: own } => {
+                if block_size.is_some_and(|asked| asked != own) {
+                    return Err(Error::usage(
+                        format!(
+                            "the trace's hash ids stand for blocks of {own} tokens, which cannot be cut anew"
+                        ),
+                        format!("leave --block-size away, or give {own}"),
+                    ));
+                }
+                Ok(Self::from_hash_ids(trace, own))
+            }
+            Content::Lengths => Err(Error::usage(
+                "the trace has lengths only, so nobody can tell what its requests share",
+                "take a trace with token ids or hash ids; this one can be simulated only",
+            )),
+        }
+    }
+
+    fn from_hash_ids(trace: &Trace, block_size: u32) -> Self {
+        let mut build = Builder::new(trace, block_size, true);
+        for request in trace.requests() {
+            let fresh = trace.ids(request.fresh);
+            let top = fresh.iter().max().map_or(0, |id| id + 1);
+            build.trace.distinct = build.trace.distinct.max(top);
+            let total = request.shared + fresh.len() as u32;
+            build.push(request.session, request.shared, fresh, total);
+        }
+        build.finish()
+    }
+
+    fn from_tokens(trace: &Trace, block_size: u32, scheme: HashScheme) -> Self {
+        let partial_tail = scheme != HashScheme::Chained;
+        let size = block_size as usize;
+        let mut build = Builder::new(trace, block_size, partial_tail);
+        build.trace.alone = scheme == HashScheme::Alone;
+        let mut hasher = BlockHasher::new(scheme, size);
+        let mut interner = Interner::default();
+        let mut paths: Vec<Path> = Vec::new();
+        paths.resize_with(trace.sessions().len(), Path::default);
+        let mut left = build.requests_per_session.clone();
+        let mut fresh = Vec::new();
+        let mut replay = TokenReplay::new(trace);
+        while let Some(tokens) = replay.next_request() {
+            let request = &trace.requests()[tokens.index];
+            let session = request.session as usize;
+            let path = &mut paths[session];
+            let mut shared = (request.shared / block_size).min(path.hashes.len() as u32);
+            if path.extra != request.extra {
+                shared = 0;
+                path.extra = request.extra;
+            }
+            path.hashes.truncate(shared as usize);
+            let root = BlockHasher::root(trace.extra_keys(request));
+            let mut parent = path.hashes.last().copied().unwrap_or(root);
+            fresh.clear();
+            let full = tokens.prompt.len() / size;
+            // The last token of an output is sampled but never computed, so its block is not cached by it.
+            let computed = tokens.prompt.len() + tokens.output.len().saturating_sub(1);
+            let total = if partial_tail { full } else { computed / size };
+            let mut block = Vec::with_capacity(size);
+            for index in shared as usize..total {
+                parent = if (index + 1) * size <= tokens.prompt.len() {
+                    hasher.hash(parent, &tokens.prompt[index * size..(index + 1) * size])
+                } else {
+                    block.clear();
+                    let from = index * size;
+                    let split = tokens.prompt.len();
+                    block.extend_from_slice(&tokens.prompt[from.min(split)..]);
+                    let output = from.max(split) - split..(index + 1) * size - split;
+                    block.extend_from_slice(&tokens.output[output]);
+                    hasher.hash(parent, &block)
+                };
+                path.hashes.push(parent);
+                fresh.push(interner.intern(parent));
+            }
+            let mut prompt = full as u32;
+            if partial_tail && !tokens.prompt.len().is_multiple_of(size) {
+                fresh.push(interner.intern(hasher.hash(parent, &tokens.prompt[full * size..])));
+                prompt += 1;
+            }
+            build.push(request.session, shared, &fresh, prompt);
+            left[session] -= 1;
+            if left[session] == 0 {
+                path.hashes = Vec::new();
+            }
+        }
+        build.trace.distinct = interner.hashes.len() as u32;
+        build.finish()
+    }
+
+    /// Tokens per block.
+    pub fn block_size(&self) -> u32 {
+        self.block_size
+    }
+
+    /// Whether the last, partial block of a prompt has an id and can be looked up.
+    pub fn partial_tail(&self) -> bool {
+        self.partial_tail
+    }
+
+    /// Whether a block's id says nothing of what came before it.
+    pub fn hashed_alone(&self) -> bool {
+        self.alone
+    }
+
+    /// How many different blocks there are, those of outputs included.
+    pub fn distinct(&self) -> u32 {
+        self.distinct
+    }
+
+    /// Number of requests.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are no requests.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many different blocks prompts alone have.
+    pub fn distinct_in_prompts(&self) -> u32 {
+        let mut seen = vec![false; self.distinct as usize];
+        let mut cursor = self.cursor();
+        while let Some(run) = cursor.next_run() {
+            // What is shared was seen with the previous turn only as far as that was its prompt: look at all.
+            for block in run.prompt {
+                seen[*block as usize] = true;
+            }
+        }
+        seen.iter().filter(|seen| **seen).count() as u32
+    }
+
+    /// Walks the runs in arrival order.
+    pub fn cursor(&self) -> RunCursor<'_> {
+        RunCursor {
+            trace: self,
+            arena: vec![0; self.arena.last().copied().unwrap_or(0)],
+            next: 0,
+        }
+    }
+}
+
+/// One request's blocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Run<'a> {
+    /// Index of the request in the trace.
+    pub index: usize,
+    /// The blocks of the prompt that can be looked up, in order.
+    pub prompt: &'a [BlockId],
+    /// The same and the further full blocks that prompt and output fill together.
+    pub all: &'a [BlockId],
+}
+
+/// Restores runs from the differences, in a buffer as large as the sessions' longest runs together.
+#[derive(Debug)]
+pub struct RunCursor<'a> {
+    trace: &'a BlockTrace,
+    arena: Vec<BlockId>,
+    next: usize,
+}
+
+impl RunCursor<'_> {
+    /// The next request's run; not an `Iterator`, because it lends its buffer.
+    pub fn next_run(&mut self) -> Option<Run<'_>> {
+        let index = self.next;
+        let entry = self.trace.entries.get(index)?;
+        self.next += 1;
+        let fresh = &self.trace.ids[entry.start..entry.start + entry.fresh as usize];
+        let room =
+            self.trace.arena[entry.session as usize]..self.trace.arena[entry.session as usize + 1];
+        let all = if room.is_empty() {
+            fresh
+        } else {
+            let path = &mut self.arena[room];
+            let (shared, end) = (entry.shared as usize, (entry.shared + entry.fresh) as usize);
+            path[shared..end].copy_from_slice(fresh);
+            &path[..end]
+        };
+        Some(Run {
+            index,
+            prompt: &all[..entry.prompt as usize],
+            all,
+        })
+    }
+}
+
+#[derive(Debug, Default)]
+struct Path {
+    hashes: Vec<u128>,
+    extra: u32,
+}
+
+/// From 128-bit hashes to dense ids. The hash is stored once; the table holds ids only.
+#[derive(Debug, Default)]
+struct Interner {
+    hashes: Vec<u128>,
+    table: HashTable<u32>,
+}
+
+impl Interner {
+    fn intern(&mut self, hash: u128) -> BlockId {
+        let hashes = &mut self.hashes;
+        if let Some(id) = self
+            .table
+            .find(hash as u64, |id| hashes[*id as usize] == hash)
+        {
+            return *id;
+        }
+        let id = hashes.len() as u32;
+        hashes.push(hash);
+        self.table
+            .insert_unique(hash as u64, id, |id| hashes[*id as usize] as u64);
+        id
+    }
+}
+
+struct Builder {
+    trace: BlockTrace,
+    requests_per_session: Vec<u32>,
+    /// Longest run per session.
+    longest: Vec<u32>,
+}
+
+impl Builder {
+    fn new(trace: &Trace, block_size: u32, partial_tail: bool) -> Self {
+        let sessions = trace.sessions().len();
+        let mut requests_per_session = vec![0; sessions];
+        for request in trace.requests() {
+            requests_per_session[request.session as usize] += 1;
+        }
+        Self {
+            trace: BlockTrace {
+                block_size,
+                partial_tail,
+                alone: false,
+                distinct: 0,
+                entries: Vec::with_capacity(trace.requests().len()),
+                ids: Vec::new(),
+                arena: Vec::new(),
+            },
+            requests_per_session,
+            longest: vec![0; sessions],
+        }
+    }
+
+    fn push(&mut self, session: u32, shared: u32, fresh: &[BlockId], prompt: u32) {
+        let start = self.trace.ids.len();
+        self.trace.ids.extend_from_slice(fresh);
+        let longest = &mut self.longest[session as usize];
+        *longest = (*longest).max(shared + fresh.len() as u32);
+        self.trace.entries.push(Entry {
+            session,
+            shared,
+            start,
+            fresh: fresh.len() as u32,
+            prompt,
+        });
+    }
+
+    fn finish(mut self) -> BlockTrace {
+        let mut end = 0;
+        self.trace.arena.push(0);
+        for (longest, requests) in self.longest.iter().zip(&self.requests_per_session) {
+            // A session of one request shares with none before it: its run is read in place.
+            if *requests > 1 {
+                end += *longest as usize;
+            }
+            self.trace.arena.push(end);
+        }
+        self.trace.ids.shrink_to_fit();
+        self.trace
+    }
+}

@@ -1,0 +1,170 @@
+//! Engines: by which rule a serving system looks blocks up, keeps them and gives them back.
+
+mod ideal;
+mod naive;
+mod vllm;
+mod vllm_pool;
+
+pub use ideal::Ideal;
+pub use naive::Naive;
+pub use vllm::{FreeOrder, Hold, UnboundedVllm, Vllm};
+
+use super::{BlockId, BlockTrace, HashScheme, Run};
+use crate::error::{Error, Result};
+
+/// What one request met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Outcome {
+    /// Blocks of the prompt that were found and could be used.
+    pub hit_blocks: u32,
+    /// Prompt tokens in them.
+    pub cached_tokens: u32,
+    /// Blocks that were taken for the rest of the prompt.
+    pub new_blocks: u32,
+    /// Cached blocks that had to go for this request, its output included.
+    pub evicted: u32,
+    /// The request needs more blocks than there are, and was turned away.
+    pub rejected: bool,
+}
+
+/// A KV cache that serves requests in order.
+pub trait CacheEngine {
+    /// Name in the registry.
+    fn name(&self) -> &'static str;
+
+    /// Serves a request; blocks that lose their content on the way are appended to `evicted`.
+    fn serve(&mut self, run: &Run<'_>, request: Shape, evicted: &mut Vec<BlockId>) -> Outcome;
+
+    /// Blocks that are cached now; a block that is stored twice counts once.
+    fn resident(&self) -> u32;
+}
+
+/// A request's lengths, in tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Prompt.
+    pub input_length: u32,
+    /// Output, as far as its tokens are known.
+    pub output_length: u32,
+}
+
+/// How many blocks fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Capacity {
+    /// As many as come.
+    Unbounded,
+    /// This many.
+    Blocks(u32),
+}
+
+/// Everything that decides an engine's behaviour.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Registered name.
+    pub engine: String,
+    /// Registered eviction policy.
+    pub policy: String,
+    /// Usable blocks.
+    pub capacity: Capacity,
+    /// Whether the blocks that outputs fill are cached; `None` is the engine's own habit.
+    pub cache_output: Option<bool>,
+    /// Whether a wholly cached prompt still computes its last token, as vLLM does; `None` is the engine's own habit.
+    pub last_token_cap: Option<bool>,
+    /// How long requests keep their blocks.
+    pub hold: Hold,
+    /// In which order vLLM gives blocks back.
+    pub free_order: FreeOrder,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            engine: "vllm".into(),
+            policy: "lru".into(),
+            capacity: Capacity::Unbounded,
+            cache_output: None,
+            last_token_cap: None,
+            hold: Hold::None,
+            free_order: FreeOrder::Current,
+        }
+    }
+}
+
+/// Names that [`build`] knows.
+pub const NAMES: &[&str] = &["vllm", "ideal", "naive"];
+
+/// Which blocks an engine hashes, and how.
+///
+/// # Errors
+/// [`Error::Usage`] for a name that is not registered.
+pub fn hash_scheme(name: &str) -> Result<HashScheme> {
+    match name {
+        "vllm" | "ideal" => Ok(HashScheme::Chained),
+        "naive" => Ok(HashScheme::Alone),
+        _ => Err(Error::unknown_name("engine", name, NAMES)),
+    }
+}
+
+impl EngineOptions {
+    /// Whether outputs are cached by these options.
+    pub fn caches_output(&self) -> bool {
+        self.cache_output.unwrap_or(self.engine == "vllm")
+    }
+
+    /// Whether the last prompt token is always computed by these options.
+    pub fn caps_last_token(&self) -> bool {
+        self.last_token_cap.unwrap_or(self.engine == "vllm")
+    }
+}
+
+/// An engine for the blocks of `trace`.
+///
+/// # Errors
+/// [`Error::Usage`] for an unknown name, or options that the engine cannot honour.
+pub fn build(options: &EngineOptions, trace: &BlockTrace) -> Result<Box<dyn CacheEngine>> {
+    let refuse = |what: &str, remedy: &str| {
+        Err(Error::usage(
+            format!("engine `{}` {what}", options.engine),
+            remedy,
+        ))
+    };
+    if !super::eviction::NAMES.contains(&options.policy.as_str()) {
+        return Err(Error::unknown_name(
+            "policy",
+            &options.policy,
+            super::eviction::NAMES,
+        ));
+    }
+    if options.capacity == Capacity::Blocks(0) {
+        return Err(Error::usage(
+            "a capacity of 0 blocks",
+            "give at least 1, or `inf`",
+        ));
+    }
+    if options.engine != "vllm" && options.hold != Hold::None {
+        return refuse(
+            "has no running requests to hold blocks",
+            "take --engine vllm, or --hold none",
+        );
+    }
+    match options.engine.as_str() {
+        "vllm" => Ok(match options.capacity {
+            Capacity::Unbounded => Box::new(UnboundedVllm::new(trace, options)),
+            Capacity::Blocks(blocks) => Box::new(Vllm::new(trace, blocks, options)),
+        }),
+        "ideal" => Ok(Box::new(Ideal::new(trace, options)?)),
+        "naive" => match options.capacity {
+            Capacity::Unbounded => Ok(Box::new(Naive::new(trace))),
+            Capacity::Blocks(_) => refuse(
+                "has no capacity: it keeps everything for ever, which is the point of it",
+                "leave --capacity away, or take --engine vllm",
+            ),
+        },
+        name => Err(Error::unknown_name("engine", name, NAMES)),
+    }
+}
+
+/// Tokens in the first `blocks` blocks of a prompt; the last one may be partial.
+fn tokens_in(blocks: u32, block_size: u32, input_length: u32) -> u32 {
+    blocks.saturating_mul(block_size).min(input_length)
+}

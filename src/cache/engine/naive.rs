@@ -1,0 +1,51 @@
+//! The accounting of a notebook: blocks hashed alone, hits at any place, the partial tail shareable, nothing ever evicted.
+//!
+//! Kept for comparison: it reports sharing that no engine could use.
+
+use super::super::{BlockId, BlockTrace, Run};
+use super::{CacheEngine, Outcome, Shape};
+
+/// What was ever seen.
+#[derive(Debug)]
+pub struct Naive {
+    block_size: u32,
+    seen: Vec<bool>,
+    resident: u32,
+}
+
+impl Naive {
+    /// Nothing seen yet.
+    pub fn new(trace: &BlockTrace) -> Self {
+        Self {
+            block_size: trace.block_size(),
+            seen: vec![false; trace.distinct() as usize],
+            resident: 0,
+        }
+    }
+}
+
+impl CacheEngine for Naive {
+    fn name(&self) -> &'static str {
+        "naive"
+    }
+
+    fn serve(&mut self, run: &Run<'_>, request: Shape, _: &mut Vec<BlockId>) -> Outcome {
+        let mut outcome = Outcome::default();
+        for (position, block) in run.prompt.iter().enumerate() {
+            // A block that occurs twice in one prompt is a hit the second time.
+            if std::mem::replace(&mut self.seen[*block as usize], true) {
+                outcome.hit_blocks += 1;
+                let before = position as u32 * self.block_size;
+                outcome.cached_tokens += self.block_size.min(request.input_length - before);
+            } else {
+                outcome.new_blocks += 1;
+            }
+        }
+        self.resident += outcome.new_blocks;
+        outcome
+    }
+
+    fn resident(&self) -> u32 {
+        self.resident
+    }
+}

@@ -1,0 +1,7 @@
+//! placeholder
+use clap::Args;
+#[derive(Debug, Args)]
+pub(super) struct ExperimentArgs {}
+pub(super) fn run(_: &ExperimentArgs) -> anyhow::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,220 @@
+//! Chunks back into chats.
+//!
+//! The common "split" file cuts chats near 2,048 tokens: ids are `<chat>_<index of the first message>`, and the last
+//! message of a chunk is repeated as the first of the next. Unjoined, a chunk looks like a conversation of its own, which
+//! hides most of the sharing.
+
+use std::collections::HashMap;
+
+use super::index::{Indexed, RecordRef};
+use super::record::{Parsed, RawMessage};
+use super::report::{LoadReport, Reason};
+use crate::dataset::{Conversation, Message, Role};
+use crate::trace::Nanos;
+
+/// Whether chunks are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Join {
+    /// Where all ids have the form of chunks, and what should be repeated is.
+    #[default]
+    Auto,
+    /// Wherever an id has the form of a chunk.
+    Always,
+    /// Every record stands for itself.
+    Never,
+}
+
+/// A record as a part of a chat.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) record: RecordRef,
+    /// Index of its first message in the chat.
+    start: u64,
+    id: String,
+}
+
+/// Records that belong together, by first message.
+#[derive(Debug)]
+pub(super) struct Chat {
+    id: String,
+    pub(super) parts: Vec<Part>,
+}
+
+/// `abc_17` -> (`abc`, 17)
+fn chunk_id(id: &str) -> Option<(&str, u64)> {
+    let (chat, start) = id.rsplit_once('_')?;
+    let digits = !start.is_empty() && start.bytes().all(|byte| byte.is_ascii_digit());
+    (digits && !chat.is_empty()).then(|| start.parse().ok().map(|start| (chat, start)))?
+}
+
+/// Groups records into chats, in order of first mention.
+pub(super) fn group(records: Vec<Indexed>, join: Join, report: &mut LoadReport) -> Vec<Chat> {
+    let has_form = |record: &Indexed| record.id.as_deref().and_then(chunk_id).is_some();
+    let join = match join {
+        Join::Auto if records.iter().all(has_form) => true,
+        Join::Always => true,
+        _ => false,
+    };
+    let mut chats: Vec<Chat> = Vec::new();
+    let mut by_id: HashMap<String, usize> = HashMap::new();
+    for (number, Indexed { record, id }) in records.into_iter().enumerate() {
+        let id = id.unwrap_or_else(|| number.to_string());
+        match chunk_id(&id).filter(|_| join) {
+            Some((chat, start)) => {
+                let part = Part {
+                    record,
+                    start,
+                    id: id.clone(),
+                };
+                match by_id.get(chat) {
+                    Some(index) => chats[*index].parts.push(part),
+                    None => {
+                        by_id.insert(chat.to_owned(), chats.len());
+                        chats.push(Chat {
+                            id: chat.to_owned(),
+                            parts: vec![part],
+                        });
+                    }
+                }
+            }
+            None => chats.push(Chat {
+                id: id.clone(),
+                parts: vec![Part {
+                    record,
+                    start: 0,
+                    id,
+                }],
+            }),
+        }
+    }
+    for chat in &mut chats {
+        chat.parts.sort_by_key(|part| part.start);
+        if chat.parts.len() > 1 {
+            report.joined_chats += 1;
+            report.joined_parts += chat.parts.len() as u64;
+        }
+    }
+    chats
+}
+
+/// A conversation on its way from raw messages to clean ones.
+#[derive(Debug)]
+pub(super) struct Joined<'a> {
+    id: String,
+    record: RecordRef,
+    messages: Vec<RawMessage<'a>>,
+    timestamp: Option<Nanos>,
+}
+
+/// Puts the parts of a chat together. Parts that contradict each other stay conversations of their own under
+/// [`Join::Auto`]: their ids only look like those of chunks.
+pub(super) fn join<'a>(
+    chat: &Chat,
+    parts: Vec<(&Part, Parsed<'a>)>,
+    join: Join,
+    report: &mut LoadReport,
+) -> (Vec<Joined<'a>>, Vec<RecordRef>) {
+    let mut behind_gap = Vec::new();
+    let single = chat.parts.len() == 1;
+    let mut done: Vec<Joined<'a>> = Vec::new();
+    let mut origin = 0;
+    let mut gap = false;
+    for (part, parsed) in parts {
+        let begin = |id: &str, parsed: Parsed<'a>| Joined {
+            id: id.to_owned(),
+            record: part.record,
+            messages: parsed.messages,
+            timestamp: parsed.timestamp,
+        };
+        let Some(chat_so_far) = done.first_mut() else {
+            origin = part.start;
+            done.push(begin(&chat.id, parsed));
+            continue;
+        };
+        let known = chat_so_far.messages.len() as u64;
+        let Some(overlap) = known.checked_sub(part.start - origin) else {
+            report.gaps += u64::from(!gap);
+            gap = true;
+            behind_gap.push(part.record);
+            continue;
+        };
+        let overlap = overlap as usize;
+        let repeated = overlap.min(parsed.messages.len());
+        let from = (part.start - origin) as usize;
+        if join == Join::Auto
+            && chat_so_far.messages[from..from + repeated] != parsed.messages[..repeated]
+        {
+            done.push(begin(&part.id, parsed));
+            continue;
+        }
+        chat_so_far
+            .messages
+            .extend(parsed.messages.into_iter().skip(overlap));
+    }
+    if done.len() > 1 && !single {
+        // The first part's own id, now that it is known to be no chunk.
+        if let (Some(first), Some(part)) = (done.first_mut(), chat.parts.first()) {
+            first.id.clone_from(&part.id);
+        }
+    }
+    (done, behind_gap)
+}
+
+impl Joined<'_> {
+    /// Drops what cannot be said and what stands before the first user message.
+    pub(super) fn finish(
+        self,
+        report: &mut LoadReport,
+    ) -> Result<Conversation, (RecordRef, Reason)> {
+        let mut messages = Vec::with_capacity(self.messages.len());
+        let mut user_seen = false;
+        for raw in self.messages {
+            let content = match raw.content {
+                Some(content) if !content.is_empty() => content,
+                _ => {
+                    report.dropped_messages += 1;
+                    continue;
+                }
+            };
+            let Some(role) = raw.role else {
+                return Err((self.record, Reason::UnknownRole));
+            };
+            user_seen |= role == Role::User;
+            if !user_seen && role != Role::System {
+                report.leading_messages += 1;
+                continue;
+            }
+            messages.push(Message {
+                role,
+                content: content.into_owned(),
+            });
+        }
+        let answered = messages
+            .windows(2)
+            .any(|pair| pair[0].role == Role::User && pair[1].role == Role::Assistant);
+        if !answered {
+            return Err((self.record, Reason::NoExchange));
+        }
+        let conversation = Conversation {
+            id: self.id,
+            messages,
+            timestamp: self.timestamp,
+        };
+        report.text_bytes += conversation.text_bytes() as u64;
+        Ok(conversation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunk_ids() {
+        assert_eq!(chunk_id("QWJhYvA_0"), Some(("QWJhYvA", 0)));
+        assert_eq!(chunk_id("a_b_17"), Some(("a_b", 17)));
+        for id in ["abc", "abc_", "_3", "abc_x1", "abc_-1"] {
+            assert_eq!(chunk_id(id), None, "{id}");
+        }
+    }
+}

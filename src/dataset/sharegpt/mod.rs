@@ -1,0 +1,155 @@
+//! ShareGPT and OpenAI-style conversation files: an array, JSON lines, or objects one after the other.
+//!
+//! A file is indexed first and its records are parsed when they are asked for, so that text is held for one batch of
+//! conversations at a time, and parsing can use all cores.
+
+mod index;
+mod join;
+mod record;
+mod report;
+
+use std::path::{Path, PathBuf};
+
+pub use join::Join;
+pub use report::{LoadReport, Reason, Skipped};
+
+use index::{RecordRef, Source};
+use join::Chat;
+use rayon::prelude::*;
+
+use super::Conversation;
+use crate::error::{Error, Location, Result};
+
+/// How to load.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LoadOptions {
+    /// Whether chunks of a chat are put together again.
+    pub join: Join,
+    /// The first record that would be skipped is an error.
+    pub strict: bool,
+}
+
+/// Indexed conversation files.
+#[derive(Debug)]
+pub struct Dataset {
+    sources: Vec<Source>,
+    chats: Vec<Chat>,
+    options: LoadOptions,
+    report: LoadReport,
+}
+
+impl Dataset {
+    /// Opens and indexes files; `-` is standard input.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is empty, or is no JSON of the known shapes.
+    pub fn open(paths: &[PathBuf], options: LoadOptions) -> Result<Self> {
+        let mut report = LoadReport::default();
+        let mut sources = Vec::new();
+        let mut records = Vec::new();
+        for path in paths {
+            let source = Source::open(path)?;
+            let number = sources.len();
+            let found = source.index(number, options.strict, &mut report)?;
+            if found.is_empty() {
+                return Err(Error::input(
+                    Location::file(path),
+                    "no conversations in it",
+                    "give a ShareGPT file: a JSON array or JSON lines of objects with `conversations` or `messages`",
+                ));
+            }
+            records.extend(found);
+            sources.push(source);
+        }
+        report.records += records.len() as u64;
+        let chats = join::group(records, options.join, &mut report);
+        Ok(Self {
+            sources,
+            chats,
+            options,
+            report,
+        })
+    }
+
+    /// Number of chats: groups of records, each giving one conversation or, where it is broken, none or several.
+    pub fn len(&self) -> usize {
+        self.chats.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.chats.is_empty()
+    }
+
+    /// What indexing found; what loading finds is returned with each chat.
+    pub fn report(&self) -> &LoadReport {
+        &self.report
+    }
+
+    /// Reads the conversations of one chat.
+    ///
+    /// # Errors
+    /// With `strict`, the first record that cannot be used.
+    pub fn load(&self, chat: usize) -> Result<(Vec<Conversation>, LoadReport)> {
+        let mut report = LoadReport::default();
+        let chat = &self.chats[chat];
+        let mut parts = Vec::with_capacity(chat.parts.len());
+        for part in &chat.parts {
+            let source = &self.sources[part.record.source];
+            match record::parse(source.bytes(&part.record)) {
+                Ok(parsed) => parts.push((part, parsed)),
+                Err(reason) => self.skip(part.record, reason, &mut report)?,
+            }
+        }
+        let mut conversations = Vec::new();
+        let (joined, behind_gap) = join::join(chat, parts, self.options.join, &mut report);
+        for record in behind_gap {
+            self.skip(record, Reason::BehindGap, &mut report)?;
+        }
+        for joined in joined {
+            match joined.finish(&mut report) {
+                Ok(conversation) => conversations.push(conversation),
+                Err((record, reason)) => self.skip(record, reason, &mut report)?,
+            }
+        }
+        Ok((conversations, report))
+    }
+
+    fn skip(&self, record: RecordRef, reason: Reason, report: &mut LoadReport) -> Result<()> {
+        let source = &self.sources[record.source];
+        let at = source.location(record.start);
+        if self.options.strict {
+            return Err(Error::input(
+                at,
+                reason.problem(),
+                "repair or remove the record, or leave --strict away to skip such records",
+            ));
+        }
+        report.skip(reason, at);
+        Ok(())
+    }
+
+    /// Reads everything at once; for small data and tests.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_all(&self) -> Result<(Vec<Conversation>, LoadReport)> {
+        let mut report = self.report.clone();
+        let mut conversations = Vec::new();
+        let loaded: Vec<_> = (0..self.len())
+            .into_par_iter()
+            .map(|chat| self.load(chat))
+            .collect();
+        for result in loaded {
+            let (mut some, more) = result?;
+            conversations.append(&mut some);
+            report.add(more);
+        }
+        Ok((conversations, report))
+    }
+
+    /// The files, for messages.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.sources.iter().map(Source::path)
+    }
+}

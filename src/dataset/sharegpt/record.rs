@@ -1,0 +1,317 @@
+//! One record: the names and shapes that data sets use for the same things.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::report::Reason;
+use crate::dataset::Role;
+use crate::trace::Nanos;
+
+/// A message as it stands in a record. Kept even when it will be dropped, because chunks count it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RawMessage<'a> {
+    /// None: the role is not known.
+    pub(super) role: Option<Role>,
+    /// None: not a text.
+    pub(super) content: Option<Cow<'a, str>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Parsed<'a> {
+    pub(super) messages: Vec<RawMessage<'a>>,
+    pub(super) timestamp: Option<Nanos>,
+}
+
+#[derive(Deserialize)]
+struct Record<'a> {
+    #[serde(borrow, default)]
+    conversations: Option<List<'a>>,
+    #[serde(borrow, default)]
+    conversation: Option<List<'a>>,
+    #[serde(borrow, default)]
+    messages: Option<List<'a>>,
+    #[serde(borrow, default)]
+    items: Option<List<'a>>,
+    #[serde(borrow, default)]
+    timestamp: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    created_at: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    create_time: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Entry<'a> {
+    #[serde(borrow, default)]
+    from: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    role: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    value: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    content: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    text: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    markdown: Option<Text<'a>>,
+}
+
+/// Parses a record.
+pub(super) fn parse(bytes: &[u8]) -> Result<Parsed<'_>, Reason> {
+    let record: Record<'_> = serde_json::from_slice(bytes).map_err(|error| why(bytes, &error))?;
+    let lists = [
+        record.conversations,
+        record.messages,
+        record.items,
+        record.conversation,
+    ];
+    let Some(list) = lists.into_iter().flatten().next() else {
+        return Err(Reason::NoMessages);
+    };
+    let messages = match list {
+        List::Messages(messages) => messages,
+        List::Other => return Err(Reason::NoMessages),
+    };
+    let times = [record.timestamp, record.created_at, record.create_time];
+    let timestamp = times.into_iter().flatten().find_map(Text::time);
+    Ok(Parsed {
+        messages,
+        timestamp,
+    })
+}
+
+fn why(bytes: &[u8], error: &serde_json::Error) -> Reason {
+    if std::str::from_utf8(bytes).is_err() {
+        return Reason::NotUtf8;
+    }
+    match error.classify() {
+        serde_json::error::Category::Data if bytes.trim_ascii().first() == Some(&b'{') => {
+            Reason::WrongType
+        }
+        serde_json::error::Category::Data => Reason::NotAnObject,
+        _ => Reason::NotJson,
+    }
+}
+
+/// A list of messages, or something else where one was expected.
+enum List<'a> {
+    Messages(Vec<RawMessage<'a>>),
+    Other,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for List<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ListVisitor;
+        impl<'de> Visitor<'de> for ListVisitor {
+            type Value = List<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of messages")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut messages = Vec::new();
+                while let Some(entry) = seq.next_element::<Entry<'de>>()? {
+                    messages.push(entry.message());
+                }
+                Ok(List::Messages(messages))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(List::Other)
+            }
+            fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+                Ok(List::Other)
+            }
+            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(List::Other)
+            }
+            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+                Ok(List::Other)
+            }
+            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+                Ok(List::Other)
+            }
+            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+                Ok(List::Other)
+            }
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(List::Other)
+            }
+        }
+        deserializer.deserialize_any(ListVisitor)
+    }
+}
+
+impl<'a> Entry<'a> {
+    fn message(self) -> RawMessage<'a> {
+        let speaker = [self.from, self.role].into_iter().flatten().next();
+        let role = match &speaker {
+            Some(Text::Text(word)) => Role::parse(word),
+            _ => None,
+        };
+        let texts = [self.value, self.content, self.text, self.markdown];
+        let content = texts.into_iter().flatten().find_map(|text| match text {
+            Text::Text(text) => Some(text),
+            _ => None,
+        });
+        RawMessage { role, content }
+    }
+}
+
+/// A text where one was expected; a number where a time was; anything else.
+enum Text<'a> {
+    Text(Cow<'a, str>),
+    Number(f64),
+    Other,
+}
+
+impl Text<'_> {
+    /// Seconds or milliseconds since the epoch, as a number or in digits, or an RFC 3339 time.
+    fn time(self) -> Option<Nanos> {
+        let seconds = match self {
+            Self::Number(number) => number,
+            Self::Text(text) => match text.parse() {
+                Ok(number) => number,
+                Err(_) => return super::super::time::parse_rfc3339(&text),
+            },
+            Self::Other => return None,
+        };
+        // Seconds reach this size in the year 5138; milliseconds had it in 1973.
+        let seconds = if seconds > 1e11 {
+            seconds / 1e3
+        } else {
+            seconds
+        };
+        (seconds.is_finite() && seconds >= 0.0).then(|| Nanos::from_secs_f64(seconds))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Text::Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Text::Text(Cow::Owned(text.to_owned())))
+            }
+            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(Text::Other)
+            }
+            fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+                Ok(Text::Number(number as f64))
+            }
+            fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+                Ok(Text::Number(number as f64))
+            }
+            fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
+                Ok(Text::Number(number))
+            }
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Text::Other)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Text::Other)
+            }
+            /// OpenAI's content parts: the text parts, joined.
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut joined = String::new();
+                let mut any = false;
+                while let Some(part) = seq.next_element::<Part<'de>>()? {
+                    if let Some(Text::Text(text)) = part.text {
+                        joined.push_str(&text);
+                        any = true;
+                    }
+                }
+                Ok(if any {
+                    Text::Text(Cow::Owned(joined))
+                } else {
+                    Text::Other
+                })
+            }
+        }
+        deserializer.deserialize_any(TextVisitor)
+    }
+}
+
+#[derive(Deserialize)]
+struct Part<'a> {
+    #[serde(borrow, default)]
+    text: Option<Text<'a>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(json: &str) -> Result<Vec<String>, Reason> {
+        let parsed = parse(json.as_bytes())?;
+        let show =
+            |m: RawMessage<'_>| format!("{:?}:{}", m.role, m.content.unwrap_or("<none>".into()));
+        Ok(parsed.messages.into_iter().map(show).collect())
+    }
+
+    #[test]
+    fn all_names_are_known() {
+        for list in ["conversations", "items", "messages", "conversation"] {
+            for who in ["from", "role"] {
+                for what in ["value", "content", "text", "markdown"] {
+                    let json = format!(
+                        r#"{{"{list}":[{{"{who}":"human","{what}":"a\n"}},{{"{who}":"bard","{what}":"b"}}]}}"#
+                    );
+                    assert_eq!(
+                        texts(&json).expect("parses"),
+                        ["Some(User):a\n", "Some(Assistant):b"]
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn odd_content_is_no_text_and_odd_records_have_reasons() {
+        let json = r#"{"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"image"},{"text":"b"}]},
+            {"role":"alien","content":7},{"role":"assistant","content":null},{"role":"assistant"}]}"#;
+        assert_eq!(
+            texts(json).expect("parses"),
+            [
+                "Some(User):ab",
+                "None:<none>",
+                "Some(Assistant):<none>",
+                "Some(Assistant):<none>"
+            ]
+        );
+        for (json, reason) in [
+            ("{\"id\":1}", Reason::NoMessages),
+            ("{\"messages\":3}", Reason::NoMessages),
+            ("{\"messages\":[3]}", Reason::WrongType),
+            ("[]", Reason::NotAnObject),
+            ("{\"messages\":", Reason::NotJson),
+        ] {
+            assert_eq!(texts(json), Err(reason), "{json}");
+        }
+        assert_eq!(parse(b"{\"id\":\"\xff\"}").err(), Some(Reason::NotUtf8));
+    }
+
+    #[test]
+    fn times_in_several_forms() {
+        for json in [
+            r#""2023-04-01T00:00:00Z""#,
+            "1680307200",
+            "1680307200000",
+            r#""1680307200.0""#,
+        ] {
+            let json = format!(r#"{{"timestamp":{json},"messages":[]}}"#);
+            let time = parse(json.as_bytes()).expect("parses").timestamp;
+            assert_eq!(time, Some(Nanos(1_680_307_200_000_000_000)), "{json}");
+        }
+    }
+}

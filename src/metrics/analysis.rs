@@ -1,0 +1,435 @@
+//! One replay of a trace against a cache, with everything that is measured on the way.
+
+use super::groups::{Groups, Sums, power_bucket, power_label};
+use super::stack::StackDistances;
+use super::{Distribution, Gap, Gaps};
+use crate::cache::engine::{CacheEngine, EngineOptions, Outcome, Shape, build};
+use crate::cache::{BlockId, BlockTrace, Run};
+use crate::error::Result;
+use crate::trace::{Nanos, Trace};
+
+/// No access yet.
+const NEVER: u32 = u32::MAX;
+
+/// Windows into which a trace's time is cut for the working set.
+const WINDOWS: usize = 60;
+
+/// Part by whole; 0 of nothing.
+pub(super) fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 / whole as f64
+    }
+}
+
+/// What one request met.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RequestMetrics {
+    /// Prompt tokens.
+    pub prompt_tokens: u32,
+    /// Prompt tokens found in the cache.
+    pub cached_tokens: u32,
+    /// Blocks of the prompt that could be looked up.
+    pub lookups: u32,
+    /// Blocks that were found and used.
+    pub hits: u32,
+    /// Cached blocks that had to go.
+    pub evicted: u32,
+    /// Blocks taken anew.
+    pub new_blocks: u32,
+    /// Turned away: it needs more blocks than there are.
+    pub rejected: bool,
+}
+
+impl RequestMetrics {
+    /// Cached prompt tokens by prompt tokens.
+    pub fn sharing_fraction(&self) -> f64 {
+        ratio(u64::from(self.cached_tokens), u64::from(self.prompt_tokens))
+    }
+}
+
+/// What became of one block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockMetrics {
+    /// Look-ups of it, the first included; 0 for a block of outputs that no prompt had.
+    pub accesses: u32,
+    first: u32,
+    last: u32,
+}
+
+/// Time in the cache of blocks that were evicted, in seconds.
+#[derive(Debug, Clone, Default)]
+pub struct Residency {
+    /// From insertion to eviction.
+    pub lifetimes: Vec<f64>,
+    /// From the last use to eviction.
+    pub idle: Vec<f64>,
+    /// From eviction to the next request that wanted the block again.
+    pub reuse_after_eviction: Vec<f64>,
+}
+
+/// The result of a replay.
+#[derive(Debug, Clone)]
+pub struct Analysis {
+    /// In arrival order.
+    pub requests: Vec<RequestMetrics>,
+    /// By block id.
+    pub blocks: Vec<BlockMetrics>,
+    /// Between consecutive accesses of a block.
+    pub gaps: Gaps,
+    /// Only with a finite capacity.
+    pub residency: Residency,
+    /// Sharing by turn, session length and prompt length.
+    pub groups: Groups,
+    /// Different blocks used in each of equal windows of the trace's time: the window's start, and how many.
+    pub working_set: Vec<(Nanos, u64)>,
+    /// Blocks that are cached at the end.
+    pub resident_blocks: u32,
+    arrivals: Vec<Nanos>,
+}
+
+impl Analysis {
+    /// Sum over requests.
+    pub fn sum(&self, of: impl Fn(&RequestMetrics) -> u32) -> u64 {
+        self.requests
+            .iter()
+            .map(|request| u64::from(of(request)))
+            .sum()
+    }
+
+    /// Total cached by total prompt tokens.
+    pub fn token_hit_ratio(&self) -> f64 {
+        ratio(self.sum(|r| r.cached_tokens), self.sum(|r| r.prompt_tokens))
+    }
+
+    /// Mean of the requests' sharing fractions.
+    pub fn mean_request_hit_ratio(&self) -> f64 {
+        let sum: f64 = self
+            .requests
+            .iter()
+            .map(RequestMetrics::sharing_fraction)
+            .sum();
+        if self.requests.is_empty() {
+            0.0
+        } else {
+            sum / self.requests.len() as f64
+        }
+    }
+
+    /// Look-ups that hit by all look-ups.
+    pub fn block_hit_ratio(&self) -> f64 {
+        ratio(self.sum(|r| r.hits), self.sum(|r| r.lookups))
+    }
+
+    /// Different blocks that prompts looked up.
+    pub fn distinct_blocks(&self) -> u64 {
+        self.blocks
+            .iter()
+            .filter(|block| block.accesses > 0)
+            .count() as u64
+    }
+
+    /// Requests turned away.
+    pub fn rejected(&self) -> u64 {
+        self.requests
+            .iter()
+            .filter(|request| request.rejected)
+            .count() as u64
+    }
+
+    /// Each request's sharing fraction, in arrival order.
+    pub fn sharing_fractions(&self) -> Vec<f64> {
+        self.requests
+            .iter()
+            .map(RequestMetrics::sharing_fraction)
+            .collect()
+    }
+
+    /// Pairs of number of accesses and number of blocks that have it, rising.
+    pub fn access_counts(&self) -> Vec<(u32, u64)> {
+        let mut counts: Vec<u32> = self
+            .blocks
+            .iter()
+            .map(|block| block.accesses)
+            .filter(|accesses| *accesses > 0)
+            .collect();
+        counts.sort_unstable();
+        let mut pairs: Vec<(u32, u64)> = Vec::new();
+        for count in counts {
+            match pairs.last_mut() {
+                Some((last, number)) if *last == count => *number += 1,
+                _ => pairs.push((count, 1)),
+            }
+        }
+        pairs
+    }
+
+    /// Distribution of the accesses per block (1 is never reused).
+    pub fn block_accesses(&self) -> Distribution {
+        let mut pairs: Vec<_> = self
+            .access_counts()
+            .into_iter()
+            .map(|(count, number)| (f64::from(count), number))
+            .collect();
+        Distribution::from_weighted(&mut pairs)
+    }
+
+    /// Times of a block's first and last access, or `None` if it was never looked up.
+    pub fn access_times(&self, block: &BlockMetrics) -> Option<(Nanos, Nanos)> {
+        (block.accesses > 0).then(|| {
+            (
+                self.arrivals[block.first as usize],
+                self.arrivals[block.last as usize],
+            )
+        })
+    }
+}
+
+/// Replays `trace` by `options`.
+///
+/// # Errors
+/// As [`build`].
+pub fn analyze(trace: &Trace, blocks: &BlockTrace, options: &EngineOptions) -> Result<Analysis> {
+    let mut engine = build(options, blocks)?;
+    let mut analyzer = Analyzer::new(trace, blocks, options.caches_output());
+    let mut cursor = blocks.cursor();
+    while let Some(run) = cursor.next_run() {
+        analyzer.serve(engine.as_mut(), &run);
+    }
+    Ok(analyzer.finish(engine.resident()))
+}
+
+/// Feeds an engine and keeps the books.
+#[derive(Debug)]
+pub struct Analyzer<'a> {
+    trace: &'a Trace,
+    chained: bool,
+    inserts_output: bool,
+    result: Analysis,
+    stack: StackDistances,
+    by_turn: Sums,
+    by_session: Sums,
+    by_prompt: Sums,
+    session_lengths: Vec<u32>,
+    window_length: u64,
+    evicted: Vec<BlockId>,
+    /// Per block, the request that brought it in, and the one at which it last went; made at the first eviction.
+    inserted: Vec<u32>,
+    gone: Vec<u32>,
+}
+
+impl<'a> Analyzer<'a> {
+    /// Nothing served yet.
+    pub fn new(trace: &'a Trace, blocks: &BlockTrace, inserts_output: bool) -> Self {
+        let mut session_lengths = vec![0; trace.sessions().len()];
+        for request in trace.requests() {
+            session_lengths[request.session as usize] += 1;
+        }
+        let never = BlockMetrics {
+            accesses: 0,
+            first: NEVER,
+            last: NEVER,
+        };
+        let arrivals: Vec<_> = trace
+            .requests()
+            .iter()
+            .map(|request| request.arrival)
+            .collect();
+        let window_length = trace.span().0 / WINDOWS as u64 + 1;
+        let start = arrivals.first().copied().unwrap_or_default();
+        let windows = if arrivals.is_empty() {
+            0
+        } else {
+            (trace.span().0 / window_length) as usize + 1
+        };
+        Self {
+            trace,
+            chained: !blocks.hashed_alone(),
+            inserts_output,
+            result: Analysis {
+                requests: Vec::with_capacity(arrivals.len()),
+                blocks: vec![never; blocks.distinct() as usize],
+                gaps: Gaps::default(),
+                residency: Residency::default(),
+                groups: Groups {
+                    by_turn: Vec::new(),
+                    by_session_length: Vec::new(),
+                    by_prompt_length: Vec::new(),
+                },
+                working_set: (0..windows)
+                    .map(|w| (start + Nanos(w as u64 * window_length), 0))
+                    .collect(),
+                resident_blocks: 0,
+                arrivals,
+            },
+            stack: StackDistances::new(trace.requests().len()),
+            by_turn: Sums::default(),
+            by_session: Sums::default(),
+            by_prompt: Sums::default(),
+            session_lengths,
+            window_length,
+            evicted: Vec::new(),
+            inserted: Vec::new(),
+            gone: Vec::new(),
+        }
+    }
+
+    /// Serves one request.
+    pub fn serve(&mut self, engine: &mut dyn CacheEngine, run: &Run<'_>) {
+        let request = &self.trace.requests()[run.index];
+        let shape = Shape {
+            input_length: request.input_length,
+            output_length: request.output.len() as u32,
+        };
+        self.evicted.clear();
+        let outcome = engine.serve(run, shape, &mut self.evicted);
+        self.record(run, &outcome);
+        if !self.evicted.is_empty() || !self.inserted.is_empty() {
+            self.track_residency(run);
+        }
+        self.access(run);
+    }
+
+    fn record(&mut self, run: &Run<'_>, outcome: &Outcome) {
+        let request = &self.trace.requests()[run.index];
+        let metrics = RequestMetrics {
+            prompt_tokens: request.input_length,
+            cached_tokens: outcome.cached_tokens,
+            lookups: run.prompt.len() as u32,
+            hits: outcome.hit_blocks,
+            evicted: outcome.evicted,
+            new_blocks: outcome.new_blocks,
+            rejected: outcome.rejected,
+        };
+        let fraction = metrics.sharing_fraction();
+        let session = self.session_lengths[request.session as usize];
+        let (prompt, cached) = (metrics.prompt_tokens, metrics.cached_tokens);
+        self.by_turn
+            .add(request.turn as usize, prompt, cached, fraction);
+        self.by_session
+            .add(power_bucket(session), prompt, cached, fraction);
+        self.by_prompt
+            .add(power_bucket(prompt), prompt, cached, fraction);
+        self.result.requests.push(metrics);
+    }
+
+    /// Books the accesses of a run, one piece of equal last use at a time.
+    fn access(&mut self, run: &Run<'_>) {
+        let now = run.index as u32;
+        let mut rest = run.prompt;
+        let mut position = 0;
+        while let Some(first) = rest.first() {
+            let last = self.result.blocks[*first as usize].last;
+            let mut length = 0;
+            for block in rest {
+                let metrics = &mut self.result.blocks[*block as usize];
+                if metrics.last != last {
+                    break;
+                }
+                metrics.accesses += 1;
+                metrics.last = now;
+                length += 1;
+                if last == NEVER {
+                    metrics.first = now;
+                } else if last == now {
+                    // The same block twice in one prompt: only where blocks are hashed alone.
+                    break;
+                }
+            }
+            self.book(now, last, position, length);
+            position += length;
+            rest = &rest[length as usize..];
+        }
+        if self.chained {
+            self.stack.add(now, position);
+        }
+    }
+
+    /// Books `length` accesses of blocks from `position` on that `last` used last.
+    fn book(&mut self, now: u32, last: u32, position: u32, length: u32) {
+        let window =
+            |arrival: Nanos, start: Nanos| ((arrival - start).0 / self.window_length) as usize;
+        let arrivals = &self.result.arrivals;
+        let start = arrivals.first().copied().unwrap_or_default();
+        let current = window(arrivals[now as usize], start);
+        if last == NEVER || window(arrivals[last as usize], start) != current {
+            self.result.working_set[current].1 += u64::from(length);
+        }
+        if last == NEVER {
+            return;
+        }
+        // A path has no block twice; a foreign trace whose ids break that has no stack distance there.
+        let stack = (self.chained && last != now).then(|| {
+            // Of the path of `last`, what stands behind this piece's first block was not used since; then all that came
+            // after `last`, and what this request has used so far.
+            let behind = self.result.requests[last as usize]
+                .lookups
+                .saturating_sub(position + 1);
+            let distance = self.stack.after(last) + u64::from(behind) + u64::from(position);
+            self.stack.remove(last, length);
+            distance
+        });
+        self.result.gaps.push(Gap {
+            time: arrivals[now as usize] - arrivals[last as usize],
+            requests: now - last,
+            stack,
+            weight: u64::from(length),
+        });
+    }
+
+    fn track_residency(&mut self, run: &Run<'_>) {
+        if self.inserted.is_empty() {
+            // Nothing had gone before, so every block came in with its first access.
+            self.inserted = self.result.blocks.iter().map(|block| block.first).collect();
+            self.gone = vec![NEVER; self.inserted.len()];
+        }
+        let now = run.index as u32;
+        let arrivals = &self.result.arrivals;
+        let since = |then: u32| (arrivals[now as usize] - arrivals[then as usize]).as_secs_f64();
+        let residency = &mut self.result.residency;
+        for block in &self.evicted {
+            let index = *block as usize;
+            let inserted = std::mem::replace(&mut self.inserted[index], NEVER);
+            if inserted != NEVER {
+                residency.lifetimes.push(since(inserted));
+                let used = self.result.blocks[index].last;
+                let used = if used == NEVER {
+                    inserted
+                } else {
+                    used.max(inserted)
+                };
+                residency.idle.push(since(used));
+            }
+            self.gone[index] = now;
+        }
+        for block in run.prompt {
+            let gone = std::mem::replace(&mut self.gone[*block as usize], NEVER);
+            if gone != NEVER && gone != now {
+                residency.reuse_after_eviction.push(since(gone));
+            }
+        }
+        let came = if self.inserts_output {
+            run.all
+        } else {
+            run.prompt
+        };
+        for block in came {
+            let inserted = &mut self.inserted[*block as usize];
+            if *inserted == NEVER {
+                *inserted = now;
+            }
+        }
+    }
+
+    /// Closes the books.
+    pub fn finish(mut self, resident_blocks: u32) -> Analysis {
+        self.result.groups = Groups {
+            by_turn: self.by_turn.groups(|turn| (turn + 1).to_string()),
+            by_session_length: self.by_session.groups(power_label),
+            by_prompt_length: self.by_prompt.groups(power_label),
+        };
+        self.result.resident_blocks = resident_blocks;
+        self.result
+    }
+}

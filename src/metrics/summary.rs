@@ -1,0 +1,194 @@
+//! The figures of one replay under their published names.
+
+use serde::Serialize;
+
+use super::{Analysis, Distribution, Group};
+use crate::cache::BlockTrace;
+use crate::cache::capacity::ModelConfig;
+use crate::cache::engine::{Capacity, EngineOptions, FreeOrder, Hold};
+
+/// What was in force.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Settings {
+    /// Engine whose rules decide.
+    pub engine: String,
+    /// Eviction policy.
+    pub policy: String,
+    /// Tokens per block.
+    pub block_size: u32,
+    /// Usable blocks; none is unbounded.
+    pub capacity_blocks: Option<u32>,
+    /// Whether the blocks that outputs fill are cached.
+    pub cache_output: bool,
+    /// Whether a wholly cached prompt still computes its last token.
+    pub last_token_cap: bool,
+    /// How long requests keep their blocks.
+    pub hold: String,
+    /// Where freed blocks without hash go in vLLM's free queue.
+    pub free_order: &'static str,
+}
+
+/// What the cache saves.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Savings {
+    /// Prompt tokens that need no prefill.
+    pub prefill_tokens_avoided: u64,
+    /// Floating-point operations of prefill avoided; only with a model.
+    pub prefill_flops_avoided: Option<f64>,
+    /// Size of the blocks that are cached at the end; only with a model.
+    pub gib_held: Option<f64>,
+}
+
+/// Times in the cache of evicted blocks, in seconds, under vLLM's and LMCache's names.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ResidencySummary {
+    /// Insertion to eviction.
+    pub block_lifetime_seconds: Distribution,
+    /// Last use to eviction.
+    pub block_idle_before_evict_seconds: Distribution,
+    /// Eviction to the next request that wanted the block.
+    pub reuse_after_eviction_seconds: Distribution,
+}
+
+/// Different blocks used in a window of the trace's time.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Window {
+    /// Start of the window in seconds.
+    pub start: f64,
+    /// How many.
+    pub distinct_blocks: u64,
+}
+
+/// All of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// What was in force.
+    pub settings: Settings,
+    /// Requests of the trace.
+    pub requests: u64,
+    /// Requests that need more blocks than there are.
+    pub rejected_requests: u64,
+    /// Prompt tokens.
+    pub prompt_tokens: u64,
+    /// Prompt tokens found in the cache.
+    pub cached_tokens: u64,
+    /// `cached_tokens / prompt_tokens`
+    pub token_hit_ratio: f64,
+    /// Mean of the requests' sharing fractions.
+    pub mean_request_hit_ratio: f64,
+    /// Blocks of prompts that could be looked up.
+    pub block_lookups: u64,
+    /// Those that were found and used.
+    pub block_hits: u64,
+    /// `block_hits / block_lookups`
+    pub block_hit_ratio: f64,
+    /// Different blocks that prompts have.
+    pub distinct_blocks: u64,
+    /// Blocks cached at the end, those of outputs included.
+    pub resident_blocks: u64,
+    /// Cached blocks that had to go.
+    pub evictions: u64,
+    /// Cached by prompt tokens, per request.
+    pub sharing_fraction: Distribution,
+    /// Accesses per block (1 is never reused).
+    pub block_accesses: Distribution,
+    /// Trace time between accesses of a block.
+    pub reuse_gap_seconds: Distribution,
+    /// Requests from one access of a block to the next.
+    pub reuse_gap_requests: Distribution,
+    /// Different blocks used between accesses of a block; only where blocks are chained.
+    pub reuse_stack_distance_blocks: Option<Distribution>,
+    /// Only with a finite capacity.
+    pub residency: Option<ResidencySummary>,
+    /// What the cache saves.
+    pub savings: Savings,
+    /// Sharing by turn, from 1.
+    pub by_turn: Vec<Group>,
+    /// Sharing by number of requests in the session.
+    pub by_session_length: Vec<Group>,
+    /// Sharing by prompt tokens.
+    pub by_prompt_length: Vec<Group>,
+    /// Different blocks per window of the trace's time.
+    pub working_set: Vec<Window>,
+}
+
+impl Settings {
+    /// Of these options at this block size.
+    pub fn new(options: &EngineOptions, blocks: &BlockTrace) -> Self {
+        Self {
+            engine: options.engine.clone(),
+            policy: options.policy.clone(),
+            block_size: blocks.block_size(),
+            capacity_blocks: match options.capacity {
+                Capacity::Unbounded => None,
+                Capacity::Blocks(blocks) => Some(blocks),
+            },
+            cache_output: options.caches_output(),
+            last_token_cap: options.caps_last_token(),
+            hold: match options.hold {
+                Hold::None => "none".into(),
+                Hold::Requests(requests) => format!("requests:{requests}"),
+            },
+            free_order: match options.free_order {
+                FreeOrder::Current => "current",
+                FreeOrder::Legacy => "legacy",
+            },
+        }
+    }
+}
+
+impl Summary {
+    /// Of an analysis.
+    pub fn new(analysis: &Analysis, settings: Settings, model: Option<&ModelConfig>) -> Self {
+        let cached_tokens = analysis.sum(|request| request.cached_tokens);
+        let bounded = settings.capacity_blocks.is_some();
+        let block_bytes =
+            model.map(|model| model.bytes_per_token() * u64::from(settings.block_size));
+        let held = u64::from(analysis.resident_blocks);
+        let of = |values: &[f64]| Distribution::from_values(&mut values.to_vec());
+        let residency = &analysis.residency;
+        Self {
+            settings,
+            requests: analysis.requests.len() as u64,
+            rejected_requests: analysis.rejected(),
+            prompt_tokens: analysis.sum(|request| request.prompt_tokens),
+            cached_tokens,
+            token_hit_ratio: analysis.token_hit_ratio(),
+            mean_request_hit_ratio: analysis.mean_request_hit_ratio(),
+            block_lookups: analysis.sum(|request| request.lookups),
+            block_hits: analysis.sum(|request| request.hits),
+            block_hit_ratio: analysis.block_hit_ratio(),
+            distinct_blocks: analysis.distinct_blocks(),
+            resident_blocks: held,
+            evictions: analysis.sum(|request| request.evicted),
+            sharing_fraction: of(&analysis.sharing_fractions()),
+            block_accesses: analysis.block_accesses(),
+            reuse_gap_seconds: analysis.gaps.in_seconds(),
+            reuse_gap_requests: analysis.gaps.in_requests(),
+            reuse_stack_distance_blocks: analysis.gaps.in_blocks(),
+            residency: bounded.then(|| ResidencySummary {
+                block_lifetime_seconds: of(&residency.lifetimes),
+                block_idle_before_evict_seconds: of(&residency.idle),
+                reuse_after_eviction_seconds: of(&residency.reuse_after_eviction),
+            }),
+            savings: Savings {
+                prefill_tokens_avoided: cached_tokens,
+                prefill_flops_avoided: model
+                    .and_then(ModelConfig::prefill_flops_per_token)
+                    .map(|flops| flops as f64 * cached_tokens as f64),
+                gib_held: block_bytes.map(|bytes| (bytes * held) as f64 / (1u64 << 30) as f64),
+            },
+            by_turn: analysis.groups.by_turn.clone(),
+            by_session_length: analysis.groups.by_session_length.clone(),
+            by_prompt_length: analysis.groups.by_prompt_length.clone(),
+            working_set: analysis
+                .working_set
+                .iter()
+                .map(|(start, blocks)| Window {
+                    start: start.as_secs_f64(),
+                    distinct_blocks: *blocks,
+                })
+                .collect(),
+        }
+    }
+}

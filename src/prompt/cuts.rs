@@ -1,0 +1,255 @@
+//! Where text may be cut so that the ids of the parts, one after the other, are the ids of the whole.
+//!
+//! Added (special) tokens split the text before any other step, so the text may always be cut in front of one. Behind one,
+//! and at some line ends, it may be cut too where the tokenizer is of a family whose splitting rules are known.
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use serde::Deserialize;
+
+/// An entry of `added_tokens`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct AddedToken {
+    /// The text that it stands for.
+    #[serde(rename = "content")]
+    pub text: String,
+    /// Its id.
+    pub id: u32,
+    /// Takes the white space in front of it.
+    #[serde(default)]
+    pub lstrip: bool,
+    /// Takes the white space behind it.
+    #[serde(default)]
+    pub rstrip: bool,
+    /// Is no token inside of a word.
+    #[serde(default)]
+    pub single_word: bool,
+    /// Is looked for in normalised text.
+    #[serde(default)]
+    pub normalized: bool,
+    /// Whether looking for the plain text finds it just where the tokenizer does.
+    #[serde(skip, default = "yes")]
+    pub foreseeable: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl AddedToken {
+    /// A token without any peculiarity.
+    pub fn plain(text: &str, id: u32) -> Self {
+        Self {
+            text: text.into(),
+            id,
+            lstrip: false,
+            rstrip: false,
+            single_word: false,
+            normalized: false,
+            foreseeable: true,
+        }
+    }
+
+    fn is_simple(&self) -> bool {
+        self.foreseeable
+            && !self.lstrip
+            && !self.rstrip
+            && !self.single_word
+            && !self.text.is_empty()
+    }
+}
+
+/// What is known of a tokenizer.
+#[derive(Debug)]
+pub struct Cuts {
+    anywhere: bool,
+    added: Vec<AddedToken>,
+    finder: Option<AhoCorasick>,
+    /// Whether all added tokens are simple, so that none can surprise.
+    all_simple: bool,
+    /// Line ends before a letter, and places behind added tokens, are safe.
+    line_safe: bool,
+}
+
+/// A piece of text between cuts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece {
+    /// To be encoded.
+    Text {
+        /// First byte.
+        start: usize,
+        /// Behind the last byte.
+        end: usize,
+    },
+    /// An added token that stands alone.
+    Token {
+        /// First byte.
+        start: usize,
+        /// Behind the last byte.
+        end: usize,
+        /// Its id.
+        id: u32,
+    },
+}
+
+impl Cuts {
+    /// Every place is safe: one id a character.
+    pub fn anywhere() -> Self {
+        Self {
+            anywhere: true,
+            added: Vec::new(),
+            finder: None,
+            all_simple: true,
+            line_safe: true,
+        }
+    }
+
+    /// For a tokenizer with these added tokens; `line_safe` where its splitting rules are known to end a word at a line
+    /// end before a letter, and not to care what stood before.
+    pub fn new(added: Vec<AddedToken>, line_safe: bool) -> Self {
+        let added: Vec<_> = added
+            .into_iter()
+            .filter(|token| !token.text.is_empty())
+            .collect();
+        let finder = AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostLongest)
+            .build(added.iter().map(|token| &token.text))
+            .ok()
+            .filter(|_| !added.is_empty());
+        // A token inside of another one could be found in a part where the whole has the other.
+        let nested = |token: &AddedToken| {
+            added
+                .iter()
+                .any(|other| other.text != token.text && other.text.contains(&token.text))
+        };
+        let all_simple = added
+            .iter()
+            .all(|token| token.is_simple() && !nested(token));
+        Self {
+            anywhere: false,
+            finder,
+            all_simple,
+            added,
+            line_safe,
+        }
+    }
+
+    /// Whether every place is safe.
+    pub fn is_anywhere(&self) -> bool {
+        self.anywhere
+    }
+
+    /// The text of an added token.
+    pub fn text_of(&self, id: u32) -> Option<&str> {
+        let token = self.added.iter().find(|token| token.id == id)?;
+        Some(&token.text)
+    }
+
+    /// Whether the ids behind the last added token of a text end it, so that a response may be cut there.
+    pub fn last_token_end(&self, text: &str) -> Option<usize> {
+        let finder = self.finder.as_ref()?;
+        finder.find_iter(text).last().map(|found| found.end())
+    }
+
+    /// Whether `text` may be cut at `place` because a line ends there and a letter follows.
+    pub fn is_line_cut(&self, text: &str, place: usize) -> bool {
+        if self.anywhere {
+            return text.is_char_boundary(place);
+        }
+        let bytes = text.as_bytes();
+        self.line_safe
+            && place >= 2
+            && bytes.get(place).is_some_and(u8::is_ascii_alphabetic)
+            && bytes[place - 1] == b'\n'
+            && bytes[place - 2].is_ascii_graphic()
+    }
+
+    /// Cuts `text` from byte `from` on, which must be a safe place, and hands over the pieces in order. Besides added
+    /// tokens, `wanted` places (rising) are used where they are safe.
+    ///
+    /// Returns `false` where this tokenizer's added tokens are too peculiar to be foreseen; then nothing is handed over and
+    /// the text must be encoded as a whole.
+    pub fn pieces(
+        &self,
+        text: &str,
+        from: usize,
+        wanted: &[usize],
+        mut each: impl FnMut(Piece),
+    ) -> bool {
+        if !self.all_simple {
+            return false;
+        }
+        let mut wanted = wanted
+            .iter()
+            .copied()
+            .filter(|place| *place > from)
+            .peekable();
+        let mut start = from;
+        let mut text_upto = |start: usize, end: usize, each: &mut dyn FnMut(Piece)| {
+            let mut start = start;
+            while let Some(place) = wanted.next_if(|place| *place < end) {
+                if place > start && self.is_line_cut(text, place) {
+                    each(Piece::Text { start, end: place });
+                    start = place;
+                }
+            }
+            if start < end {
+                each(Piece::Text { start, end });
+            }
+        };
+        if let Some(finder) = &self.finder {
+            for found in finder.find_iter(&text[from..]) {
+                let (begin, end) = (from + found.start(), from + found.end());
+                if self.line_safe {
+                    text_upto(start, begin, &mut each);
+                    each(Piece::Token {
+                        start: begin,
+                        end,
+                        id: self.added[found.pattern().as_usize()].id,
+                    });
+                    start = end;
+                } else if begin > start {
+                    // The token stays in front of what it may influence.
+                    text_upto(start, begin, &mut each);
+                    start = begin;
+                }
+            }
+        }
+        text_upto(start, text.len(), &mut each);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pieces(cuts: &Cuts, text: &str, wanted: &[usize]) -> Option<Vec<String>> {
+        let mut found = Vec::new();
+        cuts.pieces(text, 0, wanted, |piece| {
+            found.push(match piece {
+                Piece::Text { start, end } => text[start..end].to_owned(),
+                Piece::Token { id, .. } => format!("#{id}"),
+            });
+        })
+        .then_some(found)
+    }
+
+    #[test]
+    fn cut_at_tokens_and_wanted_line_ends() {
+        let tokens = vec![AddedToken::plain("<s>", 1), AddedToken::plain("<e>", 2)];
+        let text = "<s>user\nHi\nyou<e>\nx";
+        let known = Cuts::new(tokens.clone(), true);
+        assert_eq!(
+            pieces(&known, text, &[8, 9]).expect("cuts"),
+            ["#1", "user\n", "Hi\nyou", "#2", "\nx"]
+        );
+        let unknown = Cuts::new(tokens.clone(), false);
+        assert_eq!(
+            pieces(&unknown, text, &[8]).expect("cuts"),
+            ["<s>user\nHi\nyou", "<e>\nx"]
+        );
+        let mut odd = tokens;
+        odd[0].lstrip = true;
+        assert_eq!(pieces(&Cuts::new(odd, true), text, &[]), None);
+    }
+}

@@ -1,0 +1,211 @@
+//! The report of one analysis: a table that is read in ten seconds, and files.
+
+use super::number::{bytes, percent, seconds, thousands};
+use super::table::{pairs, table};
+use std::path::Path;
+
+use serde_json::json;
+
+use super::tables;
+use crate::error::Result;
+use crate::metrics::{Analysis, Summary};
+use crate::trace::Trace;
+
+/// The table for the terminal.
+pub fn text(summary: &Summary) -> String {
+    let s = summary;
+    let settings = &s.settings;
+    let capacity = settings
+        .capacity_blocks
+        .map_or("unbounded".into(), |blocks| {
+            format!("{} blocks", thousands(u64::from(blocks)))
+        });
+    let mut rows = vec![
+        (
+            "engine".to_owned(),
+            format!(
+                "{}, {} tokens a block, capacity {capacity}{}",
+                settings.engine,
+                settings.block_size,
+                rules(s)
+            ),
+        ),
+        ("requests".into(), thousands(s.requests)),
+        (
+            "prompt tokens".into(),
+            format!(
+                "{}, of which cached {}",
+                thousands(s.prompt_tokens),
+                thousands(s.cached_tokens)
+            ),
+        ),
+        (
+            "token hit ratio".into(),
+            format!("{}   (prefill tokens saved)", ratio(s.token_hit_ratio)),
+        ),
+        (
+            "mean request hit ratio".into(),
+            format!(
+                "{}   (sharing fraction, each request counts the same)",
+                ratio(s.mean_request_hit_ratio)
+            ),
+        ),
+        (
+            "block hit ratio".into(),
+            format!(
+                "{}   ({} of {} look-ups)",
+                ratio(s.block_hit_ratio),
+                thousands(s.block_hits),
+                thousands(s.block_lookups)
+            ),
+        ),
+        ("distinct blocks".into(), thousands(s.distinct_blocks)),
+        ("resident blocks".into(), thousands(s.resident_blocks)),
+    ];
+    if settings.capacity_blocks.is_some() {
+        rows.push(("evictions".into(), thousands(s.evictions)));
+    }
+    if s.rejected_requests > 0 {
+        rows.push((
+            "rejected".into(),
+            format!(
+                "{} requests need more blocks than there are",
+                thousands(s.rejected_requests)
+            ),
+        ));
+    }
+    if let Some(gib) = s.savings.gib_held {
+        rows.push(("cache held".into(), bytes(gib * (1u64 << 30) as f64)));
+    }
+    if let Some(flops) = s.savings.prefill_flops_avoided {
+        rows.push((
+            "prefill avoided".into(),
+            format!("{:.3} PFLOP", flops / 1e15),
+        ));
+    }
+    let distribution =
+        |name: &str, d: &crate::metrics::Distribution, show: &dyn Fn(f64) -> String| {
+            let mut row = vec![name.to_owned()];
+            row.extend([d.mean, d.p5, d.p50, d.p90, d.p99, d.max].map(show));
+            row
+        };
+    let mut spread = vec![
+        distribution("sharing fraction", &s.sharing_fraction, &percent),
+        distribution("accesses per block", &s.block_accesses, &|n| {
+            format!("{n:.2}")
+        }),
+        distribution("reuse gap", &s.reuse_gap_seconds, &seconds),
+        distribution("reuse gap, requests", &s.reuse_gap_requests, &|n| {
+            format!("{n:.1}")
+        }),
+    ];
+    if let Some(stack) = &s.reuse_stack_distance_blocks {
+        spread.push(distribution("stack distance, blocks", stack, &|n| {
+            thousands(n.round() as u64)
+        }));
+    }
+    if let Some(residency) = &s.residency {
+        spread.push(distribution(
+            "block lifetime",
+            &residency.block_lifetime_seconds,
+            &seconds,
+        ));
+        spread.push(distribution(
+            "idle before eviction",
+            &residency.block_idle_before_evict_seconds,
+            &seconds,
+        ));
+    }
+    let turns: Vec<_> = s
+        .by_turn
+        .iter()
+        .take(8)
+        .map(|group| {
+            vec![
+                group.label.clone(),
+                thousands(group.requests),
+                percent(group.token_hit_ratio()),
+                percent(group.mean_sharing_fraction),
+            ]
+        })
+        .collect();
+    let mut out = format!(
+        "{}\n\n{}\n",
+        pairs(&rows),
+        table(&["", "mean", "p5", "p50", "p90", "p99", "max"], &spread)
+    );
+    if s.by_turn.len() > 1 {
+        out.push_str(&format!(
+            "\n{}\n",
+            table(
+                &["turn", "requests", "token hit ratio", "mean request"],
+                &turns
+            )
+        ));
+        if s.by_turn.len() > turns.len() {
+            out.push_str(&format!("  ... {} turns in all\n", s.by_turn.len()));
+        }
+    }
+    out
+}
+
+fn ratio(value: f64) -> String {
+    format!("{value:.6}")
+}
+
+fn rules(summary: &Summary) -> String {
+    let settings = &summary.settings;
+    let mut words = String::new();
+    if settings.engine == "vllm" {
+        words.push_str(if settings.cache_output {
+            ", outputs cached"
+        } else {
+            ", prompts only"
+        });
+        if !settings.last_token_cap {
+            words.push_str(", no last-token cap");
+        }
+        if settings.hold != "none" {
+            words.push_str(&format!(", hold {}", settings.hold));
+        }
+        if settings.free_order != "current" {
+            words.push_str(", legacy free order");
+        }
+    } else if settings.cache_output {
+        words.push_str(", outputs cached");
+    }
+    words
+}
+
+/// What is written to a folder.
+pub struct Run<'a> {
+    /// The trace that was replayed.
+    pub trace: &'a Trace,
+    /// What was measured.
+    pub analysis: &'a Analysis,
+    /// The same in figures.
+    pub summary: &'a Summary,
+}
+
+/// Writes `summary.json`, `requests.csv` and `blocks.csv`.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn write(run: &Run<'_>, folder: &Path, source: &str, command: &str) -> Result<()> {
+    let mut value = serde_json::to_value(run.summary).unwrap_or_default();
+    if let Some(entries) = value.as_object_mut() {
+        entries.insert("trace".into(), json!(source));
+        entries.insert("trace_meta".into(), meta(run.trace));
+        entries.insert("command".into(), json!(command));
+        entries.insert("version".into(), json!(env!("CARGO_PKG_VERSION")));
+    }
+    tables::json(&folder.join("summary.json"), &value)?;
+    tables::requests(run, &folder.join("requests.csv"))?;
+    tables::blocks(run, &folder.join("blocks.csv"))
+}
+
+fn meta(trace: &Trace) -> serde_json::Value {
+    let meta = &trace.meta;
+    json!({"generator": meta.generator, "seed": meta.seed, "tokenizer": meta.tokenizer, "template": meta.template,
+        "mode": meta.mode, "arrival": meta.arrival, "counts": meta.counts})
+}

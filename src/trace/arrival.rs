@@ -1,0 +1,260 @@
+//! When sessions start and how long people think: each distribution by name, each from its own random stream.
+
+use rand_distr::{Distribution, Exp1, Gamma, LogNormal, StandardUniform};
+use rand_pcg::Pcg64;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::Nanos;
+use crate::error::{Error, Result};
+
+/// A named random stream: the same name and seed give the same numbers, whatever else is drawn.
+///
+/// The generator is PCG XSL RR 128/64 (`rand_pcg::Pcg64`), whose output is fixed by its definition.
+pub fn stream(seed: u64, name: &str, index: u64) -> Pcg64 {
+    let mut key = name.as_bytes().to_vec();
+    key.extend_from_slice(&index.to_le_bytes());
+    Pcg64::new(u128::from(seed), xxh3_128(&key))
+}
+
+/// How sessions follow each other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ArrivalProcess {
+    /// Exponential gaps: independent users.
+    Poisson,
+    /// Gamma-distributed gaps with this coefficient of variation: above 1 is burstier than Poisson.
+    Gamma {
+        /// Standard deviation by mean.
+        cv: f64,
+    },
+    /// Gaps drawn evenly between 0 and twice the mean.
+    Uniform,
+    /// Equal gaps.
+    Fixed,
+    /// The data's own times.
+    Timestamps,
+}
+
+/// Names that [`ArrivalProcess::by_name`] knows.
+pub const ARRIVALS: &[&str] = &["poisson", "gamma", "uniform", "fixed", "timestamps"];
+
+impl ArrivalProcess {
+    /// The process of that name; `cv` is used by `gamma` alone.
+    ///
+    /// # Errors
+    /// An unknown name, or a `cv` that is not above 0.
+    pub fn by_name(name: &str, cv: f64) -> Result<Self> {
+        Ok(match name {
+            "poisson" => Self::Poisson,
+            "gamma" if cv.is_finite() && cv > 0.0 => Self::Gamma { cv },
+            "gamma" => {
+                return Err(Error::usage(
+                    format!("a coefficient of variation of {cv}"),
+                    "give a --cv above 0",
+                ));
+            }
+            "uniform" => Self::Uniform,
+            "fixed" => Self::Fixed,
+            "timestamps" => Self::Timestamps,
+            _ => return Err(Error::unknown_name("arrival process", name, ARRIVALS)),
+        })
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Poisson => "poisson",
+            Self::Gamma { .. } => "gamma",
+            Self::Uniform => "uniform",
+            Self::Fixed => "fixed",
+            Self::Timestamps => "timestamps",
+        }
+    }
+
+    /// Draws a gap in seconds for sessions that come `rate` times a second.
+    pub fn gap(self, rate: f64, random: &mut Pcg64) -> f64 {
+        let mean = 1.0 / rate;
+        match self {
+            Self::Poisson => mean * exponential(random),
+            Self::Gamma { cv } => {
+                let shape = 1.0 / (cv * cv);
+                // Shape and scale are positive and finite, which `by_name` saw to.
+                Gamma::new(shape, mean / shape).map_or(mean, |gamma| gamma.sample(random))
+            }
+            Self::Uniform => {
+                let even: f64 = StandardUniform.sample(random);
+                even * 2.0 * mean
+            }
+            Self::Fixed | Self::Timestamps => mean,
+        }
+    }
+}
+
+/// How long a user waits between an answer and the next question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ThinkTime {
+    /// Always the same.
+    Fixed,
+    /// Exponential with the given mean.
+    Exponential,
+    /// Log-normal with the given mean and a coefficient of variation of 1.
+    LogNormal,
+}
+
+/// Names that [`ThinkTime::by_name`] knows.
+pub const THINK_TIMES: &[&str] = &["fixed", "exponential", "lognormal"];
+
+impl ThinkTime {
+    /// The distribution of that name.
+    ///
+    /// # Errors
+    /// An unknown name.
+    pub fn by_name(name: &str) -> Result<Self> {
+        Ok(match name {
+            "fixed" => Self::Fixed,
+            "exponential" => Self::Exponential,
+            "lognormal" => Self::LogNormal,
+            _ => return Err(Error::unknown_name("think time", name, THINK_TIMES)),
+        })
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::Exponential => "exponential",
+            Self::LogNormal => "lognormal",
+        }
+    }
+
+    /// Draws a time with the given mean, in seconds.
+    pub fn draw(self, mean: f64, random: &mut Pcg64) -> f64 {
+        match self {
+            _ if mean <= 0.0 => 0.0,
+            Self::Fixed => mean,
+            Self::Exponential => mean * exponential(random),
+            Self::LogNormal => {
+                // cv 1: sigma^2 = ln(1 + cv^2) = ln 2, and mu = ln(mean) - sigma^2 / 2.
+                let variance = std::f64::consts::LN_2;
+                let mu = libm_ln(mean) - variance / 2.0;
+                LogNormal::new(mu, variance.sqrt()).map_or(mean, |normal| normal.sample(random))
+            }
+        }
+    }
+}
+
+fn exponential(random: &mut Pcg64) -> f64 {
+    Exp1.sample(random)
+}
+
+/// The natural logarithm by `libm`, which gives the same bits on every platform.
+fn libm_ln(value: f64) -> f64 {
+    libm::log(value)
+}
+
+/// How long a request takes, for estimating when its answer is there.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ServiceTime {
+    /// Milliseconds per prompt token.
+    pub prefill_ms: f64,
+    /// Milliseconds per output token.
+    pub decode_ms: f64,
+    /// Seconds that every request takes besides.
+    pub fixed: f64,
+}
+
+impl ServiceTime {
+    /// Reads `0`, seconds (`2.5`), or `linear:PREFILL_MS,DECODE_MS`.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn parse(text: &str) -> Result<Self> {
+        let number = |text: &str| {
+            text.trim()
+                .parse::<f64>()
+                .ok()
+                .filter(|n| n.is_finite() && *n >= 0.0)
+        };
+        let parsed = match text.strip_prefix("linear:") {
+            Some(rest) => rest.split_once(',').and_then(|(prefill, decode)| {
+                Some(Self {
+                    prefill_ms: number(prefill)?,
+                    decode_ms: number(decode)?,
+                    fixed: 0.0,
+                })
+            }),
+            None => number(text).map(|fixed| Self {
+                prefill_ms: 0.0,
+                decode_ms: 0.0,
+                fixed,
+            }),
+        };
+        parsed.ok_or_else(|| {
+            Error::usage(
+                format!("the service time `{text}`"),
+                "give 0, seconds, or linear:PREFILL_MS,DECODE_MS as in linear:0.1,20",
+            )
+        })
+    }
+
+    /// For a request of these lengths.
+    pub fn of(self, input: u32, output: u32) -> Nanos {
+        let millis = self.prefill_ms * f64::from(input) + self.decode_ms * f64::from(output);
+        Nanos::from_secs_f64(self.fixed + millis / 1e3)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gaps(process: ArrivalProcess, count: usize) -> Vec<f64> {
+        let mut random = stream(0, "arrivals", 0);
+        (0..count).map(|_| process.gap(2.0, &mut random)).collect()
+    }
+
+    #[test]
+    fn means_and_spreads_are_as_asked() {
+        for (process, cv) in [
+            (ArrivalProcess::Poisson, 1.0),
+            (ArrivalProcess::Gamma { cv: 2.0 }, 2.0),
+            (ArrivalProcess::Uniform, 1.0 / 3f64.sqrt()),
+            (ArrivalProcess::Fixed, 0.0),
+        ] {
+            let gaps = gaps(process, 200_000);
+            let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
+            let variance =
+                gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
+            assert!((mean - 0.5).abs() < 0.01, "{process:?}: mean {mean}");
+            assert!(
+                (variance.sqrt() / mean - cv).abs() < 0.03,
+                "{process:?}: cv {}",
+                variance.sqrt() / mean
+            );
+        }
+        for think in [
+            ThinkTime::Fixed,
+            ThinkTime::Exponential,
+            ThinkTime::LogNormal,
+        ] {
+            let mut random = stream(0, "think", 0);
+            let mean = (0..200_000)
+                .map(|_| think.draw(3.0, &mut random))
+                .sum::<f64>()
+                / 200_000.0;
+            assert!((mean - 3.0).abs() < 0.05, "{think:?}: {mean}");
+        }
+    }
+
+    #[test]
+    fn service_times() {
+        let linear = ServiceTime::parse("linear:0.1,20").expect("parses");
+        assert_eq!(linear.of(1000, 100), Nanos::from_secs_f64(2.1));
+        assert_eq!(
+            ServiceTime::parse("0").expect("parses").of(7, 7),
+            Nanos::ZERO
+        );
+        for text in ["", "-1", "linear:1", "linear:a,b", "nan"] {
+            assert!(ServiceTime::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Azure's LLM inference traces: CSV `TIMESTAMP,ContextTokens,GeneratedTokens`, times as date and time of day.
+//!
+//! Defined by `data/AzureLLMInferenceTrace_*.csv` of Azure/AzurePublicDataset. Lengths only; the first arrival becomes 0.
+
+use std::path::Path;
+
+use crate::error::{Error, Location, Result};
+use crate::io::Input;
+use crate::trace::{Content, Nanos, NewRequest, Trace, TraceBuilder};
+
+use super::lines::{each_row, finish, foreign};
+use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport, bytes};
+
+const COLUMNS: [&str; 3] = ["TIMESTAMP", "ContextTokens", "GeneratedTokens"];
+
+const DAY: i128 = 86_400_000_000_000;
+
+/// See the module.
+pub(super) struct Azure;
+
+impl TraceFormat for Azure {
+    fn name(&self) -> &'static str {
+        "azure"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Azure's CSV of arrivals and lengths (no content: for simulate only)"
+    }
+
+    fn sniff(&self, head: &Head<'_>) -> bool {
+        head.columns(&COLUMNS)
+    }
+
+    fn read(&self, input: Input, options: &ReadOptions) -> Result<(Trace, ReadReport)> {
+        let path = input.path().to_path_buf();
+        let mut builder = TraceBuilder::new(Content::Lengths);
+        let mut rows = Vec::new();
+        let report = each_row(input, options, &COLUMNS, 3, |row| {
+            let text = row.text(0)?;
+            let time = parse(text)
+                .ok_or_else(|| row.wrong(0, text, "a time as in 2023-11-16 18:15:46.6805900"))?;
+            rows.push((time, row.count(1)?, row.count(2)?));
+            Ok(())
+        })?;
+        let start = rows.iter().map(|row| row.0).min().unwrap_or(0);
+        for (index, (time, input_length, output_length)) in rows.into_iter().enumerate() {
+            let id = index.to_string();
+            let pushed = builder.push(NewRequest {
+                id: &id,
+                session: &id,
+                turn: 0,
+                arrival: Nanos(u64::try_from(time - start).unwrap_or(u64::MAX)),
+                input_length,
+                output_length,
+                shared: 0,
+                fresh: &[],
+                output: &[],
+                extra: None,
+            });
+            pushed.map_err(|problem| {
+                Error::input(Location::file(&path), problem, "repair the file")
+            })?;
+        }
+        Ok((finish(builder, foreign(self.name()), &path)?, report))
+    }
+
+    fn write(
+        &self,
+        trace: &Trace,
+        _options: &WriteOptions<'_>,
+        path: &Path,
+    ) -> Result<WriteReport> {
+        let mut sink = bytes::Sink::create(path)?;
+        sink.buffer.extend_from_slice(COLUMNS.join(",").as_bytes());
+        sink.buffer.push(b'\n');
+        for r in trace.requests() {
+            let row = format!(
+                "{},{},{}\n",
+                stamp(r.arrival),
+                r.input_length,
+                r.output_length
+            );
+            sink.buffer.extend_from_slice(row.as_bytes());
+            sink.flush_full()?;
+        }
+        sink.finish()?;
+        Ok(WriteReport {
+            records: trace.requests().len() as u64,
+            notes: Vec::new(),
+        })
+    }
+}
+
+/// Nanoseconds since 1970 of `2023-11-16 18:15:46.6805900`, with or without an offset such as `+00:00`.
+fn parse(text: &str) -> Option<i128> {
+    let (date, clock) = text.split_once([' ', 'T'])?;
+    let mut parts = date.split('-').map(|part| part.parse::<u32>().ok());
+    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
+    if parts.next().is_some() || !(1..=9999).contains(&year) || !(1..=12).contains(&month) {
+        return None;
+    }
+    if !(1..=31).contains(&day) {
+        return None;
+    }
+    let clock = clock.strip_suffix('Z').unwrap_or(clock);
+    let (clock, offset) = match clock.find(['+', '-']) {
+        Some(at) => {
+            let (hours, minutes) = clock[at + 1..].split_once(':')?;
+            let minutes = i128::from(hours.parse::<u8>().ok()?) * 60
+                + i128::from(minutes.parse::<u8>().ok()?);
+            let sign = if clock.as_bytes()[at] == b'-' { -1 } else { 1 };
+            (&clock[..at], sign * minutes * 60_000_000_000)
+        }
+        None => (clock, 0),
+    };
+    let mut parts = clock.splitn(3, ':');
+    let hours: u8 = parts.next()?.parse().ok()?;
+    let minutes: u8 = parts.next()?.parse().ok()?;
+    let seconds = Nanos::parse_secs(parts.next()?)?;
+    let time = (i128::from(hours) * 3600 + i128::from(minutes) * 60) * 1_000_000_000
+        + i128::from(seconds.0);
+    Some(days(year, month, day) * DAY + time - offset)
+}
+
+/// Days since 1970 in the Gregorian calendar, counted from March so that the leap day is a year's last.
+fn days(year: u32, month: u32, day: u32) -> i128 {
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
+    let (year, month, day) = (i128::from(year), i128::from(month), i128::from(day));
+    let leaps = year / 4 - year / 100 + year / 400;
+    year * 365 + leaps + (month * 153 + 2) / 5 + day - 1 - 719_468
+}
+
+/// The time of an arrival as if the trace began with the year 2023.
+fn stamp(time: Nanos) -> String {
+    let (seconds, nanos) = (time.0 / 1_000_000_000, time.0 % 1_000_000_000);
+    let (mut day, mut month, mut year) = (seconds / 86_400, 1, 2023);
+    loop {
+        let next = if month == 12 {
+            (year + 1, 1)
+        } else {
+            (year, month + 1)
+        };
+        let length = (days(next.0, next.1, 1) - days(year, month, 1)) as u64;
+        if day < length {
+            break;
+        }
+        day -= length;
+        (year, month) = next;
+    }
+    let clock = seconds % 86_400;
+    // Azure's own files have seven decimals; nine only where it takes them.
+    let fraction = if nanos % 100 == 0 {
+        format!("{:07}", nanos / 100)
+    } else {
+        format!("{nanos:09}")
+    };
+    format!(
+        "{year}-{month:02}-{:02} {:02}:{:02}:{:02}.{fraction}",
+        day + 1,
+        clock / 3600,
+        clock / 60 % 60,
+        clock % 60
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+
+    #[test]
+    fn round_trip() {
+        let written = testing::write(&testing::sample(), "azure", &WriteOptions::default());
+        assert_eq!(
+            String::from_utf8_lossy(&written),
+            "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-01-01 00:00:00.0000000,3,2\n\
+             2023-01-01 00:00:01.500000001,5,1\n2023-01-01 00:00:02.0000000,6,1\n"
+        );
+        let back = testing::read(&written, &ReadOptions::default()).expect("reads");
+        assert_eq!(back.format, "azure");
+        assert_eq!(
+            testing::loads(&back.trace),
+            testing::loads(&testing::sample())
+        );
+    }
+
+    #[test]
+    fn calendar() {
+        assert_eq!(parse("1970-01-01 00:00:00"), Some(0));
+        assert_eq!(parse("2000-03-01 00:00:00Z"), Some(951_868_800_000_000_000));
+        assert_eq!(
+            parse("2024-05-10 02:00:00.5+02:00"),
+            Some(1_715_299_200_500_000_000)
+        );
+        for nanos in [0, DAY as u64 * 59, DAY as u64 * 800 + 7] {
+            let start = days(2023, 1, 1) * DAY;
+            let back = parse(&stamp(Nanos(nanos))).expect("parses");
+            assert_eq!(back - start, i128::from(nanos));
+        }
+    }
+
+    #[test]
+    fn bad_rows() {
+        let head = "TIMESTAMP,ContextTokens,GeneratedTokens";
+        for (row, expected) in [
+            (
+                "x,1,2",
+                "t:2: `TIMESTAMP`: expected a time as in 2023-11-16 18:15:46.6805900, found `x`",
+            ),
+            (
+                "2023-11-16 18:15:46,1.5,2",
+                "expected a whole number of tokens",
+            ),
+            ("2023-11-16 18:15:46,1", "`GeneratedTokens` is missing"),
+        ] {
+            testing::refuses(&[(&format!("{head}\n{row}\n"), expected)]);
+        }
+    }
+}

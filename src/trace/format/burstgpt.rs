@@ -1,0 +1,134 @@
+//! BurstGPT: CSV `Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type`, times in seconds.
+//!
+//! Defined by `data/` of HPMLL/BurstGPT; newer files add `Session ID`. Lengths only.
+
+use std::path::Path;
+
+use hashbrown::HashMap;
+
+use crate::error::Result;
+use crate::io::Input;
+use crate::trace::{Content, NewRequest, Trace, TraceBuilder};
+
+use super::lines::{each_row, finish, foreign};
+use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport, bytes};
+
+/// What is read; `Session ID` may be missing.
+const COLUMNS: [&str; 4] = [
+    "Timestamp",
+    "Request tokens",
+    "Response tokens",
+    "Session ID",
+];
+
+/// See the module.
+pub(super) struct BurstGpt;
+
+impl TraceFormat for BurstGpt {
+    fn name(&self) -> &'static str {
+        "burstgpt"
+    }
+
+    fn summary(&self) -> &'static str {
+        "BurstGPT's CSV of arrivals and lengths (no content: for simulate only)"
+    }
+
+    fn sniff(&self, head: &Head<'_>) -> bool {
+        head.columns(&COLUMNS[..3])
+    }
+
+    fn read(&self, input: Input, options: &ReadOptions) -> Result<(Trace, ReadReport)> {
+        let path = input.path().to_path_buf();
+        let mut builder = TraceBuilder::new(Content::Lengths);
+        let mut turns: HashMap<String, u32, std::hash::RandomState> =
+            HashMap::with_hasher(std::hash::RandomState::new());
+        let report = each_row(input, options, &COLUMNS, 3, |row| {
+            let id = builder.len().to_string();
+            let (arrival, input_length, output_length) =
+                (row.seconds(0)?, row.count(1)?, row.count(2)?);
+            let (session, turn) = match row.text(3)? {
+                "" => (format!("row {id}"), 0),
+                name => {
+                    let next = turns.entry(name.to_owned()).or_insert(0);
+                    *next += 1;
+                    (name.to_owned(), *next - 1)
+                }
+            };
+            builder.push(NewRequest {
+                id: &id,
+                session: &session,
+                turn,
+                arrival,
+                input_length,
+                output_length,
+                shared: 0,
+                fresh: &[],
+                output: &[],
+                extra: None,
+            })?;
+            Ok(())
+        })?;
+        Ok((finish(builder, foreign(self.name()), &path)?, report))
+    }
+
+    fn write(
+        &self,
+        trace: &Trace,
+        _options: &WriteOptions<'_>,
+        path: &Path,
+    ) -> Result<WriteReport> {
+        let mut sink = bytes::Sink::create(path)?;
+        sink.buffer.extend_from_slice(
+            b"Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n",
+        );
+        for r in trace.requests() {
+            let total = u64::from(r.input_length) + u64::from(r.output_length);
+            // vLLM's loader keeps the rows of this model only.
+            let row = format!(
+                "{},GPT-4,{},{},{total},Conversation log\n",
+                r.arrival, r.input_length, r.output_length
+            );
+            sink.buffer.extend_from_slice(row.as_bytes());
+            sink.flush_full()?;
+        }
+        sink.finish()?;
+        Ok(WriteReport {
+            records: trace.requests().len() as u64,
+            notes: Vec::new(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+
+    #[test]
+    fn round_trip() {
+        let written = testing::write(&testing::sample(), "burstgpt", &WriteOptions::default());
+        assert_eq!(
+            String::from_utf8_lossy(&written),
+            "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n\
+             0.0,GPT-4,3,2,5,Conversation log\n1.500000001,GPT-4,5,1,6,Conversation log\n2.0,GPT-4,6,1,7,Conversation log\n"
+        );
+        let back = testing::read(&written, &ReadOptions::default()).expect("reads");
+        assert_eq!(back.format, "burstgpt");
+        assert_eq!(
+            testing::loads(&back.trace),
+            testing::loads(&testing::sample())
+        );
+    }
+
+    #[test]
+    fn bad_rows() {
+        let head = "Timestamp,Request tokens,Response tokens";
+        for (row, expected) in [
+            ("x,1,2", "t:2: `Timestamp`: expected seconds, found `x`"),
+            ("0.0,1.5,2", "expected a whole number of tokens"),
+            ("0.0,1", "`Response tokens` is missing"),
+        ] {
+            testing::refuses(&[(&format!("{head}\n{row}\n"), expected)]);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Writing: numbers and strings into a byte buffer, and the buffer into a file.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::io::OutputFile;
+
+/// A file with a buffer in front, because token arrays are formatted by hand.
+pub(super) struct Sink {
+    file: OutputFile,
+    path: PathBuf,
+    /// What is written next.
+    pub(super) buffer: Vec<u8>,
+}
+
+impl Sink {
+    pub(super) fn create(path: &Path) -> Result<Self> {
+        Ok(Self {
+            file: OutputFile::create(path)?,
+            path: path.to_path_buf(),
+            buffer: Vec::with_capacity(1 << 17),
+        })
+    }
+
+    /// Hands the buffer on once it is worth a write.
+    pub(super) fn flush_full(&mut self) -> Result<()> {
+        if self.buffer.len() >= 1 << 16 {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.file
+            .write_all(&self.buffer)
+            .map_err(|source| Error::write(&self.path, source))?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self) -> Result<()> {
+        self.flush()?;
+        self.file.finish()
+    }
+}
+
+/// Appends a decimal number.
+pub(super) fn integer(buffer: &mut Vec<u8>, value: u64) {
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    let mut rest = value;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    buffer.extend_from_slice(&digits[at..]);
+}
+
+/// Appends a 32-bit number: the division by a constant is cheaper at this width.
+fn id(buffer: &mut Vec<u8>, value: u32) {
+    let mut digits = [0u8; 10];
+    let mut at = digits.len();
+    let mut rest = value;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    buffer.extend_from_slice(&digits[at..]);
+}
+
+/// Appends `[1,2,3]`.
+pub(super) fn ids(buffer: &mut Vec<u8>, ids: &[u32]) {
+    buffer.push(b'[');
+    for (index, value) in ids.iter().enumerate() {
+        if index > 0 {
+            buffer.push(b',');
+        }
+        id(buffer, *value);
+    }
+    buffer.push(b']');
+}
+
+/// Appends a JSON string.
+pub(super) fn string(buffer: &mut Vec<u8>, text: &str) {
+    let plain = text
+        .bytes()
+        .all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\');
+    if plain {
+        buffer.push(b'"');
+        buffer.extend_from_slice(text.as_bytes());
+        buffer.push(b'"');
+    } else {
+        buffer.extend_from_slice(serde_json::Value::from(text).to_string().as_bytes());
+    }
+}
+
+/// Appends `,"key":` or, for the first of an object, `"key":` after the brace that the caller wrote.
+pub(super) fn key(buffer: &mut Vec<u8>, key: &str) {
+    if buffer.last() != Some(&b'{') {
+        buffer.push(b',');
+    }
+    buffer.push(b'"');
+    buffer.extend_from_slice(key.as_bytes());
+    buffer.extend_from_slice(b"\":");
+}
+
+/// Appends `"key":number`.
+pub(super) fn number(buffer: &mut Vec<u8>, name: &str, value: impl Into<u64>) {
+    key(buffer, name);
+    integer(buffer, value.into());
+}

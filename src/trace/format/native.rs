@@ -1,0 +1,412 @@
+//! The native format: a header line, then one line a request in arrival order, each with its new tokens only.
+//!
+//! Defined here. A change that older readers would misread raises [`VERSION`].
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Location, Result};
+use crate::io::Input;
+use crate::trace::{
+    Content, ExtraKeys, Identity, Nanos, NewRequest, Trace, TraceBuilder, TraceMeta,
+};
+
+use super::lines::{Fault, empty, finish, settle};
+use super::scan::Scanner;
+use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport, bytes};
+
+/// What the header calls the format.
+const FORMAT: &str = "replay-trace";
+/// What is written, and the only one that is read.
+const VERSION: u64 = 1;
+
+/// See the module.
+pub(super) struct Native;
+
+#[derive(serde::Deserialize)]
+struct Version {
+    format: String,
+    version: u64,
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Header {
+    format: String,
+    version: u64,
+    #[serde(default)]
+    generator: String,
+    #[serde(default)]
+    seed: Option<u64>,
+    content: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    block_size: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tokenizer: Option<Identity>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    template: Option<Identity>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mode: Option<String>,
+    #[serde(default)]
+    arrival: Map<String, Value>,
+    #[serde(default)]
+    counts: Map<String, Value>,
+}
+
+impl TraceFormat for Native {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    fn summary(&self) -> &'static str {
+        "replay's own JSONL: every token once, header with seed and origin"
+    }
+
+    fn sniff(&self, head: &Head<'_>) -> bool {
+        head.has("format") && head.has("version")
+            || head.first_line.starts_with(b"{\"format\":\"replay-trace\"")
+    }
+
+    fn read(&self, input: Input, options: &ReadOptions) -> Result<(Trace, ReadReport)> {
+        let path = input.path().to_path_buf();
+        let mut lines = input.lines();
+        let (content, meta) = match lines.next_line()? {
+            None => return Err(empty(&path)),
+            Some((number, line)) => header(line).map_err(|fault| {
+                Error::input(Location::line(&path, number), fault.problem, fault.remedy)
+            })?,
+        };
+        let mut builder = TraceBuilder::new(content);
+        let mut report = ReadReport::default();
+        let mut reader = Reader::default();
+        while let Some((number, line)) = lines.next_line()? {
+            if line.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            let outcome = reader.line(line, &mut builder);
+            settle(outcome, Location::line(&path, number), options, &mut report)?;
+        }
+        let announced = meta.counts.get("requests").and_then(Value::as_u64);
+        if let Some(announced) = announced.filter(|n| *n != report.records && !options.tolerate) {
+            return Err(Error::input(
+                Location::file(&path),
+                format!(
+                    "has {} requests, its header says {announced}",
+                    report.records
+                ),
+                "the file is cut off or was edited; make or copy it again",
+            ));
+        }
+        Ok((finish(builder, meta, &path)?, report))
+    }
+
+    fn write(
+        &self,
+        trace: &Trace,
+        _options: &WriteOptions<'_>,
+        path: &Path,
+    ) -> Result<WriteReport> {
+        let mut sink = bytes::Sink::create(path)?;
+        let header = serde_json::to_vec(&head_of(trace))
+            .map_err(|error| Error::write(path, std::io::Error::other(error)))?;
+        sink.buffer.extend_from_slice(&header);
+        sink.buffer.push(b'\n');
+        let ids_key = match trace.content() {
+            Content::Tokens => Some("tokens"),
+            Content::HashIds { .. } => Some("hash_ids"),
+            Content::Lengths => None,
+        };
+        for request in trace.requests() {
+            let out = &mut sink.buffer;
+            out.push(b'{');
+            bytes::key(out, "request_id");
+            bytes::string(out, &request.id);
+            bytes::key(out, "session_id");
+            bytes::string(out, &trace.sessions()[request.session as usize]);
+            bytes::number(out, "turn", request.turn);
+            bytes::key(out, "arrival_time");
+            out.extend_from_slice(request.arrival.to_string().as_bytes());
+            bytes::number(out, "input_length", request.input_length);
+            bytes::number(out, "output_length", request.output_length);
+            bytes::number(out, "shared", request.shared);
+            if let Some(key) = ids_key {
+                bytes::key(out, key);
+                bytes::ids(out, trace.ids(request.fresh));
+            }
+            if !request.output.is_empty() {
+                bytes::key(out, "output");
+                bytes::ids(out, trace.ids(request.output));
+            }
+            let extra = trace.extra_keys(request);
+            for (key, value) in [("lora", &extra.lora), ("cache_salt", &extra.cache_salt)] {
+                if let Some(value) = value {
+                    bytes::key(out, key);
+                    bytes::string(out, value);
+                }
+            }
+            out.extend_from_slice(b"}\n");
+            sink.flush_full()?;
+        }
+        sink.finish()?;
+        Ok(WriteReport {
+            records: trace.requests().len() as u64,
+            notes: Vec::new(),
+        })
+    }
+}
+
+fn head_of(trace: &Trace) -> Header {
+    let (content, block_size) = match trace.content() {
+        Content::Tokens => ("tokens", None),
+        Content::HashIds { block_size } => ("hash_ids", Some(block_size)),
+        Content::Lengths => ("lengths", None),
+    };
+    let meta = trace.meta.clone();
+    let mut counts = meta.counts;
+    // Always those of the file itself: the reader finds out by them that a file is cut off.
+    counts.insert("requests".into(), trace.requests().len().into());
+    counts.insert("sessions".into(), trace.sessions().len().into());
+    counts.insert("prompt_tokens".into(), trace.prompt_tokens().into());
+    counts.insert("output_tokens".into(), trace.output_tokens().into());
+    Header {
+        format: FORMAT.into(),
+        version: VERSION,
+        generator: meta.generator,
+        seed: meta.seed,
+        content: content.into(),
+        block_size,
+        tokenizer: meta.tokenizer,
+        template: meta.template,
+        mode: meta.mode,
+        arrival: meta.arrival,
+        counts,
+    }
+}
+
+fn header(line: &[u8]) -> Result<(Content, TraceMeta), Fault> {
+    let wrong = |error: serde_json::Error| {
+        Fault::new(format!("the header is not as expected: {error}"))
+            .remedy("make the trace again with `replay gen-trace`")
+    };
+    let version: Version = serde_json::from_slice(line).map_err(wrong)?;
+    if version.format != FORMAT {
+        return Err(
+            Fault::new(format!("format `{}`, expected `{FORMAT}`", version.format))
+                .remedy("name the file's format with --format"),
+        );
+    }
+    if version.version != VERSION {
+        return Err(Fault::new(format!(
+            "trace version {}, this replay reads {VERSION}",
+            version.version
+        ))
+        .remedy("use the replay that made it, or make the trace again"));
+    }
+    let header: Header = serde_json::from_slice(line).map_err(wrong)?;
+    let content = match (header.content.as_str(), header.block_size) {
+        ("tokens", _) => Content::Tokens,
+        ("lengths", _) => Content::Lengths,
+        ("hash_ids", Some(block_size @ 1..)) => Content::HashIds { block_size },
+        ("hash_ids", _) => {
+            return Err(
+                Fault::new("content `hash_ids` without a `block_size` of 1 or more")
+                    .remedy("add the tokens per block to the header"),
+            );
+        }
+        (other, _) => {
+            return Err(Fault::new(format!(
+                "content `{}`, expected `tokens`, `hash_ids` or `lengths`",
+                other.escape_debug()
+            ))
+            .remedy("make the trace again with `replay gen-trace`"));
+        }
+    };
+    let meta = TraceMeta {
+        generator: header.generator,
+        seed: header.seed,
+        tokenizer: header.tokenizer,
+        template: header.template,
+        mode: header.mode,
+        arrival: header.arrival,
+        counts: header.counts,
+    };
+    Ok((content, meta))
+}
+
+/// Buffers that all lines use, and the last arrival.
+#[derive(Default)]
+struct Reader {
+    fresh: Vec<u32>,
+    output: Vec<u32>,
+    last: Nanos,
+}
+
+impl Reader {
+    fn line(&mut self, line: &[u8], builder: &mut TraceBuilder) -> Result<(), Fault> {
+        self.fresh.clear();
+        self.output.clear();
+        let (mut id, mut session, mut arrival) = (None, None, None);
+        let (mut turn, mut input, mut output, mut shared) = (0, None, None, 0);
+        let mut extra = ExtraKeys::default();
+        Scanner::new(line)?.object(|key, value| {
+            match key {
+                "request_id" => id = Some(value.name()?),
+                "session_id" => session = Some(value.name()?),
+                "turn" => turn = value.count()?,
+                "arrival_time" => {
+                    let text = value.number()?;
+                    let time = Nanos::parse_secs(text).ok_or_else(|| {
+                        Fault::new(format!("expected seconds of 0 or more, found {text}"))
+                    })?;
+                    arrival = Some(time);
+                }
+                "input_length" => input = Some(value.count()?),
+                "output_length" => output = Some(value.count()?),
+                "shared" => shared = value.count()?,
+                "tokens" | "hash_ids" => value.integers(&mut self.fresh)?,
+                "output" => value.integers(&mut self.output)?,
+                "lora" => extra.lora = value.optional_name()?.map(Into::into),
+                "cache_salt" => extra.cache_salt = value.optional_name()?.map(Into::into),
+                _ => value.skip()?,
+            }
+            Ok(())
+        })?;
+        let id = id.ok_or_else(|| Fault::missing("request_id"))?;
+        let arrival = arrival.ok_or_else(|| Fault::missing("arrival_time"))?;
+        if arrival < self.last {
+            return Err(Fault::new(format!(
+                "arrives at {arrival} s, before the line above it ({} s)",
+                self.last
+            ))
+            .remedy("sort the lines by arrival_time"));
+        }
+        builder.push(NewRequest {
+            id: &id,
+            session: &session.ok_or_else(|| Fault::missing("session_id"))?,
+            turn,
+            arrival,
+            input_length: input.ok_or_else(|| Fault::missing("input_length"))?,
+            output_length: output.ok_or_else(|| Fault::missing("output_length"))?,
+            shared,
+            fresh: &self.fresh,
+            output: &self.output,
+            extra: Some(&extra),
+        })?;
+        self.last = arrival;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn again(bytes: &[u8]) -> Trace {
+        let read = testing::read(bytes, &ReadOptions::default()).expect("reads");
+        assert_eq!(read.format, "native");
+        read.trace
+    }
+
+    #[test]
+    fn golden() {
+        let written = testing::write(&testing::sample(), "native", &WriteOptions::default());
+        let text = String::from_utf8(written.clone()).expect("text");
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with(r#"{"format":"replay-trace","version":1,"generator":"#));
+        assert_eq!(
+            lines[2],
+            r#"{"request_id":"b_turn0","session_id":"b","turn":0,"arrival_time":1.500000001,"input_length":5,"output_length":1,"shared":0,"tokens":[1,2,9,9,9],"output":[7]}"#
+        );
+        let back = again(&written);
+        assert_eq!(
+            testing::prompts(&back),
+            testing::prompts(&testing::sample())
+        );
+        assert_eq!(
+            testing::write(&back, "native", &WriteOptions::default()),
+            written
+        );
+    }
+
+    #[test]
+    fn bad_files() {
+        let head = r#"{"format":"replay-trace","version":1,"content":"tokens"}"#;
+        let line = r#"{"request_id":"a","session_id":"s","turn":0,"arrival_time":1.0,"input_length":2,"output_length":1,"shared":0,"tokens":[1,2],"output":[3]}"#;
+        let with = |from: &str, to: &str| format!("{head}\n{}\n", line.replace(from, to));
+        let cases = [
+            (
+                head.replace(":1,", ":2,"),
+                "t:1: trace version 2, this replay reads 1; ",
+            ),
+            (head.replace("tokens", "words"), "t:1: content `words`"),
+            (head.replace("tokens", "hash_ids"), "block_size"),
+            (
+                with(",\"output\":[3]}", ""),
+                "t:2: expected `,` or `}`, but the line ends",
+            ),
+            (
+                with("[1,2]", "[1,\"2\"]"),
+                "t:2: `tokens`: expected a whole number",
+            ),
+            (
+                with("[1,2]", "[1]"),
+                "input_length is 2, but there are 1 prompt tokens",
+            ),
+            (with("\"shared\":0", "\"shared\":1"), "shares 1 ids"),
+            (with("1.0", "-1.0"), "expected seconds"),
+            (with("\"request_id\":\"a\",", ""), "has no `request_id`"),
+            (
+                format!("{head}\n{line}\n{line}\n"),
+                "request id `a` occurs twice",
+            ),
+            (
+                format!("{head}\n{line}\n{}\n", line.replace("1.0", "0.5")),
+                "sort the lines",
+            ),
+            (
+                head.replace("}", ",\"counts\":{\"requests\":3}}"),
+                "has 0 requests, its header says 3",
+            ),
+        ];
+        let cases: Vec<_> = cases.iter().map(|(a, b)| (a.as_str(), *b)).collect();
+        testing::refuses(&cases);
+        let mut bytes = with("\"a\"", "\"?\"").into_bytes();
+        let at = bytes.iter().position(|b| *b == b'?').expect("there");
+        bytes[at] = 0xff;
+        let error = testing::read(&bytes, &ReadOptions::default()).expect_err("bad");
+        assert!(error.to_string().contains("t:2: invalid UTF-8"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip(
+            turns in prop::collection::vec(
+                (0usize..3, 0u64..5, any::<u32>(), prop::collection::vec(any::<u32>(), 0..6),
+                 prop::collection::vec(any::<u32>(), 0..4), "[a-c\"\\\\é\u{1}]{0,3}"), 0..20),
+            seed in any::<Option<u64>>(),
+        ) {
+            let mut builder = TraceBuilder::new(Content::Tokens);
+            let mut joined = [0u32; 3];
+            for (index, (session, arrival, shared, fresh, output, name)) in turns.iter().enumerate() {
+                let shared = shared % (joined[*session] + 1);
+                let arrival = Nanos(*arrival + index as u64 * 2_000_000_003);
+                let extra = ExtraKeys { lora: None, cache_salt: Some(name.clone()) };
+                joined[*session] = shared + (fresh.len() + output.len()) as u32;
+                builder.push(NewRequest {
+                    id: &format!("{name}{index}"), session: &format!("s{session}"), turn: index as u32,
+                    arrival, input_length: shared + fresh.len() as u32, output_length: output.len() as u32,
+                    shared, fresh, output, extra: Some(&extra),
+                }).expect("fits");
+            }
+            let meta = TraceMeta { seed, ..TraceMeta::default() };
+            let trace = builder.finish(meta).expect("is a trace");
+            let bytes = testing::write(&trace, "native", &WriteOptions::default());
+            let back = again(&bytes);
+            prop_assert_eq!(testing::prompts(&back), testing::prompts(&trace));
+            prop_assert_eq!(back.meta.seed, seed);
+            prop_assert_eq!(testing::write(&back, "native", &WriteOptions::default()), bytes);
+        }
+    }
+}

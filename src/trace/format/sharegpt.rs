@@ -1,0 +1,103 @@
+//! Conversations again, for `vllm bench serve --dataset-name sharegpt`: a JSON array, one record a line.
+//!
+//! Defined by `ShareGPTDataset` in `vllm/benchmarks/datasets.py`. A turn says what its prompt adds to the turn before,
+//! as the chat template rendered it. Conversations are read by the data set loaders, not as a trace.
+
+use std::path::Path;
+
+use crate::error::Result;
+use crate::trace::Trace;
+
+use super::vllm_sim::require_output;
+use super::{TraceFormat, WriteOptions, WriteReport, bytes, require_tokens};
+
+/// See the module.
+pub(super) struct ShareGpt;
+
+impl TraceFormat for ShareGpt {
+    fn name(&self) -> &'static str {
+        "sharegpt"
+    }
+
+    fn summary(&self) -> &'static str {
+        "conversations for `vllm bench serve --dataset-name sharegpt` (write only)"
+    }
+
+    fn readable(&self) -> bool {
+        false
+    }
+
+    fn needs_text(&self) -> bool {
+        true
+    }
+
+    fn write(&self, trace: &Trace, options: &WriteOptions<'_>, path: &Path) -> Result<WriteReport> {
+        require_tokens(trace, self.name())?;
+        let text = options.text(self.name())?;
+        let mut turns = vec![Vec::new(); trace.sessions().len()];
+        for (index, request) in trace.requests().iter().enumerate() {
+            require_output(trace, index, self.name())?;
+            turns[request.session as usize].push(index);
+        }
+        let mut sink = bytes::Sink::create(path)?;
+        sink.buffer.push(b'[');
+        let mut records = 0;
+        for (session, turns) in trace.sessions().iter().zip(&turns) {
+            if turns.is_empty() {
+                continue;
+            }
+            let out = &mut sink.buffer;
+            out.extend_from_slice(if records == 0 { b"\n{" } else { b",\n{" });
+            bytes::key(out, "id");
+            bytes::string(out, session);
+            bytes::key(out, "conversations");
+            out.push(b'[');
+            for (place, index) in turns.iter().enumerate() {
+                let request = &trace.requests()[*index];
+                if place > 0 {
+                    out.push(b',');
+                }
+                out.extend_from_slice(b"{\"from\":\"human\",\"value\":");
+                bytes::string(out, &text(trace.ids(request.fresh))?);
+                out.extend_from_slice(b"},{\"from\":\"gpt\",\"value\":");
+                bytes::string(out, &text(trace.ids(request.output))?);
+                out.push(b'}');
+            }
+            out.extend_from_slice(b"]}");
+            records += 1;
+            sink.flush_full()?;
+        }
+        sink.buffer.extend_from_slice(b"\n]\n");
+        sink.finish()?;
+        Ok(WriteReport {
+            records,
+            notes: vec![
+                "vLLM sends the first exchange of each conversation only; `vllm-custom` sends every prompt".into(),
+            ],
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+
+    #[test]
+    fn golden() {
+        let spell = |ids: &[u32]| Ok(format!("{ids:?}"));
+        let options = WriteOptions {
+            detokenize: Some(&spell),
+            ..WriteOptions::default()
+        };
+        let written = testing::write(&testing::sample(), "sharegpt", &options);
+        assert_eq!(
+            String::from_utf8_lossy(&written),
+            r#"[
+{"id":"a","conversations":[{"from":"human","value":"[1, 2, 3]"},{"from":"gpt","value":"[4, 5]"},{"from":"human","value":"[6]"},{"from":"gpt","value":"[8]"}]},
+{"id":"b","conversations":[{"from":"human","value":"[1, 2, 9, 9, 9]"},{"from":"gpt","value":"[7]"}]}
+]
+"#
+        );
+    }
+}

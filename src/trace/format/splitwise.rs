@@ -1,0 +1,125 @@
+//! SplitwiseSim's request traces: CSV with `arrival_timestamp,prompt_size,token_size` and four columns more.
+//!
+//! Defined by `generate_trace.py` and `trace.py` of Mutinifni/splitwise-sim. Lengths only. Request type 2 is generation there.
+
+use std::path::Path;
+
+use crate::error::Result;
+use crate::io::Input;
+use crate::trace::{Content, NewRequest, Trace, TraceBuilder};
+
+use super::lines::{each_row, finish, foreign};
+use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport, bytes};
+
+/// What is read; `request_id` may be missing.
+const COLUMNS: [&str; 4] = [
+    "arrival_timestamp",
+    "prompt_size",
+    "token_size",
+    "request_id",
+];
+
+/// See the module.
+pub(super) struct Splitwise;
+
+impl TraceFormat for Splitwise {
+    fn name(&self) -> &'static str {
+        "splitwise"
+    }
+
+    fn summary(&self) -> &'static str {
+        "SplitwiseSim's CSV of arrivals and lengths (no content: for simulate only)"
+    }
+
+    fn sniff(&self, head: &Head<'_>) -> bool {
+        head.columns(&COLUMNS[..3])
+    }
+
+    fn read(&self, input: Input, options: &ReadOptions) -> Result<(Trace, ReadReport)> {
+        let path = input.path().to_path_buf();
+        let mut builder = TraceBuilder::new(Content::Lengths);
+        let report = each_row(input, options, &COLUMNS, 3, |row| {
+            let number = builder.len().to_string();
+            let id = match row.text(3)? {
+                "" => number.as_str(),
+                text => text,
+            };
+            builder.push(NewRequest {
+                id,
+                session: id,
+                turn: 0,
+                arrival: row.seconds(0)?,
+                input_length: row.count(1)?,
+                output_length: row.count(2)?,
+                shared: 0,
+                fresh: &[],
+                output: &[],
+                extra: None,
+            })?;
+            Ok(())
+        })?;
+        Ok((finish(builder, foreign(self.name()), &path)?, report))
+    }
+
+    fn write(
+        &self,
+        trace: &Trace,
+        _options: &WriteOptions<'_>,
+        path: &Path,
+    ) -> Result<WriteReport> {
+        let mut sink = bytes::Sink::create(path)?;
+        sink.buffer.extend_from_slice(
+            b"request_id,request_type,application_id,arrival_timestamp,batch_size,prompt_size,token_size\n",
+        );
+        for (index, r) in trace.requests().iter().enumerate() {
+            let row = format!(
+                "{index},2,0,{},1,{},{}\n",
+                r.arrival, r.input_length, r.output_length
+            );
+            sink.buffer.extend_from_slice(row.as_bytes());
+            sink.flush_full()?;
+        }
+        sink.finish()?;
+        Ok(WriteReport {
+            records: trace.requests().len() as u64,
+            notes: Vec::new(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+
+    #[test]
+    fn round_trip() {
+        let written = testing::write(&testing::sample(), "splitwise", &WriteOptions::default());
+        assert_eq!(
+            String::from_utf8_lossy(&written),
+            "request_id,request_type,application_id,arrival_timestamp,batch_size,prompt_size,token_size\n\
+             0,2,0,0.0,1,3,2\n1,2,0,1.500000001,1,5,1\n2,2,0,2.0,1,6,1\n"
+        );
+        let back = testing::read(&written, &ReadOptions::default()).expect("reads");
+        assert_eq!(back.format, "splitwise");
+        assert_eq!(
+            testing::loads(&back.trace),
+            testing::loads(&testing::sample())
+        );
+    }
+
+    #[test]
+    fn bad_rows() {
+        let head = "arrival_timestamp,prompt_size,token_size";
+        for (row, expected) in [
+            (
+                "x,1,2",
+                "t:2: `arrival_timestamp`: expected seconds, found `x`",
+            ),
+            ("0.0,1.5,2", "expected a whole number of tokens"),
+            ("0.0,1", "`token_size` is missing"),
+        ] {
+            testing::refuses(&[(&format!("{head}\n{row}\n"), expected)]);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Vidur's processed traces: CSV `arrived_at,num_prefill_tokens,num_decode_tokens`.
+//!
+//! Defined by `vidur/request_generator/trace_replay_request_generator.py` of microsoft/vidur. Lengths only.
+
+use std::path::Path;
+
+use crate::error::Result;
+use crate::io::Input;
+use crate::trace::{Content, NewRequest, Trace, TraceBuilder};
+
+use super::lines::{each_row, finish, foreign};
+use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport, bytes};
+
+const COLUMNS: [&str; 3] = ["arrived_at", "num_prefill_tokens", "num_decode_tokens"];
+
+/// See the module.
+pub(super) struct Vidur;
+
+impl TraceFormat for Vidur {
+    fn name(&self) -> &'static str {
+        "vidur"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Vidur's CSV of arrivals and lengths (no content: for simulate only)"
+    }
+
+    fn sniff(&self, head: &Head<'_>) -> bool {
+        head.columns(&COLUMNS)
+    }
+
+    fn read(&self, input: Input, options: &ReadOptions) -> Result<(Trace, ReadReport)> {
+        let path = input.path().to_path_buf();
+        let mut builder = TraceBuilder::new(Content::Lengths);
+        let report = each_row(input, options, &COLUMNS, 3, |row| {
+            let id = builder.len().to_string();
+            builder.push(NewRequest {
+                id: &id,
+                session: &id,
+                turn: 0,
+                arrival: row.seconds(0)?,
+                input_length: row.count(1)?,
+                output_length: row.count(2)?,
+                shared: 0,
+                fresh: &[],
+                output: &[],
+                extra: None,
+            })?;
+            Ok(())
+        })?;
+        Ok((finish(builder, foreign(self.name()), &path)?, report))
+    }
+
+    fn write(
+        &self,
+        trace: &Trace,
+        _options: &WriteOptions<'_>,
+        path: &Path,
+    ) -> Result<WriteReport> {
+        let mut sink = bytes::Sink::create(path)?;
+        sink.buffer.extend_from_slice(COLUMNS.join(",").as_bytes());
+        sink.buffer.push(b'\n');
+        for r in trace.requests() {
+            let row = format!("{},{},{}\n", r.arrival, r.input_length, r.output_length);
+            sink.buffer.extend_from_slice(row.as_bytes());
+            sink.flush_full()?;
+        }
+        sink.finish()?;
+        Ok(WriteReport {
+            records: trace.requests().len() as u64,
+            notes: Vec::new(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+
+    #[test]
+    fn round_trip() {
+        let written = testing::write(&testing::sample(), "vidur", &WriteOptions::default());
+        assert_eq!(
+            String::from_utf8_lossy(&written),
+            "arrived_at,num_prefill_tokens,num_decode_tokens\n0.0,3,2\n1.500000001,5,1\n2.0,6,1\n"
+        );
+        let back = testing::read(&written, &ReadOptions::default()).expect("reads");
+        assert_eq!(back.format, "vidur");
+        assert_eq!(
+            testing::loads(&back.trace),
+            testing::loads(&testing::sample())
+        );
+    }
+
+    #[test]
+    fn bad_rows() {
+        let head = "arrived_at,num_prefill_tokens,num_decode_tokens";
+        for (row, expected) in [
+            ("x,1,2", "t:2: `arrived_at`: expected seconds, found `x`"),
+            ("0.0,1.5,2", "expected a whole number of tokens"),
+            ("0.0,1", "`num_decode_tokens` is missing"),
+        ] {
+            testing::refuses(&[(&format!("{head}\n{row}\n"), expected)]);
+        }
+    }
+}

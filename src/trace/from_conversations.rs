@@ -1,0 +1,195 @@
+//! From conversation files to a trace: load, render, tokenize and give times, on all cores, in the data's order.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rayon::prelude::*;
+use serde_json::json;
+
+use super::generate::{GenerateOptions, GenerateReport, Generator, SessionTurns};
+use super::{Mode, Nanos, Trace, TraceMeta};
+use crate::dataset::sharegpt::{Dataset, LoadReport};
+use crate::error::{Error, Location, Result};
+use crate::prompt::template::ChatTemplate;
+use crate::prompt::tokenizer::Tokenizer;
+use crate::prompt::{EncodeError, PromptEncoder};
+
+/// What is taken from a data set.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TakeOptions {
+    /// At most so many conversations.
+    pub max_conversations: Option<usize>,
+    /// A conversation that cannot be used is an error.
+    pub strict: bool,
+}
+
+/// What building a trace met.
+#[derive(Debug, Clone, Default)]
+pub struct BuildReport {
+    /// From the files.
+    pub load: LoadReport,
+    /// Conversations taken.
+    pub conversations: u64,
+    /// Conversations that the template refused or failed on: its words, and how often.
+    pub refused: BTreeMap<String, u64>,
+    /// From generating.
+    pub generate: GenerateReport,
+}
+
+/// Chats per batch: enough to keep all cores busy, little enough to stop soon where only some are wanted.
+const BATCH: usize = 2048;
+
+struct Encoded {
+    sessions: Vec<(String, Option<Nanos>, SessionTurns)>,
+    load: LoadReport,
+    refused: Vec<(String, EncodeError)>,
+}
+
+/// Builds a trace from indexed conversation files.
+///
+/// `done` counts the chats that are read, for a progress bar.
+///
+/// # Errors
+/// What loading or generating refuses; with `strict` the first conversation that cannot be used.
+pub fn build_trace(
+    dataset: &Dataset,
+    template: &ChatTemplate,
+    tokenizer: &dyn Tokenizer,
+    options: &GenerateOptions,
+    take: TakeOptions,
+    done: &AtomicU64,
+) -> Result<(Trace, BuildReport)> {
+    let mut generator = Generator::new(options.clone())?;
+    let mut report = BuildReport {
+        load: dataset.report().clone(),
+        ..BuildReport::default()
+    };
+    let most = take.max_conversations.unwrap_or(usize::MAX);
+    let mut taken = 0;
+    let mut from = 0;
+    while from < dataset.len() && taken < most {
+        let upto = (from + BATCH).min(dataset.len());
+        let batch: Vec<Result<Encoded>> = (from..upto)
+            .into_par_iter()
+            .map_init(
+                || PromptEncoder::new(template, tokenizer),
+                |encoder, chat| {
+                    let encoded = encode_chat(dataset, chat, encoder, options);
+                    done.fetch_add(1, Ordering::Relaxed);
+                    encoded
+                },
+            )
+            .collect();
+        for encoded in batch {
+            if taken >= most {
+                break;
+            }
+            let encoded = encoded?;
+            report.load.add(encoded.load);
+            for (id, error) in encoded.refused {
+                refuse(dataset, &id, error, take.strict, &mut report)?;
+            }
+            for (id, timestamp, turns) in encoded.sessions {
+                if taken < most {
+                    taken += 1;
+                    generator.push(&id, timestamp, turns)?;
+                }
+            }
+        }
+        from = upto;
+    }
+    report.conversations = taken as u64;
+    if generator.is_empty()
+        && let Some((reason, _)) = report.refused.first_key_value()
+    {
+        return Err(Error::usage(
+            format!("the chat template takes none of the conversations: {reason}"),
+            "name another one with --chat-template",
+        ));
+    }
+    let (trace, generate) = generator.finish(meta(template, tokenizer, &report))?;
+    report.generate = generate;
+    Ok((trace, report))
+}
+
+fn encode_chat(
+    dataset: &Dataset,
+    chat: usize,
+    encoder: &mut PromptEncoder<'_>,
+    options: &GenerateOptions,
+) -> Result<Encoded> {
+    let (conversations, load) = dataset.load(chat)?;
+    let mut encoded = Encoded {
+        sessions: Vec::new(),
+        load,
+        refused: Vec::new(),
+    };
+    for conversation in conversations {
+        let mut turns = SessionTurns::default();
+        let first_only = options.mode == Mode::Single;
+        let result = encoder.encode(&conversation, first_only, |turn| {
+            turns.push(turn.number, turn.prompt, turn.stable, turn.output, options);
+        });
+        turns.close();
+        match result {
+            Ok(()) => encoded
+                .sessions
+                .push((conversation.id, conversation.timestamp, turns)),
+            Err(error) => encoded.refused.push((conversation.id, error)),
+        }
+    }
+    Ok(encoded)
+}
+
+fn refuse(
+    dataset: &Dataset,
+    id: &str,
+    error: EncodeError,
+    strict: bool,
+    report: &mut BuildReport,
+) -> Result<()> {
+    let (words, remedy) = match error {
+        EncodeError::Rejected(words) => (
+            format!("the chat template rejects it: {words}"),
+            "remove the conversation, leave --strict away to skip it, or name another --chat-template",
+        ),
+        EncodeError::Failed(words) => (
+            format!("the chat template fails: {words}"),
+            "repair the template, or name another with --chat-template",
+        ),
+    };
+    if strict {
+        let path = dataset
+            .paths()
+            .next()
+            .unwrap_or(std::path::Path::new("-"))
+            .to_path_buf();
+        return Err(Error::input(
+            Location::file(path),
+            format!("conversation `{id}`: {words}"),
+            remedy,
+        ));
+    }
+    *report.refused.entry(words).or_default() += 1;
+    Ok(())
+}
+
+fn meta(template: &ChatTemplate, tokenizer: &dyn Tokenizer, report: &BuildReport) -> TraceMeta {
+    let mut meta = TraceMeta {
+        generator: concat!("replay ", env!("CARGO_PKG_VERSION")).into(),
+        tokenizer: Some(tokenizer.identity().clone()),
+        template: Some(template.identity().clone()),
+        ..TraceMeta::default()
+    };
+    let load = &report.load;
+    for (name, count) in [
+        ("records", load.records),
+        ("records_skipped", load.skipped_records()),
+        ("conversations", report.conversations),
+        ("conversations_refused", report.refused.values().sum()),
+        ("text_bytes", load.text_bytes),
+    ] {
+        meta.counts.insert(name.into(), json!(count));
+    }
+    meta
+}

@@ -1,0 +1,118 @@
+//! A trace in a few numbers: the library part of `replay inspect`.
+
+use crate::metrics::Distribution;
+
+use super::format::ReadTrace;
+use super::{Content, Request, Trace};
+
+/// What a trace holds. Lengths are in tokens, rates per second of trace time.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Summary {
+    /// Name of the file's format.
+    pub format: String,
+    /// `tokens`, `hash_ids` or `lengths`.
+    pub content: &'static str,
+    /// Tokens per block of a trace of hash ids.
+    pub block_size: Option<u32>,
+    /// Requests.
+    pub requests: u64,
+    /// Sessions.
+    pub sessions: u64,
+    /// Requests per session.
+    pub turns_per_session: Distribution,
+    /// Prompt tokens of all requests.
+    pub input_tokens: u64,
+    /// Output tokens of all requests.
+    pub output_tokens: u64,
+    /// Prompt tokens per request.
+    pub input_length: Distribution,
+    /// Output tokens per request.
+    pub output_length: Distribution,
+    /// From the first arrival to the last.
+    pub span_seconds: f64,
+    /// Requests per second; none where all arrive at once.
+    pub request_rate: Option<f64>,
+    /// Sessions per second.
+    pub session_rate: Option<f64>,
+    /// Prompt tokens per second.
+    pub input_token_rate: Option<f64>,
+    /// Output tokens per second.
+    pub output_token_rate: Option<f64>,
+    /// Lines that could not be read.
+    pub broken_lines: u64,
+    /// One-based numbers of the first few of them.
+    pub first_broken_lines: Vec<u64>,
+    /// What was wrong with the first of them.
+    pub first_problem: Option<String>,
+}
+
+impl Summary {
+    /// Of a trace and how it was read.
+    pub fn new(read: &ReadTrace) -> Self {
+        let trace = &read.trace;
+        let (content, block_size) = match trace.content() {
+            Content::Tokens => ("tokens", None),
+            Content::HashIds { block_size } => ("hash_ids", Some(block_size)),
+            Content::Lengths => ("lengths", None),
+        };
+        let mut turns = vec![0.0; trace.sessions().len()];
+        for request in trace.requests() {
+            turns[request.session as usize] += 1.0;
+        }
+        let requests = trace.requests().len() as u64;
+        let sessions = trace.sessions().len() as u64;
+        let (input_tokens, output_tokens) = (trace.prompt_tokens(), trace.output_tokens());
+        let span_seconds = trace.span().as_secs_f64();
+        let rate = |count: u64| (span_seconds > 0.0).then(|| count as f64 / span_seconds);
+        Self {
+            format: read.format.to_owned(),
+            content,
+            block_size,
+            requests,
+            sessions,
+            turns_per_session: Distribution::from_values(&mut turns),
+            input_tokens,
+            output_tokens,
+            input_length: lengths(trace, |request| request.input_length),
+            output_length: lengths(trace, |request| request.output_length),
+            span_seconds,
+            request_rate: rate(requests),
+            session_rate: rate(sessions),
+            input_token_rate: rate(input_tokens),
+            output_token_rate: rate(output_tokens),
+            broken_lines: read.report.broken,
+            first_broken_lines: read.report.broken_lines.clone(),
+            first_problem: read.report.first_problem.clone(),
+        }
+    }
+}
+
+fn lengths(trace: &Trace, length: impl Fn(&Request) -> u32) -> Distribution {
+    let mut values: Vec<f64> = trace
+        .requests()
+        .iter()
+        .map(|r| f64::from(length(r)))
+        .collect();
+    Distribution::from_values(&mut values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::format::testing;
+    use super::*;
+
+    #[test]
+    fn of_a_small_trace() {
+        let read = ReadTrace {
+            trace: testing::sample(),
+            format: "native",
+            report: Default::default(),
+        };
+        let summary = Summary::new(&read);
+        assert_eq!((summary.requests, summary.sessions), (3, 2));
+        assert_eq!((summary.input_tokens, summary.output_tokens), (14, 4));
+        assert_eq!(summary.turns_per_session.mean, 1.5);
+        assert_eq!(summary.span_seconds, 2.0);
+        assert_eq!(summary.input_token_rate, Some(7.0));
+    }
+}
