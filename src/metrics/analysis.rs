@@ -103,18 +103,11 @@ impl Analysis {
         ratio(self.sum(|r| r.cached_tokens), self.sum(|r| r.prompt_tokens))
     }
 
-    /// Mean of the requests' sharing fractions.
+    /// Mean over requests of the block look-ups that hit; a prompt without a full block counts as 0.
     pub fn mean_request_hit_ratio(&self) -> f64 {
-        let sum: f64 = self
-            .requests
-            .iter()
-            .map(RequestMetrics::sharing_fraction)
-            .sum();
-        if self.requests.is_empty() {
-            0.0
-        } else {
-            sum / self.requests.len() as f64
-        }
+        let of = |request: &RequestMetrics| ratio(u64::from(request.hits), u64::from(request.lookups));
+        let sum: f64 = self.requests.iter().map(of).sum();
+        if self.requests.is_empty() { 0.0 } else { sum / self.requests.len() as f64 }
     }
 
     /// Look-ups that hit by all look-ups.

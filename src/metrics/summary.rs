@@ -74,7 +74,7 @@ pub struct Summary {
     pub cached_tokens: u64,
     /// `cached_tokens / prompt_tokens`
     pub token_hit_ratio: f64,
-    /// Mean of the requests' sharing fractions.
+    /// Mean over requests of the block look-ups that hit.
     pub mean_request_hit_ratio: f64,
     /// Blocks of prompts that could be looked up.
     pub block_lookups: u64,
@@ -124,7 +124,7 @@ impl Settings {
                 Capacity::Blocks(blocks) => Some(blocks),
             },
             cache_output: options.caches_output(),
-            last_token_cap: options.caps_last_token(),
+            last_token_cap: options.caps_last_token(blocks),
             hold: match options.hold {
                 Hold::None => "none".into(),
                 Hold::Requests(requests) => format!("requests:{requests}"),

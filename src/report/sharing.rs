@@ -46,7 +46,7 @@ pub fn text(summary: &Summary) -> String {
         (
             "mean request hit ratio".into(),
             format!(
-                "{}   (sharing fraction, each request counts the same)",
+                "{}   (block look-ups, each request counts the same)",
                 ratio(s.mean_request_hit_ratio)
             ),
         ),

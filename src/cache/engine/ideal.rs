@@ -37,7 +37,7 @@ impl Ideal {
             block_size: trace.block_size(),
             partial_tail: trace.partial_tail(),
             cache_output: options.caches_output(),
-            last_token_cap: options.caps_last_token(),
+            last_token_cap: options.caps_last_token(trace),
             resident: vec![false; trace.distinct() as usize],
             count: 0,
             bounded,

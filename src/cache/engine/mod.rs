@@ -112,8 +112,10 @@ impl EngineOptions {
     }
 
     /// Whether the last prompt token is always computed by these options.
-    pub fn caps_last_token(&self) -> bool {
-        self.last_token_cap.unwrap_or(self.engine == "vllm")
+    ///
+    /// Hash ids with one for a partial last block describe another system's blocks, which hit wholly if they are there.
+    pub fn caps_last_token(&self, trace: &BlockTrace) -> bool {
+        self.last_token_cap.unwrap_or(self.engine == "vllm" && !trace.partial_tail())
     }
 }
 

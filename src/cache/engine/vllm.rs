@@ -53,7 +53,7 @@ impl Rules {
             block_size: trace.block_size(),
             partial_tail: trace.partial_tail(),
             cache_output: options.caches_output(),
-            last_token_cap: options.caps_last_token(),
+            last_token_cap: options.caps_last_token(trace),
         }
     }
 

@@ -136,13 +136,10 @@ impl ChatTemplate {
     /// Converts messages once.
     pub fn messages(&self, messages: &[Message]) -> PreparedMessages {
         let convert = |message: &Message| {
-            Value::from_iter([
-                ("role", Value::from(message.role.as_str())),
-                (
-                    "content",
-                    Value::from(Arc::<str>::from(message.content.as_str())),
-                ),
-            ])
+            minijinja::context! {
+                role => message.role.as_str(),
+                content => Value::from(Arc::<str>::from(message.content.as_str())),
+            }
         };
         PreparedMessages(messages.iter().map(convert).collect())
     }

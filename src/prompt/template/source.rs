@@ -1,5 +1,6 @@
 //! Where templates are found, and what is done to their text before it is compiled.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use minijinja::value::Value;
@@ -37,11 +38,9 @@ impl SpecialTokens {
     }
 
     pub(super) fn to_value(&self) -> Value {
-        Value::from_iter(
-            self.0
-                .iter()
-                .map(|(role, text)| (role.clone(), Value::from(text.as_str()))),
-        )
+        let tokens: BTreeMap<&str, Value> =
+            self.0.iter().map(|(role, text)| (role.as_str(), Value::from(text.as_str()))).collect();
+        Value::from_pairs(tokens)
     }
 }
 
