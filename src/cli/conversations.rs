@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::output;
 use crate::dataset::sharegpt::{Dataset, Join, LoadOptions};
 use crate::error::{Error, Result};
-use crate::prompt::template::ChatTemplate;
+use crate::prompt::template::{ChatTemplate, SpecialTokens};
 use crate::prompt::tokenizer::{self, Tokenizer};
 use crate::trace::arrival::{ARRIVALS, ArrivalProcess, ServiceTime, THINK_TIMES, ThinkTime};
 use crate::trace::{
@@ -115,8 +115,8 @@ pub(super) struct ConversationArgs {
 /// Everything that is loaded once and used for one or more traces.
 pub(super) struct Conversations {
     dataset: Dataset,
-    pub(super) tokenizer: Box<dyn Tokenizer>,
-    pub(super) template: ChatTemplate,
+    tokenizer: Box<dyn Tokenizer>,
+    template: ChatTemplate,
     take: TakeOptions,
 }
 
@@ -134,11 +134,40 @@ impl ConversationArgs {
             dataset: dataset?,
             tokenizer,
             template,
-            take: TakeOptions {
-                max_conversations: self.max_conversations,
-                strict: self.strict,
-            },
+            take: self.take(),
         })
+    }
+
+    /// The tokenizer as it was named.
+    pub(super) fn tokenizer(&self) -> &str {
+        &self.tokenizer
+    }
+
+    /// The same files with a real vocabulary, its template, and chunks joined as said.
+    pub(super) fn open_as(&self, join: Join) -> Result<Conversations> {
+        let options = LoadOptions {
+            join,
+            ..self.load_options()
+        };
+        let named = if self.tokenizer == "chars" {
+            tokenizer::DEFAULT
+        } else {
+            &self.tokenizer
+        };
+        let (tokenizer, template) = load_model(named, None)?;
+        Ok(Conversations {
+            dataset: Dataset::open(&self.input, options)?,
+            tokenizer,
+            template,
+            take: self.take(),
+        })
+    }
+
+    fn take(&self) -> TakeOptions {
+        TakeOptions {
+            max_conversations: self.max_conversations,
+            strict: self.strict,
+        }
     }
 
     fn load_options(&self) -> LoadOptions {
@@ -194,19 +223,19 @@ pub(super) fn load_model(
     let template = match template {
         Some(spec) => {
             let tokens = if is_file {
-                ChatTemplate::tokens_beside(path)?
+                SpecialTokens::of_tokenizer(path)?
             } else {
                 Default::default()
             };
-            ChatTemplate::load(spec, &tokens)
+            ChatTemplate::find(spec, &tokens)
         }
         None => match if is_file {
-            ChatTemplate::beside(path)?
+            ChatTemplate::of_tokenizer(path)?
         } else {
             None
         } {
             Some(template) => Ok(template),
-            None => ChatTemplate::load(default_template(tokenizer), &Default::default()),
+            None => ChatTemplate::builtin(default_template(tokenizer)),
         },
     };
     let tokenizer = tokenizer::load(tokenizer)?;
@@ -270,11 +299,12 @@ pub(super) fn describe(report: &BuildReport) -> String {
     for (words, count) in &report.refused {
         lines.push(format!("skipped  {} conversations: {words}", n(*count)));
     }
-    if load.dropped_messages + load.leading_messages > 0 {
+    if load.dropped_messages + load.leading_messages + load.unpaired_messages > 0 {
         lines.push(format!(
-            "dropped  {} messages without text, {} before the first user message",
+            "dropped  {} messages without text, {} before the first user message, {} out of turn",
             n(load.dropped_messages),
-            n(load.leading_messages)
+            n(load.leading_messages),
+            n(load.unpaired_messages)
         ));
     }
     let made = &report.generate;

@@ -8,7 +8,7 @@ mod export;
 mod gen_trace;
 mod inspect;
 mod output;
-mod synth_dataset;
+pub mod synth_dataset;
 
 use std::process::ExitCode;
 

@@ -2,6 +2,9 @@
 
 mod conversation;
 pub mod sharegpt;
+mod sharegpt_write;
+pub mod synth;
 pub mod time;
 
 pub use conversation::{Conversation, Message, Role};
+pub use sharegpt_write::{WrittenConversations, write_sharegpt};

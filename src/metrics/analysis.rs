@@ -105,9 +105,14 @@ impl Analysis {
 
     /// Mean over requests of the block look-ups that hit; a prompt without a full block counts as 0.
     pub fn mean_request_hit_ratio(&self) -> f64 {
-        let of = |request: &RequestMetrics| ratio(u64::from(request.hits), u64::from(request.lookups));
+        let of =
+            |request: &RequestMetrics| ratio(u64::from(request.hits), u64::from(request.lookups));
         let sum: f64 = self.requests.iter().map(of).sum();
-        if self.requests.is_empty() { 0.0 } else { sum / self.requests.len() as f64 }
+        if self.requests.is_empty() {
+            0.0
+        } else {
+            sum / self.requests.len() as f64
+        }
     }
 
     /// Look-ups that hit by all look-ups.

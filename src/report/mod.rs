@@ -1,5 +1,7 @@
 //! Results for people and for programs: tables, JSON, CSV, pictures, a page.
 
+pub mod course;
+pub mod experiment;
 pub mod number;
 pub mod sharing;
 pub mod table;

@@ -21,7 +21,7 @@ pub fn percent(fraction: f64) -> String {
 /// Seconds with a unit that fits: `850 us`, `12.5 ms`, `3.21 s`, `4.5 min`, `2.1 h`.
 pub fn seconds(seconds: f64) -> String {
     match seconds {
-        s if s == 0.0 => "0 s".into(),
+        0.0 => "0 s".into(),
         s if s < 1e-3 => format!("{:.0} us", s * 1e6),
         s if s < 1.0 => format!("{:.1} ms", s * 1e3),
         s if s < 120.0 => format!("{s:.2} s"),

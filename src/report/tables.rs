@@ -59,7 +59,7 @@ impl CsvFile {
         &mut self,
         fields: impl IntoIterator<Item = T>,
     ) -> Result<()> {
-        let fail = |error: csv::Error| Error::write(self.file.path().to_path_buf(), error.into());
+        let fail = |error: csv::Error| Error::write(self.file.path(), error.into());
         self.writer.write_record(fields).map_err(fail)?;
         if self.writer.get_ref().len() >= 1 << 15 {
             self.drain()?;

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use super::generate::{GenerateOptions, GenerateReport, Generator, SessionTurns};
-use super::{Mode, Nanos, Trace, TraceMeta};
+use super::{Identity, Mode, Nanos, Trace, TraceMeta};
 use crate::dataset::sharegpt::{Dataset, LoadReport};
 use crate::error::{Error, Location, Result};
 use crate::prompt::template::ChatTemplate;
@@ -178,7 +178,10 @@ fn meta(template: &ChatTemplate, tokenizer: &dyn Tokenizer, report: &BuildReport
     let mut meta = TraceMeta {
         generator: concat!("replay ", env!("CARGO_PKG_VERSION")).into(),
         tokenizer: Some(tokenizer.identity().clone()),
-        template: Some(template.identity().clone()),
+        template: Some(Identity {
+            name: template.name().into(),
+            sha256: template.sha256(),
+        }),
         ..TraceMeta::default()
     };
     let load = &report.load;

@@ -115,7 +115,8 @@ impl EngineOptions {
     ///
     /// Hash ids with one for a partial last block describe another system's blocks, which hit wholly if they are there.
     pub fn caps_last_token(&self, trace: &BlockTrace) -> bool {
-        self.last_token_cap.unwrap_or(self.engine == "vllm" && !trace.partial_tail())
+        self.last_token_cap
+            .unwrap_or(self.engine == "vllm" && !trace.partial_tail())
     }
 }
 

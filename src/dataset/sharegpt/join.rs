@@ -189,6 +189,9 @@ impl Joined<'_> {
                 content: content.into_owned(),
             });
         }
+        let said = messages.len();
+        let messages = alternate(messages);
+        report.unpaired_messages += (said - messages.len()) as u64;
         let answered = messages
             .windows(2)
             .any(|pair| pair[0].role == Role::User && pair[1].role == Role::Assistant);
@@ -205,6 +208,23 @@ impl Joined<'_> {
     }
 }
 
+/// Makes speakers take turns: of several user messages in a row the last is the one that is answered, of several
+/// assistant messages the first is the answer, and what nobody answers ends nothing.
+fn alternate(messages: Vec<Message>) -> Vec<Message> {
+    let mut kept: Vec<Message> = Vec::with_capacity(messages.len());
+    for message in messages {
+        match (kept.last().map(|last| last.role), message.role) {
+            (Some(Role::User), Role::User) => {
+                kept.pop();
+            }
+            (Some(Role::Assistant), Role::Assistant) => continue,
+            _ => {}
+        }
+        kept.push(message);
+    }
+    kept
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,5 +236,35 @@ mod tests {
         for id in ["abc", "abc_", "_3", "abc_x1", "abc_-1"] {
             assert_eq!(chunk_id(id), None, "{id}");
         }
+    }
+
+    #[test]
+    fn speakers_take_turns() {
+        let say = |roles: &str| -> Vec<Message> {
+            let role = |c| match c {
+                'u' => Role::User,
+                'a' => Role::Assistant,
+                't' => Role::Tool,
+                _ => Role::System,
+            };
+            roles
+                .chars()
+                .enumerate()
+                .map(|(i, c)| Message {
+                    role: role(c),
+                    content: i.to_string(),
+                })
+                .collect()
+        };
+        let left = |roles: &str| -> String {
+            alternate(say(roles))
+                .into_iter()
+                .map(|m| m.content)
+                .collect()
+        };
+        assert_eq!(left("suaua"), "01234");
+        assert_eq!(left("uaaua"), "0134");
+        assert_eq!(left("uuauua"), "1245");
+        assert_eq!(left("uatau"), "01234");
     }
 }

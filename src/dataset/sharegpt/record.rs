@@ -148,12 +148,12 @@ impl<'a> Entry<'a> {
     fn message(self) -> RawMessage<'a> {
         let speaker = [self.from, self.role].into_iter().flatten().next();
         let role = match &speaker {
-            Some(Text::Text(word)) => Role::parse(word),
+            Some(Text::Is(word)) => Role::parse(word),
             _ => None,
         };
         let texts = [self.value, self.content, self.text, self.markdown];
         let content = texts.into_iter().flatten().find_map(|text| match text {
-            Text::Text(text) => Some(text),
+            Text::Is(text) => Some(text),
             _ => None,
         });
         RawMessage { role, content }
@@ -162,7 +162,7 @@ impl<'a> Entry<'a> {
 
 /// A text where one was expected; a number where a time was; anything else.
 enum Text<'a> {
-    Text(Cow<'a, str>),
+    Is(Cow<'a, str>),
     Number(f64),
     Other,
 }
@@ -172,7 +172,7 @@ impl Text<'_> {
     fn time(self) -> Option<Nanos> {
         let seconds = match self {
             Self::Number(number) => number,
-            Self::Text(text) => match text.parse() {
+            Self::Is(text) => match text.parse() {
                 Ok(number) => number,
                 Err(_) => return super::super::time::parse_rfc3339(&text),
             },
@@ -197,10 +197,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
                 f.write_str("a text")
             }
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Text::Text(Cow::Borrowed(text)))
+                Ok(Text::Is(Cow::Borrowed(text)))
             }
             fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Text::Text(Cow::Owned(text.to_owned())))
+                Ok(Text::Is(Cow::Owned(text.to_owned())))
             }
             fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
                 Ok(Text::Other)
@@ -226,13 +226,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
                 let mut joined = String::new();
                 let mut any = false;
                 while let Some(part) = seq.next_element::<Part<'de>>()? {
-                    if let Some(Text::Text(text)) = part.text {
+                    if let Some(Text::Is(text)) = part.text {
                         joined.push_str(&text);
                         any = true;
                     }
                 }
                 Ok(if any {
-                    Text::Text(Cow::Owned(joined))
+                    Text::Is(Cow::Owned(joined))
                 } else {
                     Text::Other
                 })

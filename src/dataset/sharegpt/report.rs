@@ -79,6 +79,8 @@ pub struct LoadReport {
     pub dropped_messages: u64,
     /// Messages dropped because they stand before the first user message.
     pub leading_messages: u64,
+    /// Messages dropped because two of the same speaker follow each other.
+    pub unpaired_messages: u64,
     /// Bytes of text in the conversations.
     pub text_bytes: u64,
     /// By reason, in order of reason.
@@ -114,6 +116,7 @@ impl LoadReport {
         self.gaps += other.gaps;
         self.dropped_messages += other.dropped_messages;
         self.leading_messages += other.leading_messages;
+        self.unpaired_messages += other.unpaired_messages;
         self.text_bytes += other.text_bytes;
         for skipped in other.skipped {
             self.add_skipped(skipped);

@@ -1,0 +1,155 @@
+//! A seeded generator of conversations that resemble ShareGPT's, for demonstrations, tests and machines without data.
+//!
+//! What is measured: the distributions of turns and of message lengths (`lengths.rs`, with their source), and the
+//! shares of replies with lists and code. What is invented: every word, the topics, the shared system prompts (the
+//! source has next to none) and how popular each is (Zipf). The text is made from patterns and word lists, so it reads
+//! like chat at a glance and makes no sense beyond it; nothing in it comes from a real conversation.
+//!
+//! Conversation `i` is a function of the seed, `i` and the shares alone, not of how many are generated, and is the
+//! same on every platform.
+
+mod assets;
+mod grammar;
+mod inflect;
+mod lengths;
+mod message;
+mod random;
+#[cfg(test)]
+mod tests;
+
+use self::assets::Assets;
+use self::grammar::Voice;
+use self::lengths::Lengths;
+use self::message::Composer;
+use self::random::Stream;
+use super::{Conversation, Message, Role};
+use crate::trace::Nanos;
+
+/// What to generate. Shares are probabilities in 0..=1; values beyond are taken as the nearer end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SynthOptions {
+    /// How many conversations.
+    pub conversations: usize,
+    /// The seed. Other seeds give other texts with the same distributions, shared prompts and shared openings.
+    pub seed: u64,
+    /// Share of conversations with one of twelve shared system prompts of some 380 tokens each. The source has 0.4 %;
+    /// served assistants have up to 100 %.
+    pub system_prompt_share: f64,
+    /// Share of conversations that begin with one of 16 popular questions or 6 long instructions before a document.
+    pub shared_opening_share: f64,
+    /// Share of conversations in Spanish, Chinese or German instead of English.
+    pub other_language_share: f64,
+    /// Share of messages that end in an emoji.
+    pub emoji_share: f64,
+    /// The most turns (a user message and the reply) of a conversation.
+    pub max_turns: usize,
+    /// With a rate, conversation `i` gets a random timestamp within the `i`-th interval of 1/rate seconds, so that
+    /// timestamps rise; without, none.
+    pub starts_per_second: Option<f64>,
+}
+
+impl Default for SynthOptions {
+    fn default() -> Self {
+        Self {
+            conversations: 1_000,
+            seed: 42,
+            system_prompt_share: 0.25,
+            shared_opening_share: 0.08,
+            other_language_share: 0.04,
+            emoji_share: 0.01,
+            max_turns: 150,
+            starts_per_second: None,
+        }
+    }
+}
+
+/// The conversations, one by one: memory does not grow with their number.
+pub fn generate(options: &SynthOptions) -> impl Iterator<Item = Conversation> + use<> {
+    let options = options.clone();
+    (0..options.conversations).map(move |index| conversation(&options, index as u64))
+}
+
+/// Conversation `index` under `options`, whose `conversations` is not looked at.
+fn conversation(options: &SynthOptions, index: u64) -> Conversation {
+    let assets = Assets::get();
+    let stream = &mut Stream::new(options.seed, "conversation", index);
+    // drawn first and always, so that changing a share changes only the conversations that it concerns
+    let (system, opening, language) = (stream.unit(), stream.unit(), stream.unit());
+    let mut stream_of_system = Stream::new(options.seed, "system", index);
+    let mut messages = Vec::new();
+    if system < options.system_prompt_share {
+        let rank = stream_of_system.zipf(assets.system_prompts.len(), 0.0);
+        if let Some(prompt) = assets.system_prompts.get(rank) {
+            messages.push(message(Role::System, prompt.clone()));
+        }
+    }
+    let foreign = language < options.other_language_share;
+    let composer = composer(stream, foreign, options.emoji_share);
+    let lengths = Lengths::draw(stream);
+    let turns = Lengths::turns(stream, options.max_turns);
+    for turn in 0..turns {
+        let wanted = lengths.user(stream, turn);
+        let shared = turn == 0 && !foreign && opening < options.shared_opening_share;
+        let question = if shared {
+            shared_opening(stream, &composer, wanted)
+        } else {
+            composer.ask(stream, turn == 0, wanted)
+        };
+        messages.push(message(Role::User, question));
+        let wanted = lengths.assistant(stream);
+        messages.push(message(Role::Assistant, composer.answer(stream, wanted)));
+    }
+    Conversation {
+        id: format!("synthetic-{index:06}"),
+        messages,
+        timestamp: options.starts_per_second.map(|rate| {
+            let within = Stream::new(options.seed, "timestamp", index).unit();
+            Nanos::from_secs_f64((index as f64 + within) / rate)
+        }),
+    }
+}
+
+fn message(role: Role, content: String) -> Message {
+    Message { role, content }
+}
+
+/// Draws the topic or language, and the words, of a conversation.
+fn composer(stream: &mut Stream, foreign: bool, emoji: f64) -> Composer<'static> {
+    let assets = Assets::get();
+    let (mut topic, mut language, mut code, mut dense) =
+        (&assets.none, &assets.english, false, false);
+    if let (true, Some(other)) = (foreign, stream.pick(&assets.foreign)) {
+        language = &other.grammar;
+        dense = other.dense;
+    } else {
+        let mut left = stream.below(assets.topics.iter().map(|topic| topic.weight).sum());
+        for candidate in &assets.topics {
+            topic = &candidate.grammar;
+            code = candidate.code;
+            if left < candidate.weight {
+                break;
+            }
+            left -= candidate.weight;
+        }
+    }
+    Composer {
+        voice: Voice::draw(stream, topic, language),
+        code,
+        dense,
+        emoji,
+    }
+}
+
+/// A popular question as it is, or a popular instruction with a document of this conversation's own behind it.
+fn shared_opening(stream: &mut Stream, composer: &Composer<'_>, wanted: usize) -> String {
+    let assets = Assets::get();
+    if stream.chance(0.6) {
+        let rank = stream.zipf(assets.questions.len(), 0.0);
+        assets.questions.get(rank).cloned().unwrap_or_default()
+    } else {
+        let rank = stream.zipf(assets.documents.len(), 0.0);
+        let mut text = assets.documents.get(rank).cloned().unwrap_or_default();
+        text.push_str(&composer.paste(stream, wanted.max(300)));
+        text
+    }
+}

@@ -1,0 +1,204 @@
+//! Python's methods of strings, where minijinja-contrib has none or differs.
+
+use minijinja::value::{Kwargs, Tuple, from_args};
+use minijinja::{Error, ErrorKind, State, Value};
+use minijinja_contrib::pycompat::unknown_method_callback;
+
+use super::python::is_space;
+
+/// The engine's callback for methods of values.
+pub(super) fn method(
+    state: &mut State,
+    value: &Value,
+    name: &str,
+    args: &[Value],
+) -> Result<Value, Error> {
+    let Some(text) = value.as_str() else {
+        return unknown_method_callback(state, value, name, args);
+    };
+    match name {
+        "strip" | "lstrip" | "rstrip" => {
+            let (chars,): (Option<&Value>,) = from_args(args)?;
+            strip(value, chars, name != "rstrip", name != "lstrip")
+        }
+        "split" | "rsplit" => {
+            let (separator, most, kwargs): (Option<Value>, Option<i64>, Kwargs) = from_args(args)?;
+            let most = match most {
+                Some(most) => Some(most),
+                None => kwargs.get("maxsplit")?,
+            };
+            let separator = match separator {
+                Some(separator) => Some(separator),
+                None => kwargs.get("sep")?,
+            };
+            kwargs.assert_all_used()?;
+            let most = most
+                .and_then(|most| usize::try_from(most).ok())
+                .unwrap_or(usize::MAX);
+            let separator = separator.filter(|value| !value.is_none());
+            match &separator {
+                None => Ok(split_blank(text, most, name == "rsplit")),
+                Some(separator) => split(text, argument(separator)?, most, name == "rsplit"),
+            }
+        }
+        "splitlines" => {
+            let (keep,): (Option<bool>,) = from_args(args)?;
+            Ok(split_lines(text, keep.unwrap_or(false)))
+        }
+        "isspace" => {
+            let () = from_args(args)?;
+            Ok(Value::from(!text.is_empty() && text.chars().all(is_space)))
+        }
+        "removeprefix" => {
+            let (prefix,): (&str,) = from_args(args)?;
+            Ok(Value::from(text.strip_prefix(prefix).unwrap_or(text)))
+        }
+        "removesuffix" => {
+            let (suffix,): (&str,) = from_args(args)?;
+            Ok(Value::from(text.strip_suffix(suffix).unwrap_or(text)))
+        }
+        "partition" | "rpartition" => {
+            let (separator,): (&str,) = from_args(args)?;
+            let found = match name {
+                "partition" => text.split_once(separator),
+                _ => text.rsplit_once(separator),
+            };
+            let parts = match found {
+                Some((before, after)) => [before, separator, after],
+                None if name == "partition" => [text, "", ""],
+                None => ["", "", text],
+            };
+            Ok(Value::from(Tuple::from(parts.map(Value::from))))
+        }
+        "index" | "rindex" => {
+            let found = unknown_method_callback(
+                state,
+                value,
+                if name == "index" { "find" } else { "rfind" },
+                args,
+            )?;
+            if found.as_i64() == Some(-1) {
+                return Err(Error::new(
+                    ErrorKind::InvalidOperation,
+                    "substring not found",
+                ));
+            }
+            Ok(found)
+        }
+        "capitalize" => {
+            let () = from_args(args)?;
+            let mut chars = text.chars();
+            let first = chars.next().map(|c| c.to_uppercase().collect::<String>());
+            Ok(Value::from(
+                first.unwrap_or_default() + &chars.as_str().to_lowercase(),
+            ))
+        }
+        _ => unknown_method_callback(state, value, name, args),
+    }
+}
+
+fn argument(value: &Value) -> Result<&str, Error> {
+    value
+        .as_str()
+        .ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "the argument must be a string"))
+}
+
+/// `strip` of a string's start, end or both; the value itself where nothing goes.
+pub(super) fn strip(
+    value: &Value,
+    chars: Option<&Value>,
+    start: bool,
+    end: bool,
+) -> Result<Value, Error> {
+    let text = argument(value)?;
+    let set = match chars.filter(|chars| !chars.is_none()) {
+        Some(chars) => Some(argument(chars)?),
+        None => None,
+    };
+    let goes = |c: char| set.map_or_else(|| is_space(c), |set| set.contains(c));
+    let mut kept = text;
+    if start {
+        kept = kept.trim_start_matches(goes);
+    }
+    if end {
+        kept = kept.trim_end_matches(goes);
+    }
+    Ok(if kept.len() == text.len() {
+        value.clone()
+    } else {
+        Value::from(kept)
+    })
+}
+
+fn split(text: &str, separator: &str, most: usize, from_right: bool) -> Result<Value, Error> {
+    if separator.is_empty() {
+        return Err(Error::new(ErrorKind::InvalidOperation, "empty separator"));
+    }
+    let parts = most.saturating_add(1);
+    Ok(if from_right {
+        let mut found: Vec<&str> = text.rsplitn(parts, separator).collect();
+        found.reverse();
+        Value::from_iter(found)
+    } else {
+        Value::from_iter(text.splitn(parts, separator))
+    })
+}
+
+/// `split()` without a separator: runs of white space count once, and none at the ends. What is left when no split is
+/// left keeps its far end, as in CPython.
+fn split_blank(text: &str, most: usize, from_right: bool) -> Value {
+    let mut found = Vec::new();
+    let mut rest = text;
+    loop {
+        rest = if from_right {
+            rest.trim_end_matches(is_space)
+        } else {
+            rest.trim_start_matches(is_space)
+        };
+        if rest.is_empty() {
+            break;
+        }
+        let at = if from_right {
+            rest.rfind(is_space)
+        } else {
+            rest.find(is_space)
+        };
+        let Some(at) = at.filter(|_| found.len() < most) else {
+            found.push(rest);
+            break;
+        };
+        if from_right {
+            let word = rest[at..].trim_start_matches(is_space);
+            found.push(word);
+            rest = &rest[..rest.len() - word.len()];
+        } else {
+            found.push(&rest[..at]);
+            rest = &rest[at..];
+        }
+    }
+    if from_right {
+        found.reverse();
+    }
+    Value::from_iter(found)
+}
+
+/// `splitlines`, which knows more line ends than Rust's `lines`.
+fn split_lines(text: &str, keep: bool) -> Value {
+    let ends = |c: char| matches!(c, '\n'..='\r' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(ends) {
+        let end = rest[at..].chars().next().map_or(0, char::len_utf8);
+        let end = if rest[at..].starts_with("\r\n") {
+            2
+        } else {
+            end
+        };
+        found.push(if keep { &rest[..at + end] } else { &rest[..at] });
+        rest = &rest[at + end..];
+    }
+    if !rest.is_empty() {
+        found.push(rest);
+    }
+    Value::from_iter(found)
+}
