@@ -4,9 +4,10 @@
 //! [`super::cuts`]), so only what lies behind it is encoded anew. The ids are those of encoding each whole prompt.
 
 use super::cuts::Piece;
+use super::growth::{Form, Growth};
 use super::template::{ChatTemplate, TemplateError};
 use super::tokenizer::Tokenizer;
-use crate::dataset::{Conversation, Role};
+use crate::dataset::{Conversation, Message, Role};
 
 /// One user message with its reply.
 #[derive(Debug, Clone, Copy)]
@@ -43,8 +44,10 @@ impl From<TemplateError> for EncodeError {
 pub struct PromptEncoder<'a> {
     template: &'a ChatTemplate,
     tokenizer: &'a dyn Tokenizer,
+    growth: &'a Growth,
     state: Encoded,
     reply: Reply,
+    buffer: String,
 }
 
 /// The text that was encoded last, with the places at which it was cut.
@@ -96,13 +99,15 @@ impl Reply {
 }
 
 impl<'a> PromptEncoder<'a> {
-    /// For one template and tokenizer.
-    pub fn new(template: &'a ChatTemplate, tokenizer: &'a dyn Tokenizer) -> Self {
+    /// For one template, what was learnt of it, and one tokenizer.
+    pub fn new(template: &'a ChatTemplate, growth: &'a Growth, tokenizer: &'a dyn Tokenizer) -> Self {
         Self {
             template,
             tokenizer,
+            growth,
             state: Encoded::default(),
             reply: Reply::default(),
+            buffer: String::new(),
         }
     }
 
@@ -123,49 +128,67 @@ impl<'a> PromptEncoder<'a> {
         self.state.ids.clear();
         self.reply.clear();
         let messages = &conversation.messages;
+        let turns = asked(messages, first_only);
+        let Some((last, _)) = turns.last() else { return Ok(()) };
+        if let Some(form) = self.growth.form(messages)
+            && form.holds(self.template, messages, *last as usize, &mut self.buffer)?
+        {
+            return self.encode_grown(form, messages, &turns, each);
+        }
         let prepared = self.template.messages(messages);
-        let mut number = 0;
-        for index in 0..messages.len().saturating_sub(1) {
-            if messages[index].role != Role::User || messages[index + 1].role != Role::Assistant {
-                continue;
-            }
+        for (number, index) in turns {
             let prompt = self.template.render(&prepared, index + 1, true)?;
             let answered = self.template.render(&prepared, index + 2, false)?;
-            let stable = self.advance(&prompt)?;
-            self.encode_reply(&prompt, &answered, &messages[index + 1].content)?;
-            each(Turn {
-                number,
-                prompt: &self.state.ids,
-                stable,
-                output: &self.reply.ids,
-            });
-            number += 1;
-            if first_only {
-                break;
-            }
+            let keep = common_prefix(&self.state.text, &prompt);
+            let before = self.state.text.len();
+            self.state.text.truncate(keep);
+            self.state.text.push_str(&prompt[keep..]);
+            let stable = self.advance(keep, before)?;
+            // A template may write the reply elsewhere than where it asked for it: then it is the message itself.
+            let rendered = answered.strip_prefix(&*prompt).unwrap_or(&messages[index + 1].content);
+            self.encode_reply(rendered)?;
+            each(self.turn(number, stable));
         }
         Ok(())
     }
 
-    /// Makes `prompt` the encoded text; returns how many leading ids stayed.
-    fn advance(&mut self, prompt: &str) -> Result<usize, EncodeError> {
+    /// The short way: each prompt is the one before with something behind it.
+    fn encode_grown(
+        &mut self,
+        form: &Form,
+        messages: &[Message],
+        turns: &[(u32, usize)],
+        mut each: impl FnMut(Turn<'_>),
+    ) -> Result<(), EncodeError> {
+        for (number, _) in turns {
+            let before = self.state.text.len();
+            form.extend(&mut self.state.text, messages, *number as usize);
+            let stable = self.advance(before, before)?;
+            let mut rendered = std::mem::take(&mut self.buffer);
+            rendered.clear();
+            form.reply(&mut rendered, messages, *number as usize);
+            self.encode_reply(&rendered)?;
+            self.buffer = rendered;
+            each(self.turn(*number, stable));
+        }
+        Ok(())
+    }
+
+    fn turn(&self, number: u32, stable: usize) -> Turn<'_> {
+        Turn { number, prompt: &self.state.ids, stable, output: &self.reply.ids }
+    }
+
+    /// Encodes the text anew behind its first `keep` bytes, which are as before; `before` is where the text ended then.
+    /// Returns how many leading ids stayed.
+    fn advance(&mut self, keep: usize, before: usize) -> Result<usize, EncodeError> {
         let state = &mut self.state;
-        let keep = common_prefix(&state.text, prompt);
-        let reply_starts_at = state.text.len();
         while state.cuts.last().is_some_and(|cut| cut.witness > keep) {
             state.cuts.pop();
         }
-        let from = state.cuts.last().copied().unwrap_or(Cut {
-            place: 0,
-            witness: 0,
-            ids: 0,
-        });
-        let before = state.ids.len();
+        let from = state.cuts.last().copied().unwrap_or(Cut { place: 0, witness: 0, ids: 0 });
         state.ids.truncate(from.ids);
-        state.text.clear();
-        state.text.push_str(prompt);
-        self.encode_from(from.place, &[reply_starts_at])?;
-        Ok(from.ids.min(before))
+        self.encode_from(from.place, &[before])?;
+        Ok(from.ids)
     }
 
     fn encode_from(&mut self, from: usize, wanted: &[usize]) -> Result<(), EncodeError> {
@@ -243,18 +266,8 @@ impl<'a> PromptEncoder<'a> {
     }
 
     /// Encodes the reply: what the template renders behind the prompt, up to its last added token.
-    fn encode_reply(
-        &mut self,
-        prompt: &str,
-        answered: &str,
-        content: &str,
-    ) -> Result<(), EncodeError> {
+    fn encode_reply(&mut self, rendered: &str) -> Result<(), EncodeError> {
         self.reply.clear();
-        let rendered = match answered.strip_prefix(prompt) {
-            Some(rest) => rest,
-            // The template writes the reply elsewhere than where it asked for it: take the message itself.
-            None => content,
-        };
         let rules = self.tokenizer.cuts();
         let end = match rules.last_token_end(rendered) {
             Some(end) if rendered[end..].trim().is_empty() => end,
@@ -287,6 +300,14 @@ impl<'a> PromptEncoder<'a> {
 
 fn encode(tokenizer: &dyn Tokenizer, text: &str, ids: &mut Vec<u32>) -> Result<(), EncodeError> {
     tokenizer.encode(text, ids).map_err(EncodeError::Failed)
+}
+
+/// The questions that are answered: number of the turn, and index of the message.
+fn asked(messages: &[Message], first_only: bool) -> Vec<(u32, usize)> {
+    let pairs = messages.windows(2).enumerate();
+    let asked = pairs.filter(|(_, pair)| pair[0].role == Role::User && pair[1].role == Role::Assistant);
+    let most = if first_only { 1 } else { usize::MAX };
+    (0..).zip(asked.map(|(index, _)| index)).take(most).collect()
 }
 
 /// Length of the common prefix, at a character boundary of both.

@@ -2,10 +2,12 @@
 
 pub mod cuts;
 mod encoder;
+mod growth;
 pub mod template;
 pub mod tokenizer;
 
 pub use encoder::{EncodeError, PromptEncoder, Turn};
+pub use growth::Growth;
 
 use sha2::{Digest, Sha256};
 

@@ -12,7 +12,7 @@ use crate::dataset::sharegpt::{Dataset, LoadReport};
 use crate::error::{Error, Location, Result};
 use crate::prompt::template::ChatTemplate;
 use crate::prompt::tokenizer::Tokenizer;
-use crate::prompt::{EncodeError, PromptEncoder};
+use crate::prompt::{EncodeError, Growth, PromptEncoder};
 
 /// What is taken from a data set.
 #[derive(Debug, Clone, Copy, Default)]
@@ -60,6 +60,7 @@ pub fn build_trace(
     done: &AtomicU64,
 ) -> Result<(Trace, BuildReport)> {
     let mut generator = Generator::new(options.clone())?;
+    let growth = Growth::learn(template);
     let mut report = BuildReport {
         load: dataset.report().clone(),
         ..BuildReport::default()
@@ -72,7 +73,7 @@ pub fn build_trace(
         let batch: Vec<Result<Encoded>> = (from..upto)
             .into_par_iter()
             .map_init(
-                || PromptEncoder::new(template, tokenizer),
+                || PromptEncoder::new(template, &growth, tokenizer),
                 |encoder, chat| {
                     let encoded = encode_chat(dataset, chat, encoder, options);
                     done.fetch_add(1, Ordering::Relaxed);

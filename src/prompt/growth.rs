@@ -1,0 +1,462 @@
+//! How a template's prompts grow from turn to turn.
+//!
+//! Rendering every prompt of a conversation from its first message costs time quadratic in turns. Most templates only
+//! append: the next prompt is the one before, the reply, and the next question, each between fixed texts. Whether a
+//! template does so is learnt once from renderings of marked messages. A conversation takes the short way only if nothing
+//! in its messages could make the template look closer, and if its last prompt, rendered for real, is what the short way
+//! built. All others are rendered turn by turn.
+
+use super::template::{ChatTemplate, TemplateError};
+use crate::dataset::{Message, Role};
+
+/// What a text is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Fixed(String),
+    /// The message of this index, perhaps without white space at its ends.
+    Content { index: usize, trimmed: bool },
+}
+
+/// Parts between two prompts; the message indices count from the first that is new.
+type Parts = Vec<Part>;
+
+/// How prompts of conversations that begin alike are built.
+#[derive(Debug)]
+pub(super) struct Form {
+    /// Messages in front of the first question: a system message, or none.
+    offset: usize,
+    first: Parts,
+    /// From one prompt to the next: from the first to the second, and all later ones.
+    steps: [Parts; 2],
+    /// The reply as rendered behind the prompt: to the first question, and to all later ones.
+    replies: [Parts; 2],
+}
+
+/// What was learnt of a template.
+#[derive(Debug)]
+pub struct Growth {
+    plain: Option<Form>,
+    system: Option<Form>,
+    probes: Probes,
+}
+
+/// Turns that are rendered to learn from.
+const LEARNT: usize = 6;
+
+impl Growth {
+    /// Learns how the prompts of a template grow.
+    pub fn learn(template: &ChatTemplate) -> Self {
+        let probes = Probes::of(template.source());
+        let learn = |offset| probes.as_ref().and_then(|_| Form::learn(template, offset));
+        Self {
+            plain: learn(0),
+            system: learn(1),
+            probes: probes.unwrap_or_default(),
+        }
+    }
+
+    /// The form of a conversation's prompts, if it is a plain exchange of messages that hold nothing special.
+    pub(super) fn form(&self, messages: &[Message]) -> Option<&Form> {
+        let system = messages.first().is_some_and(|message| message.role == Role::System);
+        let form = if system { &self.system } else { &self.plain }.as_ref()?;
+        let alternate = messages[form.offset..].iter().enumerate().all(|(index, message)| {
+            message.role == if index.is_multiple_of(2) { Role::User } else { Role::Assistant }
+        });
+        (alternate && self.probes.pass(messages)).then_some(form)
+    }
+}
+
+impl Form {
+    /// Whether all prompts can be built so is known only after [`Form::prompt`] was compared with a rendering.
+    fn learn(template: &ChatTemplate, offset: usize) -> Option<Self> {
+        let roles = |count: usize| {
+            (0..count).map(move |index| match index.checked_sub(offset) {
+                None => Role::System,
+                Some(index) if index.is_multiple_of(2) => Role::User,
+                Some(_) => Role::Assistant,
+            })
+        };
+        let count = offset + 2 * LEARNT;
+        let said = |text: &dyn Fn(usize) -> String| -> Vec<Message> {
+            roles(count).enumerate().map(|(index, role)| Message { role, content: text(index) }).collect()
+        };
+        let marked = said(&mark);
+        let spaced = said(&|index| format!(" \n\t {} \t\n ", mark(index)));
+        let others = [
+            said(&|index| char::from(b'b' + index as u8).to_string()),
+            said(&|index| format!("{index}. A line, \"quoted\" & <b>bold</b> \\ 'single' {{}}\n\n- caf\u{e9} \u{65e5}\u{672c} \u{1f600}\n").repeat(40) + "end"),
+        ];
+        let render = |messages: &[Message], upto: usize, generate: bool| {
+            template.render(&template.messages(messages), upto, generate).ok()
+        };
+        let prompt_upto = |turn: usize| offset + 2 * turn + 1;
+        let mut prompts = Vec::new();
+        let mut replies = Vec::new();
+        for turn in 0..LEARNT {
+            let upto = prompt_upto(turn);
+            let learn = |upto, generate| {
+                let mut parts = take_apart(&render(&marked, upto, generate)?, mark)?;
+                trim_modes(&mut parts, &render(&spaced, upto, generate)?, &spaced)?;
+                let agrees = |messages: &Vec<Message>| render(messages, upto, generate).as_deref() == Some(&*put_together(&parts, messages, 0));
+                others.iter().all(agrees).then_some(parts)
+            };
+            let prompt = learn(upto, true)?;
+            let answered = learn(upto + 1, false)?;
+            replies.push(behind(&prompt, &answered, upto)?);
+            prompts.push(prompt);
+        }
+        let mut steps = Vec::new();
+        for turn in 1..LEARNT {
+            steps.push(behind(&prompts[turn - 1], &prompts[turn], prompt_upto(turn - 1))?);
+        }
+        let regular = steps[1..].iter().all(|step| *step == steps[1]) && replies[1..].iter().all(|reply| *reply == replies[1]);
+        regular.then(|| Self {
+            offset,
+            first: prompts.swap_remove(0),
+            steps: [steps.swap_remove(0), steps.swap_remove(0)],
+            replies: [replies[0].clone(), replies[1].clone()],
+        })
+    }
+
+    /// Makes the prompt of turn 0 out of nothing, or that of a later turn out of the one before.
+    pub(super) fn extend(&self, text: &mut String, messages: &[Message], turn: usize) {
+        match turn {
+            0 => push(&self.first, messages, 0, text),
+            _ => push(&self.steps[(turn - 1).min(1)], messages, self.offset + 2 * turn - 1, text),
+        }
+    }
+
+    /// The reply of a turn as it is rendered behind the prompt.
+    pub(super) fn reply(&self, text: &mut String, messages: &[Message], turn: usize) {
+        push(&self.replies[turn.min(1)], messages, self.offset + 2 * turn + 1, text);
+    }
+
+    /// Whether the template renders the prompt of `turn` as this form builds it.
+    pub(super) fn holds(
+        &self,
+        template: &ChatTemplate,
+        messages: &[Message],
+        turn: usize,
+        buffer: &mut String,
+    ) -> Result<bool, TemplateError> {
+        buffer.clear();
+        for turn in 0..=turn {
+            self.extend(buffer, messages, turn);
+        }
+        let upto = self.offset + 2 * turn + 1;
+        let rendered = template.render(&template.messages(&messages[..upto]), upto, true)?;
+        Ok(rendered == *buffer)
+    }
+}
+
+/// A text that no template has of its own: private-use characters around the number, letters at the ends.
+fn mark(index: usize) -> String {
+    format!("a\u{f0000}{index}\u{f0001}z")
+}
+
+/// Finds the marks in a rendering.
+fn take_apart(text: &str, mark: impl Fn(usize) -> String) -> Option<Parts> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('\u{f0000}') {
+        let number = &rest[at + '\u{f0000}'.len_utf8()..];
+        let index = number[..number.find('\u{f0001}')?].parse().ok()?;
+        let whole = mark(index);
+        // Each mark must stand there whole.
+        let start = at.checked_sub(1)?;
+        let behind = rest.get(start..)?.strip_prefix(&*whole)?;
+        if start > 0 {
+            parts.push(Part::Fixed(rest[..start].to_owned()));
+        }
+        parts.push(Part::Content { index, trimmed: false });
+        rest = behind;
+    }
+    if !rest.is_empty() {
+        parts.push(Part::Fixed(rest.to_owned()));
+    }
+    Some(parts)
+}
+
+/// Learns where white space at the ends of messages is cut off, from a rendering of messages that have some.
+fn trim_modes(parts: &mut Parts, text: &str, messages: &[Message]) -> Option<()> {
+    let mut rest = text;
+    for part in parts {
+        rest = match part {
+            Part::Fixed(fixed) => rest.strip_prefix(&**fixed)?,
+            Part::Content { index, trimmed } => {
+                let content = &messages[*index].content;
+                match rest.strip_prefix(&**content) {
+                    Some(behind) => behind,
+                    None => {
+                        *trimmed = true;
+                        rest.strip_prefix(content.trim())?
+                    }
+                }
+            }
+        };
+    }
+    rest.is_empty().then_some(())
+}
+
+/// The parts of `whole` behind `start`, which it must begin with; message indices count from `first`.
+fn behind(start: &Parts, whole: &Parts, first: usize) -> Option<Parts> {
+    let mut rest = Vec::new();
+    for (index, part) in whole.iter().enumerate() {
+        match (start.get(index), part) {
+            (Some(known), part) if known == part => {}
+            // The last fixed text may go on.
+            (Some(Part::Fixed(known)), Part::Fixed(more)) if index + 1 == start.len() => {
+                rest.push(Part::Fixed(more.strip_prefix(&**known)?.to_owned()));
+            }
+            (Some(_), _) => return None,
+            (None, part) => rest.push(part.clone()),
+        }
+    }
+    for part in &mut rest {
+        if let Part::Content { index, .. } = part {
+            *index = index.checked_sub(first)?;
+        }
+    }
+    (start.len() <= whole.len()).then_some(rest)
+}
+
+fn push(parts: &Parts, messages: &[Message], first: usize, text: &mut String) {
+    for part in parts {
+        match part {
+            Part::Fixed(fixed) => text.push_str(fixed),
+            Part::Content { index, trimmed } => {
+                let content = &*messages[first + index].content;
+                text.push_str(if *trimmed { content.trim() } else { content });
+            }
+        }
+    }
+}
+
+fn put_together(parts: &Parts, messages: &[Message], first: usize) -> String {
+    let mut text = String::new();
+    push(parts, messages, first, &mut text);
+    text
+}
+
+/// What a message must not hold for its template to treat it as any other.
+#[derive(Debug, Default)]
+struct Probes {
+    /// Texts that the template looks for.
+    contained: Vec<String>,
+    /// Texts that it compares with.
+    equal: Vec<String>,
+    /// It compares values with each other, so equal messages could matter.
+    distinct: bool,
+}
+
+/// Words that stand for roles and kinds, and so are compared with roles and kinds.
+const WORDS: &[&str] = &[
+    "user", "assistant", "system", "tool", "function", "model", "ipython", "developer", "observation", "role", "content",
+    "tool_results", "tool_calls", "tool_response", "human", "gpt", "chatbot", "text", "image", "video", "audio", "none",
+];
+
+/// Filters and functions whose arguments are names or fixed texts, not something to look for in a message.
+const NAMING: &[&str] = &["raise_exception", "selectattr", "rejectattr", "map", "strftime_now", "namespace", "get", "default", "tojson"];
+
+/// Filters that order or group messages by what they hold.
+const REORDERING: &[&str] = &["sort", "unique", "groupby", "dictsort", "random", "shuffle", "hash", "truncate", "wordcount"];
+
+impl Probes {
+    /// Reads them off a template's source; `None` where it does things that cannot be foreseen so.
+    fn of(source: &str) -> Option<Self> {
+        let tokens = tokens(source);
+        let mut probes = Self::default();
+        for (index, token) in tokens.iter().enumerate() {
+            let at = |offset: isize| index.checked_add_signed(offset).and_then(|i| tokens.get(i));
+            match token {
+                Token::Name(name) if REORDERING.contains(&&**name) => return None,
+                Token::Sign(sign) if sign == "==" || sign == "!=" => {
+                    let literal = |token: Option<&Token>| matches!(token, Some(Token::Text(_) | Token::Number)) || matches!(token, Some(Token::Name(name)) if matches!(&**name, "true" | "false" | "none" | "True" | "False" | "None"));
+                    let arithmetic = matches!(at(-1), Some(Token::Sign(sign)) if sign == ")");
+                    probes.distinct |= !literal(at(-1)) && !literal(at(1)) && !arithmetic;
+                }
+                Token::Text(text) => probes.add(text, &tokens, index),
+                _ => {}
+            }
+        }
+        Some(probes)
+    }
+
+    fn add(&mut self, text: &str, tokens: &[Token], index: usize) {
+        let sign = |token: Option<&Token>, signs: &[&str]| matches!(token, Some(Token::Sign(sign)) if signs.contains(&&**sign));
+        let before = index.checked_sub(1).and_then(|i| tokens.get(i));
+        let after = tokens.get(index + 1);
+        let name_before = |back: usize| match index.checked_sub(back).and_then(|i| tokens.get(i)) {
+            Some(Token::Name(name)) => Some(&**name),
+            _ => None,
+        };
+        if text.is_empty() {
+            return;
+        }
+        if WORDS.contains(&text.to_lowercase().as_str()) {
+            self.equal.push(text.to_owned());
+            return;
+        }
+        let subscript = sign(before, &["["]) && sign(after, &["]"]);
+        let joined = sign(before, &["+", "~", "{{", "="]) || sign(after, &["+", "~", "}}"]);
+        let looked_for = sign(before, &["==", "!=", "in"]) || sign(after, &["==", "!="]) || matches!(after, Some(Token::Name(name)) if name == "in" || name == "not");
+        let call = name_before(2).filter(|_| sign(before, &["("]));
+        if matches!(call, Some("strip" | "lstrip" | "rstrip")) && text.trim().is_empty() {
+            // White space at the ends is seen to by what was learnt of spaced messages.
+            return;
+        }
+        if subscript || call.is_some_and(|name| NAMING.contains(&name)) || (joined && !looked_for && call.is_none()) {
+            return;
+        }
+        self.contained.push(text.to_owned());
+    }
+
+    fn pass(&self, messages: &[Message]) -> bool {
+        let plain = |message: &Message| {
+            let content = &*message.content;
+            let trimmed = content.trim();
+            // Python and Rust agree on white space but for these.
+            let odd = |c: char| matches!(c, '\u{1c}'..='\u{1f}' | '\u{85}' | '\u{f0000}' | '\u{f0001}');
+            !trimmed.is_empty()
+                && !content.starts_with(odd)
+                && !content.ends_with(odd)
+                && !trimmed.starts_with(odd)
+                && !trimmed.ends_with(odd)
+                && !self.equal.iter().any(|text| trimmed == text)
+                && !self.contained.iter().any(|text| memchr::memmem::find(content.as_bytes(), text.as_bytes()).is_some())
+        };
+        if !messages.iter().all(plain) {
+            return false;
+        }
+        let mut seen = std::collections::HashSet::new();
+        !self.distinct || messages.iter().all(|message| seen.insert((message.role, &*message.content)))
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Token {
+    Text(String),
+    Name(String),
+    Number,
+    Sign(String),
+}
+
+/// The words of a template's expressions and statements, without its own text and comments.
+fn tokens(source: &str) -> Vec<Token> {
+    let mut found = Vec::new();
+    let mut rest = source;
+    while let Some(at) = ["{{", "{%", "{#"].iter().filter_map(|open| rest.find(open)).min() {
+        let close = match &rest[at..at + 2] {
+            "{{" => "}}",
+            "{%" => "%}",
+            _ => "#}",
+        };
+        let open = &rest[at..at + 2];
+        rest = &rest[at + 2..];
+        if close == "#}" {
+            rest = rest.find(close).map_or("", |end| &rest[end + 2..]);
+            continue;
+        }
+        found.push(Token::Sign(open.to_owned()));
+        rest = expression(rest, close, &mut found);
+        found.push(Token::Sign(close.to_owned()));
+    }
+    found
+}
+
+fn expression<'s>(source: &'s str, close: &str, found: &mut Vec<Token>) -> &'s str {
+    let mut rest = source.trim_start_matches(['-', '+']);
+    while let Some(first) = rest.chars().next() {
+        let trimmed = rest.trim_start_matches(['-', '+']);
+        if trimmed.starts_with(close) {
+            return &trimmed[close.len()..];
+        }
+        let length = match first {
+            '\'' | '"' => {
+                let (text, length) = string(rest, first);
+                found.push(Token::Text(text));
+                length
+            }
+            c if c.is_alphabetic() || c == '_' => {
+                let length = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+                found.push(match &rest[..length] {
+                    "in" => Token::Sign("in".into()),
+                    name => Token::Name(name.into()),
+                });
+                length
+            }
+            c if c.is_ascii_digit() => {
+                found.push(Token::Number);
+                rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())
+            }
+            c if c.is_whitespace() => c.len_utf8(),
+            c => {
+                let double = rest.get(..2).filter(|sign| ["==", "!=", "<=", ">=", "**", "//"].contains(sign));
+                let sign = double.map_or_else(|| c.to_string(), str::to_owned);
+                let length = sign.len();
+                found.push(Token::Sign(sign));
+                length
+            }
+        };
+        rest = &rest[length..];
+    }
+    rest
+}
+
+/// A string literal at the start of `source`: its text with the common escapes resolved, and its length.
+fn string(source: &str, quote: char) -> (String, usize) {
+    let mut text = String::new();
+    let mut chars = source.char_indices().skip(1);
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' => match chars.next() {
+                Some((_, 'n')) => text.push('\n'),
+                Some((_, 't')) => text.push('\t'),
+                Some((_, 'r')) => text.push('\r'),
+                Some((_, c)) => text.push(c),
+                None => break,
+            },
+            c if c == quote => return (text, at + c.len_utf8()),
+            c => text.push(c),
+        }
+    }
+    (text, source.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prompt::template::SpecialTokens;
+
+    fn learnt(source: &str) -> Growth {
+        Growth::learn(&ChatTemplate::from_source("test", source, SpecialTokens::default()).expect("compiles"))
+    }
+
+    fn talk(texts: &[&str]) -> Vec<Message> {
+        let role = |index: usize| if index.is_multiple_of(2) { Role::User } else { Role::Assistant };
+        texts.iter().enumerate().map(|(i, text)| Message { role: role(i), content: (*text).to_owned() }).collect()
+    }
+
+    #[test]
+    fn appending_templates_are_learnt_and_others_are_not() {
+        for name in ["chatml", "simple", "llama3", "llama3.1"] {
+            let growth = Growth::learn(&ChatTemplate::builtin(name).expect("built in"));
+            assert!(growth.plain.is_some() && growth.system.is_some(), "{name}");
+        }
+        let last_only = "{% for m in messages %}{% if loop.last %}[{{ m.content }}]{% endif %}{% endfor %}";
+        assert!(learnt(last_only).plain.is_none());
+        let upper = "{% for m in messages %}{{ m.content | upper }}{% endfor %}";
+        assert!(learnt(upper).plain.is_none());
+        let window = "{% for m in messages[-3:] %}{{ m.content }};{% endfor %}";
+        assert!(learnt(window).plain.is_none());
+    }
+
+    #[test]
+    fn messages_at_which_the_template_would_look_closer_take_the_long_way() {
+        let source = "{% for m in messages %}{% if '</think>' in m.content %}T{% endif %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}";
+        let growth = learnt(source);
+        assert!(growth.form(&talk(&["Hi", "Hello", "Bye"])).is_some());
+        assert!(growth.form(&talk(&["Hi", "a </think> b", "Bye"])).is_none());
+        assert!(growth.form(&talk(&["Hi", " ", "Bye"])).is_none());
+    }
+}
