@@ -101,14 +101,17 @@ fn distributions(runs: &[Named<'_>]) -> Vec<Chart> {
     ]
 }
 
-fn series(runs: &[Named<'_>], marks: impl Fn(&Run<'_>) -> Marks) -> Vec<Series> {
+fn series<'a>(
+    runs: impl IntoIterator<Item = &'a Named<'a>>,
+    marks: impl Fn(&Run<'_>) -> Marks,
+) -> Vec<Series> {
     let one = |named: &Named<'_>| Series {
         name: named.name.into(),
         color: named.color,
         dashed: named.dashed,
         marks: marks(named.run),
     };
-    runs.iter().map(one).collect()
+    runs.into_iter().map(one).collect()
 }
 
 /// The bin of a number of accesses: 1, 2, 3-4, 5-8, ...
@@ -155,6 +158,11 @@ fn by_turn(runs: &[Named<'_>]) -> Chart {
         .max()
         .unwrap_or(0)
         .min(MOST_TURNS);
+    // Where others have many turns, one bar at the first tells little and makes all thinner.
+    let runs: Vec<&Named<'_>> = runs
+        .iter()
+        .filter(|named| most < 2 || named.run.analysis.groups.by_turn.len() > 1)
+        .collect();
     let labels: Vec<String> = (1..=most).map(|turn| turn.to_string()).collect();
     let ratio = |groups: &[Group], label: &String| {
         let group = groups.iter().find(|group| group.label == *label);
@@ -163,9 +171,9 @@ fn by_turn(runs: &[Named<'_>]) -> Chart {
     Chart {
         name: "sharing_by_turn",
         title: "Prompt tokens found in the cache, by turn".into(),
-        x: Axis::new(&turns_label(runs, most), Scale::Linear),
+        x: Axis::new(&turns_label(&runs, most), Scale::Linear),
         y: Axis::new("token hit ratio", Scale::Percent),
-        series: series(runs, |run| {
+        series: series(runs.iter().copied(), |run| {
             let groups = &run.analysis.groups.by_turn;
             Marks::Bars(labels.iter().map(|label| ratio(groups, label)).collect())
         }),
@@ -173,7 +181,7 @@ fn by_turn(runs: &[Named<'_>]) -> Chart {
     }
 }
 
-fn turns_label(runs: &[Named<'_>], shown: usize) -> String {
+fn turns_label(runs: &[&Named<'_>], shown: usize) -> String {
     let longest = runs
         .iter()
         .map(|named| named.run.analysis.groups.by_turn.len());
@@ -207,21 +215,19 @@ fn comparison(runs: &[Named<'_>]) -> Chart {
             ],
         )
     });
-    all.extend(
-        published
-            .into_iter()
-            .zip(["single-turn", "multi-turn"])
-            .map(|(marks, mode)| Series {
-                name: format!("published, {mode}"),
-                color: GREY,
-                dashed: false,
-                marks,
-            }),
-    );
+    all.extend(published.map(|marks| Series {
+        name: "published figure".into(),
+        color: GREY,
+        dashed: false,
+        marks,
+    }));
     Chart {
         name: "comparison",
         title: "Single-turn and multi-turn".into(),
-        x: Axis::new("", Scale::Linear),
+        x: Axis::new(
+            "rules: the course project's first 100 ShareGPT records",
+            Scale::Linear,
+        ),
         y: Axis::new("share", Scale::Percent),
         categories: [
             "sharing fraction, mean",

@@ -8,7 +8,7 @@ use kuva::plot::{BarPlot, LinePlot};
 use kuva::render::annotations::TextAnnotation;
 use kuva::render::layout::{Layout, TickFormat};
 use kuva::render::plots::Plot;
-use kuva::render::render::{Scene, render_multiple};
+use kuva::render::render::{Primitive, Scene, TextAnchor, render_multiple};
 use kuva::render::theme::Theme;
 
 use super::{Chart, Marks, Scale, Series};
@@ -18,6 +18,15 @@ const SIZE: (f64, f64) = (720.0, 440.0);
 
 /// Pixels of the PNG by unit: sharp on paper and on dense screens.
 const PIXELS: f32 = 2.0;
+
+/// Left and right of the axes: room for `100 %` and `10,000` beside the one and for half a label at the other.
+const MARGINS: (f64, f64) = (70.0, 34.0);
+
+/// Size of the axes' labels.
+const LABEL: u32 = 14;
+
+/// Where the y axis's label stands, between title and axes.
+const Y_LABEL_AT: f64 = 52.0;
 
 /// How much of a category's place its bars fill together.
 const BARS_WIDTH: f64 = 0.76;
@@ -64,11 +73,14 @@ fn scene(chart: &Chart) -> Scene {
         .with_font_family("DejaVu Sans, Helvetica, Arial, sans-serif")
         .with_title(chart.title.clone())
         .with_title_size(17)
-        .with_label_size(14)
+        .with_label_size(LABEL)
         .with_tick_size(12)
         .with_body_size(13)
         .with_x_label(chart.x.label.clone())
-        .with_y_label(chart.y.label.clone())
+        // Keeps the line free on which the y axis's label goes.
+        .with_subtitle(" ")
+        .with_subtitle_size(LABEL)
+        .with_force_margins(MARGINS.0, MARGINS.1)
         .with_x_axis_min(x_range.0)
         .with_x_axis_max(x_range.1)
         .with_y_axis_min(y_range.0)
@@ -90,7 +102,7 @@ fn scene(chart: &Chart) -> Scene {
     }
     if chart.series.len() > 1 && !chart.is_empty() {
         layout = layout
-            .with_legend_entries(chart.series.iter().map(entry).collect())
+            .with_legend_entries(legend(chart))
             .with_legend_position(LegendPosition::OutsideBottomColumns)
             .with_legend_box(false);
     }
@@ -106,7 +118,19 @@ fn scene(chart: &Chart) -> Scene {
         );
         layout = layout.with_annotation(note.with_font_size(20).with_color("#777777"));
     }
-    render_multiple(plots(chart, y_range.0), layout)
+    let mut scene = render_multiple(plots(chart, y_range.0), layout);
+    // Level above its axis: kuva turns letters without smoothing them, and nobody likes to turn the head.
+    scene.add(Primitive::Text {
+        x: MARGINS.0 - 8.0,
+        y: Y_LABEL_AT,
+        content: chart.y.label.clone(),
+        size: LABEL,
+        anchor: TextAnchor::Start,
+        rotate: None,
+        bold: false,
+        color: None,
+    });
+    scene
 }
 
 fn plots(chart: &Chart, floor: f64) -> Vec<Plot> {
@@ -187,6 +211,17 @@ fn curve(series: &Series, points: &[(f64, f64)], step: bool) -> Plot {
         line = line.with_dashed();
     }
     Plot::Line(line)
+}
+
+/// An entry by name: figures to compare with belong to several series, and have one name.
+fn legend(chart: &Chart) -> Vec<LegendEntry> {
+    let mut entries: Vec<LegendEntry> = Vec::new();
+    for series in &chart.series {
+        if entries.iter().all(|entry| entry.label != series.name) {
+            entries.push(entry(series));
+        }
+    }
+    entries
 }
 
 fn entry(series: &Series) -> LegendEntry {
