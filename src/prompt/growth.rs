@@ -475,8 +475,8 @@ fn expression<'s>(source: &'s str, close: &str, found: &mut Vec<Token>) -> &'s s
     let mut rest = source.trim_start_matches(['-', '+']);
     while let Some(first) = rest.chars().next() {
         let trimmed = rest.trim_start_matches(['-', '+']);
-        if trimmed.starts_with(close) {
-            return &trimmed[close.len()..];
+        if let Some(behind) = trimmed.strip_prefix(close) {
+            return behind;
         }
         let length = match first {
             '\'' | '"' => {
