@@ -87,7 +87,7 @@ pub(super) fn run(args: &ExperimentArgs) -> anyhow::Result<()> {
         multi: multi.run(),
         truth: truth
             .as_ref()
-            .map(|(single, multi)| (&single.summary, &multi.summary)),
+            .map(|(single, multi)| (single.run(), multi.run())),
     };
     experiment::write(&columns, folder, &super::typed_command())?;
     if args.json {

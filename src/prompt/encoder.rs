@@ -100,7 +100,11 @@ impl Reply {
 
 impl<'a> PromptEncoder<'a> {
     /// For one template, what was learnt of it, and one tokenizer.
-    pub fn new(template: &'a ChatTemplate, growth: &'a Growth, tokenizer: &'a dyn Tokenizer) -> Self {
+    pub fn new(
+        template: &'a ChatTemplate,
+        growth: &'a Growth,
+        tokenizer: &'a dyn Tokenizer,
+    ) -> Self {
         Self {
             template,
             tokenizer,
@@ -129,7 +133,9 @@ impl<'a> PromptEncoder<'a> {
         self.reply.clear();
         let messages = &conversation.messages;
         let turns = asked(messages, first_only);
-        let Some((last, _)) = turns.last() else { return Ok(()) };
+        let Some((last, _)) = turns.last() else {
+            return Ok(());
+        };
         if let Some(form) = self.growth.form(messages)
             && form.holds(self.template, messages, *last as usize, &mut self.buffer)?
         {
@@ -145,7 +151,9 @@ impl<'a> PromptEncoder<'a> {
             self.state.text.push_str(&prompt[keep..]);
             let stable = self.advance(keep, before)?;
             // A template may write the reply elsewhere than where it asked for it: then it is the message itself.
-            let rendered = answered.strip_prefix(&*prompt).unwrap_or(&messages[index + 1].content);
+            let rendered = answered
+                .strip_prefix(&*prompt)
+                .unwrap_or(&messages[index + 1].content);
             self.encode_reply(rendered)?;
             each(self.turn(number, stable));
         }
@@ -175,7 +183,12 @@ impl<'a> PromptEncoder<'a> {
     }
 
     fn turn(&self, number: u32, stable: usize) -> Turn<'_> {
-        Turn { number, prompt: &self.state.ids, stable, output: &self.reply.ids }
+        Turn {
+            number,
+            prompt: &self.state.ids,
+            stable,
+            output: &self.reply.ids,
+        }
     }
 
     /// Encodes the text anew behind its first `keep` bytes, which are as before; `before` is where the text ended then.
@@ -185,7 +198,11 @@ impl<'a> PromptEncoder<'a> {
         while state.cuts.last().is_some_and(|cut| cut.witness > keep) {
             state.cuts.pop();
         }
-        let from = state.cuts.last().copied().unwrap_or(Cut { place: 0, witness: 0, ids: 0 });
+        let from = state.cuts.last().copied().unwrap_or(Cut {
+            place: 0,
+            witness: 0,
+            ids: 0,
+        });
         state.ids.truncate(from.ids);
         self.encode_from(from.place, &[before])?;
         Ok(from.ids)
@@ -305,9 +322,13 @@ fn encode(tokenizer: &dyn Tokenizer, text: &str, ids: &mut Vec<u32>) -> Result<(
 /// The questions that are answered: number of the turn, and index of the message.
 fn asked(messages: &[Message], first_only: bool) -> Vec<(u32, usize)> {
     let pairs = messages.windows(2).enumerate();
-    let asked = pairs.filter(|(_, pair)| pair[0].role == Role::User && pair[1].role == Role::Assistant);
+    let asked =
+        pairs.filter(|(_, pair)| pair[0].role == Role::User && pair[1].role == Role::Assistant);
     let most = if first_only { 1 } else { usize::MAX };
-    (0..).zip(asked.map(|(index, _)| index)).take(most).collect()
+    (0..)
+        .zip(asked.map(|(index, _)| index))
+        .take(most)
+        .collect()
 }
 
 /// Length of the common prefix, at a character boundary of both.

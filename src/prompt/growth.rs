@@ -14,7 +14,10 @@ use crate::dataset::{Message, Role};
 enum Part {
     Fixed(String),
     /// The message of this index, perhaps without white space at its ends.
-    Content { index: usize, trimmed: bool },
+    Content {
+        index: usize,
+        trimmed: bool,
+    },
 }
 
 /// Parts between two prompts; the message indices count from the first that is new.
@@ -57,11 +60,21 @@ impl Growth {
 
     /// The form of a conversation's prompts, if it is a plain exchange of messages that hold nothing special.
     pub(super) fn form(&self, messages: &[Message]) -> Option<&Form> {
-        let system = messages.first().is_some_and(|message| message.role == Role::System);
+        let system = messages
+            .first()
+            .is_some_and(|message| message.role == Role::System);
         let form = if system { &self.system } else { &self.plain }.as_ref()?;
-        let alternate = messages[form.offset..].iter().enumerate().all(|(index, message)| {
-            message.role == if index.is_multiple_of(2) { Role::User } else { Role::Assistant }
-        });
+        let alternate = messages[form.offset..]
+            .iter()
+            .enumerate()
+            .all(|(index, message)| {
+                message.role
+                    == if index.is_multiple_of(2) {
+                        Role::User
+                    } else {
+                        Role::Assistant
+                    }
+            });
         (alternate && self.probes.pass(messages)).then_some(form)
     }
 }
@@ -78,16 +91,26 @@ impl Form {
         };
         let count = offset + 2 * LEARNT;
         let said = |text: &dyn Fn(usize) -> String| -> Vec<Message> {
-            roles(count).enumerate().map(|(index, role)| Message { role, content: text(index) }).collect()
+            roles(count)
+                .enumerate()
+                .map(|(index, role)| Message {
+                    role,
+                    content: text(index),
+                })
+                .collect()
         };
         let marked = said(&mark);
         let spaced = said(&|index| format!(" \n\t {} \t\n ", mark(index)));
         let others = [
             said(&|index| char::from(b'b' + index as u8).to_string()),
-            said(&|index| format!("{index}. A line, \"quoted\" & <b>bold</b> \\ 'single' {{}}\n\n- caf\u{e9} \u{65e5}\u{672c} \u{1f600}\n").repeat(40) + "end"),
+            said(&|index| {
+                format!("{index}. A line, \"quoted\" & <b>bold</b> \\ 'single' {{}}\n\n- caf\u{e9} \u{65e5}\u{672c} \u{1f600}\n").repeat(40) + "end"
+            }),
         ];
         let render = |messages: &[Message], upto: usize, generate: bool| {
-            template.render(&template.messages(messages), upto, generate).ok()
+            template
+                .render(&template.messages(messages), upto, generate)
+                .ok()
         };
         let prompt_upto = |turn: usize| offset + 2 * turn + 1;
         let mut prompts = Vec::new();
@@ -97,7 +120,10 @@ impl Form {
             let learn = |upto, generate| {
                 let mut parts = take_apart(&render(&marked, upto, generate)?, mark)?;
                 trim_modes(&mut parts, &render(&spaced, upto, generate)?, &spaced)?;
-                let agrees = |messages: &Vec<Message>| render(messages, upto, generate).as_deref() == Some(&*put_together(&parts, messages, 0));
+                let agrees = |messages: &Vec<Message>| {
+                    render(messages, upto, generate).as_deref()
+                        == Some(&*put_together(&parts, messages, 0))
+                };
                 others.iter().all(agrees).then_some(parts)
             };
             let prompt = learn(upto, true)?;
@@ -107,9 +133,14 @@ impl Form {
         }
         let mut steps = Vec::new();
         for turn in 1..LEARNT {
-            steps.push(behind(&prompts[turn - 1], &prompts[turn], prompt_upto(turn - 1))?);
+            steps.push(behind(
+                &prompts[turn - 1],
+                &prompts[turn],
+                prompt_upto(turn - 1),
+            )?);
         }
-        let regular = steps[1..].iter().all(|step| *step == steps[1]) && replies[1..].iter().all(|reply| *reply == replies[1]);
+        let regular = steps[1..].iter().all(|step| *step == steps[1])
+            && replies[1..].iter().all(|reply| *reply == replies[1]);
         regular.then(|| Self {
             offset,
             first: prompts.swap_remove(0),
@@ -122,13 +153,23 @@ impl Form {
     pub(super) fn extend(&self, text: &mut String, messages: &[Message], turn: usize) {
         match turn {
             0 => push(&self.first, messages, 0, text),
-            _ => push(&self.steps[(turn - 1).min(1)], messages, self.offset + 2 * turn - 1, text),
+            _ => push(
+                &self.steps[(turn - 1).min(1)],
+                messages,
+                self.offset + 2 * turn - 1,
+                text,
+            ),
         }
     }
 
     /// The reply of a turn as it is rendered behind the prompt.
     pub(super) fn reply(&self, text: &mut String, messages: &[Message], turn: usize) {
-        push(&self.replies[turn.min(1)], messages, self.offset + 2 * turn + 1, text);
+        push(
+            &self.replies[turn.min(1)],
+            messages,
+            self.offset + 2 * turn + 1,
+            text,
+        );
     }
 
     /// Whether the template renders the prompt of `turn` as this form builds it.
@@ -168,7 +209,10 @@ fn take_apart(text: &str, mark: impl Fn(usize) -> String) -> Option<Parts> {
         if start > 0 {
             parts.push(Part::Fixed(rest[..start].to_owned()));
         }
-        parts.push(Part::Content { index, trimmed: false });
+        parts.push(Part::Content {
+            index,
+            trimmed: false,
+        });
         rest = behind;
     }
     if !rest.is_empty() {
@@ -251,15 +295,55 @@ struct Probes {
 
 /// Words that stand for roles and kinds, and so are compared with roles and kinds.
 const WORDS: &[&str] = &[
-    "user", "assistant", "system", "tool", "function", "model", "ipython", "developer", "observation", "role", "content",
-    "tool_results", "tool_calls", "tool_response", "human", "gpt", "chatbot", "text", "image", "video", "audio", "none",
+    "user",
+    "assistant",
+    "system",
+    "tool",
+    "function",
+    "model",
+    "ipython",
+    "developer",
+    "observation",
+    "role",
+    "content",
+    "tool_results",
+    "tool_calls",
+    "tool_response",
+    "human",
+    "gpt",
+    "chatbot",
+    "text",
+    "image",
+    "video",
+    "audio",
+    "none",
 ];
 
 /// Filters and functions whose arguments are names or fixed texts, not something to look for in a message.
-const NAMING: &[&str] = &["raise_exception", "selectattr", "rejectattr", "map", "strftime_now", "namespace", "get", "default", "tojson"];
+const NAMING: &[&str] = &[
+    "raise_exception",
+    "selectattr",
+    "rejectattr",
+    "map",
+    "strftime_now",
+    "namespace",
+    "get",
+    "default",
+    "tojson",
+];
 
 /// Filters that order or group messages by what they hold.
-const REORDERING: &[&str] = &["sort", "unique", "groupby", "dictsort", "random", "shuffle", "hash", "truncate", "wordcount"];
+const REORDERING: &[&str] = &[
+    "sort",
+    "unique",
+    "groupby",
+    "dictsort",
+    "random",
+    "shuffle",
+    "hash",
+    "truncate",
+    "wordcount",
+];
 
 impl Probes {
     /// Reads them off a template's source; `None` where it does things that cannot be foreseen so.
@@ -271,7 +355,10 @@ impl Probes {
             match token {
                 Token::Name(name) if REORDERING.contains(&&**name) => return None,
                 Token::Sign(sign) if sign == "==" || sign == "!=" => {
-                    let literal = |token: Option<&Token>| matches!(token, Some(Token::Text(_) | Token::Number)) || matches!(token, Some(Token::Name(name)) if matches!(&**name, "true" | "false" | "none" | "True" | "False" | "None"));
+                    let literal = |token: Option<&Token>| {
+                        matches!(token, Some(Token::Text(_) | Token::Number))
+                            || matches!(token, Some(Token::Name(name)) if matches!(&**name, "true" | "false" | "none" | "True" | "False" | "None"))
+                    };
                     let arithmetic = matches!(at(-1), Some(Token::Sign(sign)) if sign == ")");
                     probes.distinct |= !literal(at(-1)) && !literal(at(1)) && !arithmetic;
                 }
@@ -299,13 +386,18 @@ impl Probes {
         }
         let subscript = sign(before, &["["]) && sign(after, &["]"]);
         let joined = sign(before, &["+", "~", "{{", "="]) || sign(after, &["+", "~", "}}"]);
-        let looked_for = sign(before, &["==", "!=", "in"]) || sign(after, &["==", "!="]) || matches!(after, Some(Token::Name(name)) if name == "in" || name == "not");
+        let looked_for = sign(before, &["==", "!=", "in"])
+            || sign(after, &["==", "!="])
+            || matches!(after, Some(Token::Name(name)) if name == "in" || name == "not");
         let call = name_before(2).filter(|_| sign(before, &["("]));
         if matches!(call, Some("strip" | "lstrip" | "rstrip")) && text.trim().is_empty() {
             // White space at the ends is seen to by what was learnt of spaced messages.
             return;
         }
-        if subscript || call.is_some_and(|name| NAMING.contains(&name)) || (joined && !looked_for && call.is_none()) {
+        if subscript
+            || call.is_some_and(|name| NAMING.contains(&name))
+            || (joined && !looked_for && call.is_none())
+        {
             return;
         }
         self.contained.push(text.to_owned());
@@ -316,20 +408,31 @@ impl Probes {
             let content = &*message.content;
             let trimmed = content.trim();
             // Python and Rust agree on white space but for these.
-            let odd = |c: char| matches!(c, '\u{1c}'..='\u{1f}' | '\u{85}' | '\u{f0000}' | '\u{f0001}');
+            let odd = |c: char| {
+                matches!(
+                    c,
+                    '\u{1c}'..='\u{1f}' | '\u{85}' | '\u{f0000}' | '\u{f0001}'
+                )
+            };
             !trimmed.is_empty()
                 && !content.starts_with(odd)
                 && !content.ends_with(odd)
                 && !trimmed.starts_with(odd)
                 && !trimmed.ends_with(odd)
                 && !self.equal.iter().any(|text| trimmed == text)
-                && !self.contained.iter().any(|text| memchr::memmem::find(content.as_bytes(), text.as_bytes()).is_some())
+                && !self
+                    .contained
+                    .iter()
+                    .any(|text| memchr::memmem::find(content.as_bytes(), text.as_bytes()).is_some())
         };
         if !messages.iter().all(plain) {
             return false;
         }
         let mut seen = std::collections::HashSet::new();
-        !self.distinct || messages.iter().all(|message| seen.insert((message.role, &*message.content)))
+        !self.distinct
+            || messages
+                .iter()
+                .all(|message| seen.insert((message.role, &*message.content)))
     }
 }
 
@@ -345,7 +448,11 @@ enum Token {
 fn tokens(source: &str) -> Vec<Token> {
     let mut found = Vec::new();
     let mut rest = source;
-    while let Some(at) = ["{{", "{%", "{#"].iter().filter_map(|open| rest.find(open)).min() {
+    while let Some(at) = ["{{", "{%", "{#"]
+        .iter()
+        .filter_map(|open| rest.find(open))
+        .min()
+    {
         let close = match &rest[at..at + 2] {
             "{{" => "}}",
             "{%" => "%}",
@@ -368,8 +475,8 @@ fn expression<'s>(source: &'s str, close: &str, found: &mut Vec<Token>) -> &'s s
     let mut rest = source.trim_start_matches(['-', '+']);
     while let Some(first) = rest.chars().next() {
         let trimmed = rest.trim_start_matches(['-', '+']);
-        if trimmed.starts_with(close) {
-            return &trimmed[close.len()..];
+        if let Some(behind) = trimmed.strip_prefix(close) {
+            return behind;
         }
         let length = match first {
             '\'' | '"' => {
@@ -378,7 +485,9 @@ fn expression<'s>(source: &'s str, close: &str, found: &mut Vec<Token>) -> &'s s
                 length
             }
             c if c.is_alphabetic() || c == '_' => {
-                let length = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+                let length = rest
+                    .find(|c: char| !c.is_alphanumeric() && c != '_')
+                    .unwrap_or(rest.len());
                 found.push(match &rest[..length] {
                     "in" => Token::Sign("in".into()),
                     name => Token::Name(name.into()),
@@ -387,11 +496,14 @@ fn expression<'s>(source: &'s str, close: &str, found: &mut Vec<Token>) -> &'s s
             }
             c if c.is_ascii_digit() => {
                 found.push(Token::Number);
-                rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())
+                rest.find(|c: char| !c.is_ascii_digit())
+                    .unwrap_or(rest.len())
             }
             c if c.is_whitespace() => c.len_utf8(),
             c => {
-                let double = rest.get(..2).filter(|sign| ["==", "!=", "<=", ">=", "**", "//"].contains(sign));
+                let double = rest
+                    .get(..2)
+                    .filter(|sign| ["==", "!=", "<=", ">=", "**", "//"].contains(sign));
                 let sign = double.map_or_else(|| c.to_string(), str::to_owned);
                 let length = sign.len();
                 found.push(Token::Sign(sign));
@@ -429,12 +541,27 @@ mod tests {
     use crate::prompt::template::SpecialTokens;
 
     fn learnt(source: &str) -> Growth {
-        Growth::learn(&ChatTemplate::from_source("test", source, SpecialTokens::default()).expect("compiles"))
+        Growth::learn(
+            &ChatTemplate::from_source("test", source, SpecialTokens::default()).expect("compiles"),
+        )
     }
 
     fn talk(texts: &[&str]) -> Vec<Message> {
-        let role = |index: usize| if index.is_multiple_of(2) { Role::User } else { Role::Assistant };
-        texts.iter().enumerate().map(|(i, text)| Message { role: role(i), content: (*text).to_owned() }).collect()
+        let role = |index: usize| {
+            if index.is_multiple_of(2) {
+                Role::User
+            } else {
+                Role::Assistant
+            }
+        };
+        texts
+            .iter()
+            .enumerate()
+            .map(|(i, text)| Message {
+                role: role(i),
+                content: (*text).to_owned(),
+            })
+            .collect()
     }
 
     #[test]
@@ -443,7 +570,8 @@ mod tests {
             let growth = Growth::learn(&ChatTemplate::builtin(name).expect("built in"));
             assert!(growth.plain.is_some() && growth.system.is_some(), "{name}");
         }
-        let last_only = "{% for m in messages %}{% if loop.last %}[{{ m.content }}]{% endif %}{% endfor %}";
+        let last_only =
+            "{% for m in messages %}{% if loop.last %}[{{ m.content }}]{% endif %}{% endfor %}";
         assert!(learnt(last_only).plain.is_none());
         let upper = "{% for m in messages %}{{ m.content | upper }}{% endfor %}";
         assert!(learnt(upper).plain.is_none());

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::number::{percent, seconds, thousands};
 use super::sharing::Run;
 use super::table::table;
-use super::{course, tables};
+use super::{course, pictures, tables};
 use crate::error::Result;
 use crate::metrics::Summary;
 
@@ -18,7 +18,7 @@ pub struct Columns<'a> {
     /// One request per turn.
     pub multi: Run<'a>,
     /// The same chats as an engine would serve them, where this run counts differently: single-turn and multi-turn.
-    pub truth: Option<(&'a Summary, &'a Summary)>,
+    pub truth: Option<(Run<'a>, Run<'a>)>,
 }
 
 /// The table for the terminal.
@@ -26,9 +26,9 @@ pub fn text(columns: &Columns<'_>) -> String {
     let (single, multi) = (columns.single.summary, columns.multi.summary);
     let mut header = vec!["", "single-turn", "multi-turn"];
     let mut of: Vec<&Summary> = vec![single, multi];
-    if let Some((single, multi)) = columns.truth {
+    if let Some((single, multi)) = &columns.truth {
         header.extend(["single-turn, as served", "multi-turn, as served"]);
-        of.extend([single, multi]);
+        of.extend([single.summary, multi.summary]);
     }
     let rows: Vec<Row> = vec![
         ("requests", Box::new(|s| thousands(s.requests))),
@@ -156,12 +156,12 @@ pub fn json(columns: &Columns<'_>) -> Value {
     json!({
         "single_turn": columns.single.summary,
         "multi_turn": columns.multi.summary,
-        "as_served": columns.truth.map(|(single, multi)| json!({"single_turn": single, "multi_turn": multi})),
+        "as_served": columns.truth.as_ref().map(|(single, multi)| json!({"single_turn": single.summary, "multi_turn": multi.summary})),
         "published": {"single_turn": published(course::SINGLE), "multi_turn": published(course::MULTI)},
     })
 }
 
-/// Writes `summary.json`.
+/// Writes `summary.json` and the pictures.
 ///
 /// # Errors
 /// A file that cannot be written.
@@ -171,5 +171,6 @@ pub fn write(columns: &Columns<'_>, folder: &Path, command: &str) -> Result<()> 
         entries.insert("command".into(), json!(command));
         entries.insert("version".into(), json!(env!("CARGO_PKG_VERSION")));
     }
-    tables::json(&folder.join("summary.json"), &value)
+    tables::json(&folder.join("summary.json"), &value)?;
+    pictures::save(&pictures::of_columns(columns), folder)
 }

@@ -1,8 +1,10 @@
 //! Results for people and for programs: tables, JSON, CSV, pictures, a page.
 
+pub mod chart;
 pub mod course;
 pub mod experiment;
 pub mod number;
+pub mod pictures;
 pub mod sharing;
 pub mod table;
 pub mod tables;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::tables;
+use super::{pictures, tables};
 use crate::error::Result;
 use crate::metrics::{Analysis, Summary};
 use crate::trace::Trace;
@@ -187,7 +187,7 @@ pub struct Run<'a> {
     pub summary: &'a Summary,
 }
 
-/// Writes `summary.json`, `requests.csv` and `blocks.csv`.
+/// Writes `summary.json`, `requests.csv`, `blocks.csv` and the pictures.
 ///
 /// # Errors
 /// A file that cannot be written.
@@ -201,7 +201,8 @@ pub fn write(run: &Run<'_>, folder: &Path, source: &str, command: &str) -> Resul
     }
     tables::json(&folder.join("summary.json"), &value)?;
     tables::requests(run, &folder.join("requests.csv"))?;
-    tables::blocks(run, &folder.join("blocks.csv"))
+    tables::blocks(run, &folder.join("blocks.csv"))?;
+    pictures::save(&pictures::of_run(run), folder)
 }
 
 fn meta(trace: &Trace) -> serde_json::Value {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
@@ -18,7 +19,12 @@ use crate::io::Input;
 pub(super) struct Source {
     path: PathBuf,
     content: Content,
+    /// Line ends before each chunk.
+    lines_before: OnceLock<Vec<u64>>,
 }
+
+/// Bytes between counts of line ends.
+const CHUNK: usize = 1 << 16;
 
 #[derive(Debug)]
 enum Content {
@@ -81,6 +87,7 @@ impl Source {
         Ok(Self {
             path: path.to_path_buf(),
             content,
+            lines_before: OnceLock::new(),
         })
     }
 
@@ -92,10 +99,22 @@ impl Source {
         &self.content[record.start..record.end]
     }
 
-    /// The line on which a byte stands. Counted only when a message needs it.
+    /// The line on which a byte stands. Line ends are counted once, and only when a message needs them.
     pub(super) fn location(&self, offset: usize) -> Location {
-        let before = &self.content[..offset.min(self.content.len())];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+        let count = |bytes: &[u8]| memchr::memchr_iter(b'\n', bytes).count() as u64;
+        let before = self.lines_before.get_or_init(|| {
+            let mut total = 0;
+            let starts = self.content.chunks(CHUNK).map(|chunk| {
+                let start = total;
+                total += count(chunk);
+                start
+            });
+            starts.collect()
+        });
+        let offset = offset.min(self.content.len());
+        let chunk = offset / CHUNK;
+        let known = before.get(chunk).copied().unwrap_or_default();
+        let line = known + count(&self.content[chunk * CHUNK..offset]) + 1;
         Location::line(&self.path, line)
     }
 

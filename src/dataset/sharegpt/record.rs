@@ -61,6 +61,13 @@ struct Entry<'a> {
 
 /// Parses a record.
 pub(super) fn parse(bytes: &[u8]) -> Result<Parsed<'_>, Reason> {
+    // Serde would take a list for an object whose fields come in order.
+    if bytes.trim_ascii().starts_with(b"[") {
+        return Err(match serde_json::from_slice::<IgnoredAny>(bytes) {
+            Ok(_) => Reason::NotAnObject,
+            Err(error) => why(bytes, &error),
+        });
+    }
     let record: Record<'_> = serde_json::from_slice(bytes).map_err(|error| why(bytes, &error))?;
     let lists = [
         record.conversations,

@@ -3,8 +3,15 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use crate::error::{Error, Result};
 use crate::io::OutputFile;
+
+/// Items that one core formats at a time.
+const PIECE: usize = 64;
+/// Items that are formatted before they are written.
+const BATCH: usize = 2048;
 
 /// A file with a buffer in front, because token arrays are formatted by hand.
 pub(super) struct Sink {
@@ -27,6 +34,35 @@ impl Sink {
     pub(super) fn flush_full(&mut self) -> Result<()> {
         if self.buffer.len() >= 1 << 16 {
             self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Formats items on all cores and writes them in order, the next batch being formatted while one is written.
+    pub(super) fn all<T: Sync>(
+        &mut self,
+        items: &[T],
+        format: impl Fn(&T, &mut Vec<u8>) + Sync,
+    ) -> Result<()> {
+        self.flush()?;
+        let format_batch = |batch: &[T]| -> Vec<Vec<u8>> {
+            let pieces = batch.par_chunks(PIECE).map(|piece| {
+                let mut out = Vec::with_capacity(1 << 16);
+                piece.iter().for_each(|item| format(item, &mut out));
+                out
+            });
+            pieces.collect()
+        };
+        let mut ready = Vec::new();
+        for batch in items.chunks(BATCH).chain([&[][..]]) {
+            let write = || {
+                ready
+                    .iter()
+                    .try_for_each(|bytes: &Vec<u8>| self.file.write_all(bytes))
+            };
+            let (written, next) = rayon::join(write, || format_batch(batch));
+            written.map_err(|source| Error::write(&self.path, source))?;
+            ready = next;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Location, Result};
 use crate::io::Input;
+use crate::trace::Request;
 use crate::trace::{
     Content, ExtraKeys, Identity, Nanos, NewRequest, Trace, TraceBuilder, TraceMeta,
 };
@@ -116,43 +117,46 @@ impl TraceFormat for Native {
             Content::HashIds { .. } => Some("hash_ids"),
             Content::Lengths => None,
         };
-        for request in trace.requests() {
-            let out = &mut sink.buffer;
-            out.push(b'{');
-            bytes::key(out, "request_id");
-            bytes::string(out, &request.id);
-            bytes::key(out, "session_id");
-            bytes::string(out, &trace.sessions()[request.session as usize]);
-            bytes::number(out, "turn", request.turn);
-            bytes::key(out, "arrival_time");
-            out.extend_from_slice(request.arrival.to_string().as_bytes());
-            bytes::number(out, "input_length", request.input_length);
-            bytes::number(out, "output_length", request.output_length);
-            bytes::number(out, "shared", request.shared);
-            if let Some(key) = ids_key {
-                bytes::key(out, key);
-                bytes::ids(out, trace.ids(request.fresh));
-            }
-            if !request.output.is_empty() {
-                bytes::key(out, "output");
-                bytes::ids(out, trace.ids(request.output));
-            }
-            let extra = trace.extra_keys(request);
-            for (key, value) in [("lora", &extra.lora), ("cache_salt", &extra.cache_salt)] {
-                if let Some(value) = value {
-                    bytes::key(out, key);
-                    bytes::string(out, value);
-                }
-            }
-            out.extend_from_slice(b"}\n");
-            sink.flush_full()?;
-        }
+        sink.all(trace.requests(), |request, out| {
+            push_request(trace, request, ids_key, out);
+        })?;
         sink.finish()?;
         Ok(WriteReport {
             records: trace.requests().len() as u64,
             notes: Vec::new(),
         })
     }
+}
+
+/// Appends a request's line.
+fn push_request(trace: &Trace, request: &Request, ids_key: Option<&str>, out: &mut Vec<u8>) {
+    out.push(b'{');
+    bytes::key(out, "request_id");
+    bytes::string(out, &request.id);
+    bytes::key(out, "session_id");
+    bytes::string(out, &trace.sessions()[request.session as usize]);
+    bytes::number(out, "turn", request.turn);
+    bytes::key(out, "arrival_time");
+    out.extend_from_slice(request.arrival.to_string().as_bytes());
+    bytes::number(out, "input_length", request.input_length);
+    bytes::number(out, "output_length", request.output_length);
+    bytes::number(out, "shared", request.shared);
+    if let Some(key) = ids_key {
+        bytes::key(out, key);
+        bytes::ids(out, trace.ids(request.fresh));
+    }
+    if !request.output.is_empty() {
+        bytes::key(out, "output");
+        bytes::ids(out, trace.ids(request.output));
+    }
+    let extra = trace.extra_keys(request);
+    for (key, value) in [("lora", &extra.lora), ("cache_salt", &extra.cache_salt)] {
+        if let Some(value) = value {
+            bytes::key(out, key);
+            bytes::string(out, value);
+        }
+    }
+    out.extend_from_slice(b"}\n");
 }
 
 fn head_of(trace: &Trace) -> Header {

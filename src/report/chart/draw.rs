@@ -1,0 +1,350 @@
+//! Charts drawn with kuva; the only place that knows of it.
+
+use kuva::backend::png::PngBackend;
+use kuva::backend::svg::SvgBackend;
+use kuva::plot::bar::{BarGroup, BarValue};
+use kuva::plot::legend::{LegendEntry, LegendPosition, LegendShape};
+use kuva::plot::{BarPlot, LinePlot};
+use kuva::render::annotations::TextAnnotation;
+use kuva::render::layout::{Layout, TickFormat};
+use kuva::render::plots::Plot;
+use kuva::render::render::{Primitive, Scene, TextAnchor, render_multiple};
+use kuva::render::theme::Theme;
+
+use super::{Chart, Marks, Scale, Series};
+
+/// Of the plot's canvas, in SVG units; two thirds of a page's width in print at 10 pt.
+const SIZE: (f64, f64) = (720.0, 440.0);
+
+/// Pixels of the PNG by unit: sharp on paper and on dense screens.
+const PIXELS: f32 = 2.0;
+
+/// Left and right of the axes: room for `100 %` and `10,000` beside the one and for half a label at the other.
+const MARGINS: (f64, f64) = (70.0, 34.0);
+
+/// Size of the axes' labels.
+const LABEL: u32 = 14;
+
+/// Where the y axis's label stands, between title and axes.
+const Y_LABEL_AT: f64 = 52.0;
+
+/// How much of a category's place its bars fill together.
+const BARS_WIDTH: f64 = 0.76;
+
+/// A count of 1 has to be seen on a log axis, so bars begin below it.
+const LOG_BARS_FROM: f64 = 0.5;
+
+pub(super) fn svg(chart: &Chart) -> String {
+    // kuva numbers clip paths over the life of the process; the bytes must not depend on what was drawn before.
+    let text = SvgBackend::new().render_scene(&scene(chart));
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    const ID: &str = "kuva-clip-";
+    while let Some(at) = rest.find(ID) {
+        let (before, after) = rest.split_at(at);
+        out.push_str(before);
+        out.push_str(chart.name);
+        out.push_str("-clip");
+        rest = after[ID.len()..].trim_start_matches(|c: char| c.is_ascii_digit());
+    }
+    out.push_str(rest);
+    out
+}
+
+pub(super) fn png(chart: &Chart) -> Result<Vec<u8>, String> {
+    PngBackend::new()
+        .with_scale(PIXELS)
+        .render_scene(&scene(chart))
+}
+
+fn scene(chart: &Chart) -> Scene {
+    let (x_range, y_range) = (x_range(chart), y_range(chart));
+    let theme = Theme {
+        grid_color: "#E4E4E4".into(),
+        axis_color: "#333333".into(),
+        tick_color: "#333333".into(),
+        text_color: "#1A1A1A".into(),
+        ..Theme::light()
+    };
+    let mut layout = Layout::new(x_range, y_range)
+        .with_width(SIZE.0)
+        .with_height(SIZE.1)
+        .with_theme(theme)
+        .with_font_family("DejaVu Sans, Helvetica, Arial, sans-serif")
+        .with_title(chart.title.clone())
+        .with_title_size(17)
+        .with_label_size(LABEL)
+        .with_tick_size(12)
+        .with_body_size(13)
+        .with_x_label(chart.x.label.clone())
+        // Keeps the line free on which the y axis's label goes.
+        .with_subtitle(" ")
+        .with_subtitle_size(LABEL)
+        .with_force_margins(MARGINS.0, MARGINS.1)
+        .with_x_axis_min(x_range.0)
+        .with_x_axis_max(x_range.1)
+        .with_y_axis_min(y_range.0)
+        .with_y_axis_max(y_range.1)
+        .with_x_tick_format(format(chart.x.scale))
+        .with_y_tick_format(format(chart.y.scale));
+    if chart.x.scale == Scale::Log {
+        layout = layout.with_log_x();
+    } else {
+        layout = layout.with_x_tick_step(step(x_range.1 - x_range.0));
+    }
+    if chart.y.scale == Scale::Log {
+        layout = layout.with_log_y();
+    } else {
+        layout = layout.with_y_tick_step(step(y_range.1 - y_range.0));
+    }
+    if !chart.categories.is_empty() {
+        layout = layout.with_x_categories(chart.categories.clone());
+    }
+    if chart.series.len() > 1 && !chart.is_empty() {
+        layout = layout
+            .with_legend_entries(legend(chart))
+            .with_legend_position(LegendPosition::OutsideBottomColumns)
+            .with_legend_box(false);
+    }
+    if chart.is_empty() {
+        let middle = |(low, high): (f64, f64), scale| match scale {
+            Scale::Log => (low * high).sqrt(),
+            _ => f64::midpoint(low, high),
+        };
+        let note = TextAnnotation::new(
+            "no data",
+            middle(x_range, chart.x.scale),
+            middle(y_range, chart.y.scale),
+        );
+        layout = layout.with_annotation(note.with_font_size(20).with_color("#777777"));
+    }
+    let mut scene = render_multiple(plots(chart, y_range.0), layout);
+    // Level above its axis: kuva turns letters without smoothing them, and nobody likes to turn the head.
+    scene.add(Primitive::Text {
+        x: MARGINS.0 - 8.0,
+        y: Y_LABEL_AT,
+        content: chart.y.label.clone(),
+        size: LABEL,
+        anchor: TextAnchor::Start,
+        rotate: None,
+        bold: false,
+        color: None,
+    });
+    scene
+}
+
+fn plots(chart: &Chart, floor: f64) -> Vec<Plot> {
+    let mut plots = Vec::new();
+    let bars: Vec<usize> = (0..chart.series.len())
+        .filter(|index| matches!(chart.series[*index].marks, Marks::Bars(_)))
+        .collect();
+    if !bars.is_empty() && !chart.is_empty() {
+        plots.push(Plot::Bar(bar_plot(chart, &bars, floor)));
+    }
+    for series in &chart.series {
+        match &series.marks {
+            Marks::Line(points) if !points.is_empty() => plots.push(curve(series, points, false)),
+            Marks::Step(points) if !points.is_empty() => plots.push(curve(series, points, true)),
+            Marks::Rules(of, values) => {
+                let Some(slot) = bars.iter().position(|index| index == of) else {
+                    continue;
+                };
+                let width = BARS_WIDTH / bars.len() as f64;
+                for (place, value) in values.iter().enumerate() {
+                    let Some(value) = value else { continue };
+                    let left = place as f64 + 1.0 - BARS_WIDTH / 2.0 + width * slot as f64;
+                    // White below dark, so that it is seen on a bar of any colour.
+                    let ends = [(left, *value), (left + width, *value)];
+                    for (color, stroke) in [("#FFFFFF", 6.0), (series.color, 3.0)] {
+                        plots.push(Plot::Line(
+                            LinePlot::new()
+                                .with_data(ends)
+                                .with_color(color)
+                                .with_stroke_width(stroke),
+                        ));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    if plots.is_empty() {
+        // The axes are drawn around something.
+        plots.push(Plot::Line(
+            LinePlot::new().with_data(Vec::<(f64, f64)>::new()),
+        ));
+    }
+    plots
+}
+
+fn bar_plot(chart: &Chart, bars: &[usize], floor: f64) -> BarPlot {
+    let mut plot = BarPlot::new().with_width(BARS_WIDTH);
+    for (place, label) in chart.categories.iter().enumerate() {
+        let value = |index: &usize| {
+            let series = &chart.series[*index];
+            let value = match &series.marks {
+                Marks::Bars(values) => values.get(place).copied().flatten(),
+                _ => None,
+            };
+            BarValue {
+                value: value.unwrap_or(floor),
+                color: series.color.into(),
+            }
+        };
+        plot.groups.push(BarGroup {
+            label: label.clone(),
+            bars: bars.iter().map(value).collect(),
+        });
+    }
+    plot
+}
+
+fn curve(series: &Series, points: &[(f64, f64)], step: bool) -> Plot {
+    let mut line = LinePlot::new()
+        .with_data(points.iter().copied())
+        .with_color(series.color)
+        .with_stroke_width(2.4);
+    if step {
+        line = line.with_step();
+    }
+    if series.dashed {
+        line = line.with_dashed();
+    }
+    Plot::Line(line)
+}
+
+/// An entry by name: figures to compare with belong to several series, and have one name.
+fn legend(chart: &Chart) -> Vec<LegendEntry> {
+    let mut entries: Vec<LegendEntry> = Vec::new();
+    for series in &chart.series {
+        if entries.iter().all(|entry| entry.label != series.name) {
+            entries.push(entry(series));
+        }
+    }
+    entries
+}
+
+fn entry(series: &Series) -> LegendEntry {
+    LegendEntry {
+        label: series.name.clone(),
+        color: series.color.into(),
+        shape: match series.marks {
+            Marks::Bars(_) => LegendShape::Rect,
+            _ => LegendShape::Line,
+        },
+        dasharray: series.dashed.then(|| "8 4".into()),
+    }
+}
+
+/// Smallest and largest of all values on one axis.
+fn extent(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
+    values.fold(None, |range, value| {
+        let (low, high) = range.unwrap_or((value, value));
+        Some((low.min(value), high.max(value)))
+    })
+}
+
+fn x_range(chart: &Chart) -> (f64, f64) {
+    if !chart.categories.is_empty() {
+        return (0.5, chart.categories.len() as f64 + 0.5);
+    }
+    let xs = chart.series.iter().flat_map(|series| match &series.marks {
+        Marks::Line(points) | Marks::Step(points) => points.as_slice(),
+        _ => &[],
+    });
+    range(extent(xs.map(|point| point.0)), chart.x.scale)
+}
+
+fn y_range(chart: &Chart) -> (f64, f64) {
+    let of = |series: &Series| match &series.marks {
+        Marks::Line(points) | Marks::Step(points) => points.iter().map(|point| point.1).collect(),
+        Marks::Bars(values) | Marks::Rules(_, values) => {
+            values.iter().flatten().copied().collect::<Vec<_>>()
+        }
+    };
+    let (low, high) = range(extent(chart.series.iter().flat_map(of)), chart.y.scale);
+    let bars = |series: &Series| matches!(series.marks, Marks::Bars(_));
+    if chart.y.scale == Scale::Log && chart.series.iter().any(bars) {
+        (low.min(LOG_BARS_FROM), high)
+    } else {
+        (low, high)
+    }
+}
+
+/// A range that begins and ends at ticks.
+fn range(extent: Option<(f64, f64)>, scale: Scale) -> (f64, f64) {
+    match (scale, extent) {
+        (Scale::Percent, _) => (0.0, 1.0),
+        (Scale::Log, None) => (1.0, 100.0),
+        (Scale::Log, Some((low, high))) => {
+            let (low, high) = (round_down(low), round_up(high));
+            if high > low * 1.5 {
+                (low, high)
+            } else {
+                (low / 2.0, high * 2.0)
+            }
+        }
+        (Scale::Linear, None) => (0.0, 1.0),
+        (Scale::Linear, Some((low, high))) => {
+            let low = low.min(0.0);
+            let high = if high > low { high } else { low + 1.0 };
+            let step = step(high - low);
+            ((low / step).floor() * step, (high / step).ceil() * step)
+        }
+    }
+}
+
+fn round_down(value: f64) -> f64 {
+    let power = 10f64.powf(value.log10().floor());
+    [5.0, 2.0]
+        .into_iter()
+        .map(|digit| digit * power)
+        .find(|tick| *tick <= value)
+        .unwrap_or(power)
+}
+
+fn round_up(value: f64) -> f64 {
+    let power = 10f64.powf(value.log10().floor());
+    [1.0, 2.0, 5.0]
+        .into_iter()
+        .map(|digit| digit * power)
+        .find(|tick| *tick >= value)
+        .unwrap_or(power * 10.0)
+}
+
+/// A round distance that cuts a length into four to ten.
+fn step(length: f64) -> f64 {
+    let power = 10f64.powf((length / 4.0).log10().floor());
+    [5.0, 2.0]
+        .into_iter()
+        .map(|digit| digit * power)
+        .find(|step| *step * 4.0 <= length * 1.000_001)
+        .unwrap_or(power)
+}
+
+fn format(scale: Scale) -> TickFormat {
+    let text: fn(f64) -> String = match scale {
+        Scale::Percent => |value| format!("{:.0} %", value * 100.0),
+        _ => number,
+    };
+    TickFormat::Custom(std::sync::Arc::new(text))
+}
+
+/// `0.001`, `20`, `5,000`, `2M`; what is beyond as a power.
+fn number(value: f64) -> String {
+    let size = value.abs();
+    if size == 0.0 {
+        "0".into()
+    } else if !(1e-4..1e12).contains(&size) {
+        format!("{value:.0e}")
+    } else if size >= 1e9 {
+        format!("{}G", value / 1e9)
+    } else if size >= 1e6 {
+        format!("{}M", value / 1e6)
+    } else if size >= 1e3 && value > 0.0 {
+        crate::report::number::thousands(value.round() as u64)
+    } else {
+        // Ticks are sums of steps, with their rounding errors.
+        format!("{}", (value * 1e6).round() / 1e6)
+    }
+}
