@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::number::{percent, seconds, thousands};
 use super::sharing::Run;
 use super::table::table;
-use super::{course, pictures, tables};
+use super::{course, html, pictures, tables};
 use crate::error::Result;
 use crate::metrics::Summary;
 
@@ -23,6 +23,31 @@ pub struct Columns<'a> {
 
 /// The table for the terminal.
 pub fn text(columns: &Columns<'_>) -> String {
+    let multi = columns.multi.summary;
+    let (header, rows) = figures(columns);
+    let header: Vec<&str> = header.iter().map(String::as_str).collect();
+    let settings = &multi.settings;
+    let mut out = format!(
+        "engine {}, {} tokens a block{}\n{}\n",
+        settings.engine,
+        settings.block_size,
+        settings
+            .capacity_blocks
+            .map_or(String::new(), |blocks| format!(
+                ", capacity {} blocks",
+                thousands(u64::from(blocks))
+            )),
+        table(&header, &rows)
+    );
+    if columns.truth.is_some() {
+        out.push_str("as served: chunks joined, real tokens, chained block hashes by vLLM's rules, sessions interleaved\n");
+    }
+    out.push_str(&format!("\nThe course project's published figures (first 100 ShareGPT records) beside this run's\n{}\n", published(columns)));
+    out
+}
+
+/// Header and rows of the comparison.
+pub(super) fn figures(columns: &Columns<'_>) -> Cells {
     let (single, multi) = (columns.single.summary, columns.multi.summary);
     let mut header = vec!["", "single-turn", "multi-turn"];
     let mut of: Vec<&Summary> = vec![single, multi];
@@ -73,29 +98,19 @@ pub fn text(columns: &Columns<'_>) -> String {
         row.extend(of.iter().map(|summary| show(summary)));
         row
     });
-    let settings = &multi.settings;
-    let mut out = format!(
-        "engine {}, {} tokens a block{}\n{}\n",
-        settings.engine,
-        settings.block_size,
-        settings
-            .capacity_blocks
-            .map_or(String::new(), |blocks| format!(
-                ", capacity {} blocks",
-                thousands(u64::from(blocks))
-            )),
-        table(&header, &cells.collect::<Vec<_>>())
-    );
-    if columns.truth.is_some() {
-        out.push_str("as served: chunks joined, real tokens, chained block hashes by vLLM's rules, sessions interleaved\n");
-    }
-    out.push_str(&format!("\nThe course project's published figures (first 100 ShareGPT records) beside this run's\n{}\n", published(columns)));
-    out
+    (
+        header.into_iter().map(Into::into).collect(),
+        cells.collect(),
+    )
 }
+
+/// Header and rows of a table.
+type Cells = (Vec<String>, Vec<Vec<String>>);
 
 type Row = (&'static str, Box<dyn Fn(&Summary) -> String>);
 
-fn published(columns: &Columns<'_>) -> String {
+/// Header and rows of the published figures beside this run's.
+pub(super) fn published_figures(columns: &Columns<'_>) -> Cells {
     let (single, multi) = (columns.single.summary, columns.multi.summary);
     let median = |run: &Run<'_>| {
         let mut fractions = run.analysis.sharing_fractions();
@@ -135,16 +150,20 @@ fn published(columns: &Columns<'_>) -> String {
             both(&|s| hits(s.block_accesses.mean, s.block_accesses.max)),
         ),
     ];
-    table(
-        &[
-            "",
-            "single: published",
-            "this run",
-            "multi: published",
-            "this run",
-        ],
-        &rows,
-    )
+    let header = [
+        "",
+        "single: published",
+        "this run",
+        "multi: published",
+        "this run",
+    ];
+    (header.map(Into::into).to_vec(), rows.to_vec())
+}
+
+fn published(columns: &Columns<'_>) -> String {
+    let (header, rows) = published_figures(columns);
+    let header: Vec<&str> = header.iter().map(String::as_str).collect();
+    table(&header, &rows)
 }
 
 /// The same for programs.
@@ -161,7 +180,7 @@ pub fn json(columns: &Columns<'_>) -> Value {
     })
 }
 
-/// Writes `summary.json` and the pictures.
+/// Writes `summary.json`, the pictures and `report.html`.
 ///
 /// # Errors
 /// A file that cannot be written.
@@ -172,5 +191,7 @@ pub fn write(columns: &Columns<'_>, folder: &Path, command: &str) -> Result<()> 
         entries.insert("version".into(), json!(env!("CARGO_PKG_VERSION")));
     }
     tables::json(&folder.join("summary.json"), &value)?;
-    pictures::save(&pictures::of_columns(columns), folder)
+    let page = html::of_columns(columns, command);
+    pictures::save(&page.charts, folder)?;
+    page.write(&folder.join("report.html"))
 }

@@ -3,6 +3,7 @@
 pub mod chart;
 pub mod course;
 pub mod experiment;
+pub mod html;
 pub mod number;
 pub mod pictures;
 pub mod sharing;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{pictures, tables};
+use super::{html, pictures, tables};
 use crate::error::Result;
 use crate::metrics::{Analysis, Summary};
 use crate::trace::Trace;
@@ -187,7 +187,7 @@ pub struct Run<'a> {
     pub summary: &'a Summary,
 }
 
-/// Writes `summary.json`, `requests.csv`, `blocks.csv` and the pictures.
+/// Writes `summary.json`, `requests.csv`, `blocks.csv`, the pictures and `report.html`.
 ///
 /// # Errors
 /// A file that cannot be written.
@@ -202,7 +202,9 @@ pub fn write(run: &Run<'_>, folder: &Path, source: &str, command: &str) -> Resul
     tables::json(&folder.join("summary.json"), &value)?;
     tables::requests(run, &folder.join("requests.csv"))?;
     tables::blocks(run, &folder.join("blocks.csv"))?;
-    pictures::save(&pictures::of_run(run), folder)
+    let page = html::of_run(run, source, command);
+    pictures::save(&page.charts, folder)?;
+    page.write(&folder.join("report.html"))
 }
 
 fn meta(trace: &Trace) -> serde_json::Value {

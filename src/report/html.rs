@@ -1,0 +1,293 @@
+//! `report.html`: tables, charts to zoom and hover, definitions. One file that asks nothing of the network.
+
+mod content;
+
+use std::fmt::Write;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::chart::{Axis, Chart, Marks, Scale};
+use crate::error::{Error, Result};
+use crate::io::write_file;
+
+pub use content::{of_columns, of_run};
+
+/// Draws the charts; see `assets/NOTICE`.
+const ECHARTS: &[u8] = include_bytes!("assets/echarts.common.min.js.zst");
+const STYLE: &str = include_str!("assets/report.css");
+const SCRIPT: &str = include_str!("assets/report.js");
+
+/// A cell, and what it sorts by where that is not its text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cell {
+    /// As people read it.
+    pub text: String,
+    /// As it sorts.
+    pub value: Option<f64>,
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self {
+            text: text.into(),
+            value: None,
+        }
+    }
+}
+
+/// A table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    /// What it shows.
+    pub caption: String,
+    /// Names of the columns.
+    pub header: Vec<String>,
+    /// The rows.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+/// What a page says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// The heading.
+    pub title: String,
+    /// A line below it.
+    pub lead: String,
+    /// The few figures that one came for: value and name.
+    pub tiles: Vec<(String, String)>,
+    /// The figures are of an engine that nobody runs.
+    pub naive: bool,
+    /// All figures.
+    pub tables: Vec<Table>,
+    /// The pictures.
+    pub charts: Vec<Chart>,
+    /// What was in force.
+    pub configuration: Value,
+    /// What made it.
+    pub command: String,
+}
+
+impl Page {
+    /// Writes the page.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let page = self.render().map_err(|source| Error::write(path, source))?;
+        write_file(path, page.as_bytes())
+    }
+
+    /// The page's text.
+    fn render(&self) -> std::io::Result<String> {
+        let library =
+            String::from_utf8(zstd::stream::decode_all(ECHARTS)?).map_err(std::io::Error::other)?;
+        let charts: Vec<Chart> = self.charts.iter().map(Chart::cleaned).collect();
+        let mut out = String::with_capacity(1 << 20);
+        // Nothing may be loaded, so that a report can be opened anywhere and tells nobody.
+        out.push_str("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
+        out.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
+        out.push_str("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\">\n");
+        tag(&mut out, "title", &self.title);
+        out.push_str("<style>\n");
+        out.push_str(STYLE);
+        out.push_str("</style>\n</head>\n<body>\n<header>\n");
+        tag(&mut out, "h1", &self.title);
+        element(&mut out, "p class=\"soft\"", &self.lead);
+        out.push_str("</header>\n<main>\n<ul class=\"tiles\">\n");
+        for (value, name) in &self.tiles {
+            let (value, name) = (escape(value), escape(name));
+            push(
+                &mut out,
+                format_args!("<li><b>{value}</b><span>{name}</span></li>\n"),
+            );
+        }
+        out.push_str("</ul>\n");
+        if self.naive {
+            out.push_str(content::NAIVE);
+        }
+        out.push_str("<h2>Charts</h2>\n<div class=\"charts\">\n");
+        for (chart, cleaned) in self.charts.iter().zip(&charts) {
+            figure(&mut out, chart, cleaned);
+        }
+        out.push_str("</div>\n<h2>Figures</h2>\n<div class=\"tables\">\n");
+        for one in &self.tables {
+            table(&mut out, one);
+        }
+        out.push_str("</div>\n");
+        out.push_str(content::DEFINITIONS);
+        out.push_str("<details>\n<summary>Configuration and command</summary>\n");
+        tag(&mut out, "pre", &self.command);
+        let configuration = serde_json::to_string_pretty(&self.configuration)?;
+        tag(&mut out, "pre", &configuration);
+        let version = env!("CARGO_PKG_VERSION");
+        push(
+            &mut out,
+            format_args!(
+                "<p class=\"soft\">replay {version}. Charts in this page: Apache ECharts, Apache License 2.0.</p>\n"
+            ),
+        );
+        out.push_str("</details>\n</main>\n<script type=\"application/json\" id=\"chart-data\">");
+        let data = Value::Array(charts.iter().map(chart_json).collect());
+        // A text with a closing tag in it would end the element.
+        out.push_str(&data.to_string().replace('<', "\\u003c"));
+        out.push_str("</script>\n<script>");
+        out.push_str(&library);
+        out.push_str("</script>\n<script>\n");
+        out.push_str(SCRIPT);
+        out.push_str("</script>\n</body>\n</html>\n");
+        Ok(out)
+    }
+}
+
+/// Text as HTML, within elements and within quoted attributes.
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            _ => out.push(letter),
+        }
+    }
+    out
+}
+
+fn push(out: &mut String, arguments: std::fmt::Arguments<'_>) {
+    // A string takes all that is written to it.
+    let _ = out.write_fmt(arguments);
+}
+
+fn tag(out: &mut String, name: &str, text: &str) {
+    element(out, name, text);
+}
+
+/// An element with text, and attributes behind its name.
+fn element(out: &mut String, opening: &str, text: &str) {
+    let name = opening.split(' ').next().unwrap_or_default();
+    push(out, format_args!("<{opening}>{}</{name}>\n", escape(text)));
+}
+
+fn figure(out: &mut String, chart: &Chart, cleaned: &Chart) {
+    let title = escape(&chart.title);
+    let said = escape(&format!(
+        "{}: {} by {}",
+        chart.title, chart.y.label, chart.x.label
+    ));
+    push(
+        out,
+        format_args!(
+            "<figure id=\"{}\">\n<h3>{title}</h3>\n<div class=\"tools\"></div>\n<div class=\"plot\" role=\"img\" aria-label=\"{said}\"></div>\n",
+            chart.name
+        ),
+    );
+    out.push_str("<noscript>\n");
+    out.push_str(&cleaned.svg());
+    out.push_str(
+        "\n</noscript>\n<details><summary>Values as a table</summary></details>\n</figure>\n",
+    );
+}
+
+fn table(out: &mut String, table: &Table) {
+    // A box that scrolls has to be reachable without a mouse.
+    out.push_str("<div class=\"scroll\" tabindex=\"0\">\n<table class=\"sortable\">\n");
+    tag(out, "caption", &table.caption);
+    out.push_str("<thead><tr>");
+    for name in &table.header {
+        element(out, "th scope=\"col\"", name);
+    }
+    out.push_str("</tr></thead>\n<tbody>\n");
+    for row in &table.rows {
+        out.push_str("<tr>");
+        for (column, cell) in row.iter().enumerate() {
+            let value = cell
+                .value
+                .map_or(String::new(), |value| format!(" data-v=\"{value}\""));
+            let (name, scope) = match column {
+                0 => ("th", " scope=\"row\""),
+                _ => ("td", ""),
+            };
+            let text = escape(&cell.text);
+            push(out, format_args!("<{name}{scope}{value}>{text}</{name}>"));
+        }
+        out.push_str("</tr>\n");
+    }
+    out.push_str("</tbody>\n</table>\n</div>\n");
+}
+
+fn chart_json(chart: &Chart) -> Value {
+    let axis = |axis: &Axis| json!({"label": axis.label, "scale": scale_name(axis.scale)});
+    let points = |points: &[(f64, f64)]| {
+        json!(
+            points
+                .iter()
+                .map(|p| [short(p.0), short(p.1)])
+                .collect::<Vec<_>>()
+        )
+    };
+    let values =
+        |values: &[Option<f64>]| json!(values.iter().map(|v| v.map(short)).collect::<Vec<_>>());
+    let series = chart.series.iter().map(|series| {
+        let (kind, of, data) = match &series.marks {
+            Marks::Line(all) => ("line", None, points(all)),
+            Marks::Step(all) => ("step", None, points(all)),
+            Marks::Bars(all) => ("bars", None, values(all)),
+            Marks::Rules(of, all) => ("rules", Some(of), values(all)),
+        };
+        json!({"name": series.name, "color": series.color, "dashed": series.dashed, "kind": kind, "of": of, "data": data})
+    });
+    json!({"name": chart.name, "title": chart.title, "x": axis(&chart.x), "y": axis(&chart.y),
+        "categories": chart.categories, "series": series.collect::<Vec<_>>()})
+}
+
+fn scale_name(scale: Scale) -> &'static str {
+    match scale {
+        Scale::Linear => "linear",
+        Scale::Log => "log",
+        Scale::Percent => "percent",
+    }
+}
+
+/// Seven digits: more than a screen shows, at half the size.
+fn short(value: f64) -> f64 {
+    format!("{value:.6e}").parse().unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_cannot_leave_their_place() {
+        let evil = "</script><b onmouseover='x'>\"&";
+        let page = Page {
+            title: evil.into(),
+            lead: evil.into(),
+            tiles: vec![(evil.into(), evil.into())],
+            naive: true,
+            tables: vec![Table {
+                caption: evil.into(),
+                header: vec![evil.into()],
+                rows: vec![vec![evil.into()]],
+            }],
+            charts: vec![Chart {
+                name: "empty",
+                title: evil.into(),
+                x: Axis::new(evil, Scale::Linear),
+                y: Axis::new(evil, Scale::Log),
+                categories: vec![evil.into()],
+                series: Vec::new(),
+            }],
+            configuration: json!({"text": evil}),
+            command: evil.into(),
+        };
+        let text = page.render().expect("renders");
+        assert!(!text.contains("<b onmouseover"), "escaped everywhere");
+        // The three scripts of the page's own.
+        assert_eq!(text.matches("</script>").count(), 3);
+        assert!(text.len() < 1_500_000, "{}", text.len());
+    }
+}
