@@ -61,14 +61,17 @@ struct Entry<'a> {
 
 /// Parses a record.
 pub(super) fn parse(bytes: &[u8]) -> Result<Parsed<'_>, Reason> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Reason::NotUtf8)?;
     // Serde would take a list for an object whose fields come in order.
-    if bytes.trim_ascii().starts_with(b"[") {
-        return Err(match serde_json::from_slice::<IgnoredAny>(bytes) {
-            Ok(_) => Reason::NotAnObject,
-            Err(error) => why(bytes, &error),
+    if text.trim_start().starts_with('[') {
+        let valid = serde_json::from_str::<IgnoredAny>(text).is_ok();
+        return Err(if valid {
+            Reason::NotAnObject
+        } else {
+            Reason::NotJson
         });
     }
-    let record: Record<'_> = serde_json::from_slice(bytes).map_err(|error| why(bytes, &error))?;
+    let record: Record<'_> = serde_json::from_str(text).map_err(|error| why(text, &error))?;
     let lists = [
         record.conversations,
         record.messages,
@@ -90,12 +93,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed<'_>, Reason> {
     })
 }
 
-fn why(bytes: &[u8], error: &serde_json::Error) -> Reason {
-    if std::str::from_utf8(bytes).is_err() {
-        return Reason::NotUtf8;
-    }
+fn why(text: &str, error: &serde_json::Error) -> Reason {
     match error.classify() {
-        serde_json::error::Category::Data if bytes.trim_ascii().first() == Some(&b'{') => {
+        serde_json::error::Category::Data if text.trim_start().starts_with('{') => {
             Reason::WrongType
         }
         serde_json::error::Category::Data => Reason::NotAnObject,
