@@ -87,7 +87,7 @@ fn spread(values: &[f64], show: impl Fn(f64) -> Value) -> Value {
     };
     json!({
         "mean": mean,
-        "median": upper_median(&sorted),
+        "median": show(upper_median(&sorted)),
         "min": show(sorted.first().copied().unwrap_or_default()),
         "max": show(sorted.last().copied().unwrap_or_default()),
         "distribution": values.iter().take(MOST_LISTED).map(|value| show(*value)).collect::<Vec<_>>(),

@@ -154,10 +154,13 @@ fn number(value: f64, show: impl Fn(f64) -> String) -> Cell {
     }
 }
 
+/// How a column's numbers are written.
+type Show<'a> = &'a dyn Fn(f64) -> String;
+
 fn distributions(s: &Summary) -> Table {
     let two: &dyn Fn(f64) -> String = &|value| format!("{value:.2}");
     let whole: &dyn Fn(f64) -> String = &|value| thousands(value.round() as u64);
-    let mut all: Vec<(&str, &Distribution, &dyn Fn(f64) -> String)> = vec![
+    let mut all: Vec<(&str, &Distribution, Show<'_>)> = vec![
         ("sharing fraction", &s.sharing_fraction, &percent),
         ("accesses per block", &s.block_accesses, two),
         ("reuse gap", &s.reuse_gap_seconds, &seconds),
