@@ -154,33 +154,28 @@ def generation(table, args, folder):
     table.row("`gen-trace`, whole file", wall, memory, f"{size / wall:.1f} MB/s", f"{size:.1f} MB of text")
     wall, memory, _ = measure([*command, "--threads", "1"], args.runs)
     table.row("`gen-trace`, whole file, 1 thread", wall, memory, f"{size / wall:.1f} MB/s")
-    return trace
+    return trace, size / wall
 
 
-def against_transformers(table, args, folder):
+def against_transformers(table, args, folder, whole):
+    """`whole`: MB/s of one thread on the whole file, start included."""
     sample = os.path.join(folder, "sample.jsonl")
     write(sample, joined_chats(args.conversations, args.sample))
     size = text_bytes(sample) / 1e6
-    command = [REPLAY, "gen-trace", "--input", sample, "--tokenizer", args.tokenizer, "--output",
-               os.path.join(folder, "sample-trace.jsonl")]
-    wall, memory, _ = measure([*command, "--threads", "1"], args.runs)
-    one = os.path.join(folder, "one.jsonl")
-    write(one, joined_chats(args.conversations, 1))
-    start, _, _ = measure([one if part == sample else part for part in command], args.runs)
-    ours = max(wall - start, 1e-3)
-    table.row(f"`gen-trace`, {args.sample} chats, 1 thread", wall, memory, f"{size / ours:.1f} MB/s",
-              f"{size:.2f} MB of text; rate without the start, {start:.2f} s, as measured with one chat")
+    ours, memory, _ = measure([REPLAY, "gen-trace", "--input", sample, "--tokenizer", args.tokenizer, "--threads", "1",
+                               "--output", os.path.join(folder, "sample-trace.jsonl")], args.runs)
+    table.row(f"`gen-trace`, {args.sample} chats, 1 thread", ours, memory, f"{size / ours:.1f} MB/s",
+              f"{size:.2f} MB of text; mostly start-up")
     what = f"transformers, {args.sample} chats, whole prompt each turn"
     try:
-        theirs, memory, out = measure(
-            [args.python, __file__, "--peer", "transformers", sample, args.tokenizer], 1)
+        wall, memory, out = measure([args.python, __file__, "--peer", "transformers", sample, args.tokenizer], 1)
     except (RuntimeError, OSError) as error:
         return table.skipped(what, error)
     inner = json.loads(out.splitlines()[-1])
-    work = inner["seconds"]
-    table.row(what, theirs, memory, f"{size / work:.3f} MB/s",
-              f"{inner['prompts']:,} prompts; rate without import and load; one run; "
-              f"ratio {work / ours:.0f} without the starts, {theirs / wall:.0f} of whole processes")
+    rate = size / inner["seconds"]
+    table.row(what, wall, memory, f"{rate:.3f} MB/s",
+              f"{inner['prompts']:,} prompts, {inner['seconds']:.1f} s after import and load; one run; whole file on 1 thread "
+              f"is {whole / rate:.0f} times this rate; whole processes on this sample: {wall / ours:.1f}")
 
 
 def analysis(table, args, trace):
@@ -235,7 +230,7 @@ def main():
     parser.add_argument("--conversations", required=True, help="ShareGPT file: JSON array or JSON lines, not compressed")
     parser.add_argument("--tokenizer", required=True, help="model folder with tokenizer.json and tokenizer_config.json")
     parser.add_argument("--mooncake", help="Mooncake trace, to compare with Dynamo")
-    parser.add_argument("--sample", type=int, default=100, help="chats for transformers (default 100)")
+    parser.add_argument("--sample", type=int, default=300, help="chats for transformers (default 300)")
     parser.add_argument("--runs", type=int, default=3, help="runs of each, the best counts (default 3)")
     parser.add_argument("--python", default=sys.executable, help="interpreter that has the peers")
     args = parser.parse_args()
@@ -243,8 +238,8 @@ def main():
           f"best of {args.runs}\n")
     table = Table()
     with tempfile.TemporaryDirectory() as folder:
-        trace = generation(table, args, folder)
-        against_transformers(table, args, folder)
+        trace, whole = generation(table, args, folder)
+        against_transformers(table, args, folder, whole)
         analysis(table, args, trace)
         against_dynamo(table, args)
         linearity(table, args, folder)

@@ -4,7 +4,7 @@
   replay gen-trace --input chats.jsonl --tokenizer MODEL_DIR --output trace.jsonl
   python3 scripts/oracle/check_prompts.py chats.jsonl MODEL_DIR trace.jsonl
 
-Joins chunks, drops what has no text and renders by its own code, so that it shares nothing with the program.
+Joins chunks, drops what has no text or is out of turn, and renders by its own code, so that it shares nothing with the program.
 Needs: pip install transformers jinja2
 """
 import json
@@ -45,7 +45,19 @@ def chats(path):
             joined += messages[len(joined) - (start - base):]
         clean = [{"role": ROLES[m["from"]], "content": m["value"]} for m in joined if m["value"]]
         first = next((i for i, m in enumerate(clean) if m["role"] == "user"), len(clean))
-        yield name, [m for i, m in enumerate(clean) if i >= first or m["role"] == "system"]
+        yield name, alternating(m for i, m in enumerate(clean) if i >= first or m["role"] == "system")
+
+
+def alternating(messages):
+    """Of several questions in a row the last counts, of several answers the first."""
+    kept = []
+    for message in messages:
+        roles = (kept[-1]["role"] if kept else None, message["role"])
+        if roles == ("user", "user"):
+            kept[-1] = message
+        elif roles != ("assistant", "assistant"):
+            kept.append(message)
+    return kept
 
 
 def tokenizer(folder):
