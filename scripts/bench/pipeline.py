@@ -41,8 +41,8 @@ def run_once(command):
 
 
 def measure(command, runs):
-    """Best wall time in seconds, peak memory in MB, standard output."""
-    best, memory, text = float("inf"), 0.0, ""
+    """Best wall time in seconds with its standard output, and peak memory in MB."""
+    best, memory, best_text = float("inf"), 0.0, ""
     for _ in range(runs):
         # A process starts with the peak memory of the one that started it, so a small one does that.
         done = subprocess.run([sys.executable, __file__, "--once", *command], stdout=subprocess.PIPE, check=True)
@@ -50,8 +50,10 @@ def measure(command, runs):
         if code != 0:
             lines = problem.strip().splitlines()
             raise RuntimeError(lines[-1] if lines else f"exit code {code}")
-        best, memory = min(best, wall), max(memory, peak)
-    return best, memory, text
+        if wall < best:
+            best, best_text = wall, text
+        memory = max(memory, peak)
+    return best, memory, best_text
 
 
 def records(path):
