@@ -88,11 +88,11 @@ impl Page {
         out.push_str("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
         out.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
         out.push_str("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\">\n");
-        tag(&mut out, "title", &self.title);
+        element(&mut out, "title", &self.title);
         out.push_str("<style>\n");
         out.push_str(STYLE);
         out.push_str("</style>\n</head>\n<body>\n<header>\n");
-        tag(&mut out, "h1", &self.title);
+        element(&mut out, "h1", &self.title);
         element(&mut out, "p class=\"soft\"", &self.lead);
         out.push_str("</header>\n<main>\n<ul class=\"tiles\">\n");
         for (value, name) in &self.tiles {
@@ -117,9 +117,9 @@ impl Page {
         out.push_str("</div>\n");
         out.push_str(content::DEFINITIONS);
         out.push_str("<details>\n<summary>Configuration and command</summary>\n");
-        tag(&mut out, "pre", &self.command);
+        element(&mut out, "pre", &self.command);
         let configuration = serde_json::to_string_pretty(&self.configuration)?;
-        tag(&mut out, "pre", &configuration);
+        element(&mut out, "pre", &configuration);
         let version = env!("CARGO_PKG_VERSION");
         push(
             &mut out,
@@ -161,10 +161,6 @@ fn push(out: &mut String, arguments: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(arguments);
 }
 
-fn tag(out: &mut String, name: &str, text: &str) {
-    element(out, name, text);
-}
-
 /// An element with text, and attributes behind its name.
 fn element(out: &mut String, opening: &str, text: &str) {
     let name = opening.split(' ').next().unwrap_or_default();
@@ -194,7 +190,7 @@ fn figure(out: &mut String, chart: &Chart, cleaned: &Chart) {
 fn table(out: &mut String, table: &Table) {
     // A box that scrolls has to be reachable without a mouse.
     out.push_str("<div class=\"scroll\" tabindex=\"0\">\n<table class=\"sortable\">\n");
-    tag(out, "caption", &table.caption);
+    element(out, "caption", &table.caption);
     out.push_str("<thead><tr>");
     for name in &table.header {
         element(out, "th scope=\"col\"", name);

@@ -69,7 +69,7 @@ pub fn text(summary: &Summary) -> String {
         rows.push((
             "rejected".into(),
             format!(
-                "{} requests need more blocks than there are",
+                "{} need more blocks than there are",
                 thousands(s.rejected_requests)
             ),
         ));

@@ -13,11 +13,15 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
+    // Lines between rows say nothing; those around the table do.
     let text = table.to_string();
-    text.lines()
-        .map(str::trim_end)
-        .collect::<Vec<_>>()
-        .join("\n")
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    let is_rule = |line: &str| line.chars().all(|c| c == '─');
+    let kept = lines
+        .iter()
+        .enumerate()
+        .filter(|(index, line)| *index == 0 || *index + 1 == lines.len() || !is_rule(line));
+    kept.map(|(_, line)| *line).collect::<Vec<_>>().join("\n")
 }
 
 /// Names and values under each other, aligned.

@@ -30,13 +30,18 @@
     const y = { ...chart.y, scale: bars && state.flip ? other(chart.y.scale) : chart.y.scale };
     const yAxis = { ...axis(y), name: chart.y.label, nameTextStyle: { color: color("--soft"), align: "left" } };
     // A count of 1 has to be seen, so bars begin below it.
-    if (bars && y.scale === "log") yAxis.min = 0.5;
+    if (bars && y.scale === "log") {
+      yAxis.min = 0.5;
+      yAxis.startValue = 0.5;
+      yAxis.axisLabel.formatter = (v) => v < 1 ? "" : tick(v, y.scale);
+    }
+    const wordy = chart.categories.some((c) => c.length > 12);
     const xAxis = { ...axis(x), name: chart.x.label, nameLocation: "middle", nameGap: 28 };
     if (bars) {
       xAxis.type = "category";
       xAxis.data = chart.categories;
-      xAxis.axisLabel = { color: color("--soft"), interval: chart.categories.length > 12 ? "auto" : 0, width: 90, overflow: "break", hideOverlap: false };
-      xAxis.nameGap = chart.categories.some((c) => c.length > 12) ? 52 : 28;
+      xAxis.axisLabel = { color: color("--soft"), interval: wordy ? 0 : "auto", hideOverlap: !wordy, ...(wordy ? { width: Math.max(54, state.width / chart.categories.length - 30), overflow: "break", lineHeight: 15 } : {}) };
+      xAxis.nameGap = wordy ? 62 : 28;
       delete xAxis.min;
       delete xAxis.max;
     }
@@ -55,7 +60,7 @@
     return {
       animation: false,
       backgroundColor: "transparent",
-      grid: { left: 12, right: 24, top: 34, bottom: 62 + (bars && xAxis.nameGap > 30 ? 24 : 0), containLabel: true },
+      grid: { left: 12, right: 24, top: 34, bottom: 62 + (bars && xAxis.nameGap > 30 ? 34 : 0), containLabel: true },
       tooltip: {
         trigger: "axis", confine: true, backgroundColor: color("--card"), borderColor: color("--line"), textStyle: { color: color("--text"), fontSize: 13 },
         axisPointer: { type: bars ? "shadow" : "line" },
@@ -142,12 +147,17 @@
       drawn += 1;
       continue;
     }
-    const state = { hidden: new Set(), flip: false, plot: echarts.init(box) };
+    const state = { hidden: new Set(), flip: false, width: box.clientWidth, plot: echarts.init(box) };
     const draw = () => state.plot.setOption(option(chart, state), { replaceMerge: ["series", "xAxis", "yAxis"] });
     toolbar(chart, figure, state, draw);
     draw();
     redraw.push(draw);
-    new ResizeObserver(() => state.plot.resize()).observe(box);
+    new ResizeObserver(() => {
+      if (box.clientWidth === state.width) return;
+      state.width = box.clientWidth;
+      state.plot.resize();
+      draw();
+    }).observe(box);
     drawn += 1;
   }
   dark.addEventListener("change", () => redraw.forEach((draw) => draw()));
@@ -155,6 +165,7 @@
   for (const table of document.querySelectorAll("table.sortable")) {
     const heads = [...table.tHead.rows[0].cells];
     heads.forEach((head, column) => {
+      if (!head.textContent) return;
       const button = document.createElement("button");
       button.type = "button";
       button.append(...head.childNodes);
@@ -166,7 +177,7 @@
         const key = (row) => Number(row.cells[column].dataset.v);
         const rows = [...table.tBodies[0].rows].sort((a, b) => {
           const order = key(a) - key(b);
-          return sign * (Number.isNaN(order) ? a.cells[column].textContent.localeCompare(b.cells[column].textContent) : order);
+          return sign * (Number.isNaN(order) ? a.cells[column].textContent.localeCompare(b.cells[column].textContent, "en", { numeric: true }) : order);
         });
         table.tBodies[0].append(...rows);
       });

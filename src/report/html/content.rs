@@ -114,11 +114,14 @@ pub fn of_columns(columns: &Columns<'_>, command: &str) -> Page {
 fn settings(s: &Summary) -> String {
     let capacity = s.settings.capacity_blocks.map_or_else(
         || "unbounded".into(),
-        |blocks| format!("{} blocks", thousands(u64::from(blocks))),
+        |blocks| {
+            let blocks = thousands(u64::from(blocks));
+            format!("{blocks} blocks, policy {}", s.settings.policy)
+        },
     );
     format!(
-        "engine {}, {} tokens a block, capacity {capacity}, policy {}",
-        s.settings.engine, s.settings.block_size, s.settings.policy
+        "engine {}, {} tokens a block, capacity {capacity}",
+        s.settings.engine, s.settings.block_size
     )
 }
 
@@ -154,13 +157,13 @@ fn number(value: f64, show: impl Fn(f64) -> String) -> Cell {
     }
 }
 
-/// How a column's numbers are written.
-type Show<'a> = &'a dyn Fn(f64) -> String;
+/// A name, a distribution, and how its values are shown.
+type Spread<'a> = (&'a str, &'a Distribution, &'a dyn Fn(f64) -> String);
 
 fn distributions(s: &Summary) -> Table {
     let two: &dyn Fn(f64) -> String = &|value| format!("{value:.2}");
     let whole: &dyn Fn(f64) -> String = &|value| thousands(value.round() as u64);
-    let mut all: Vec<(&str, &Distribution, Show<'_>)> = vec![
+    let mut all: Vec<Spread<'_>> = vec![
         ("sharing fraction", &s.sharing_fraction, &percent),
         ("accesses per block", &s.block_accesses, two),
         ("reuse gap", &s.reuse_gap_seconds, &seconds),
@@ -186,7 +189,7 @@ fn distributions(s: &Summary) -> Table {
             &seconds,
         ));
     }
-    let row = |(name, d, show): (&str, &Distribution, &dyn Fn(f64) -> String)| {
+    let row = |(name, d, show): Spread<'_>| {
         let mut row = vec![Cell::from(name)];
         let values = [
             d.mean, d.min, d.p5, d.p25, d.p50, d.p75, d.p90, d.p99, d.max,
