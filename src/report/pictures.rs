@@ -81,8 +81,7 @@ fn distributions(runs: &[Named<'_>]) -> Vec<Chart> {
                 let fractions = analysis.sharing_fractions();
                 let mut points = cumulative(fractions.into_iter().map(|f| (f, 1)).collect());
                 // The curve goes on at the top to the end of the axis.
-                if let Some((last, _)) = points.last().copied().filter(|last| last.0 < 1.0) {
-                    debug_assert!(last >= 0.0);
+                if points.last().is_some_and(|last| last.0 < 1.0) {
                     points.push((1.0, 1.0));
                 }
                 points

@@ -86,7 +86,15 @@ fn scene(chart: &Chart) -> Scene {
         .with_y_axis_min(y_range.0)
         .with_y_axis_max(y_range.1)
         .with_x_tick_format(format(chart.x.scale))
-        .with_y_tick_format(format(chart.y.scale));
+        .with_y_tick_format(if y_range.0 == LOG_BARS_FROM {
+            // There is no half block.
+            TickFormat::Custom(std::sync::Arc::new(|value| match value {
+                value if value < 1.0 => String::new(),
+                value => number(value),
+            }))
+        } else {
+            format(chart.y.scale)
+        });
     if chart.x.scale == Scale::Log {
         layout = layout.with_log_x();
     } else {
