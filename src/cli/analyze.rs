@@ -206,7 +206,12 @@ pub(super) fn run(args: &AnalyzeArgs) -> anyhow::Result<()> {
     let blocks = args.engine.blocks(&read.trace)?;
     let options = args.engine.options(&blocks, model.as_ref())?;
     let analysis = analyze(&read.trace, &blocks, &options)?;
-    let summary = Summary::new(&analysis, Settings::new(&options, &blocks), model.as_ref());
+    let summary = Summary::new(
+        &read.trace,
+        &analysis,
+        Settings::new(&options, &blocks),
+        model.as_ref(),
+    );
     if let Some(folder) = &args.output_dir {
         let run = sharing::Run {
             trace: &read.trace,

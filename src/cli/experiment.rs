@@ -125,7 +125,7 @@ fn finish(
     report: String,
 ) -> Result<Measured> {
     let analysis = analyze(&trace, blocks, options)?;
-    let summary = Summary::new(&analysis, Settings::new(options, blocks), model);
+    let summary = Summary::new(&trace, &analysis, Settings::new(options, blocks), model);
     Ok(Measured {
         trace,
         analysis,

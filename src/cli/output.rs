@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::error::Error;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Prints a result.
@@ -19,7 +20,12 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
 
 /// Prints an error, as one line.
 pub(super) fn complain(error: &anyhow::Error) {
-    let text = format!("{error:#}").replace('\n', " ");
+    // Errors of the library tell their cause themselves.
+    let text = match error.downcast_ref::<Error>() {
+        Some(error) => error.to_string(),
+        None => format!("{error:#}"),
+    };
+    let text = text.replace('\n', " ");
     let _ = writeln!(std::io::stderr(), "error: {text}");
 }
 

@@ -3,7 +3,7 @@
 use super::groups::{Groups, Sums, power_bucket, power_label};
 use super::stack::StackDistances;
 use super::{Distribution, Gap, Gaps};
-use crate::cache::engine::{CacheEngine, EngineOptions, Outcome, Shape, build};
+use crate::cache::engine::{CacheEngine, Capacity, EngineOptions, Outcome, Shape, build};
 use crate::cache::{BlockId, BlockTrace, Run};
 use crate::error::Result;
 use crate::trace::{Nanos, Trace};
@@ -190,7 +190,7 @@ impl Analysis {
 /// As [`build`].
 pub fn analyze(trace: &Trace, blocks: &BlockTrace, options: &EngineOptions) -> Result<Analysis> {
     let mut engine = build(options, blocks)?;
-    let mut analyzer = Analyzer::new(trace, blocks, options.caches_output());
+    let mut analyzer = Analyzer::new(trace, blocks, options);
     let mut cursor = blocks.cursor();
     while let Some(run) = cursor.next_run() {
         analyzer.serve(engine.as_mut(), &run);
@@ -212,14 +212,22 @@ pub struct Analyzer<'a> {
     session_lengths: Vec<u32>,
     window_length: u64,
     evicted: Vec<BlockId>,
-    /// Per block, the request that brought it in, and the one at which it last went; made at the first eviction.
+    /// Whether blocks may have to go.
+    bounded: bool,
+    /// Per block, the request that brought it in, and the one at which it last went; only where blocks may have to go.
     inserted: Vec<u32>,
     gone: Vec<u32>,
 }
 
 impl<'a> Analyzer<'a> {
     /// Nothing served yet.
-    pub fn new(trace: &'a Trace, blocks: &BlockTrace, inserts_output: bool) -> Self {
+    pub fn new(trace: &'a Trace, blocks: &BlockTrace, options: &EngineOptions) -> Self {
+        let bounded = options.capacity != Capacity::Unbounded;
+        let tracked = if bounded {
+            blocks.distinct() as usize
+        } else {
+            0
+        };
         let mut session_lengths = vec![0; trace.sessions().len()];
         for request in trace.requests() {
             session_lengths[request.session as usize] += 1;
@@ -244,7 +252,7 @@ impl<'a> Analyzer<'a> {
         Self {
             trace,
             chained: !blocks.hashed_alone(),
-            inserts_output,
+            inserts_output: options.caches_output(),
             result: Analysis {
                 requests: Vec::with_capacity(arrivals.len()),
                 blocks: vec![never; blocks.distinct() as usize],
@@ -268,8 +276,9 @@ impl<'a> Analyzer<'a> {
             session_lengths,
             window_length,
             evicted: Vec::new(),
-            inserted: Vec::new(),
-            gone: Vec::new(),
+            bounded,
+            inserted: vec![NEVER; tracked],
+            gone: vec![NEVER; tracked],
         }
     }
 
@@ -283,7 +292,7 @@ impl<'a> Analyzer<'a> {
         self.evicted.clear();
         let outcome = engine.serve(run, shape, &mut self.evicted);
         self.record(run, &outcome);
-        if !self.evicted.is_empty() || !self.inserted.is_empty() {
+        if self.bounded && !outcome.rejected {
             self.track_residency(run);
         }
         self.access(run);
@@ -377,11 +386,6 @@ impl<'a> Analyzer<'a> {
     }
 
     fn track_residency(&mut self, run: &Run<'_>) {
-        if self.inserted.is_empty() {
-            // Nothing had gone before, so every block came in with its first access.
-            self.inserted = self.result.blocks.iter().map(|block| block.first).collect();
-            self.gone = vec![NEVER; self.inserted.len()];
-        }
         let now = run.index as u32;
         let arrivals = &self.result.arrivals;
         let since = |then: u32| (arrivals[now as usize] - arrivals[then as usize]).as_secs_f64();

@@ -1,6 +1,7 @@
 //! What a replay measured: sharing, block hits, reuse gaps, and how they are summarised.
 
 mod analysis;
+mod continuity;
 mod distribution;
 mod gaps;
 mod groups;
@@ -8,6 +9,7 @@ mod stack;
 mod summary;
 
 pub use analysis::{Analysis, Analyzer, BlockMetrics, RequestMetrics, analyze};
+pub use continuity::Continuity;
 pub use distribution::{Distribution, percentile_sorted};
 pub use gaps::{Gap, Gaps};
 pub use groups::{Group, Groups};

@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
-use super::{Analysis, Distribution, Group};
+use super::{Analysis, Continuity, Distribution, Group};
 use crate::cache::BlockTrace;
 use crate::cache::capacity::ModelConfig;
 use crate::cache::engine::{Capacity, EngineOptions, FreeOrder, Hold};
+use crate::trace::Trace;
 
 /// What was in force.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -102,6 +103,8 @@ pub struct Summary {
     pub residency: Option<ResidencySummary>,
     /// What the cache saves.
     pub savings: Savings,
+    /// What follow-up prompts share with the request before; only of traces of tokens.
+    pub continuity: Option<Continuity>,
     /// Sharing by turn, from 1.
     pub by_turn: Vec<Group>,
     /// Sharing by number of requests in the session.
@@ -139,7 +142,12 @@ impl Settings {
 
 impl Summary {
     /// Of an analysis.
-    pub fn new(analysis: &Analysis, settings: Settings, model: Option<&ModelConfig>) -> Self {
+    pub fn new(
+        trace: &Trace,
+        analysis: &Analysis,
+        settings: Settings,
+        model: Option<&ModelConfig>,
+    ) -> Self {
         let cached_tokens = analysis.sum(|request| request.cached_tokens);
         let bounded = settings.capacity_blocks.is_some();
         let block_bytes =
@@ -178,6 +186,7 @@ impl Summary {
                     .map(|flops| flops as f64 * cached_tokens as f64),
                 gib_held: block_bytes.map(|bytes| (bytes * held) as f64 / (1u64 << 30) as f64),
             },
+            continuity: Continuity::of(trace),
             by_turn: analysis.groups.by_turn.clone(),
             by_session_length: analysis.groups.by_session_length.clone(),
             by_prompt_length: analysis.groups.by_prompt_length.clone(),

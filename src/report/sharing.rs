@@ -74,6 +74,15 @@ pub fn text(summary: &Summary) -> String {
             ),
         ));
     }
+    if let Some(continuity) = s.continuity.filter(|continuity| continuity.lost() >= 0.005) {
+        rows.push((
+            "lost between turns".into(),
+            format!(
+                "{}   (of what a turn could share with the one before: the template renders it differently)",
+                percent(continuity.lost())
+            ),
+        ));
+    }
     if let Some(gib) = s.savings.gib_held {
         rows.push(("cache held".into(), bytes(gib * (1u64 << 30) as f64)));
     }

@@ -1,7 +1,7 @@
 //! A cache of blocks without an engine around it: longest resident prefix, then touch or insert in order.
 //!
-//! No blocks are pinned, none is lost to the last token, and a request never waits. With an unbounded capacity this is
-//! what a prefix cache can save at best.
+//! No blocks are pinned, none is lost to the last token, and a request never waits. With an unbounded capacity
+//! this is what a cache of prompts can save at best, and of prompts and replies where outputs are cached too.
 
 use super::super::eviction::{self, Eviction};
 use super::super::{BlockId, BlockTrace, Run};
