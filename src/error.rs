@@ -118,6 +118,11 @@ impl Error {
             std::io::ErrorKind::StorageFull => "free some space or choose another place",
             _ => "check that the folder exists, has room and that you may write there",
         };
+        // As a place, `-` is standard input; what is written there is standard output.
+        let path = match path.as_ref() {
+            path if path.as_os_str() == "-" => Path::new("<stdout>"),
+            path => path,
+        };
         Self::Io {
             at: Location::file(path),
             action: "cannot write",
@@ -151,8 +156,16 @@ impl Error {
     }
 }
 
+/// The most bytes of one part of a message: parsers may quote what they found, which can be megabytes.
+const LONGEST: usize = 1000;
+
 /// Messages of parsers and of the template engine may hold line ends; ours never do.
-fn one_line(text: String) -> String {
+fn one_line(mut text: String) -> String {
+    if text.len() > LONGEST {
+        let end = text.floor_char_boundary(LONGEST);
+        text.truncate(end);
+        text.push_str("...");
+    }
     if text.contains(['\n', '\r']) {
         text.split(['\n', '\r'])
             .map(str::trim)
@@ -176,6 +189,19 @@ mod tests {
             "repair it",
         );
         assert_eq!(error.to_string(), "a.jsonl:7: not JSON at all; repair it");
+    }
+
+    #[test]
+    fn what_a_parser_quotes_is_cut() {
+        let error = Error::usage("ä".repeat(1 << 20), "shorten it");
+        let text = error.to_string();
+        assert!(text.len() < 1100 && text.ends_with("...; shorten it"));
+    }
+
+    #[test]
+    fn what_is_written_to_a_dash_goes_to_standard_output() {
+        let error = Error::write("-", std::io::ErrorKind::StorageFull.into());
+        assert!(error.to_string().starts_with("<stdout>: cannot write"));
     }
 
     #[test]

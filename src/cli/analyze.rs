@@ -36,7 +36,12 @@ pub(super) struct EngineArgs {
     policy: String,
 
     /// How much fits: inf, a number of blocks, a size as 40GiB (with --model-config), or 50% of the distinct blocks
-    #[arg(long, default_value = "inf", value_name = "SIZE")]
+    #[arg(
+        long,
+        default_value = "inf",
+        value_name = "SIZE",
+        allow_negative_numbers = true
+    )]
     capacity: String,
 
     /// vLLM's own count of blocks, of which its null block takes one: N here is a capacity of N-1

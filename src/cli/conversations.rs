@@ -68,11 +68,11 @@ pub(super) struct ConversationArgs {
     arrival: String,
 
     /// Coefficient of variation of gamma arrivals
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 2.0, allow_negative_numbers = true)]
     cv: f64,
 
     /// Arrivals per second
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 2.0, allow_negative_numbers = true)]
     rate: f64,
 
     /// What the rate counts
@@ -80,7 +80,12 @@ pub(super) struct ConversationArgs {
     rate_unit: RateUnitArg,
 
     /// Mean think time between an answer and the next question, in seconds
-    #[arg(long, default_value_t = 1.0, value_name = "SECONDS")]
+    #[arg(
+        long,
+        default_value_t = 1.0,
+        value_name = "SECONDS",
+        allow_negative_numbers = true
+    )]
     turn_delay: f64,
 
     /// Distribution of the think time

@@ -56,7 +56,10 @@ enum Command {
 
 /// Parses the arguments and runs the subcommand. Exit codes: 0 done, 2 anything that the user can mend.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
     let result = match cli.command {
         Command::GenTrace(args) => gen_trace::run(&args),
         Command::Analyze(args) => analyze::run(&args),
@@ -75,6 +78,51 @@ pub fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// What is wrong with the arguments, in one line like every other error. Help and version are printed as they are.
+fn refuse(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if !error.use_stderr() || error.kind() == DisplayHelpOnMissingArgumentOrSubcommand {
+        error.exit();
+    }
+    let (problem, remedy) = usage_parts(&error.render().to_string());
+    output::complain(&Error::usage(problem, remedy).into());
+    ExitCode::from(2)
+}
+
+/// Takes clap's paragraphs apart: the problem, perhaps with the values that are possible; tips; the usage.
+fn usage_parts(text: &str) -> (String, String) {
+    let mut problem = String::new();
+    let mut remedies = Vec::new();
+    let mut usage = None;
+    for line in text.lines().map(str::trim) {
+        if let Some(tip) = line.strip_prefix("tip: ") {
+            remedies.insert(0, tip.to_owned());
+        } else if let Some(values) = line.strip_prefix("[possible values: ") {
+            remedies.push(format!("known: {}", values.trim_end_matches(']')));
+        } else if let Some(line) = line.strip_prefix("Usage: ") {
+            usage = Some(format!("usage: {line}"));
+        } else if !line.is_empty() && !line.starts_with("For more information") {
+            if !problem.is_empty() {
+                problem.push(' ');
+            }
+            problem.push_str(line);
+        }
+    }
+    if remedies.is_empty() {
+        remedies.push(usage.unwrap_or_else(|| "try --help".to_owned()));
+    }
+    let problem = problem.strip_prefix("error: ").unwrap_or(&problem);
+    (
+        problem.to_owned(),
+        remedies
+            .join(". ")
+            .replace("a similar value exists: ", "did you mean ")
+            .replace("a similar argument exists: ", "did you mean ")
+            .replace("a similar subcommand exists: ", "did you mean ")
+            .replace("'. known", "'? known"),
+    )
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -4,28 +4,29 @@ use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::error::Error;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::error::Error;
 
 /// Prints a result.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    if !text.ends_with('\n') {
-        out.write_all(b"\n")?;
-    }
-    out.flush()?;
+    let end: &[u8] = if text.ends_with('\n') { b"" } else { b"\n" };
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.write_all(end))
+        .and_then(|()| out.flush())
+        .map_err(|source| Error::write("-", source))?;
     Ok(())
 }
 
 /// Prints an error, as one line.
 pub(super) fn complain(error: &anyhow::Error) {
-    // Errors of the library tell their cause themselves.
+    // Our own messages hold their cause already; others are told with the chain of theirs.
     let text = match error.downcast_ref::<Error>() {
-        Some(error) => error.to_string(),
+        Some(ours) => ours.to_string(),
         None => format!("{error:#}"),
     };
-    let text = text.replace('\n', " ");
+    let text = text.replace(['\n', '\r'], " ");
     let _ = writeln!(std::io::stderr(), "error: {text}");
 }
 

@@ -115,6 +115,8 @@ impl Cuts {
             .build(added.iter().map(|token| &token.text))
             .ok()
             .filter(|_| !added.is_empty());
+        // A token that holds a line end could reach over a cut at one.
+        let line_safe = line_safe && !added.iter().any(|token| token.text.contains('\n'));
         // A token inside of another one could be found in a part where the whole has the other.
         let nested = |token: &AddedToken| {
             added

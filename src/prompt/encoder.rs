@@ -216,7 +216,8 @@ impl<'a> PromptEncoder<'a> {
             for next in wanted
                 .iter()
                 .copied()
-                .filter(|next| *next > from && *next < text.len())
+                // Where the template rewrote what stood before, the place may lie within a character.
+                .filter(|next| *next > from && *next < text.len() && text.is_char_boundary(*next))
                 .chain([text.len()])
             {
                 encode(self.tokenizer, &text[place..next], ids)?;

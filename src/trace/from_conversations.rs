@@ -100,17 +100,45 @@ pub fn build_trace(
         from = upto;
     }
     report.conversations = taken as u64;
-    if generator.is_empty()
-        && let Some((reason, _)) = report.refused.first_key_value()
-    {
-        return Err(Error::usage(
-            format!("the chat template takes none of the conversations: {reason}"),
-            "name another one with --chat-template",
-        ));
+    if generator.is_empty() {
+        return Err(nothing_left(dataset, template, &report));
     }
     let (trace, generate) = generator.finish(meta(template, tokenizer, &report))?;
     report.generate = generate;
     Ok((trace, report))
+}
+
+/// Why no conversation gave a request, by what was met first.
+fn nothing_left(dataset: &Dataset, template: &ChatTemplate, report: &BuildReport) -> Error {
+    let file = || Location::file(dataset.paths().next().unwrap_or(std::path::Path::new("-")));
+    if let Some((reason, _)) = report.refused.first_key_value() {
+        return Error::input(
+            file(),
+            format!(
+                "the chat template `{}` takes none of the conversations: {reason}",
+                template.name()
+            ),
+            "name another one with --chat-template",
+        );
+    }
+    if report.conversations == 0
+        && let Some(skipped) = report.load.skipped.iter().min_by_key(|s| s.first.line)
+    {
+        return Error::input(
+            skipped.first.clone(),
+            format!(
+                "none of {} records can be used: {}",
+                report.load.records,
+                skipped.reason.problem()
+            ),
+            "give conversations with `conversations` or `messages`",
+        );
+    }
+    Error::input(
+        file(),
+        "no conversation gives a request",
+        "look at --max-conversations and --max-model-len",
+    )
 }
 
 fn encode_chat(

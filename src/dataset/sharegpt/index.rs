@@ -194,7 +194,7 @@ impl Source {
             return Err(Error::input(at, problem, remedy));
         }
         report.warnings.push(format!(
-            "{at}: the array is cut off; read up to its last whole record, the {}th",
+            "{at}: the array is cut off; read up to its last whole record, number {}",
             found.len()
         ));
         Ok(found)
