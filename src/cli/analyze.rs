@@ -1,17 +1,17 @@
 //! `replay analyze`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
 use super::output;
+use super::trace_input::TraceArgs;
 use crate::cache::capacity::{Asked, ModelConfig};
 use crate::cache::engine::{self, EngineOptions, FreeOrder, Hold};
 use crate::cache::{BlockTrace, eviction};
 use crate::error::{Error, Result};
 use crate::metrics::{Settings, Summary, analyze};
 use crate::report::sharing;
-use crate::trace::format::{self, ReadOptions};
 use crate::trace::{Content, Trace};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -82,12 +82,8 @@ Examples:
   replay analyze trace.jsonl.zst --capacity 40GiB --model-config config.json
   replay analyze mooncake.jsonl --engine ideal --json | jq .token_hit_ratio")]
 pub(super) struct AnalyzeArgs {
-    /// A trace of any readable format; - is standard input
-    trace: PathBuf,
-
-    /// The trace's format, where it is not recognised
-    #[arg(long, value_name = "NAME")]
-    format: Option<String>,
+    #[command(flatten)]
+    input: TraceArgs,
 
     #[command(flatten)]
     engine: EngineArgs,
@@ -176,32 +172,16 @@ fn hold(text: &str) -> Result<Hold> {
     })
 }
 
-/// Reads the trace that is to be replayed, and says what is wrong with lengths alone.
-pub(super) fn read(
-    path: &Path,
-    format: Option<&str>,
-    block_size: Option<u32>,
-) -> Result<format::ReadTrace> {
-    format::read_trace(
-        path,
-        &ReadOptions {
-            block_size,
-            format: format.map(Into::into),
-            ..ReadOptions::default()
-        },
-    )
-}
-
 pub(super) fn run(args: &AnalyzeArgs) -> anyhow::Result<()> {
     output::set_threads(args.threads)?;
     engine::hash_scheme(&args.engine.engine)?;
     let model = args.engine.model()?;
-    let read = read(&args.trace, args.format.as_deref(), args.engine.block_size)?;
+    let read = args.input.read(args.engine.block_size, false)?;
     if read.trace.content() == Content::Lengths {
         return Err(Error::usage(
             format!(
                 "{}: a {} trace has lengths only, so nobody can tell what its requests share",
-                args.trace.display(),
+                args.input.trace.display(),
                 read.format
             ),
             "analyze a trace with token ids or hash ids; this one can only be simulated",
@@ -226,7 +206,7 @@ pub(super) fn run(args: &AnalyzeArgs) -> anyhow::Result<()> {
         sharing::write(
             &run,
             folder,
-            &args.trace.display().to_string(),
+            &args.input.trace.display().to_string(),
             &super::typed_command(),
         )?;
     }

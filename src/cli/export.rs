@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::output;
+use super::trace_input::TraceArgs;
 use crate::error::Error;
 use crate::prompt::tokenizer;
 use crate::report::number::thousands;
-use crate::trace::format::{self, ReadOptions, WriteOptions};
+use crate::trace::format::{self, WriteOptions};
 
 /// Arguments of `replay export`.
 #[derive(Debug, Args)]
@@ -18,8 +19,8 @@ Examples:
   replay export trace.jsonl.zst --to vllm-sim --output sim.jsonl
   replay export trace.jsonl.zst --to sharegpt --tokenizer qwen2 --output bench.json")]
 pub(super) struct ExportArgs {
-    /// A trace of any readable format; - is standard input
-    trace: PathBuf,
+    #[command(flatten)]
+    input: TraceArgs,
 
     /// The format to write
     #[arg(long, value_name = "FORMAT", value_parser = clap::builder::PossibleValuesParser::new(format::names(|format| format.writable())))]
@@ -29,31 +30,16 @@ pub(super) struct ExportArgs {
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
 
-    /// The format of the trace, where it is not recognised
-    #[arg(long, value_name = "NAME")]
-    format: Option<String>,
-
     /// Tokens per block, for formats of blocks [default: the format's own]
     #[arg(long, value_name = "TOKENS")]
     block_size: Option<u32>,
-
-    /// The tokenizer that made the trace, for formats of text [default: the one that the trace names]
-    #[arg(long, value_name = "NAME|PATH|DIR")]
-    tokenizer: Option<String>,
 }
 
 pub(super) fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let format = format::format(&args.to)?;
-    let read = format::read_trace(
-        &args.trace,
-        &ReadOptions {
-            block_size: args.block_size,
-            format: args.format.clone(),
-            ..ReadOptions::default()
-        },
-    )?;
+    let read = args.input.read(args.block_size, false)?;
     let named = read.trace.meta.tokenizer.as_ref();
-    let tokenizer = match (&args.tokenizer, named) {
+    let tokenizer = match (&args.input.tokenizer, named) {
         _ if !format.needs_text() => None,
         (Some(spec), _) => Some(tokenizer::load(spec)?),
         (None, Some(identity)) if known(&identity.name) => Some(tokenizer::load(&identity.name)?),

@@ -1,14 +1,12 @@
 //! `replay inspect`
 
-use std::path::PathBuf;
-
 use clap::Args;
 
 use super::output;
+use super::trace_input::TraceArgs;
 use crate::metrics::Distribution;
 use crate::report::number::{seconds, thousands};
 use crate::report::table::{pairs, table};
-use crate::trace::format::{self, ReadOptions};
 use crate::trace::inspect::Summary;
 
 /// Arguments of `replay inspect`.
@@ -18,12 +16,8 @@ Examples:
   replay inspect trace.jsonl.zst
   replay inspect AzureLLMInferenceTrace_conv.csv --json")]
 pub(super) struct InspectArgs {
-    /// A trace of any readable format; - is standard input
-    trace: PathBuf,
-
-    /// The trace's format, where it is not recognised
-    #[arg(long, value_name = "NAME")]
-    format: Option<String>,
+    #[command(flatten)]
+    input: TraceArgs,
 
     /// Tokens per hash id, where the file does not say
     #[arg(long, value_name = "TOKENS")]
@@ -35,12 +29,7 @@ pub(super) struct InspectArgs {
 }
 
 pub(super) fn run(args: &InspectArgs) -> anyhow::Result<()> {
-    let options = ReadOptions {
-        block_size: args.block_size,
-        format: args.format.clone(),
-        tolerate: true,
-    };
-    let read = format::read_trace(&args.trace, &options)?;
+    let read = args.input.read(args.block_size, true)?;
     let summary = Summary::new(&read);
     if args.json {
         return output::print(&serde_json::to_string_pretty(&summary)?);

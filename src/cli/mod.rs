@@ -9,6 +9,7 @@ mod gen_trace;
 mod inspect;
 mod output;
 pub mod synth_dataset;
+mod trace_input;
 
 use std::process::ExitCode;
 

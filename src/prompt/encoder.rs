@@ -316,6 +316,31 @@ impl<'a> PromptEncoder<'a> {
     }
 }
 
+/// Appends the ids of a text of which nothing is known, added tokens in it included.
+///
+/// # Errors
+/// What the tokenizer says.
+pub fn encode_text(
+    tokenizer: &dyn Tokenizer,
+    text: &str,
+    ids: &mut Vec<u32>,
+) -> Result<(), String> {
+    let mut failed = None;
+    let foreseen = !tokenizer.cuts().is_anywhere()
+        && tokenizer.cuts().pieces(text, 0, &[], |piece| match piece {
+            Piece::Token { id, .. } => ids.push(id),
+            Piece::Text { start, end } => {
+                if let Err(problem) = tokenizer.encode(&text[start..end], ids) {
+                    failed.get_or_insert(problem);
+                }
+            }
+        });
+    if !foreseen {
+        tokenizer.encode(text, ids)?;
+    }
+    failed.map_or(Ok(()), Err)
+}
+
 fn encode(tokenizer: &dyn Tokenizer, text: &str, ids: &mut Vec<u32>) -> Result<(), EncodeError> {
     tokenizer.encode(text, ids).map_err(EncodeError::Failed)
 }

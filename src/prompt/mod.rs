@@ -6,7 +6,7 @@ mod growth;
 pub mod template;
 pub mod tokenizer;
 
-pub use encoder::{EncodeError, PromptEncoder, Turn};
+pub use encoder::{EncodeError, PromptEncoder, Turn, encode_text};
 pub use growth::Growth;
 
 use sha2::{Digest, Sha256};

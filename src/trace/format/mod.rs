@@ -1,9 +1,11 @@
 //! Trace files: one file a format, one registry that readers, writers, help and messages share.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::error::{Error, Location, Result};
 use crate::io::Input;
+use crate::prompt::tokenizer::Tokenizer;
 use crate::trace::{Content, Trace};
 
 mod azure;
@@ -34,6 +36,30 @@ pub struct ReadOptions {
     pub format: Option<String>,
     /// Count broken lines instead of failing at the first.
     pub tolerate: bool,
+    /// For formats of text.
+    pub tokenizer: Option<Text>,
+}
+
+/// A tokenizer for formats of text.
+#[derive(Clone)]
+pub struct Text(pub Arc<dyn Tokenizer>);
+
+impl std::fmt::Debug for Text {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Text").field(self.0.identity()).finish()
+    }
+}
+
+impl ReadOptions {
+    fn text(&self, format: &str) -> Result<&dyn Tokenizer> {
+        match &self.tokenizer {
+            Some(Text(tokenizer)) => Ok(tokenizer.as_ref()),
+            None => Err(Error::usage(
+                format!("format `{format}` holds text, and a trace holds token ids"),
+                "name the model's tokenizer with --tokenizer",
+            )),
+        }
+    }
 }
 
 /// What a reader met.
@@ -456,8 +482,8 @@ mod tests {
             ("{\"messages\": []}\n", "replay gen-trace --input t"),
             ("hello", "no trace of a known format"),
             (
-                "{\"prompt\": \"a\", \"response\": \"b\"}",
-                "looks like `vllm-sim-text`",
+                "{\"request_id\": \"a\", \"prompt\": 3}",
+                "no trace of a known format",
             ),
         ]);
     }
@@ -510,8 +536,10 @@ mod tests {
             cut in proptest::prelude::any::<u16>(),
             tolerate: bool,
         ) {
+            let chars = Text(crate::prompt::tokenizer::load("chars").expect("built in").into());
             for name in names(|f| f.readable()) {
                 let mut bytes = match format(name).expect("known") {
+                    f if f.needs_text() => br#"{"prompt":"a b","response":"c"}"#.to_vec(),
                     f if f.writable() => testing::write(&testing::sample(), name, &WriteOptions::default()),
                     _ => br#"{"request_id":"a","arrival_time":1,"prompt_token_ids":[1],"response_token_ids":[]}"#.to_vec(),
                 };
@@ -520,7 +548,7 @@ mod tests {
                     bytes[at] = *byte;
                 }
                 bytes.truncate(cut as usize % bytes.len() + 1);
-                let options = ReadOptions { format: Some(name.to_owned()), tolerate, block_size: None };
+                let options = ReadOptions { format: Some(name.to_owned()), tolerate, block_size: None, tokenizer: Some(chars.clone()) };
                 let _ = testing::read(&bytes, &options);
             }
         }

@@ -1,14 +1,21 @@
 //! vLLM's simulator by text: JSONL `{"prompt": "...", "response": "..."}`.
 //!
-//! Defined by the variant of `--use-simulator --sim-trace-path FILE`. Text is not tokens: written, never read.
+//! Defined by the variant of `--use-simulator --sim-trace-path FILE`. Reading it takes the
+//! model's tokenizer. It has no times: every request arrives at 0.
 
 use std::path::Path;
 
 use crate::error::Result;
-use crate::trace::{TokenReplay, Trace};
+use crate::io::Input;
+use crate::prompt::encode_text;
+use crate::trace::{Content, Nanos, NewRequest, TokenReplay, Trace, TraceBuilder, TraceMeta};
 
+use super::lines::{Fault, each_line, finish, foreign};
+use super::scan::Scanner;
 use super::vllm_sim::require_output;
-use super::{Head, TraceFormat, WriteOptions, WriteReport, bytes, require_tokens};
+use super::{
+    Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport, bytes, require_tokens,
+};
 
 /// See the module.
 pub(super) struct VllmSimText;
@@ -19,15 +26,61 @@ impl TraceFormat for VllmSimText {
     }
 
     fn summary(&self) -> &'static str {
-        "vLLM simulator by text: prompts and responses (write only)"
+        "vLLM simulator by text: prompts and responses"
     }
 
     fn sniff(&self, head: &Head<'_>) -> bool {
         head.has("prompt") && head.has("response")
     }
 
-    fn readable(&self) -> bool {
-        false
+    fn read(&self, input: Input, options: &ReadOptions) -> Result<(Trace, ReadReport)> {
+        let tokenizer = options.text(self.name())?;
+        let path = input.path().to_path_buf();
+        let mut builder = TraceBuilder::new(Content::Tokens);
+        let (mut prompt, mut output) = (Vec::new(), Vec::new());
+        let report = each_line(input, options, |line| {
+            let (mut has_prompt, mut has_response) = (false, false);
+            prompt.clear();
+            output.clear();
+            Scanner::new(line)?.object(|key, value| match key {
+                "prompt" => {
+                    has_prompt = true;
+                    let text = value.string("a text")?;
+                    encode_text(tokenizer, &text, &mut prompt).map_err(Fault::from)
+                }
+                "response" => {
+                    has_response = true;
+                    let text = value.string("a text")?;
+                    encode_text(tokenizer, &text, &mut output).map_err(Fault::from)
+                }
+                _ => value.skip(),
+            })?;
+            if !has_prompt {
+                return Err(Fault::missing("prompt"));
+            }
+            if !has_response {
+                return Err(Fault::missing("response"));
+            }
+            let id = builder.len().to_string();
+            builder.push(NewRequest {
+                id: &id,
+                session: &id,
+                turn: 0,
+                arrival: Nanos::ZERO,
+                input_length: prompt.len() as u32,
+                output_length: output.len() as u32,
+                shared: 0,
+                fresh: &prompt,
+                output: &output,
+                extra: None,
+            })?;
+            Ok(())
+        })?;
+        let meta = TraceMeta {
+            tokenizer: Some(tokenizer.identity().clone()),
+            ..foreign(self.name())
+        };
+        Ok((finish(builder, meta, &path)?, report))
     }
 
     fn needs_text(&self) -> bool {
@@ -78,6 +131,27 @@ mod tests {
         let error = format("vllm-sim-text")
             .and_then(|f| f.write(&testing::sample(), &WriteOptions::default(), Path::new("x")))
             .expect_err("needs text");
+        assert!(error.to_string().contains("--tokenizer"), "{error}");
+    }
+
+    #[test]
+    fn reads_back_what_it_wrote() {
+        let tokenizer = crate::prompt::tokenizer::load("chars").expect("built in");
+        let options = ReadOptions {
+            tokenizer: Some(super::super::Text(tokenizer.into())),
+            ..ReadOptions::default()
+        };
+        let line = b"{\"prompt\":\"ab\\u00e9\",\"response\":\"c\"}\n".to_vec();
+        let input = || {
+            Input::from_reader("t", Box::new(std::io::Cursor::new(line.clone()))).expect("opens")
+        };
+        let (trace, _) = VllmSimText.read(input(), &options).expect("reads");
+        let request = &trace.requests()[0];
+        assert_eq!(trace.ids(request.fresh), [97, 98, 233]);
+        assert_eq!(trace.ids(request.output), [99]);
+        let error = VllmSimText
+            .read(input(), &ReadOptions::default())
+            .expect_err("needs a tokenizer");
         assert!(error.to_string().contains("--tokenizer"), "{error}");
     }
 }

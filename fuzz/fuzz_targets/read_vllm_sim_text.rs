@@ -1,0 +1,18 @@
+//! Any bytes, read as `vllm-sim-text`, give a trace or an error, never a panic.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use replay::io::Input;
+use replay::trace::format::{ReadOptions, Text, read_input};
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(input) = Input::from_reader("fuzz", Box::new(std::io::Cursor::new(data.to_vec()))) else {
+        return;
+    };
+    let options = ReadOptions {
+        format: Some("vllm-sim-text".to_owned()),
+        tokenizer: replay::prompt::tokenizer::load("chars").ok().map(|chars| Text(chars.into())),
+        ..ReadOptions::default()
+    };
+    let _ = read_input(input, &options);
+});
