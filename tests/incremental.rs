@@ -333,7 +333,7 @@ fn conversation() -> impl Strategy<Value = Conversation> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(std::env::var("CASES").map_or(300, |n| n.parse().unwrap())))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn builtin_tokenizers(conversation in conversation()) {
