@@ -16,7 +16,7 @@ impl Place {
         let place = Self {
             folder: tempfile::tempdir().unwrap(),
         };
-        place.write("good.jsonl", &records(3).join("\n"));
+        place.write("good.jsonl", records(3).join("\n"));
         place
     }
 

@@ -453,11 +453,11 @@ fn made() -> impl Strategy<Value = Vec<Made>> {
     prop::collection::vec((0..4usize, 0..3u64, 0..30usize, ids(), ids()), 1..25)
 }
 
+/// A request's id with its whole prompt and its output.
+type Whole = (String, Vec<u32>, Vec<u32>);
+
 /// Pushes requests; the prompts and outputs that were meant, by id.
-fn build(
-    made: &[Made],
-    time: impl Fn(u64) -> u64,
-) -> (Result<Trace, String>, Vec<(String, Vec<u32>, Vec<u32>)>) {
+fn build(made: &[Made], time: impl Fn(u64) -> u64) -> (Result<Trace, String>, Vec<Whole>) {
     let mut builder = TraceBuilder::new(Content::Tokens);
     let mut joined: [Vec<u32>; 4] = Default::default();
     let mut turns = [0; 4];
@@ -496,7 +496,7 @@ fn build(
     (trace, meant)
 }
 
-fn restored(trace: &Trace) -> Vec<(String, Vec<u32>, Vec<u32>)> {
+fn restored(trace: &Trace) -> Vec<Whole> {
     let mut replay = TokenReplay::new(trace);
     let mut found = Vec::new();
     while let Some(tokens) = replay.next_request() {
