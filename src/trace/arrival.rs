@@ -245,6 +245,45 @@ mod tests {
         }
     }
 
+    /// The first draws, to the last digit: another version of a library that draws otherwise would silently change every
+    /// trace that is made again from its seed.
+    #[test]
+    fn the_first_draws_are_what_they_were() {
+        for (process, expected) in [
+            (
+                ArrivalProcess::Poisson,
+                "[1.5950455247482611, 0.10183257744294724, 0.23954099419097172, 0.048281380793630514, 0.2979969208361366]",
+            ),
+            (
+                ArrivalProcess::Gamma { cv: 2.0 },
+                "[0.012519352307754555, 0.0017004991088332888, 0.14594190441903032, 0.014572417553408476, 4.745440380787488e-5]",
+            ),
+            (
+                ArrivalProcess::Uniform,
+                "[0.5818264974101671, 0.07392835104095075, 0.5159614780076432, 0.16903253309390487, 0.5527821985642312]",
+            ),
+            (ArrivalProcess::Fixed, "[0.5, 0.5, 0.5, 0.5, 0.5]"),
+        ] {
+            let found = format!("{:?}", gaps(process, 5));
+            assert_eq!(found, expected, "{process:?}");
+        }
+        for (think, expected) in [
+            (ThinkTime::Fixed, "[3.0, 3.0, 3.0, 3.0, 3.0]"),
+            (
+                ThinkTime::Exponential,
+                "[7.1743170932979, 9.17695251803968, 6.602230103942788, 3.0092005854472017, 10.914434320324135]",
+            ),
+            (
+                ThinkTime::LogNormal,
+                "[1.170273345366202, 12.527852248401357, 2.195138428322708, 4.951964463076412, 13.620966449165486]",
+            ),
+        ] {
+            let mut random = stream(0, "think", 0);
+            let found: Vec<f64> = (0..5).map(|_| think.draw(3.0, &mut random)).collect();
+            assert_eq!(format!("{found:?}"), expected, "{think:?}");
+        }
+    }
+
     #[test]
     fn service_times() {
         let linear = ServiceTime::parse("linear:0.1,20").expect("parses");

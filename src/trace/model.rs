@@ -357,8 +357,8 @@ impl TraceBuilder {
     /// # Errors
     /// [`Error::Usage`] that names the request.
     pub fn finish(self, meta: TraceMeta) -> Result<Trace> {
-        self.complete(meta, |requests| {
-            requests.sort_by_key(|request| (request.arrival, request.session, request.turn));
+        self.complete(meta, |request| {
+            (request.arrival, request.session, request.turn)
         })
     }
 
@@ -368,29 +368,14 @@ impl TraceBuilder {
     /// # Errors
     /// As [`Self::finish`].
     pub fn finish_in_entry_order(self, meta: TraceMeta) -> Result<Trace> {
-        self.complete(meta, |requests| {
-            requests.sort_by_key(|request| request.arrival);
-        })
+        self.complete(meta, |request| request.arrival)
     }
 
-    fn complete(mut self, meta: TraceMeta, sort: impl FnOnce(&mut [Request])) -> Result<Trace> {
+    fn complete<K: Ord>(mut self, meta: TraceMeta, key: impl Fn(&Request) -> K) -> Result<Trace> {
         self.trace.meta = meta;
         let trace = &mut self.trace;
-        let mut last = vec![Nanos::ZERO; trace.sessions.len()];
-        for request in &trace.requests {
-            let before = &mut last[request.session as usize];
-            if request.shared > 0 && request.arrival < *before {
-                return Err(Error::usage(
-                    format!(
-                        "request `{}` arrives before the previous turn of its session",
-                        request.id
-                    ),
-                    "give the turns of a session rising arrival times",
-                ));
-            }
-            *before = request.arrival;
-        }
-        sort(&mut trace.requests);
+        check_order(&trace.requests, trace.sessions.len(), &key)?;
+        trace.requests.sort_by_key(key);
         let mut seen: HashTable<u32> = HashTable::with_capacity(trace.requests.len());
         let requests = &trace.requests;
         let hash = |i: &u32| xxh3_64(requests[*i as usize].id.as_bytes());
@@ -409,4 +394,39 @@ impl TraceBuilder {
         }
         Ok(self.trace)
     }
+}
+
+/// Sorting may put nothing between a request and the one of its session to which it refers.
+fn check_order<K: Ord>(
+    requests: &[Request],
+    sessions: usize,
+    key: impl Fn(&Request) -> K,
+) -> Result<()> {
+    const NONE: u32 = u32::MAX;
+    if requests.is_sorted_by_key(&key) {
+        return Ok(());
+    }
+    let mut order: Vec<u32> = (0..requests.len() as u32).collect();
+    order.sort_by_key(|index| key(&requests[*index as usize]));
+    let mut last = vec![NONE; sessions];
+    let mut refers_to = vec![NONE; requests.len()];
+    for (index, request) in requests.iter().enumerate() {
+        let last = &mut last[request.session as usize];
+        refers_to[index] = std::mem::replace(last, index as u32);
+    }
+    last.fill(NONE);
+    for index in order {
+        let request = &requests[index as usize];
+        let before = std::mem::replace(&mut last[request.session as usize], index);
+        if request.shared > 0 && before != refers_to[index as usize] {
+            return Err(Error::usage(
+                format!(
+                    "request `{}` arrives before the previous turn of its session",
+                    request.id
+                ),
+                "give the turns of a session rising arrival times",
+            ));
+        }
+    }
+    Ok(())
 }

@@ -48,7 +48,7 @@ fn chunk_id(id: &str) -> Option<(&str, u64)> {
 }
 
 /// Groups records into chats, in order of first mention.
-pub(super) fn group(records: Vec<Indexed>, join: Join, report: &mut LoadReport) -> Vec<Chat> {
+pub(super) fn group(records: Vec<Indexed>, join: Join) -> Vec<Chat> {
     let has_form = |record: &Indexed| record.id.as_deref().and_then(chunk_id).is_some();
     let join = match join {
         Join::Auto if records.iter().all(has_form) => true,
@@ -89,10 +89,6 @@ pub(super) fn group(records: Vec<Indexed>, join: Join, report: &mut LoadReport) 
     }
     for chat in &mut chats {
         chat.parts.sort_by_key(|part| part.start);
-        if chat.parts.len() > 1 {
-            report.joined_chats += 1;
-            report.joined_parts += chat.parts.len() as u64;
-        }
     }
     chats
 }
@@ -115,20 +111,29 @@ pub(super) fn join<'a>(
     report: &mut LoadReport,
 ) -> (Vec<Joined<'a>>, Vec<RecordRef>) {
     let mut behind_gap = Vec::new();
-    let single = chat.parts.len() == 1;
     let mut done: Vec<Joined<'a>> = Vec::new();
     let mut origin = 0;
     let mut gap = false;
+    let begin = |part: &Part, id: &str, parsed: Parsed<'a>| Joined {
+        id: id.to_owned(),
+        record: part.record,
+        messages: parsed.messages,
+        timestamp: parsed.timestamp,
+    };
+    if join == Join::Auto && contradict(&parts) {
+        let apart = parts
+            .into_iter()
+            .map(|(part, parsed)| begin(part, &part.id, parsed));
+        return (apart.collect(), behind_gap);
+    }
+    if parts.len() > 1 {
+        report.joined_chats += 1;
+        report.joined_parts += parts.len() as u64;
+    }
     for (part, parsed) in parts {
-        let begin = |id: &str, parsed: Parsed<'a>| Joined {
-            id: id.to_owned(),
-            record: part.record,
-            messages: parsed.messages,
-            timestamp: parsed.timestamp,
-        };
         let Some(chat_so_far) = done.first_mut() else {
             origin = part.start;
-            done.push(begin(&chat.id, parsed));
+            done.push(begin(part, &chat.id, parsed));
             continue;
         };
         let known = chat_so_far.messages.len() as u64;
@@ -139,25 +144,35 @@ pub(super) fn join<'a>(
             continue;
         };
         let overlap = overlap as usize;
-        let repeated = overlap.min(parsed.messages.len());
-        let from = (part.start - origin) as usize;
-        if join == Join::Auto
-            && chat_so_far.messages[from..from + repeated] != parsed.messages[..repeated]
-        {
-            done.push(begin(&part.id, parsed));
-            continue;
-        }
         chat_so_far
             .messages
             .extend(parsed.messages.into_iter().skip(overlap));
     }
-    if done.len() > 1 && !single {
-        // The first part's own id, now that it is known to be no chunk.
-        if let (Some(first), Some(part)) = (done.first_mut(), chat.parts.first()) {
-            first.id.clone_from(&part.id);
-        }
-    }
     (done, behind_gap)
+}
+
+/// Whether a part repeats something else than what stands at its place. Then the ids only look like those of chunks,
+/// and where others of them seem to fit, that is by chance.
+fn contradict(parts: &[(&Part, Parsed<'_>)]) -> bool {
+    let Some(((first, parsed), rest)) = parts.split_first() else {
+        return false;
+    };
+    let mut said: Vec<&RawMessage<'_>> = parsed.messages.iter().collect();
+    for (part, parsed) in rest {
+        let from = (part.start - first.start) as usize;
+        // Behind a gap nothing can be compared.
+        let Some(known) = said.get(from..) else { break };
+        let overlap = known.len();
+        if known
+            .iter()
+            .zip(&parsed.messages)
+            .any(|(known, repeated)| *known != repeated)
+        {
+            return true;
+        }
+        said.extend(parsed.messages.iter().skip(overlap));
+    }
+    false
 }
 
 impl Joined<'_> {

@@ -62,7 +62,7 @@ impl Dataset {
             sources.push(source);
         }
         report.records += records.len() as u64;
-        let chats = join::group(records, options.join, &mut report);
+        let chats = join::group(records, options.join);
         Ok(Self {
             sources,
             chats,
