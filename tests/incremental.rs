@@ -10,14 +10,14 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use replay::dataset::sharegpt::{Dataset, LoadOptions};
 use replay::dataset::{Conversation, Message, Role};
-use replay::prompt::PromptEncoder;
 use replay::prompt::template::{ChatTemplate, SpecialTokens};
 use replay::prompt::tokenizer::{self, Tokenizer};
+use replay::prompt::{Growth, PromptEncoder};
 
 struct Model {
     name: String,
     tokenizer: Box<dyn Tokenizer>,
-    templates: Vec<ChatTemplate>,
+    templates: Vec<(ChatTemplate, Growth)>,
     /// Texts of added tokens with their ids, where the tokenizer does not look for them itself.
     added: Option<Vec<(String, u32)>>,
 }
@@ -42,12 +42,26 @@ const REWRITING: &[(&str, &str)] = &[
         "{% for m in messages %}{{ m.content }}{% endfor %}",
     ),
     (
+        "looks at the number of messages",
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if messages | length == 3 %}X{% endif %}",
+    ),
+    (
+        "looks at the content",
+        "{% for m in messages %}{% if '42' in m.content %}!{% endif %}{{ m.content }}<|im_end|>\n{% endfor %}",
+    ),
+    (
         "trims, and marks the last one",
         "{% for m in messages %}{{ m.content | trim if loop.last else m.content }}\n{% endfor %}a",
     ),
 ];
 
-fn all_templates() -> Vec<ChatTemplate> {
+/// With what was learnt of it.
+fn learnt(template: ChatTemplate) -> (ChatTemplate, Growth) {
+    let growth = Growth::learn(&template);
+    (template, growth)
+}
+
+fn all_templates() -> Vec<(ChatTemplate, Growth)> {
     let mut templates: Vec<_> = ["chatml", "simple", "llama3", "llama3.1"]
         .iter()
         .map(|name| ChatTemplate::builtin(name).unwrap())
@@ -55,7 +69,7 @@ fn all_templates() -> Vec<ChatTemplate> {
     templates.extend(REWRITING.iter().map(|(name, source)| {
         ChatTemplate::from_source(name, source, SpecialTokens::default()).unwrap()
     }));
-    templates
+    templates.into_iter().map(learnt).collect()
 }
 
 static BUILTIN: LazyLock<Vec<Model>> = LazyLock::new(|| {
@@ -116,7 +130,7 @@ static SHARED: LazyLock<Vec<Model>> = LazyLock::new(|| {
             let folder = common::shared(&format!("tokenizers/{name}"))?;
             let mut templates = all_templates();
             // Its own template last: it is the one that the tests of real data take.
-            templates.extend(ChatTemplate::of_tokenizer(&folder).unwrap());
+            templates.extend(ChatTemplate::of_tokenizer(&folder).unwrap().map(learnt));
             Some(Model {
                 name: (*name).into(),
                 added: None,
@@ -202,8 +216,8 @@ impl Model {
     }
 
     fn check_all(&self, conversation: &Conversation) -> Result<(), String> {
-        for template in &self.templates {
-            let mut encoder = PromptEncoder::new(template, self.tokenizer.as_ref());
+        for (template, growth) in &self.templates {
+            let mut encoder = PromptEncoder::new(template, growth, self.tokenizer.as_ref());
             self.check(template, &mut encoder, conversation)?;
         }
         Ok(())
@@ -313,7 +327,10 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn conversation() -> impl Strategy<Value = Conversation> {
-    let turns = prop::collection::vec((text(), text()), 1..5);
+    let turns = prop_oneof![
+        9 => prop::collection::vec((text(), text()), 1..5),
+        1 => prop::collection::vec((text(), text()), 5..12),
+    ];
     (prop::option::of(text()), turns).prop_map(|(system, turns)| {
         let mut messages = Vec::new();
         let mut say = |role, content| messages.push(Message { role, content });
@@ -387,6 +404,44 @@ fn a_rewritten_prompt_is_cut_at_no_half_character() {
     }
 }
 
+/// What is learnt of a template from a few turns may not be believed of all that come later.
+#[test]
+fn templates_that_change_in_long_chats() {
+    let model = BUILTIN.iter().find(|model| model.name == "chars").unwrap();
+    let say = |turn: usize| {
+        [
+            (Role::User, format!("q{turn}")),
+            (Role::Assistant, format!("a{turn}")),
+        ]
+        .map(|(role, content)| Message { role, content })
+    };
+    for (name, end) in [
+        (
+            "at one length",
+            "{% if messages | length == 15 %}X{% endif %}",
+        ),
+        (
+            "from one length on",
+            "{% if messages | length > 14 %}X{% endif %}",
+        ),
+        ("at one place", "{{ 'X' if messages[14] }}"),
+    ] {
+        let source = format!("{{% for m in messages %}}{{{{ m.content }}}}\n{{% endfor %}}{end}");
+        let template = ChatTemplate::from_source(name, &source, SpecialTokens::default()).unwrap();
+        let growth = Growth::learn(&template);
+        for turns in [6, 7, 8, 9, 12] {
+            let conversation = Conversation {
+                id: "c".into(),
+                messages: (0..turns).flat_map(say).collect(),
+                timestamp: None,
+            };
+            let mut encoder = PromptEncoder::new(&template, &growth, model.tokenizer.as_ref());
+            let count = model.check(&template, &mut encoder, &conversation);
+            assert_eq!(count, Ok(turns), "{name}");
+        }
+    }
+}
+
 /// The first conversations of the real data.
 fn real(most: usize) -> Option<Vec<Conversation>> {
     let packed = common::shared("data/sharegpt_v3_split_first1000.jsonl.xz")?;
@@ -416,8 +471,8 @@ fn real_conversations() {
             None => model.templates.last().unwrap(),
         };
         // Without any special token, only line ends are left to cut at.
-        for template in [own, &model.templates[1]] {
-            let mut encoder = PromptEncoder::new(template, model.tokenizer.as_ref());
+        for (template, growth) in [own, &model.templates[1]] {
+            let mut encoder = PromptEncoder::new(template, growth, model.tokenizer.as_ref());
             let mut prompts = 0;
             for conversation in &conversations {
                 // Whole encoding is quadratic in the turns; the longest chats would take most of the time.
