@@ -6,6 +6,10 @@
 //! in its messages could make the template look closer, and if its last prompt, rendered for real, is what the short way
 //! built. All others are rendered turn by turn.
 
+mod probes;
+mod words;
+
+use self::probes::Probes;
 use super::template::{ChatTemplate, TemplateError};
 use crate::dataset::{Message, Role};
 
@@ -43,14 +47,14 @@ pub struct Growth {
     probes: Probes,
 }
 
-/// Turns that are rendered to learn from.
-const LEARNT: usize = 6;
-
 impl Growth {
     /// Learns how the prompts of a template grow.
     pub fn learn(template: &ChatTemplate) -> Self {
         let probes = Probes::of(template.source());
-        let learn = |offset| probes.as_ref().and_then(|_| Form::learn(template, offset));
+        let learn = |offset| {
+            let probes = probes.as_ref()?;
+            Form::learn(template, offset, probes.turns)
+        };
         Self {
             plain: learn(0),
             system: learn(1),
@@ -81,7 +85,7 @@ impl Growth {
 
 impl Form {
     /// Whether all prompts can be built so is known only after [`Form::prompt`] was compared with a rendering.
-    fn learn(template: &ChatTemplate, offset: usize) -> Option<Self> {
+    fn learn(template: &ChatTemplate, offset: usize, learnt: usize) -> Option<Self> {
         let roles = |count: usize| {
             (0..count).map(move |index| match index.checked_sub(offset) {
                 None => Role::System,
@@ -89,7 +93,7 @@ impl Form {
                 Some(_) => Role::Assistant,
             })
         };
-        let count = offset + 2 * LEARNT;
+        let count = offset + 2 * learnt;
         let said = |text: &dyn Fn(usize) -> String| -> Vec<Message> {
             roles(count)
                 .enumerate()
@@ -102,7 +106,7 @@ impl Form {
         let marked = said(&mark);
         let spaced = said(&|index| format!(" \n\t {} \t\n ", mark(index)));
         let others = [
-            said(&|index| char::from(b'b' + index as u8).to_string()),
+            said(&short),
             said(&|index| {
                 format!("{index}. A line, \"quoted\" & <b>bold</b> \\ 'single' {{}}\n\n- caf\u{e9} \u{65e5}\u{672c} \u{1f600}\n").repeat(40) + "end"
             }),
@@ -115,7 +119,7 @@ impl Form {
         let prompt_upto = |turn: usize| offset + 2 * turn + 1;
         let mut prompts = Vec::new();
         let mut replies = Vec::new();
-        for turn in 0..LEARNT {
+        for turn in 0..learnt {
             let upto = prompt_upto(turn);
             let learn = |upto, generate| {
                 let mut parts = take_apart(&render(&marked, upto, generate)?, mark)?;
@@ -132,7 +136,7 @@ impl Form {
             prompts.push(prompt);
         }
         let mut steps = Vec::new();
-        for turn in 1..LEARNT {
+        for turn in 1..learnt {
             steps.push(behind(
                 &prompts[turn - 1],
                 &prompts[turn],
@@ -193,6 +197,19 @@ impl Form {
 /// A text that no template has of its own: private-use characters around the number, letters at the ends.
 fn mark(index: usize) -> String {
     format!("a\u{f0000}{index}\u{f0001}z")
+}
+
+/// One letter, another for each message.
+fn short(index: usize) -> String {
+    let letter = u32::try_from(index)
+        .ok()
+        .and_then(|index| char::from_u32(u32::from('\u{4e00}') + index));
+    let ascii = u8::try_from(index).ok().filter(|index| *index < 24);
+    ascii
+        .map(|index| char::from(b'b' + index))
+        .or(letter)
+        .map(String::from)
+        .unwrap_or_default()
 }
 
 /// Finds the marks in a rendering.
@@ -280,259 +297,6 @@ fn put_together(parts: &Parts, messages: &[Message], first: usize) -> String {
     let mut text = String::new();
     push(parts, messages, first, &mut text);
     text
-}
-
-/// What a message must not hold for its template to treat it as any other.
-#[derive(Debug, Default)]
-struct Probes {
-    /// Texts that the template looks for.
-    contained: Vec<String>,
-    /// Texts that it compares with.
-    equal: Vec<String>,
-    /// It compares values with each other, so equal messages could matter.
-    distinct: bool,
-}
-
-/// Words that stand for roles and kinds, and so are compared with roles and kinds.
-const WORDS: &[&str] = &[
-    "user",
-    "assistant",
-    "system",
-    "tool",
-    "function",
-    "model",
-    "ipython",
-    "developer",
-    "observation",
-    "role",
-    "content",
-    "tool_results",
-    "tool_calls",
-    "tool_response",
-    "human",
-    "gpt",
-    "chatbot",
-    "text",
-    "image",
-    "video",
-    "audio",
-    "none",
-];
-
-/// Filters and functions whose arguments are names or fixed texts, not something to look for in a message.
-const NAMING: &[&str] = &[
-    "raise_exception",
-    "selectattr",
-    "rejectattr",
-    "map",
-    "strftime_now",
-    "namespace",
-    "get",
-    "default",
-    "tojson",
-];
-
-/// Filters that order or group messages by what they hold.
-const REORDERING: &[&str] = &[
-    "sort",
-    "unique",
-    "groupby",
-    "dictsort",
-    "random",
-    "shuffle",
-    "hash",
-    "truncate",
-    "wordcount",
-];
-
-impl Probes {
-    /// Reads them off a template's source; `None` where it does things that cannot be foreseen so.
-    fn of(source: &str) -> Option<Self> {
-        let tokens = tokens(source);
-        let mut probes = Self::default();
-        for (index, token) in tokens.iter().enumerate() {
-            let at = |offset: isize| index.checked_add_signed(offset).and_then(|i| tokens.get(i));
-            match token {
-                Token::Name(name) if REORDERING.contains(&&**name) => return None,
-                Token::Sign(sign) if sign == "==" || sign == "!=" => {
-                    let literal = |token: Option<&Token>| {
-                        matches!(token, Some(Token::Text(_) | Token::Number))
-                            || matches!(token, Some(Token::Name(name)) if matches!(&**name, "true" | "false" | "none" | "True" | "False" | "None"))
-                    };
-                    let arithmetic = matches!(at(-1), Some(Token::Sign(sign)) if sign == ")");
-                    probes.distinct |= !literal(at(-1)) && !literal(at(1)) && !arithmetic;
-                }
-                Token::Text(text) => probes.add(text, &tokens, index),
-                _ => {}
-            }
-        }
-        Some(probes)
-    }
-
-    fn add(&mut self, text: &str, tokens: &[Token], index: usize) {
-        let sign = |token: Option<&Token>, signs: &[&str]| matches!(token, Some(Token::Sign(sign)) if signs.contains(&&**sign));
-        let before = index.checked_sub(1).and_then(|i| tokens.get(i));
-        let after = tokens.get(index + 1);
-        let name_before = |back: usize| match index.checked_sub(back).and_then(|i| tokens.get(i)) {
-            Some(Token::Name(name)) => Some(&**name),
-            _ => None,
-        };
-        if text.is_empty() {
-            return;
-        }
-        if WORDS.contains(&text.to_lowercase().as_str()) {
-            self.equal.push(text.to_owned());
-            return;
-        }
-        let subscript = sign(before, &["["]) && sign(after, &["]"]);
-        let joined = sign(before, &["+", "~", "{{", "="]) || sign(after, &["+", "~", "}}"]);
-        let looked_for = sign(before, &["==", "!=", "in"])
-            || sign(after, &["==", "!="])
-            || matches!(after, Some(Token::Name(name)) if name == "in" || name == "not");
-        let call = name_before(2).filter(|_| sign(before, &["("]));
-        if matches!(call, Some("strip" | "lstrip" | "rstrip")) && text.trim().is_empty() {
-            // White space at the ends is seen to by what was learnt of spaced messages.
-            return;
-        }
-        if subscript
-            || call.is_some_and(|name| NAMING.contains(&name))
-            || (joined && !looked_for && call.is_none())
-        {
-            return;
-        }
-        self.contained.push(text.to_owned());
-    }
-
-    fn pass(&self, messages: &[Message]) -> bool {
-        let plain = |message: &Message| {
-            let content = &*message.content;
-            let trimmed = content.trim();
-            // Python and Rust agree on white space but for these.
-            let odd = |c: char| {
-                matches!(
-                    c,
-                    '\u{1c}'..='\u{1f}' | '\u{85}' | '\u{f0000}' | '\u{f0001}'
-                )
-            };
-            !trimmed.is_empty()
-                && !content.starts_with(odd)
-                && !content.ends_with(odd)
-                && !trimmed.starts_with(odd)
-                && !trimmed.ends_with(odd)
-                && !self.equal.iter().any(|text| trimmed == text)
-                && !self
-                    .contained
-                    .iter()
-                    .any(|text| memchr::memmem::find(content.as_bytes(), text.as_bytes()).is_some())
-        };
-        if !messages.iter().all(plain) {
-            return false;
-        }
-        let mut seen = std::collections::HashSet::new();
-        !self.distinct
-            || messages
-                .iter()
-                .all(|message| seen.insert((message.role, &*message.content)))
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Token {
-    Text(String),
-    Name(String),
-    Number,
-    Sign(String),
-}
-
-/// The words of a template's expressions and statements, without its own text and comments.
-fn tokens(source: &str) -> Vec<Token> {
-    let mut found = Vec::new();
-    let mut rest = source;
-    while let Some(at) = ["{{", "{%", "{#"]
-        .iter()
-        .filter_map(|open| rest.find(open))
-        .min()
-    {
-        let close = match &rest[at..at + 2] {
-            "{{" => "}}",
-            "{%" => "%}",
-            _ => "#}",
-        };
-        let open = &rest[at..at + 2];
-        rest = &rest[at + 2..];
-        if close == "#}" {
-            rest = rest.find(close).map_or("", |end| &rest[end + 2..]);
-            continue;
-        }
-        found.push(Token::Sign(open.to_owned()));
-        rest = expression(rest, close, &mut found);
-        found.push(Token::Sign(close.to_owned()));
-    }
-    found
-}
-
-fn expression<'s>(source: &'s str, close: &str, found: &mut Vec<Token>) -> &'s str {
-    let mut rest = source.trim_start_matches(['-', '+']);
-    while let Some(first) = rest.chars().next() {
-        let trimmed = rest.trim_start_matches(['-', '+']);
-        if let Some(behind) = trimmed.strip_prefix(close) {
-            return behind;
-        }
-        let length = match first {
-            '\'' | '"' => {
-                let (text, length) = string(rest, first);
-                found.push(Token::Text(text));
-                length
-            }
-            c if c.is_alphabetic() || c == '_' => {
-                let length = rest
-                    .find(|c: char| !c.is_alphanumeric() && c != '_')
-                    .unwrap_or(rest.len());
-                found.push(match &rest[..length] {
-                    "in" => Token::Sign("in".into()),
-                    name => Token::Name(name.into()),
-                });
-                length
-            }
-            c if c.is_ascii_digit() => {
-                found.push(Token::Number);
-                rest.find(|c: char| !c.is_ascii_digit())
-                    .unwrap_or(rest.len())
-            }
-            c if c.is_whitespace() => c.len_utf8(),
-            c => {
-                let double = rest
-                    .get(..2)
-                    .filter(|sign| ["==", "!=", "<=", ">=", "**", "//"].contains(sign));
-                let sign = double.map_or_else(|| c.to_string(), str::to_owned);
-                let length = sign.len();
-                found.push(Token::Sign(sign));
-                length
-            }
-        };
-        rest = &rest[length..];
-    }
-    rest
-}
-
-/// A string literal at the start of `source`: its text with the common escapes resolved, and its length.
-fn string(source: &str, quote: char) -> (String, usize) {
-    let mut text = String::new();
-    let mut chars = source.char_indices().skip(1);
-    while let Some((at, c)) = chars.next() {
-        match c {
-            '\\' => match chars.next() {
-                Some((_, 'n')) => text.push('\n'),
-                Some((_, 't')) => text.push('\t'),
-                Some((_, 'r')) => text.push('\r'),
-                Some((_, c)) => text.push(c),
-                None => break,
-            },
-            c if c == quote => return (text, at + c.len_utf8()),
-            c => text.push(c),
-        }
-    }
-    (text, source.len())
 }
 
 #[cfg(test)]
