@@ -146,3 +146,67 @@ fn mooncake_with_an_unbounded_cache() {
         }
     }
 }
+
+/// The published vectors, through the program: one trace with a plain, a salted and an adapted request.
+#[test]
+fn block_hashes_are_vllms() {
+    let Some(file) = shared("reference/vllm-cache/hash_vectors.json") else {
+        return;
+    };
+    let expected: Value =
+        serde_json::from_slice(&std::fs::read(file).expect("reads")).expect("JSON");
+    let out = tempfile::tempdir().expect("folder");
+    let trace = out.path().join("trace.jsonl");
+    let request = |id: &str, tokens: u32, extra: Value| {
+        let mut line = serde_json::json!({"request_id": id, "conversation_id": id, "turn_index": 0, "arrival_time": 0.0,
+            "prompt_token_ids": (0..tokens).collect::<Vec<_>>(), "response_token_ids": [0]});
+        for (key, value) in extra.as_object().expect("object") {
+            line[key] = value.clone();
+        }
+        line.to_string() + "\n"
+    };
+    let lines = [
+        request("plain", 32, serde_json::json!({})),
+        request("salted", 16, serde_json::json!({"cache_salt": "s1"})),
+        request("adapted", 16, serde_json::json!({"lora": "ad=/p"})),
+    ];
+    std::fs::write(&trace, lines.concat()).expect("writes");
+    let hashes = |algorithm: &str, seed: &[&str]| -> Vec<(String, String)> {
+        let mut args = vec![
+            "analyze",
+            text(&trace),
+            "--output-dir",
+            text(out.path()),
+            "--hash",
+            algorithm,
+        ];
+        args.extend(seed);
+        common::stdout(&args);
+        let mut csv = csv::Reader::from_path(out.path().join("blocks.csv")).expect("opens");
+        csv.records()
+            .map(|row| {
+                let row = row.expect("row");
+                (row[5].to_owned(), row[6].to_owned())
+            })
+            .collect()
+    };
+    let cbor = &expected["sha256_cbor"];
+    let found = hashes("sha256_cbor", &[]);
+    for (index, key) in [
+        "b0_tokens0_15",
+        "b1_tokens16_31",
+        "b0_salt_s1",
+        "b0_lora_ad_p",
+    ]
+    .iter()
+    .enumerate()
+    {
+        assert_eq!(found[index].0, cbor[key].as_str().expect("text"), "{key}");
+    }
+    assert_eq!(found[0].1, cbor["b0_event_int64"].to_string());
+    for algorithm in ["sha256_cbor", "xxhash_cbor"] {
+        let vector = &expected[format!("{algorithm}_PYTHONHASHSEED0")]["b0"];
+        let found = hashes(algorithm, &["--hash-seed", "0"]);
+        assert_eq!(found[0].0, vector.as_str().expect("text"), "{algorithm}");
+    }
+}

@@ -26,8 +26,7 @@ struct Entry {
 #[derive(Debug, Clone)]
 pub struct BlockTrace {
     block_size: u32,
-    partial_tail: bool,
-    alone: bool,
+    scheme: HashScheme,
     distinct: u32,
     entries: Vec<Entry>,
     ids: Vec<BlockId>,
@@ -70,7 +69,7 @@ impl BlockTrace {
     }
 
     fn from_hash_ids(trace: &Trace, block_size: u32) -> Self {
-        let mut build = Builder::new(trace, block_size, true);
+        let mut build = Builder::new(trace, block_size, HashScheme::ChainedPartial);
         for request in trace.requests() {
             let fresh = trace.ids(request.fresh);
             let top = fresh.iter().max().map_or(0, |id| id + 1);
@@ -84,8 +83,7 @@ impl BlockTrace {
     fn from_tokens(trace: &Trace, block_size: u32, scheme: HashScheme) -> Self {
         let partial_tail = scheme != HashScheme::Chained;
         let size = block_size as usize;
-        let mut build = Builder::new(trace, block_size, partial_tail);
-        build.trace.alone = scheme == HashScheme::Alone;
+        let mut build = Builder::new(trace, block_size, scheme);
         let mut hasher = BlockHasher::new(scheme, size);
         let mut interner = Interner::default();
         let mut paths: Vec<Path> = Vec::new();
@@ -146,14 +144,19 @@ impl BlockTrace {
         self.block_size
     }
 
+    /// What the blocks' ids cover.
+    pub fn scheme(&self) -> HashScheme {
+        self.scheme
+    }
+
     /// Whether the last, partial block of a prompt has an id and can be looked up.
     pub fn partial_tail(&self) -> bool {
-        self.partial_tail
+        self.scheme != HashScheme::Chained
     }
 
     /// Whether a block's id says nothing of what came before it.
     pub fn hashed_alone(&self) -> bool {
-        self.alone
+        self.scheme == HashScheme::Alone
     }
 
     /// How many different blocks there are, those of outputs included.
@@ -276,7 +279,7 @@ struct Builder {
 }
 
 impl Builder {
-    fn new(trace: &Trace, block_size: u32, partial_tail: bool) -> Self {
+    fn new(trace: &Trace, block_size: u32, scheme: HashScheme) -> Self {
         let sessions = trace.sessions().len();
         let mut requests_per_session = vec![0; sessions];
         for request in trace.requests() {
@@ -285,8 +288,7 @@ impl Builder {
         Self {
             trace: BlockTrace {
                 block_size,
-                partial_tail,
-                alone: false,
+                scheme,
                 distinct: 0,
                 entries: Vec::with_capacity(trace.requests().len()),
                 ids: Vec::new(),

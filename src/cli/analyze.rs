@@ -8,7 +8,7 @@ use super::output;
 use super::trace_input::TraceArgs;
 use crate::cache::capacity::{Asked, ModelConfig};
 use crate::cache::engine::{self, EngineOptions, FreeOrder, Hold};
-use crate::cache::{BlockTrace, eviction};
+use crate::cache::{BlockTrace, HashAlgorithm, eviction, published_hashes};
 use crate::error::{Error, Result};
 use crate::metrics::{Settings, Summary, analyze};
 use crate::report::sharing;
@@ -87,6 +87,14 @@ pub(super) struct AnalyzeArgs {
 
     #[command(flatten)]
     engine: EngineArgs,
+
+    /// Add vLLM's own block hashes to blocks.csv, to join it with KV events: sha256_cbor, or xxhash_cbor
+    #[arg(long, value_name = "ALGORITHM", requires = "output_dir")]
+    hash: Option<String>,
+
+    /// The engine's PYTHONHASHSEED, if it ran with one
+    #[arg(long, value_name = "SEED", requires = "hash")]
+    hash_seed: Option<String>,
 
     /// Print the figures as JSON
     #[arg(long)]
@@ -198,7 +206,13 @@ pub(super) fn run(args: &AnalyzeArgs) -> anyhow::Result<()> {
         model.as_ref(),
     );
     if let Some(folder) = &args.output_dir {
+        let hash = |name: &String| {
+            let algorithm = HashAlgorithm::by_name(name)?;
+            published_hashes(&read.trace, &blocks, algorithm, args.hash_seed.as_deref())
+        };
+        let hashes = args.hash.as_ref().map(hash).transpose()?;
         let run = sharing::Run {
+            hashes: hashes.as_deref(),
             trace: &read.trace,
             analysis: &analysis,
             summary: &summary,

@@ -54,6 +54,7 @@ impl Measured {
             trace: &self.trace,
             analysis: &self.analysis,
             summary: &self.summary,
+            hashes: None,
         }
     }
 }

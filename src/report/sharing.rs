@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::{html, pictures, tables};
+use crate::cache::BlockHash;
 use crate::error::Result;
 use crate::metrics::{Analysis, Summary};
 use crate::trace::Trace;
@@ -194,6 +195,8 @@ pub struct Run<'a> {
     pub analysis: &'a Analysis,
     /// The same in figures.
     pub summary: &'a Summary,
+    /// vLLM's own hash of each block, by id, if asked for.
+    pub hashes: Option<&'a [BlockHash]>,
 }
 
 /// Writes `summary.json`, `requests.csv`, `blocks.csv`, the pictures and `report.html`.

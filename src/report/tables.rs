@@ -135,16 +135,17 @@ pub(super) fn requests(run: &Run<'_>, path: &Path) -> Result<()> {
 /// # Errors
 /// A file that cannot be written.
 pub(super) fn blocks(run: &Run<'_>, path: &Path) -> Result<()> {
-    let mut csv = CsvFile::create(
-        path,
-        &[
-            "block_id",
-            "hit_count",
-            "first_access_time",
-            "last_access_time",
-            "avg_reuse_gap",
-        ],
-    )?;
+    let mut columns = vec![
+        "block_id",
+        "hit_count",
+        "first_access_time",
+        "last_access_time",
+        "avg_reuse_gap",
+    ];
+    if run.hashes.is_some() {
+        columns.extend(["block_hash", "block_hash_int64"]);
+    }
+    let mut csv = CsvFile::create(path, &columns)?;
     for (id, block) in run.analysis.blocks.iter().enumerate() {
         let Some((first, last)) = run.analysis.access_times(block) else {
             continue;
@@ -155,13 +156,18 @@ pub(super) fn blocks(run: &Run<'_>, path: &Path) -> Result<()> {
         } else {
             0.0
         };
-        csv.row([
+        let mut row = vec![
             id.to_string(),
             block.accesses.to_string(),
             first.to_string(),
             last.to_string(),
             float(average),
-        ])?;
+        ];
+        if let Some(hashes) = run.hashes {
+            let hash = hashes[id];
+            row.extend([hash.hex(), hash.low_64().to_string()]);
+        }
+        csv.row(row)?;
     }
     csv.finish()
 }

@@ -1,5 +1,5 @@
 //! Whole prompts with conversations and times: JSONL `request_id, conversation_id, turn_index, arrival_time,
-//! prompt_token_ids, response_token_ids`.
+//! prompt_token_ids, response_token_ids`, and where they matter `lora` and `cache_salt`.
 //!
 //! The form in which scripts that drive a real engine's cache manager take requests. Read, never written.
 
@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use crate::error::Result;
 use crate::io::Input;
-use crate::trace::{Content, Nanos, NewRequest, Trace, TraceBuilder};
+use crate::trace::{Content, ExtraKeys, Nanos, NewRequest, Trace, TraceBuilder};
 
 use super::lines::{Fault, each_line, finish, foreign};
 use super::scan::Scanner;
@@ -51,6 +51,7 @@ impl TraceFormat for TokenIds {
             output.clear();
             let (mut id, mut session, mut turn, mut arrival) = (None, None, 0, None);
             let mut has_prompt = false;
+            let mut extra = ExtraKeys::default();
             Scanner::new(line)?.object(|key, value| {
                 match key {
                     "request_id" => id = Some(value.name()?),
@@ -68,6 +69,8 @@ impl TraceFormat for TokenIds {
                         value.integers(&mut prompt)?;
                     }
                     "response_token_ids" => value.integers(&mut output)?,
+                    "lora" => extra.lora = value.optional_name()?.map(Into::into),
+                    "cache_salt" => extra.cache_salt = value.optional_name()?.map(Into::into),
                     _ => value.skip()?,
                 }
                 Ok(())
@@ -103,7 +106,7 @@ impl TraceFormat for TokenIds {
                 shared: shared as u32,
                 fresh: &prompt[shared..],
                 output: &output,
-                extra: None,
+                extra: Some(&extra),
             })?;
             last.arrival = arrival;
             last.joined.truncate(shared);
