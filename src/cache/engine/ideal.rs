@@ -3,7 +3,7 @@
 //! No blocks are pinned, none is lost to the last token, and a request never waits. With an unbounded capacity
 //! this is what a cache of prompts can save at best, and of prompts and replies where outputs are cached too.
 
-use super::super::eviction::{self, Eviction};
+use super::super::eviction::{self, Eviction, Setup, Use};
 use super::super::{BlockId, BlockTrace, Run};
 use super::{CacheEngine, Capacity, EngineOptions, Outcome, Shape, tokens_in};
 use crate::error::Result;
@@ -14,10 +14,35 @@ pub struct Ideal {
     partial_tail: bool,
     cache_output: bool,
     last_token_cap: bool,
-    resident: Vec<bool>,
-    count: u32,
-    /// None: nothing ever goes.
-    bounded: Option<(u32, Box<dyn Eviction>)>,
+    content: Content,
+}
+
+enum Content {
+    /// Nothing ever goes.
+    Unbounded { resident: Vec<bool>, count: u32 },
+    /// As much as a policy keeps.
+    Bounded(Box<dyn Eviction>),
+}
+
+impl Content {
+    fn contains(&self, block: BlockId) -> bool {
+        match self {
+            Self::Unbounded { resident, .. } => resident[block as usize],
+            Self::Bounded(policy) => policy.contains(block),
+        }
+    }
+
+    fn access(&mut self, used: &Use, evicted: &mut Vec<BlockId>) {
+        match self {
+            Self::Unbounded { resident, count } => {
+                let known = std::mem::replace(&mut resident[used.block as usize], true);
+                *count += u32::from(!known);
+            }
+            Self::Bounded(policy) => {
+                policy.access(used, evicted);
+            }
+        }
+    }
 }
 
 impl Ideal {
@@ -26,44 +51,28 @@ impl Ideal {
     /// # Errors
     /// An unknown policy.
     pub fn new(trace: &BlockTrace, options: &EngineOptions) -> Result<Self> {
-        let bounded = match options.capacity {
-            Capacity::Unbounded => None,
-            Capacity::Blocks(blocks) => Some((
-                blocks,
-                eviction::by_name(&options.policy, trace.distinct())?,
-            )),
+        let content = match options.capacity {
+            Capacity::Unbounded => Content::Unbounded {
+                resident: vec![false; trace.distinct() as usize],
+                count: 0,
+            },
+            Capacity::Blocks(capacity) => {
+                let setup = Setup {
+                    blocks: trace.distinct(),
+                    capacity,
+                    block_size: trace.block_size(),
+                    seed: 0,
+                };
+                Content::Bounded(eviction::by_name(&options.policy, &setup)?)
+            }
         };
         Ok(Self {
             block_size: trace.block_size(),
             partial_tail: trace.partial_tail(),
             cache_output: options.caches_output(),
             last_token_cap: options.caps_last_token(trace),
-            resident: vec![false; trace.distinct() as usize],
-            count: 0,
-            bounded,
+            content,
         })
-    }
-
-    fn access(&mut self, block: BlockId, evicted: &mut Vec<BlockId>) {
-        let resident = &mut self.resident[block as usize];
-        if *resident {
-            if let Some((_, policy)) = &mut self.bounded {
-                policy.touch(block);
-            }
-            return;
-        }
-        *resident = true;
-        self.count += 1;
-        if let Some((capacity, policy)) = &mut self.bounded {
-            if self.count > *capacity
-                && let Some(victim) = policy.evict()
-            {
-                self.resident[victim as usize] = false;
-                self.count -= 1;
-                evicted.push(victim);
-            }
-            policy.insert(block);
-        }
     }
 }
 
@@ -77,7 +86,7 @@ impl CacheEngine for Ideal {
         let leading = run
             .prompt
             .iter()
-            .take_while(|block| self.resident[**block as usize])
+            .take_while(|block| self.content.contains(**block))
             .count() as u32;
         let mut hits = leading;
         if self.last_token_cap {
@@ -88,8 +97,17 @@ impl CacheEngine for Ideal {
         } else {
             run.prompt
         };
-        for block in blocks {
-            self.access(*block, evicted);
+        let mut parent = None;
+        for (depth, block) in (0..).zip(blocks) {
+            let used = Use {
+                block: *block,
+                parent,
+                depth,
+                request: run.index as u32,
+                ..Use::default()
+            };
+            self.content.access(&used, evicted);
+            parent = Some(*block);
         }
         let needed = if self.partial_tail {
             run.prompt.len() as u32
@@ -106,6 +124,9 @@ impl CacheEngine for Ideal {
     }
 
     fn resident(&self) -> u32 {
-        self.count
+        match &self.content {
+            Content::Unbounded { count, .. } => *count,
+            Content::Bounded(policy) => policy.len(),
+        }
     }
 }

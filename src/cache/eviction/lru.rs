@@ -1,18 +1,24 @@
 //! Least recently used: the block that was not used for longest goes.
 
-use super::{BlockId, Eviction, Links};
+use super::{BlockId, Eviction, Links, Setup, Use};
 
 /// The order of last use, oldest first.
 #[derive(Debug)]
 pub struct Lru {
     order: Links,
+    resident: Vec<bool>,
+    capacity: u32,
+    steps: u64,
 }
 
 impl Lru {
-    /// For block ids below `blocks`.
-    pub fn new(blocks: u32) -> Self {
+    /// An empty cache.
+    pub fn new(setup: &Setup) -> Self {
         Self {
-            order: Links::new(blocks),
+            order: Links::new(setup.blocks),
+            resident: vec![false; setup.blocks as usize],
+            capacity: setup.capacity,
+            steps: 0,
         }
     }
 }
@@ -22,17 +28,36 @@ impl Eviction for Lru {
         "lru"
     }
 
-    fn insert(&mut self, block: BlockId) {
-        self.order.push_back(block);
+    fn contains(&self, block: BlockId) -> bool {
+        self.resident[block as usize]
     }
 
-    fn touch(&mut self, block: BlockId) {
-        self.order.remove(block);
+    fn access(&mut self, used: &Use, evicted: &mut Vec<BlockId>) -> bool {
+        let block = used.block;
+        self.steps += 1;
+        if self.resident[block as usize] {
+            self.order.remove(block);
+            self.order.push_back(block);
+            return true;
+        }
+        if self.order.len() == self.capacity
+            && let Some(victim) = self.order.pop_front()
+        {
+            self.steps += 1;
+            self.resident[victim as usize] = false;
+            evicted.push(victim);
+        }
+        self.resident[block as usize] = true;
         self.order.push_back(block);
+        false
     }
 
-    fn evict(&mut self) -> Option<BlockId> {
-        self.order.pop_front()
+    fn len(&self) -> u32 {
+        self.order.len()
+    }
+
+    fn steps(&self) -> u64 {
+        self.steps
     }
 }
 
@@ -42,15 +67,25 @@ mod tests {
 
     #[test]
     fn the_longest_unused_goes_first() {
-        let mut lru = Lru::new(4);
-        for block in [0, 1, 2] {
-            lru.insert(block);
-        }
-        lru.touch(0); // oldest first: 1 2 0
-        lru.insert(3); // 1 2 0 3
-        assert_eq!(
-            std::iter::from_fn(|| lru.evict()).collect::<Vec<_>>(),
-            [1, 2, 0, 3]
-        );
+        let mut lru = Lru::new(&Setup {
+            blocks: 5,
+            capacity: 3,
+            block_size: 16,
+            seed: 0,
+        });
+        let mut evicted = Vec::new();
+        let hits: Vec<bool> = [0, 1, 2, 0, 3, 4, 0]
+            .into_iter()
+            .map(|block| {
+                let used = Use {
+                    block,
+                    ..Use::default()
+                };
+                lru.access(&used, &mut evicted)
+            })
+            .collect();
+        // Oldest first: 0 1 2, then 1 2 0, 2 0 3, 0 3 4, 3 4 0.
+        assert_eq!(hits, [false, false, false, true, false, false, true]);
+        assert_eq!(evicted, [1, 2]);
     }
 }

@@ -1,4 +1,7 @@
 //! Eviction policies over dense block ids, one a file.
+//!
+//! A policy is a whole cache of equal blocks: it knows what is resident, and on a miss it lets the block in and says what
+//! went. So the ghosts, windows and adaptive targets of published algorithms have a place, and an access costs one call.
 
 mod list;
 mod lru;
@@ -8,34 +11,79 @@ pub use lru::Lru;
 
 use super::BlockId;
 use crate::error::{Error, Result};
+use crate::trace::Nanos;
 
-/// Decides which resident block goes when room is needed.
-///
-/// The caller tells of every insertion and hit; the policy keeps the order and never sees capacity or time.
-pub trait Eviction {
+/// One use of a block, with what a policy may know of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Use {
+    /// Which block.
+    pub block: BlockId,
+    /// The block before it in its prompt; `None` for a first block.
+    pub parent: Option<BlockId>,
+    /// Blocks before it in its prompt.
+    pub depth: u32,
+    /// The request, by index in the trace.
+    pub request: u32,
+    /// The session of the request, by index in the trace.
+    pub session: u32,
+    /// Requests of the session that are still to come.
+    pub turns_left: u32,
+    /// The request's priority; higher is kept longer by policies that look at it.
+    pub priority: i32,
+    /// When the request comes.
+    pub now: Nanos,
+    /// The next request that uses the block, by index; `u32::MAX` for none. Known to bounds only, else `u32::MAX`.
+    pub next: u32,
+}
+
+/// A cache of equal blocks that decides what goes.
+pub trait Eviction: Send {
     /// Name in the registry.
     fn name(&self) -> &'static str;
 
-    /// A block that was not resident has come in.
-    fn insert(&mut self, block: BlockId);
+    /// Whether the block is in the cache.
+    fn contains(&self, block: BlockId) -> bool;
 
-    /// A resident block was used.
-    fn touch(&mut self, block: BlockId);
+    /// Uses a block; whether it was there. A miss lets it in, unless the policy refuses; what goes is added to `evicted`
+    /// (the block itself, where it is refused).
+    fn access(&mut self, used: &Use, evicted: &mut Vec<BlockId>) -> bool;
 
-    /// Takes out the block that goes next.
-    fn evict(&mut self) -> Option<BlockId>;
+    /// How many blocks are in the cache.
+    fn len(&self) -> u32;
+
+    /// Whether none is.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Operations so far, a measure of work that does not depend on the machine: entries that were linked, unlinked, moved
+    /// or looked at in order to find a victim.
+    fn steps(&self) -> u64;
+}
+
+/// What a policy is made for.
+#[derive(Debug, Clone, Copy)]
+pub struct Setup {
+    /// Block ids are below this.
+    pub blocks: u32,
+    /// How many fit; at least 1.
+    pub capacity: u32,
+    /// Tokens per block.
+    pub block_size: u32,
+    /// For policies that draw.
+    pub seed: u64,
 }
 
 /// Names that [`by_name`] knows.
 pub const NAMES: &[&str] = &["lru"];
 
-/// A policy for block ids below `blocks`.
+/// A policy by its name.
 ///
 /// # Errors
 /// [`Error::Usage`] for a name that is not registered.
-pub fn by_name(name: &str, blocks: u32) -> Result<Box<dyn Eviction>> {
+pub fn by_name(name: &str, setup: &Setup) -> Result<Box<dyn Eviction>> {
     match name {
-        "lru" => Ok(Box::new(Lru::new(blocks))),
+        "lru" => Ok(Box::new(Lru::new(setup))),
         _ => Err(Error::unknown_name("policy", name, NAMES)),
     }
 }
