@@ -4,15 +4,30 @@ use hashbrown::HashTable;
 
 use super::{BlockHasher, HashScheme};
 use crate::error::{Error, Result};
-use crate::trace::{Content, TokenReplay, Trace};
+use crate::trace::{Content, Nanos, Request, TokenReplay, Trace};
 
 /// A block's index, counted from 0 in order of first use.
 pub type BlockId = u32;
 
+/// What besides its blocks is known of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Facts {
+    /// Index of the session in the trace.
+    pub session: u32,
+    /// Requests of the session that are still to come.
+    pub turns_left: u32,
+    /// When it comes.
+    pub arrival: Nanos,
+    /// Prompt tokens.
+    pub input_length: u32,
+    /// Output tokens, as far as their ids are known.
+    pub output_length: u32,
+}
+
 /// One request's blocks, stored as what differs from the session's previous request.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
-    session: u32,
+    facts: Facts,
     /// Leading blocks that are the session's previous request's.
     shared: u32,
     /// Where the further ids start.
@@ -75,7 +90,7 @@ impl BlockTrace {
             let top = fresh.iter().max().map_or(0, |id| id + 1);
             build.trace.distinct = build.trace.distinct.max(top);
             let total = request.shared + fresh.len() as u32;
-            build.push(request.session, request.shared, fresh, total);
+            build.push(request, request.shared, fresh, total);
         }
         build.finish()
     }
@@ -88,7 +103,6 @@ impl BlockTrace {
         let mut interner = Interner::default();
         let mut paths: Vec<Path> = Vec::new();
         paths.resize_with(trace.sessions().len(), Path::default);
-        let mut left = build.requests_per_session.clone();
         let mut fresh = Vec::new();
         let mut replay = TokenReplay::new(trace);
         while let Some(tokens) = replay.next_request() {
@@ -129,9 +143,8 @@ impl BlockTrace {
                 fresh.push(interner.intern(hasher.hash(parent, &tokens.prompt[full * size..])));
                 prompt += 1;
             }
-            build.push(request.session, shared, &fresh, prompt);
-            left[session] -= 1;
-            if left[session] == 0 {
+            build.push(request, shared, &fresh, prompt);
+            if build.to_come[session] == 0 {
                 path.hashes = Vec::new();
             }
         }
@@ -206,6 +219,8 @@ pub struct Run<'a> {
     pub prompt: &'a [BlockId],
     /// The same and the further full blocks that prompt and output fill together.
     pub all: &'a [BlockId],
+    /// What else is known of the request.
+    pub facts: Facts,
 }
 
 /// Restores runs from the differences, in a buffer as large as the sessions' longest runs together.
@@ -223,8 +238,8 @@ impl RunCursor<'_> {
         let entry = self.trace.entries.get(index)?;
         self.next += 1;
         let fresh = &self.trace.ids[entry.start..entry.start + entry.fresh as usize];
-        let room =
-            self.trace.arena[entry.session as usize]..self.trace.arena[entry.session as usize + 1];
+        let session = entry.facts.session as usize;
+        let room = self.trace.arena[session]..self.trace.arena[session + 1];
         let all = if room.is_empty() {
             fresh
         } else {
@@ -237,6 +252,7 @@ impl RunCursor<'_> {
             index,
             prompt: &all[..entry.prompt as usize],
             all,
+            facts: entry.facts,
         })
     }
 }
@@ -274,6 +290,8 @@ impl Interner {
 struct Builder {
     trace: BlockTrace,
     requests_per_session: Vec<u32>,
+    /// Requests of each session that were not pushed yet.
+    to_come: Vec<u32>,
     /// Longest run per session.
     longest: Vec<u32>,
 }
@@ -294,18 +312,28 @@ impl Builder {
                 ids: Vec::new(),
                 arena: Vec::new(),
             },
+            to_come: requests_per_session.clone(),
             requests_per_session,
             longest: vec![0; sessions],
         }
     }
 
-    fn push(&mut self, session: u32, shared: u32, fresh: &[BlockId], prompt: u32) {
+    fn push(&mut self, request: &Request, shared: u32, fresh: &[BlockId], prompt: u32) {
         let start = self.trace.ids.len();
         self.trace.ids.extend_from_slice(fresh);
+        let session = request.session;
+        let turns_left = &mut self.to_come[session as usize];
+        *turns_left -= 1;
         let longest = &mut self.longest[session as usize];
         *longest = (*longest).max(shared + fresh.len() as u32);
         self.trace.entries.push(Entry {
-            session,
+            facts: Facts {
+                session,
+                turns_left: *turns_left,
+                arrival: request.arrival,
+                input_length: request.input_length,
+                output_length: request.output.len() as u32,
+            },
             shared,
             start,
             fresh: fresh.len() as u32,

@@ -5,8 +5,11 @@ pub mod capacity;
 pub mod engine;
 pub mod eviction;
 mod hashing;
+pub mod optimal;
 mod published_hash;
+#[cfg(test)]
+pub(crate) mod testing;
 
-pub use block_trace::{BlockId, BlockTrace, Run, RunCursor};
+pub use block_trace::{BlockId, BlockTrace, Facts, Run, RunCursor};
 pub use hashing::{BlockHasher, HashScheme};
 pub use published_hash::{BlockHash, HASH_NAMES, HashAlgorithm, published_hashes};

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use super::output;
 use super::trace_input::TraceArgs;
 use crate::cache::capacity::{Asked, ModelConfig};
-use crate::cache::engine::{self, EngineOptions, FreeOrder, Hold};
+use crate::cache::engine::{self, EngineOptions, FreeOrder, Hold, UseOrder};
 use crate::cache::{BlockTrace, HashAlgorithm, eviction, published_hashes};
 use crate::error::{Error, Result};
 use crate::metrics::{Settings, Summary, analyze};
@@ -20,6 +20,12 @@ enum FreeOrderArg {
     Legacy,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OrderArg {
+    HeadFirst,
+    TailFirst,
+}
+
 /// By which rules blocks are cached.
 #[derive(Debug, Args)]
 pub(super) struct EngineArgs {
@@ -27,7 +33,8 @@ pub(super) struct EngineArgs {
     #[arg(long, value_name = "TOKENS")]
     pub(super) block_size: Option<u32>,
 
-    /// Rules: vllm (exact), ideal (longest resident prefix, no engine around), naive (unchained, for comparison)
+    /// Rules: vllm (exact), ideal (longest resident prefix, no engine around), block (every block for itself, as
+    /// studies without prefixes count), naive (unchained, for comparison)
     #[arg(long, default_value = "vllm", value_name = "NAME")]
     pub(super) engine: String,
 
@@ -67,6 +74,11 @@ pub(super) struct EngineArgs {
     /// How long requests keep their blocks: none, or requests:K
     #[arg(long, default_value = "none", value_name = "MODEL")]
     hold: String,
+
+    /// In which order a request uses its blocks: tail-first keeps the heads of prompts longer [default: tail-first, for
+    /// block head-first]
+    #[arg(long, value_enum)]
+    order: Option<OrderArg>,
 
     /// Where freed blocks without hash go in vLLM's free queue: its head, or (before PR 42656) its tail
     #[arg(long, value_enum, default_value = "current")]
@@ -156,6 +168,10 @@ impl EngineArgs {
                 _ => None,
             },
             last_token_cap: self.no_last_token_cap.then_some(false),
+            order: self.order.map(|order| match order {
+                OrderArg::HeadFirst => UseOrder::HeadFirst,
+                OrderArg::TailFirst => UseOrder::TailFirst,
+            }),
             hold: hold(&self.hold)?,
             free_order: match self.free_order {
                 FreeOrderArg::Current => FreeOrder::Current,

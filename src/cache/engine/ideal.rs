@@ -1,11 +1,14 @@
-//! A cache of blocks without an engine around it: longest resident prefix, then touch or insert in order.
+//! Caches of blocks without an engine around them: look the prompt up, then use or insert its blocks one after the other.
 //!
-//! No blocks are pinned, none is lost to the last token, and a request never waits. With an unbounded capacity
-//! this is what a cache of prompts can save at best, and of prompts and replies where outputs are cached too.
+//! No blocks are pinned, none is lost to the last token, and a request never waits. `ideal` counts the longest resident
+//! prefix; with an unbounded capacity this is what a cache of prompts can save at best, and of prompts and replies where
+//! outputs are cached too. `block` counts every resident block, wherever it stands: the accounting of cache studies that
+//! know no prefixes (libCacheSim, the tables of the Mooncake paper).
 
 use super::super::eviction::{self, Eviction, Setup, Use};
+use super::super::optimal::{NEVER, NextUse};
 use super::super::{BlockId, BlockTrace, Run};
-use super::{CacheEngine, Capacity, EngineOptions, Outcome, Shape, tokens_in};
+use super::{CacheEngine, Capacity, EngineOptions, Outcome, Shape, UseOrder, tokens_in};
 use crate::error::Result;
 
 /// Resident blocks and the order in which they go.
@@ -14,7 +17,12 @@ pub struct Ideal {
     partial_tail: bool,
     cache_output: bool,
     last_token_cap: bool,
+    anywhere: bool,
+    order: UseOrder,
     content: Content,
+    /// For bounds, which know the future.
+    future: Option<NextUse>,
+    next: Vec<u32>,
 }
 
 enum Content {
@@ -66,49 +74,73 @@ impl Ideal {
                 Content::Bounded(eviction::by_name(&options.policy, &setup)?)
             }
         };
+        let anywhere = options.engine == "block";
+        let cache_output = options.caches_output();
+        let looks_ahead =
+            options.capacity != Capacity::Unbounded && eviction::looks_ahead(&options.policy);
         Ok(Self {
+            anywhere,
+            order: options.order(),
+            future: looks_ahead.then(|| NextUse::new(trace, cache_output)),
+            next: Vec::new(),
             block_size: trace.block_size(),
             partial_tail: trace.partial_tail(),
-            cache_output: options.caches_output(),
+            cache_output,
             last_token_cap: options.caps_last_token(trace),
             content,
         })
     }
 }
 
-impl CacheEngine for Ideal {
-    fn name(&self) -> &'static str {
-        "ideal"
-    }
-
-    fn serve(&mut self, run: &Run<'_>, request: Shape, evicted: &mut Vec<BlockId>) -> Outcome {
-        let before = evicted.len();
-        let leading = run
-            .prompt
-            .iter()
-            .take_while(|block| self.content.contains(**block))
-            .count() as u32;
-        let mut hits = leading;
-        if self.last_token_cap {
-            hits = hits.min(request.input_length.saturating_sub(1) / self.block_size);
-        }
+impl Ideal {
+    fn use_all(&mut self, run: &Run<'_>, evicted: &mut Vec<BlockId>) {
         let blocks = if self.cache_output {
             run.all
         } else {
             run.prompt
         };
-        let mut parent = None;
-        for (depth, block) in (0..).zip(blocks) {
+        if let Some(future) = &self.future {
+            future.of(run.index, blocks.len(), &mut self.next);
+        }
+        let next = self.future.as_ref().map(|_| &*self.next);
+        for step in 0..blocks.len() {
+            let depth = match self.order {
+                UseOrder::HeadFirst => step,
+                UseOrder::TailFirst => blocks.len() - 1 - step,
+            };
             let used = Use {
-                block: *block,
-                parent,
-                depth,
+                block: blocks[depth],
+                parent: depth.checked_sub(1).map(|above| blocks[above]),
+                depth: depth as u32,
                 request: run.index as u32,
-                ..Use::default()
+                session: run.facts.session,
+                turns_left: run.facts.turns_left,
+                priority: 0,
+                now: run.facts.arrival,
+                next: next.map_or(NEVER, |next| next[depth]),
             };
             self.content.access(&used, evicted);
-            parent = Some(*block);
         }
+    }
+}
+
+impl CacheEngine for Ideal {
+    fn name(&self) -> &'static str {
+        if self.anywhere { "block" } else { "ideal" }
+    }
+
+    fn serve(&mut self, run: &Run<'_>, request: Shape, evicted: &mut Vec<BlockId>) -> Outcome {
+        let before = evicted.len();
+        let resident = |block: &&BlockId| self.content.contains(**block);
+        let mut hits = if self.anywhere {
+            run.prompt.iter().filter(resident).count()
+        } else {
+            run.prompt.iter().take_while(resident).count()
+        } as u32;
+        if self.last_token_cap {
+            hits = hits.min(request.input_length.saturating_sub(1) / self.block_size);
+        }
+        self.use_all(run, evicted);
         let needed = if self.partial_tail {
             run.prompt.len() as u32
         } else {

@@ -57,6 +57,15 @@ pub enum Capacity {
     Blocks(u32),
 }
 
+/// In which order a request uses its blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UseOrder {
+    /// First block first, so the prompt's head is the older part of it.
+    HeadFirst,
+    /// Last block first, so the head stays longest: as engines that free a prompt's blocks from its tail.
+    TailFirst,
+}
+
 /// Everything that decides an engine's behaviour.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
@@ -70,6 +79,8 @@ pub struct EngineOptions {
     pub cache_output: Option<bool>,
     /// Whether a wholly cached prompt still computes its last token, as vLLM does; `None` is the engine's own habit.
     pub last_token_cap: Option<bool>,
+    /// In which order a request uses its blocks; `None` is the engine's own habit.
+    pub order: Option<UseOrder>,
     /// How long requests keep their blocks.
     pub hold: Hold,
     /// In which order vLLM gives blocks back.
@@ -84,6 +95,7 @@ impl Default for EngineOptions {
             capacity: Capacity::Unbounded,
             cache_output: None,
             last_token_cap: None,
+            order: None,
             hold: Hold::None,
             free_order: FreeOrder::Current,
         }
@@ -91,7 +103,7 @@ impl Default for EngineOptions {
 }
 
 /// Names that [`build`] knows.
-pub const NAMES: &[&str] = &["vllm", "ideal", "naive"];
+pub const NAMES: &[&str] = &["vllm", "ideal", "block", "naive"];
 
 /// Which blocks an engine hashes, and how.
 ///
@@ -99,7 +111,7 @@ pub const NAMES: &[&str] = &["vllm", "ideal", "naive"];
 /// [`Error::Usage`] for a name that is not registered.
 pub fn hash_scheme(name: &str) -> Result<HashScheme> {
     match name {
-        "vllm" | "ideal" => Ok(HashScheme::Chained),
+        "vllm" | "ideal" | "block" => Ok(HashScheme::Chained),
         "naive" => Ok(HashScheme::Alone),
         _ => Err(Error::unknown_name("engine", name, NAMES)),
     }
@@ -109,6 +121,15 @@ impl EngineOptions {
     /// Whether outputs are cached by these options.
     pub fn caches_output(&self) -> bool {
         self.cache_output.unwrap_or(self.engine == "vllm")
+    }
+
+    /// In which order blocks are used by these options.
+    pub fn order(&self) -> UseOrder {
+        self.order.unwrap_or(if self.engine == "block" {
+            UseOrder::HeadFirst
+        } else {
+            UseOrder::TailFirst
+        })
     }
 
     /// Whether the last prompt token is always computed by these options.
@@ -150,12 +171,18 @@ pub fn build(options: &EngineOptions, trace: &BlockTrace) -> Result<Box<dyn Cach
             "take --engine vllm, or --hold none",
         );
     }
+    if options.order.is_some() && !matches!(options.engine.as_str(), "ideal" | "block") {
+        return refuse(
+            "has an order of its own",
+            "leave --order away, or take --engine ideal",
+        );
+    }
     match options.engine.as_str() {
         "vllm" => Ok(match options.capacity {
             Capacity::Unbounded => Box::new(UnboundedVllm::new(trace, options)),
             Capacity::Blocks(blocks) => Box::new(Vllm::new(trace, blocks, options)),
         }),
-        "ideal" => Ok(Box::new(Ideal::new(trace, options)?)),
+        "ideal" | "block" => Ok(Box::new(Ideal::new(trace, options)?)),
         "naive" => match options.capacity {
             Capacity::Unbounded => Ok(Box::new(Naive::new(trace))),
             Capacity::Blocks(_) => refuse(

@@ -77,6 +77,11 @@ pub struct Setup {
 /// Names that [`by_name`] knows.
 pub const NAMES: &[&str] = &["lru"];
 
+/// Whether the policy is a bound that must be told when a block is used next.
+pub fn looks_ahead(name: &str) -> bool {
+    name.starts_with("belady")
+}
+
 /// A policy by its name.
 ///
 /// # Errors
