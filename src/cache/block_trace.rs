@@ -187,6 +187,14 @@ impl BlockTrace {
         self.entries.is_empty()
     }
 
+    /// How many blocks of prompts can be looked up, over all requests.
+    pub fn lookups(&self) -> u64 {
+        self.entries
+            .iter()
+            .map(|entry| u64::from(entry.prompt))
+            .sum()
+    }
+
     /// How many different blocks prompts alone have.
     pub fn distinct_in_prompts(&self) -> u32 {
         let mut seen = vec![false; self.distinct as usize];

@@ -2,6 +2,7 @@
 
 mod block_trace;
 pub mod capacity;
+pub mod curve;
 pub mod engine;
 pub mod eviction;
 mod hashing;

@@ -2,88 +2,17 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
+use super::engine_args::EngineArgs;
 use super::output;
 use super::trace_input::TraceArgs;
-use crate::cache::capacity::{Asked, ModelConfig};
-use crate::cache::engine::{self, EngineOptions, FreeOrder, Hold, UseOrder};
-use crate::cache::{BlockTrace, HashAlgorithm, eviction, published_hashes};
-use crate::error::{Error, Result};
+use crate::cache::engine;
+use crate::cache::{HashAlgorithm, published_hashes};
+use crate::error::Error;
 use crate::metrics::{Settings, Summary, analyze};
 use crate::report::sharing;
-use crate::trace::{Content, Trace};
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum FreeOrderArg {
-    Current,
-    Legacy,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum OrderArg {
-    HeadFirst,
-    TailFirst,
-}
-
-/// By which rules blocks are cached.
-#[derive(Debug, Args)]
-pub(super) struct EngineArgs {
-    /// Tokens per block [default: 16, or what the trace's hash ids stand for]
-    #[arg(long, value_name = "TOKENS")]
-    pub(super) block_size: Option<u32>,
-
-    /// Rules: vllm (exact), ideal (longest resident prefix, no engine around), block (every block for itself, as
-    /// studies without prefixes count), naive (unchained, for comparison)
-    #[arg(long, default_value = "vllm", value_name = "NAME")]
-    pub(super) engine: String,
-
-    /// Eviction policy
-    #[arg(long, default_value = "lru", value_name = "NAME")]
-    policy: String,
-
-    /// How much fits: inf, a number of blocks, a size as 40GiB (with --model-config), or 50% of the distinct blocks
-    #[arg(
-        long,
-        default_value = "inf",
-        value_name = "SIZE",
-        allow_negative_numbers = true
-    )]
-    capacity: String,
-
-    /// vLLM's own count of blocks, of which its null block takes one: N here is a capacity of N-1
-    #[arg(long, conflicts_with = "capacity", value_name = "N")]
-    num_gpu_blocks: Option<u32>,
-
-    /// The model's Hugging Face config.json, for capacities in GiB and savings in FLOPs
-    #[arg(long, value_name = "FILE")]
-    model_config: Option<PathBuf>,
-
-    /// Cache prompts only, not the blocks that outputs fill
-    #[arg(long)]
-    no_cache_output: bool,
-
-    /// Cache the blocks that outputs fill, also where the engine would not
-    #[arg(long, conflicts_with = "no_cache_output")]
-    cache_output: bool,
-
-    /// Let a wholly cached prompt hit wholly; engines compute at least its last token
-    #[arg(long)]
-    no_last_token_cap: bool,
-
-    /// How long requests keep their blocks: none, or requests:K
-    #[arg(long, default_value = "none", value_name = "MODEL")]
-    hold: String,
-
-    /// In which order a request uses its blocks: tail-first keeps the heads of prompts longer [default: tail-first, for
-    /// block head-first]
-    #[arg(long, value_enum)]
-    order: Option<OrderArg>,
-
-    /// Where freed blocks without hash go in vLLM's free queue: its head, or (before PR 42656) its tail
-    #[arg(long, value_enum, default_value = "current")]
-    free_order: FreeOrderArg,
-}
+use crate::trace::Content;
 
 /// Arguments of `replay analyze`.
 #[derive(Debug, Args)]
@@ -119,81 +48,6 @@ pub(super) struct AnalyzeArgs {
     /// Threads to use [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-}
-
-impl EngineArgs {
-    /// The model, if one is named.
-    pub(super) fn model(&self) -> Result<Option<ModelConfig>> {
-        self.model_config
-            .as_deref()
-            .map(ModelConfig::load)
-            .transpose()
-    }
-
-    /// Cuts the trace into blocks.
-    pub(super) fn blocks(&self, trace: &Trace) -> Result<BlockTrace> {
-        BlockTrace::new(trace, self.block_size, engine::hash_scheme(&self.engine)?)
-    }
-
-    /// What the flags say, for a trace.
-    pub(super) fn options(
-        &self,
-        blocks: &BlockTrace,
-        model: Option<&ModelConfig>,
-    ) -> Result<EngineOptions> {
-        let capacity = match self.num_gpu_blocks {
-            Some(blocks @ 0..=1) => {
-                return Err(Error::usage(
-                    format!("--num-gpu-blocks {blocks} leaves no usable block"),
-                    "give 2 or more; the null block takes one",
-                ));
-            }
-            Some(blocks) => Asked::Blocks(blocks - 1),
-            None => Asked::parse(&self.capacity)?,
-        };
-        if !eviction::NAMES.contains(&self.policy.as_str()) {
-            return Err(Error::unknown_name("policy", &self.policy, eviction::NAMES));
-        }
-        let distinct = match capacity {
-            Asked::Fraction(_) => blocks.distinct_in_prompts(),
-            _ => 0,
-        };
-        Ok(EngineOptions {
-            engine: self.engine.clone(),
-            policy: self.policy.clone(),
-            capacity: capacity.resolve(blocks.block_size(), distinct, model)?,
-            cache_output: match (self.cache_output, self.no_cache_output) {
-                (true, _) => Some(true),
-                (_, true) => Some(false),
-                _ => None,
-            },
-            last_token_cap: self.no_last_token_cap.then_some(false),
-            order: self.order.map(|order| match order {
-                OrderArg::HeadFirst => UseOrder::HeadFirst,
-                OrderArg::TailFirst => UseOrder::TailFirst,
-            }),
-            hold: hold(&self.hold)?,
-            free_order: match self.free_order {
-                FreeOrderArg::Current => FreeOrder::Current,
-                FreeOrderArg::Legacy => FreeOrder::Legacy,
-            },
-        })
-    }
-}
-
-fn hold(text: &str) -> Result<Hold> {
-    if text == "none" {
-        return Ok(Hold::None);
-    }
-    let requests = text
-        .strip_prefix("requests:")
-        .and_then(|count| count.parse().ok());
-    requests.map(Hold::Requests).ok_or_else(|| {
-        Error::usage(
-            format!("--hold {text}"),
-            "give none, or requests:K as requests:8",
-        )
-    })
 }
 
 pub(super) fn run(args: &AnalyzeArgs) -> anyhow::Result<()> {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::analyze::EngineArgs;
 use super::conversations::{ConversationArgs, Conversations, describe, warn_about};
+use super::engine_args::EngineArgs;
 use super::output;
 use crate::cache::BlockTrace;
 use crate::cache::capacity::ModelConfig;

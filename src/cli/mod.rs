@@ -3,6 +3,8 @@
 mod analyze;
 mod completions;
 mod conversations;
+mod curve;
+mod engine_args;
 mod experiment;
 mod export;
 mod gen_trace;
@@ -40,6 +42,8 @@ enum Command {
     GenTrace(gen_trace::GenTraceArgs),
     /// Replay a trace against a prefix cache and measure what is shared
     Analyze(analyze::AnalyzeArgs),
+    /// Hit ratio at every cache size, and how large the cache must be
+    Curve(curve::CurveArgs),
     /// Single-turn and multi-turn side by side, from conversations to report
     Experiment(experiment::ExperimentArgs),
     /// Write a trace in another tool's format
@@ -64,6 +68,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::GenTrace(args) => gen_trace::run(&args),
         Command::Analyze(args) => analyze::run(&args),
+        Command::Curve(args) => curve::run(&args),
         Command::Experiment(args) => experiment::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),

@@ -1,8 +1,8 @@
 //! One replay of a trace against a cache, with everything that is measured on the way.
 
 use super::groups::{Groups, Sums, power_bucket, power_label};
-use super::stack::StackDistances;
 use super::{Distribution, Gap, Gaps};
+use crate::cache::curve::StackDistances;
 use crate::cache::engine::{CacheEngine, Capacity, EngineOptions, Outcome, Shape, build};
 use crate::cache::{BlockId, BlockTrace, Run};
 use crate::error::Result;

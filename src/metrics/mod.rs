@@ -5,7 +5,6 @@ mod continuity;
 mod distribution;
 mod gaps;
 mod groups;
-mod stack;
 mod summary;
 
 pub use analysis::{Analysis, Analyzer, BlockMetrics, RequestMetrics, analyze};

@@ -2,6 +2,7 @@
 
 pub mod chart;
 pub mod course;
+pub mod curve;
 pub mod experiment;
 pub mod html;
 pub mod number;

@@ -86,7 +86,7 @@ impl Ideal {
             block_size: trace.block_size(),
             partial_tail: trace.partial_tail(),
             cache_output,
-            last_token_cap: options.caps_last_token(trace),
+            last_token_cap: options.caps_last_token(trace) && !anywhere,
             content,
         })
     }
@@ -140,6 +140,15 @@ impl CacheEngine for Ideal {
         if self.last_token_cap {
             hits = hits.min(request.input_length.saturating_sub(1) / self.block_size);
         }
+        let cached_tokens = match run.prompt.last() {
+            // The last block may be partial, and hit without those before it.
+            Some(last) if self.anywhere && self.content.contains(*last) => {
+                let whole = run.prompt.len() as u32 - 1;
+                let partial = request.input_length.saturating_sub(whole * self.block_size);
+                (hits - 1) * self.block_size + partial.min(self.block_size)
+            }
+            _ => tokens_in(hits, self.block_size, request.input_length),
+        };
         self.use_all(run, evicted);
         let needed = if self.partial_tail {
             run.prompt.len() as u32
@@ -148,7 +157,7 @@ impl CacheEngine for Ideal {
         };
         Outcome {
             hit_blocks: hits,
-            cached_tokens: tokens_in(hits, self.block_size, request.input_length),
+            cached_tokens,
             new_blocks: needed - hits,
             evicted: (evicted.len() - before) as u32,
             rejected: false,

@@ -6,13 +6,13 @@
 
 /// Counts per request in a Fenwick tree.
 #[derive(Debug)]
-pub(super) struct StackDistances {
+pub(crate) struct StackDistances {
     tree: Vec<u32>,
     total: u64,
 }
 
 impl StackDistances {
-    pub(super) fn new(requests: usize) -> Self {
+    pub(crate) fn new(requests: usize) -> Self {
         Self {
             tree: vec![0; requests + 1],
             total: 0,
@@ -20,13 +20,13 @@ impl StackDistances {
     }
 
     /// `blocks` blocks were last used by `request`.
-    pub(super) fn add(&mut self, request: u32, blocks: u32) {
+    pub(crate) fn add(&mut self, request: u32, blocks: u32) {
         self.total += u64::from(blocks);
         self.update(request, |count| *count += blocks);
     }
 
     /// `blocks` of them were used again since.
-    pub(super) fn remove(&mut self, request: u32, blocks: u32) {
+    pub(crate) fn remove(&mut self, request: u32, blocks: u32) {
         self.total = self.total.saturating_sub(u64::from(blocks));
         self.update(request, |count| *count = count.saturating_sub(blocks));
     }
@@ -40,7 +40,7 @@ impl StackDistances {
     }
 
     /// Blocks whose last use came after `request`.
-    pub(super) fn after(&self, request: u32) -> u64 {
+    pub(crate) fn after(&self, request: u32) -> u64 {
         let mut index = request as usize + 1;
         let mut upto = 0;
         while index > 0 {

@@ -1,0 +1,279 @@
+//! The curve of a chained trace, exactly, by pieces.
+//!
+//! The blocks whose last use was request `r` are always the tail end of its path, because who uses a block uses all before
+//! it. So the least capacities of a piece of blocks with the same last use are consecutive numbers, found with one query.
+
+use super::points::{Curve, ONE, Sums};
+use super::stack::StackDistances;
+use super::{Rules, UseOrder};
+use crate::cache::{BlockTrace, Run};
+use crate::error::{Error, Result};
+
+/// Not used yet.
+const NEVER: u32 = u32::MAX;
+
+/// The hit ratios of LRU at every capacity: what engines `ideal` and `block` answer, replayed at each.
+///
+/// # Errors
+/// [`Error::Usage`] where the same block follows different blocks, so that ids do not name prefixes.
+pub fn exact(blocks: &BlockTrace, rules: &Rules) -> Result<Curve> {
+    let mut pass = Pass {
+        rules,
+        last: vec![NEVER; blocks.distinct() as usize],
+        used: Vec::with_capacity(blocks.len()),
+        stack: StackDistances::new(blocks.len()),
+        ramp: vec![Sums::default(); blocks.distinct() as usize + 2],
+    };
+    let mut chain = Chain::new(blocks);
+    let (mut lookups, mut prompt_tokens) = (0, 0);
+    let mut cursor = blocks.cursor();
+    while let Some(run) = cursor.next_run() {
+        chain.check(&run, rules.used(&run))?;
+        lookups += run.prompt.len() as u64;
+        prompt_tokens += u64::from(run.facts.input_length);
+        pass.request(&run);
+    }
+    let distinct = pass.last.iter().filter(|last| **last != NEVER).count() as u32;
+    let mut curve = Curve::new(pass.ramp, rules.block_size);
+    curve.requests = blocks.len() as u64;
+    curve.lookups = lookups;
+    curve.prompt_tokens = prompt_tokens;
+    curve.distinct = distinct;
+    Ok(curve)
+}
+
+struct Pass<'a> {
+    rules: &'a Rules,
+    /// Per block, the request that used it last.
+    last: Vec<u32>,
+    /// Per request, how many blocks it used.
+    used: Vec<u32>,
+    stack: StackDistances,
+    /// By capacity, by how much more is added there than one block less: pieces of any length take two entries.
+    ramp: Vec<Sums>,
+}
+
+impl Pass<'_> {
+    fn request(&mut self, run: &Run<'_>) {
+        let now = run.index as u32;
+        let used = self.rules.used(run);
+        let countable = self.rules.countable(run);
+        let mut highest = 0;
+        let mut start = 0;
+        while let Some(first) = used.get(start as usize) {
+            let last = self.last[*first as usize];
+            let length = self.mark(&used[start as usize..], last, now);
+            if last != NEVER {
+                let least = self.least(last, start, length);
+                self.stack.remove(last, length);
+                let counted = length.min(countable.saturating_sub(start));
+                self.book(run, start, counted, length, least, &mut highest);
+            }
+            start += length;
+        }
+        self.stack.add(now, used.len() as u32);
+        self.used.push(used.len() as u32);
+    }
+
+    /// How many leading blocks were used last by `last`; they are used by `now` now.
+    fn mark(&mut self, blocks: &[u32], last: u32, now: u32) -> u32 {
+        let mut length = 0;
+        for block in blocks {
+            let user = &mut self.last[*block as usize];
+            if *user != last {
+                break;
+            }
+            *user = now;
+            length += 1;
+        }
+        length
+    }
+
+    /// The least capacity at which any block of the piece is resident when the request comes.
+    fn least(&self, last: u32, start: u32, length: u32) -> u64 {
+        // What was used after `last`: by others, and what this request shares with them, which is booked out already.
+        let later = self.stack.after(last) + u64::from(start);
+        later
+            + 1
+            + match self.rules.order {
+                UseOrder::TailFirst => 0,
+                // Of the path of `last`, what stands behind the piece was used after it.
+                UseOrder::HeadFirst => u64::from(self.used[last as usize] - start - length),
+            }
+    }
+
+    /// Books the first `counted` blocks of a piece of `length` from `start` on; its blocks' least capacities are the whole
+    /// numbers from `least` on, rising towards the tail or the head.
+    fn book(
+        &mut self,
+        run: &Run<'_>,
+        start: u32,
+        counted: u32,
+        length: u32,
+        least: u64,
+        highest: &mut u64,
+    ) {
+        if counted == 0 {
+            return;
+        }
+        let lookups = run.prompt.len() as i128;
+        let one = Sums {
+            hits: 1,
+            tokens: i64::from(self.rules.block_size),
+            shares: ONE / lookups,
+        };
+        // A partial last block has fewer tokens.
+        let missing = u64::from(start + counted) * u64::from(self.rules.block_size);
+        let missing = missing.saturating_sub(u64::from(run.facts.input_length));
+        let (from, to) = match self.rules.order {
+            UseOrder::TailFirst => (least, least + u64::from(counted)),
+            UseOrder::HeadFirst => {
+                let skipped = u64::from(length - counted);
+                (least + skipped, least + u64::from(length))
+            }
+        };
+        let lost = Sums {
+            tokens: -(missing as i64),
+            ..Sums::default()
+        };
+        if self.rules.anywhere || self.rules.order == UseOrder::TailFirst {
+            // Consecutive: one more block with each capacity.
+            self.ramp[from as usize].add(&one, 1);
+            self.ramp[to as usize].add(&one, -1);
+            let partial = match self.rules.order {
+                UseOrder::TailFirst => to - 1,
+                UseOrder::HeadFirst => from,
+            };
+            self.jump(partial, &lost, 1);
+        } else {
+            // A prefix is there when its first, oldest block is.
+            *highest = (*highest).max(to - 1);
+            self.jump(*highest, &one, i64::from(counted));
+            self.jump(*highest, &lost, 1);
+        }
+    }
+
+    fn jump(&mut self, capacity: u64, sums: &Sums, times: i64) {
+        self.ramp[capacity as usize].add(sums, times);
+        self.ramp[capacity as usize + 1].add(sums, -times);
+    }
+}
+
+/// Checks that ids name prefixes: each block always stands behind the same one.
+struct Chain {
+    parent: Vec<u32>,
+}
+
+impl Chain {
+    fn new(blocks: &BlockTrace) -> Self {
+        Self {
+            parent: vec![NEVER - 1; blocks.distinct() as usize],
+        }
+    }
+
+    fn check(&mut self, run: &Run<'_>, used: &[u32]) -> Result<()> {
+        let mut before = NEVER;
+        for block in used {
+            let parent = &mut self.parent[*block as usize];
+            if *parent == NEVER - 1 {
+                *parent = before;
+            } else if *parent != before {
+                return Err(Error::usage(
+                    format!(
+                        "block {block} of request {} stands behind another block than before, so its ids do not name prefixes",
+                        run.index
+                    ),
+                    "take a trace with chained ids, or `sweep`, which replays each capacity",
+                ));
+            }
+            before = *block;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::HashScheme;
+    use crate::cache::engine::{Capacity, EngineOptions};
+    use crate::cache::testing::{paths, trace_of};
+    use crate::metrics::analyze;
+    use proptest::prelude::*;
+
+    /// The curve beside a replay at each capacity.
+    fn agrees(runs: &[&[u32]], options: &EngineOptions) {
+        let trace = trace_of(runs);
+        let blocks = BlockTrace::new(&trace, None, HashScheme::Chained).expect("has blocks");
+        let curve = exact(&blocks, &Rules::new(options, &blocks)).expect("is chained");
+        for capacity in 1..=blocks.distinct() + 1 {
+            let options = EngineOptions {
+                capacity: Capacity::Blocks(capacity),
+                ..options.clone()
+            };
+            let replayed = analyze(&trace, &blocks, &options).expect("replays");
+            let point = curve.at(capacity);
+            assert_eq!(point.hits, replayed.sum(|r| r.hits), "{capacity}");
+            assert_eq!(
+                point.cached_tokens,
+                replayed.sum(|r| r.cached_tokens),
+                "{capacity}"
+            );
+            let mean = replayed.mean_request_hit_ratio();
+            assert!(
+                (point.mean_request_hit_ratio - mean).abs() < 1e-12,
+                "{capacity}"
+            );
+        }
+        assert_eq!(curve.at(0).hits, 0);
+    }
+
+    proptest! {
+        #[test]
+        fn equals_a_replay_at_every_capacity(
+            choices in prop::collection::vec(prop::collection::vec(0u8..3, 1..7), 1..40),
+            tail_first: bool,
+            cap: bool,
+        ) {
+            let runs = paths(&choices);
+            let runs: Vec<&[u32]> = runs.iter().map(|run| &**run).collect();
+            for engine in ["ideal", "block"] {
+                let order = if tail_first { UseOrder::TailFirst } else { UseOrder::HeadFirst };
+                agrees(&runs, &EngineOptions {
+                    engine: engine.into(),
+                    order: Some(order),
+                    last_token_cap: (engine == "ideal").then_some(cap),
+                    ..EngineOptions::default()
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn worked_by_hand() {
+        // Blocks of four tokens stand for letters: A B, A C, A B, used tail first. Before the third request the most
+        // recent are A, C, B, so A hits from 1 block on and B from 3 on; before the second A hits from 1 on.
+        let trace = trace_of(&[&[0, 1], &[0, 2], &[0, 1]]);
+        let blocks = BlockTrace::new(&trace, None, HashScheme::Chained).expect("has blocks");
+        let options = EngineOptions {
+            engine: "ideal".into(),
+            ..EngineOptions::default()
+        };
+        let curve = exact(&blocks, &Rules::new(&options, &blocks)).expect("is chained");
+        let hits: Vec<u64> = (0..5).map(|capacity| curve.at(capacity).hits).collect();
+        assert_eq!(hits, [0, 2, 2, 3, 3]);
+        assert_eq!(
+            (curve.enough(), curve.capacity_for(0.5), curve.knee()),
+            (3, 1, 1)
+        );
+    }
+
+    #[test]
+    fn ids_that_do_not_name_prefixes_are_refused() {
+        let trace = trace_of(&[&[0, 1], &[2, 1]]);
+        let blocks = BlockTrace::new(&trace, None, HashScheme::Chained).expect("has blocks");
+        let rules = Rules::new(&EngineOptions::default(), &blocks);
+        let error = exact(&blocks, &rules).expect_err("is refused").to_string();
+        assert!(error.contains("block 1 of request 1"), "{error}");
+    }
+}

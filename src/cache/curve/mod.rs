@@ -1,0 +1,66 @@
+//! Hit ratios of LRU at every capacity, from one pass over a trace.
+//!
+//! Under LRU a block is resident when fewer than `capacity` other blocks were used since its last use (Mattson et al.,
+//! "Evaluation techniques for storage hierarchies", 1970). So each look-up has one number, the least capacity at which it
+//! hits, and their distribution is the whole curve.
+
+mod exact;
+mod points;
+mod sampled;
+mod stack;
+
+pub use exact::exact;
+pub use points::{Curve, Point, spread as capacities};
+pub use sampled::{Sampled, SampledPoint, sampled};
+pub(crate) use stack::StackDistances;
+
+use super::BlockTrace;
+use super::Run;
+use super::engine::{EngineOptions, UseOrder};
+
+/// The rules of engines `ideal` and `block`, as far as they decide a curve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// In which order a request uses its blocks.
+    pub order: UseOrder,
+    /// Count every resident block, not only the leading ones.
+    pub anywhere: bool,
+    /// Whether the blocks that outputs fill are used too.
+    pub cache_output: bool,
+    /// Whether the last prompt token is always computed.
+    pub last_token_cap: bool,
+    /// Tokens per block.
+    pub block_size: u32,
+}
+
+impl Rules {
+    /// As [`super::engine::Ideal`] follows them with these options.
+    pub fn new(options: &EngineOptions, blocks: &BlockTrace) -> Self {
+        Self {
+            order: options.order(),
+            anywhere: options.engine == "block",
+            cache_output: options.caches_output(),
+            last_token_cap: options.caps_last_token(blocks) && options.engine != "block",
+            block_size: blocks.block_size(),
+        }
+    }
+
+    /// The blocks that a request uses.
+    fn used<'a>(&self, run: &Run<'a>) -> &'a [u32] {
+        if self.cache_output {
+            run.all
+        } else {
+            run.prompt
+        }
+    }
+
+    /// How many of its blocks may hit.
+    fn countable(&self, run: &Run<'_>) -> u32 {
+        let most = run.prompt.len() as u32;
+        if self.last_token_cap {
+            most.min(run.facts.input_length.saturating_sub(1) / self.block_size)
+        } else {
+            most
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! A curve, and what people ask of it.
+
+/// Hit ratios at one capacity.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// In blocks.
+    pub capacity: u32,
+    /// Look-ups that hit.
+    pub hits: u64,
+    /// Prompt tokens found in the cache.
+    pub cached_tokens: u64,
+    /// Look-ups that hit by all look-ups.
+    pub block_hit_ratio: f64,
+    /// Cached by all prompt tokens.
+    pub token_hit_ratio: f64,
+    /// Mean over requests of the look-ups that hit.
+    pub mean_request_hit_ratio: f64,
+}
+
+/// One in the fixed-point numbers of [`Sums::shares`].
+pub(super) const ONE: i128 = 1 << 64;
+
+/// What look-ups sum up to, by capacity.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sums {
+    pub(super) hits: i64,
+    pub(super) tokens: i64,
+    /// Of each request's look-ups, as fixed-point numbers: sums of those do not depend on their order.
+    pub(super) shares: i128,
+}
+
+impl Sums {
+    pub(super) fn add(&mut self, other: &Self, times: i64) {
+        self.hits += other.hits * times;
+        self.tokens += other.tokens * times;
+        self.shares += other.shares * i128::from(times);
+    }
+}
+
+/// Hit ratios at every capacity.
+#[derive(Debug, Clone)]
+pub struct Curve {
+    /// By capacity, from 0 to where nothing changes any more.
+    sums: Vec<Sums>,
+    /// Requests.
+    pub requests: u64,
+    /// Look-ups.
+    pub lookups: u64,
+    /// Prompt tokens.
+    pub prompt_tokens: u64,
+    /// Different blocks that were used.
+    pub distinct: u32,
+    /// Tokens per block.
+    pub block_size: u32,
+}
+
+impl Curve {
+    /// From differences of differences by capacity.
+    pub(super) fn new(mut sums: Vec<Sums>, block_size: u32) -> Self {
+        let (mut step, mut total) = (Sums::default(), Sums::default());
+        for sum in &mut sums {
+            step.add(sum, 1);
+            total.add(&step, 1);
+            *sum = total;
+        }
+        let changes = sums
+            .windows(2)
+            .rposition(|pair| pair[0].hits != pair[1].hits);
+        sums.truncate(changes.map_or(1, |last| last + 2));
+        Self {
+            sums,
+            requests: 0,
+            lookups: 0,
+            prompt_tokens: 0,
+            distinct: 0,
+            block_size,
+        }
+    }
+
+    /// The least capacity with the best hit ratio.
+    pub fn enough(&self) -> u32 {
+        self.sums.len() as u32 - 1
+    }
+
+    /// At a capacity of so many blocks.
+    pub fn at(&self, capacity: u32) -> Point {
+        let sums = self.sums[capacity.min(self.enough()) as usize];
+        let ratio = |part: i64, whole: u64| {
+            if whole == 0 {
+                0.0
+            } else {
+                part as f64 / whole as f64
+            }
+        };
+        Point {
+            capacity,
+            hits: sums.hits as u64,
+            cached_tokens: sums.tokens as u64,
+            block_hit_ratio: ratio(sums.hits, self.lookups),
+            token_hit_ratio: ratio(sums.tokens, self.prompt_tokens),
+            mean_request_hit_ratio: if self.requests == 0 {
+                0.0
+            } else {
+                sums.shares as f64 / ONE as f64 / self.requests as f64
+            },
+        }
+    }
+
+    /// With as much as is ever wanted.
+    pub fn best(&self) -> Point {
+        self.at(self.enough())
+    }
+
+    /// The least capacity that reaches a part of the best token hit ratio.
+    pub fn capacity_for(&self, part: f64) -> u32 {
+        let wanted = part * self.best().cached_tokens as f64;
+        self.sums
+            .partition_point(|sums| (sums.tokens as f64) < wanted) as u32
+    }
+
+    /// Where the curve stands highest above the straight line from its start to 99 % of its best: beyond, a block saves
+    /// less than one does on average up to there (Satopaa et al., "Finding a Kneedle in a Haystack", 2011). The last
+    /// hundredth is left out, because a few far look-ups would stretch the line.
+    pub fn knee(&self) -> u32 {
+        let end = self.capacity_for(0.99);
+        let reached = self.at(end).cached_tokens as f64;
+        let above = |capacity: u32| {
+            self.sums[capacity as usize].tokens as f64 / reached.max(1.0)
+                - f64::from(capacity) / f64::from(end.max(1))
+        };
+        (0..=end)
+            .max_by(|a, b| above(*a).total_cmp(&above(*b)).then(b.cmp(a)))
+            .unwrap_or(0)
+    }
+
+    /// At most about so many points: every capacity at which something changes, or evenly spaced by magnitude.
+    pub fn points(&self, most: usize) -> Vec<Point> {
+        let enough = self.enough();
+        let changes = (1..=enough)
+            .filter(|c| self.sums[*c as usize].hits != self.sums[*c as usize - 1].hits)
+            .take(most.saturating_add(1));
+        let mut capacities: Vec<u32> = changes.collect();
+        if capacities.len() > most {
+            capacities = spread(enough, most);
+        }
+        capacities.insert(0, 0);
+        if capacities.last() != Some(&enough) {
+            capacities.push(enough);
+        }
+        capacities.into_iter().map(|c| self.at(c)).collect()
+    }
+}
+
+/// About `count` whole numbers from 1 to `most`, evenly spaced by magnitude.
+pub fn spread(most: u32, count: usize) -> Vec<u32> {
+    let ratio = f64::from(most.max(1)).ln() / count.max(2) as f64;
+    let mut all: Vec<u32> = (0..=count)
+        .map(|step| ((ratio * step as f64).exp().round() as u32).clamp(1, most.max(1)))
+        .collect();
+    all.dedup();
+    all
+}
