@@ -8,7 +8,7 @@ use super::output;
 use super::trace_input::TraceArgs;
 use crate::cache::capacity::{Asked, ModelConfig};
 use crate::cache::engine::{self, EngineOptions, FreeOrder, Hold};
-use crate::cache::{BlockTrace, HashAlgorithm, eviction, published_hashes};
+use crate::cache::{BlockTrace, HashAlgorithm, published_hashes};
 use crate::error::{Error, Result};
 use crate::metrics::{Settings, Summary, analyze};
 use crate::report::sharing;
@@ -27,7 +27,7 @@ pub(super) struct EngineArgs {
     #[arg(long, value_name = "TOKENS")]
     pub(super) block_size: Option<u32>,
 
-    /// Rules: vllm (exact), ideal (longest resident prefix, no engine around), naive (unchained, for comparison)
+    /// Rules: vllm, sglang (both exact), ideal (longest resident prefix, no engine around), naive (unchained, for comparison)
     #[arg(long, default_value = "vllm", value_name = "NAME")]
     pub(super) engine: String,
 
@@ -139,9 +139,7 @@ impl EngineArgs {
             Some(blocks) => Asked::Blocks(blocks - 1),
             None => Asked::parse(&self.capacity)?,
         };
-        if !eviction::NAMES.contains(&self.policy.as_str()) {
-            return Err(Error::unknown_name("policy", &self.policy, eviction::NAMES));
-        }
+        engine::check_policy(&self.engine, &self.policy)?;
         let distinct = match capacity {
             Asked::Fraction(_) => blocks.distinct_in_prompts(),
             _ => 0,
