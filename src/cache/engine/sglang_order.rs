@@ -224,7 +224,14 @@ mod tests {
 
     #[test]
     fn lengths_of_tlru_are_part_of_its_name() {
-        for bad in ["tlru", "tlru:", "tlru:1", "tlru:1,", "tlru:a,b", "tlru:-1,2"] {
+        for bad in [
+            "tlru",
+            "tlru:",
+            "tlru:1",
+            "tlru:1,",
+            "tlru:a,b",
+            "tlru:-1,2",
+        ] {
             assert!(Order::parse(bad, 16).is_err(), "{bad}");
         }
         let unknown = Order::parse("lruu", 16).expect_err("unknown").to_string();
@@ -241,15 +248,30 @@ mod tests {
         let order = Order::parse("tlru:4096,1024", 256).expect("parses");
         let classes: Vec<i64> = (1..=40)
             .map(|depth| {
-                let node = Node { depth, pages: 1, history: 40, ..Node::default() };
+                let node = Node {
+                    depth,
+                    pages: 1,
+                    history: 40,
+                    ..Node::default()
+                };
                 order.key(&node).0
             })
             .collect();
         assert_eq!(classes.iter().filter(|class| **class == 0).count(), 12);
         assert!(classes.is_sorted_by(|a, b| a >= b), "{classes:?}");
         // A short one is free as a whole; one node that is longer than what may go stays as a whole.
-        let short = Node { depth: 4, pages: 4, history: 4, ..Node::default() };
-        let long = Node { depth: 40, pages: 40, history: 40, ..Node::default() };
+        let short = Node {
+            depth: 4,
+            pages: 4,
+            history: 4,
+            ..Node::default()
+        };
+        let long = Node {
+            depth: 40,
+            pages: 40,
+            history: 40,
+            ..Node::default()
+        };
         assert_eq!((order.key(&short).0, order.key(&long).0), (0, 1));
     }
 }

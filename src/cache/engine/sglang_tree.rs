@@ -20,18 +20,18 @@ const END: u32 = u32::MAX - 1;
 /// A run of pages without a branch in it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Node {
-    parent: NodeId,
-    first: BlockId,
-    last: BlockId,
+    pub(super) parent: NodeId,
+    pub(super) first: BlockId,
+    pub(super) last: BlockId,
     /// Length of the run.
     pub(super) pages: u32,
     /// Pages from the root to the end of the run.
     pub(super) depth: u32,
     /// The greatest depth ever reached below; stays when what was below goes.
     pub(super) history: u32,
-    children: u32,
+    pub(super) children: u32,
     /// Running requests that use it.
-    locks: u32,
+    pub(super) locks: u32,
     /// Insertions along it, the first included.
     pub(super) hits: u32,
     pub(super) priority: i32,
@@ -51,7 +51,8 @@ pub(super) struct Tree {
     starts: Vec<NodeId>,
     leaves: Heap,
     order: Order,
-    /// Counts look-ups and insertions. Nodes that one of them touches lie on one path, so leaves never tie.
+    /// Counts look-ups, insertions and new nodes: a new leaf is younger than the rest of a node that was split for it, and
+    /// leaves never tie.
     clock: u64,
     free: u32,
     resident: u32,
@@ -118,8 +119,6 @@ impl Tree {
             history: depth,
             hits: 1,
             priority,
-            used: self.clock,
-            created: self.clock,
             ..Node::default()
         });
         self.starts[*first as usize] = leaf;
@@ -140,6 +139,7 @@ impl Tree {
 
     fn descend(&mut self, pages: &[BlockId], inserting: Option<i32>) -> (u32, NodeId) {
         self.clock += 1;
+        let now = self.clock;
         let (mut found, mut end) = (0, ROOT);
         while let Some(page) = pages.get(found) {
             let child = self.starts[*page as usize];
@@ -151,7 +151,7 @@ impl Tree {
             let whole = rest
                 .get(run - 1)
                 .is_some_and(|page| *page == self.nodes[child as usize].last);
-            self.nodes[child as usize].used = self.clock;
+            self.nodes[child as usize].used = now;
             end = if whole {
                 found += run;
                 child
@@ -187,8 +187,6 @@ impl Tree {
             pages,
             depth: old.depth - old.pages + pages,
             children: 1,
-            used: self.clock,
-            created: self.clock,
             ..old
         });
         let node = &mut self.nodes[lower as usize];
@@ -200,7 +198,14 @@ impl Tree {
         upper
     }
 
+    /// A node that is created and used now.
     fn add(&mut self, node: Node) -> NodeId {
+        self.clock += 1;
+        let node = Node {
+            used: self.clock,
+            created: self.clock,
+            ..node
+        };
         if let Some(id) = self.spare.pop() {
             self.nodes[id as usize] = node;
             return id;
