@@ -125,9 +125,10 @@ fn outputs_are_kept_without_their_last_token() {
 
 #[test]
 fn each_order_lets_another_leaf_go() {
-    // 3 pages of 1 token. 1 2 and 3 fill them; then 1 2 comes again, its look-up cut to 1, and splits: 1 -> 2. A new prompt
-    // needs 1 page of: 2 (inserted twice, made first, used last), 3 (once, made second, used before).
-    let turns = prompts(&[&[1, 2], &[3], &[1, 2], &[4], &[3, 9]]);
+    // 4 pages of 1 token. 1 2 and 3 leave 1 free. 1 2 comes again, its look-up cut to 1, which splits it; the free page holds
+    // the copy of 2 for as long as it runs. Then 4 5 lacks 1 page, to be had from leaf 2 (made first, used last, inserted
+    // twice) or leaf 3 (made second, used before, inserted once).
+    let turns = prompts(&[&[1, 2], &[3], &[1, 2], &[4, 5], &[3, 9]]);
     // Whether 3 is still there when the last prompt asks.
     for (policy, stays) in [
         ("lru", 0),
@@ -138,7 +139,7 @@ fn each_order_lets_another_leaf_go() {
         ("mru", 1),
         ("filo", 0),
     ] {
-        assert_eq!(replay(&turns, 1, policy, 3).0[4][0], stays, "{policy}");
+        assert_eq!(replay(&turns, 1, policy, 4).0[4][0], stays, "{policy}");
     }
 }
 
