@@ -150,6 +150,8 @@ impl CacheEngine for Sglang {
         "sglang"
     }
 
+    /// Requests one after another enter the tree once, when they finish: nobody could find them earlier, so there is no
+    /// [`Sglang::checkpoint`] between prompt and output.
     fn serve(&mut self, run: &Run<'_>, request: Shape, evicted: &mut Vec<BlockId>) -> Outcome {
         let before = evicted.len();
         let needed = self.prompt_pages(run, request);
