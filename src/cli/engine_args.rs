@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::cache::BlockTrace;
 use crate::cache::capacity::{Asked, ModelConfig};
 use crate::cache::engine::{self, EngineOptions, FreeOrder, Hold, UseOrder};
-use crate::cache::{BlockTrace, eviction};
 use crate::error::{Error, Result};
 use crate::trace::Trace;
 
@@ -96,7 +96,7 @@ pub(super) struct EngineArgs {
     #[arg(long, value_name = "TOKENS")]
     pub(super) block_size: Option<u32>,
 
-    /// Rules: vllm (exact), ideal (longest resident prefix, no engine around), block (every block for itself, as
+    /// Rules: vllm, sglang (both exact), ideal (longest resident prefix, no engine around), block (every block for itself, as
     /// studies without prefixes count), naive (unchained, for comparison)
     #[arg(long, default_value = "vllm", value_name = "NAME")]
     pub(super) engine: String,
@@ -149,9 +149,7 @@ impl EngineArgs {
             Some(blocks) => Asked::Blocks(blocks - 1),
             None => Asked::parse(&self.capacity)?,
         };
-        if !eviction::NAMES.contains(&self.policy.as_str()) {
-            return Err(Error::unknown_name("policy", &self.policy, eviction::NAMES));
-        }
+        engine::check_policy(&self.engine, &self.policy)?;
         let distinct = match capacity {
             Asked::Fraction(_) => blocks.distinct_in_prompts(),
             _ => 0,

@@ -2,11 +2,16 @@
 
 mod ideal;
 mod naive;
+mod sglang;
+mod sglang_order;
+mod sglang_tree;
 mod vllm;
 mod vllm_pool;
 
 pub use ideal::Ideal;
 pub use naive::Naive;
+pub use sglang::{Running, Sglang, UnboundedSglang};
+pub use sglang_order::ORDERS;
 pub use vllm::{FreeOrder, Hold, UnboundedVllm, Vllm};
 
 use super::{BlockId, BlockTrace, HashScheme, Run};
@@ -103,7 +108,31 @@ impl Default for EngineOptions {
 }
 
 /// Names that [`build`] knows.
-pub const NAMES: &[&str] = &["vllm", "ideal", "block", "naive"];
+pub const NAMES: &[&str] = &["vllm", "sglang", "ideal", "block", "naive"];
+
+/// Eviction policies that an engine knows.
+pub fn policies(engine: &str) -> &'static [&'static str] {
+    match engine {
+        "sglang" => ORDERS,
+        "ideal" | "block" => super::eviction::NAMES,
+        // vLLM's own order is not a matter of choice.
+        _ => &["lru"],
+    }
+}
+
+/// Whether an engine knows a policy; what follows a colon in its name is the engine's to read.
+///
+/// # Errors
+/// [`Error::Usage`] if it does not.
+pub fn check_policy(engine: &str, policy: &str) -> Result<()> {
+    let (name, _) = policy.split_once(':').unwrap_or((policy, ""));
+    let known = policies(engine);
+    if known.contains(&name) {
+        Ok(())
+    } else {
+        Err(Error::unknown_name("policy", policy, known))
+    }
+}
 
 /// Which blocks an engine hashes, and how.
 ///
@@ -111,16 +140,20 @@ pub const NAMES: &[&str] = &["vllm", "ideal", "block", "naive"];
 /// [`Error::Usage`] for a name that is not registered.
 pub fn hash_scheme(name: &str) -> Result<HashScheme> {
     match name {
-        "vllm" | "ideal" | "block" => Ok(HashScheme::Chained),
+        "vllm" | "sglang" | "ideal" | "block" => Ok(HashScheme::Chained),
         "naive" => Ok(HashScheme::Alone),
         _ => Err(Error::unknown_name("engine", name, NAMES)),
     }
 }
 
 impl EngineOptions {
+    fn is_a_server(&self) -> bool {
+        matches!(self.engine.as_str(), "vllm" | "sglang")
+    }
+
     /// Whether outputs are cached by these options.
     pub fn caches_output(&self) -> bool {
-        self.cache_output.unwrap_or(self.engine == "vllm")
+        self.cache_output.unwrap_or(self.is_a_server())
     }
 
     /// In which order blocks are used by these options.
@@ -137,7 +170,7 @@ impl EngineOptions {
     /// Hash ids with one for a partial last block describe another system's blocks, which hit wholly if they are there.
     pub fn caps_last_token(&self, trace: &BlockTrace) -> bool {
         self.last_token_cap
-            .unwrap_or(self.engine == "vllm" && !trace.partial_tail())
+            .unwrap_or(self.is_a_server() && !trace.partial_tail())
     }
 }
 
@@ -152,13 +185,7 @@ pub fn build(options: &EngineOptions, trace: &BlockTrace) -> Result<Box<dyn Cach
             remedy,
         ))
     };
-    if !super::eviction::NAMES.contains(&options.policy.as_str()) {
-        return Err(Error::unknown_name(
-            "policy",
-            &options.policy,
-            super::eviction::NAMES,
-        ));
-    }
+    check_policy(&options.engine, &options.policy)?;
     if options.capacity == Capacity::Blocks(0) {
         return Err(Error::usage(
             "a capacity of 0 blocks",
@@ -181,6 +208,10 @@ pub fn build(options: &EngineOptions, trace: &BlockTrace) -> Result<Box<dyn Cach
         "vllm" => Ok(match options.capacity {
             Capacity::Unbounded => Box::new(UnboundedVllm::new(trace, options)),
             Capacity::Blocks(blocks) => Box::new(Vllm::new(trace, blocks, options)),
+        }),
+        "sglang" => Ok(match options.capacity {
+            Capacity::Unbounded => Box::new(UnboundedSglang::new(trace, options)?),
+            Capacity::Blocks(pages) => Box::new(Sglang::new(trace, pages, options)?),
         }),
         "ideal" | "block" => Ok(Box::new(Ideal::new(trace, options)?)),
         "naive" => match options.capacity {

@@ -1,0 +1,252 @@
+//! SGLang's radix cache, version 0.5.23: `python/sglang/srt/mem_cache/radix_cache.py`, and how the scheduler uses it.
+//!
+//! Agrees with it request by request. A page is a block; a page that is not full never enters the tree.
+
+use super::super::{BlockId, BlockTrace, HashScheme, Run};
+use super::sglang_order::Order;
+use super::sglang_tree::{NodeId, Tree};
+use super::vllm::UnboundedVllm;
+use super::{CacheEngine, EngineOptions, Outcome, Shape, tokens_in};
+use crate::error::{Error, Result};
+
+/// With a finite pool.
+#[derive(Debug)]
+pub struct Sglang {
+    tree: Tree,
+    capacity: u32,
+    page_size: u32,
+    partial_tail: bool,
+    cache_output: bool,
+    last_token_cap: bool,
+}
+
+/// A request between [`Sglang::start`] and [`Sglang::finish`].
+#[derive(Debug)]
+pub struct Running {
+    /// Ends the prefix that is locked for it.
+    node: NodeId,
+    /// Pages of that prefix.
+    shared: u32,
+    /// Pages beyond it, which nobody else sees.
+    own: u32,
+    hits: u32,
+    priority: i32,
+}
+
+impl Running {
+    /// Pages of the prompt that were found.
+    pub fn hits(&self) -> u32 {
+        self.hits
+    }
+}
+
+impl Sglang {
+    /// An empty tree over a pool of `pages` pages.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for an unknown order, or a trace whose ids do not stand for whole prefixes.
+    pub fn new(trace: &BlockTrace, pages: u32, options: &EngineOptions) -> Result<Self> {
+        require_prefixes(trace)?;
+        let order = Order::parse(&options.policy, trace.block_size())?;
+        Ok(Self {
+            tree: Tree::new(pages, trace.distinct(), order),
+            capacity: pages,
+            page_size: trace.block_size(),
+            partial_tail: trace.partial_tail(),
+            cache_output: options.caches_output(),
+            last_token_cap: options.caps_last_token(trace),
+        })
+    }
+
+    /// Pages that hold nothing.
+    pub fn free(&self) -> u32 {
+        self.tree.free()
+    }
+
+    /// Looks a prompt up, locks what is found and takes pages for the rest (`match_prefix`, `inc_lock_ref`, `evict`).
+    ///
+    /// `None` if other requests hold too much: then it has to wait, and only the look-up has happened.
+    pub fn start(
+        &mut self,
+        run: &Run<'_>,
+        request: Shape,
+        priority: i32,
+        evicted: &mut Vec<BlockId>,
+    ) -> Option<Running> {
+        let mut most = run.prompt.len();
+        if self.last_token_cap {
+            // The last token must be computed, to get logits for the next.
+            most = most.min((request.input_length.saturating_sub(1) / self.page_size) as usize);
+        }
+        let (hits, node) = self.tree.find(&run.prompt[..most]);
+        self.tree.lock(node);
+        let own = self.prompt_pages(run, request) - hits;
+        if !self.tree.take(own, evicted) {
+            self.tree.unlock(node);
+            return None;
+        }
+        Some(Running {
+            node,
+            shared: hits,
+            own,
+            hits,
+            priority,
+        })
+    }
+
+    /// Takes pages for output, so that the request has `pages` in all; whether it got them all.
+    pub fn extend(
+        &mut self,
+        running: &mut Running,
+        pages: u32,
+        evicted: &mut Vec<BlockId>,
+    ) -> bool {
+        let wanted = pages.saturating_sub(running.shared + running.own);
+        let given = wanted.min(self.tree.available());
+        if self.tree.take(given, evicted) {
+            running.own += given;
+        }
+        given == wanted
+    }
+
+    /// Lets others find what the request has computed so far, while it runs on (`cache_unfinished_req`).
+    ///
+    /// The tree gets a node that ends here, so what comes later is evicted apart from it.
+    pub fn checkpoint(&mut self, running: &mut Running, pages: &[BlockId]) {
+        let pages = self.insert(running, pages);
+        let (shared, node) = self.tree.find(pages);
+        self.tree.lock(node);
+        self.tree.unlock(running.node);
+        running.node = node;
+        running.shared = shared;
+    }
+
+    /// Inserts all full pages, frees what was there already and the partial last page, and unlocks
+    /// (`cache_finished_req`).
+    pub fn finish(&mut self, mut running: Running, pages: &[BlockId]) {
+        self.insert(&mut running, pages);
+        self.tree.give_back(running.own);
+        self.tree.unlock(running.node);
+    }
+
+    /// Moves a request's own pages to the tree; those that are there already are freed.
+    fn insert<'a>(&mut self, running: &mut Running, pages: &'a [BlockId]) -> &'a [BlockId] {
+        // Output that found no room was not computed.
+        let pages = &pages[..pages.len().min((running.shared + running.own) as usize)];
+        let found = self.tree.insert(pages, running.priority);
+        self.tree.give_back(found - running.shared);
+        running.own -= pages.len() as u32 - running.shared;
+        pages
+    }
+
+    fn prompt_pages(&self, run: &Run<'_>, request: Shape) -> u32 {
+        let pages = request.input_length.div_ceil(self.page_size);
+        pages.max(run.prompt.len() as u32)
+    }
+}
+
+impl CacheEngine for Sglang {
+    fn name(&self) -> &'static str {
+        "sglang"
+    }
+
+    /// Requests one after another enter the tree once, when they finish: nobody could find them earlier, so there is no
+    /// [`Sglang::checkpoint`] between prompt and output.
+    fn serve(&mut self, run: &Run<'_>, request: Shape, evicted: &mut Vec<BlockId>) -> Outcome {
+        let before = evicted.len();
+        let needed = self.prompt_pages(run, request);
+        let rejected = Outcome {
+            rejected: true,
+            ..Outcome::default()
+        };
+        // The server turns a prompt away that is longer than its pool before it looks at the tree.
+        if needed > self.capacity {
+            return rejected;
+        }
+        let Some(mut running) = self.start(run, request, 0, evicted) else {
+            return rejected;
+        };
+        let hits = running.hits();
+        let mut pages = run.prompt;
+        if self.cache_output && request.output_length > 0 && !self.partial_tail {
+            // The last token of an output is sampled, but never computed.
+            let computed = request.input_length + request.output_length - 1;
+            self.extend(&mut running, computed.div_ceil(self.page_size), evicted);
+            pages = run.all;
+        }
+        self.finish(running, pages);
+        Outcome {
+            hit_blocks: hits,
+            cached_tokens: tokens_in(hits, self.page_size, request.input_length),
+            new_blocks: needed - hits,
+            evicted: (evicted.len() - before) as u32,
+            rejected: false,
+        }
+    }
+
+    fn resident(&self) -> u32 {
+        self.tree.resident()
+    }
+}
+
+/// With as much room as comes. Then it does not matter how pages are kept, and a tree finds what vLLM's table finds.
+#[derive(Debug)]
+pub struct UnboundedSglang(UnboundedVllm);
+
+impl UnboundedSglang {
+    /// Nothing cached yet.
+    ///
+    /// # Errors
+    /// As [`Sglang::new`].
+    pub fn new(trace: &BlockTrace, options: &EngineOptions) -> Result<Self> {
+        require_prefixes(trace)?;
+        Ok(Self(UnboundedVllm::new(trace, options)))
+    }
+}
+
+impl CacheEngine for UnboundedSglang {
+    fn name(&self) -> &'static str {
+        "sglang"
+    }
+
+    fn serve(&mut self, run: &Run<'_>, request: Shape, evicted: &mut Vec<BlockId>) -> Outcome {
+        self.0.serve(run, request, evicted)
+    }
+
+    fn resident(&self) -> u32 {
+        self.0.resident()
+    }
+}
+
+/// Ids that come with a trace need not be chained, and then they make no tree.
+fn require_prefixes(trace: &BlockTrace) -> Result<()> {
+    if trace.scheme() == HashScheme::Chained {
+        return Ok(());
+    }
+    const UNKNOWN: u32 = u32::MAX;
+    const NOTHING: u32 = u32::MAX - 1;
+    let mut above = vec![UNKNOWN; trace.distinct() as usize];
+    let mut cursor = trace.cursor();
+    while let Some(run) = cursor.next_run() {
+        let mut previous = NOTHING;
+        for block in run.all {
+            let known = std::mem::replace(&mut above[*block as usize], previous);
+            if known != UNKNOWN && known != previous {
+                return Err(Error::usage(
+                    format!(
+                        "request {} of the trace has a hash id after another one than before it elsewhere: its ids do \
+                         not stand for whole prefixes, so they make no radix tree",
+                        run.index + 1
+                    ),
+                    "take --engine ideal",
+                ));
+            }
+            previous = *block;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "sglang_tests.rs"]
+mod tests;
