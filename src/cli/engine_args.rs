@@ -118,6 +118,10 @@ pub(super) struct EngineArgs {
     #[arg(long, conflicts_with = "capacity", value_name = "N")]
     num_gpu_blocks: Option<u32>,
 
+    /// For policies that draw
+    #[arg(long = "policy-seed", default_value_t = 0, value_name = "N")]
+    seed: u64,
+
     #[command(flatten)]
     cache: CacheArgs,
 }
@@ -156,6 +160,7 @@ impl EngineArgs {
         };
         Ok(EngineOptions {
             policy: self.policy.clone(),
+            seed: self.seed,
             capacity: capacity.resolve(blocks.block_size(), distinct, model)?,
             ..self.cache.options(&self.engine)?
         })

@@ -69,7 +69,7 @@ impl Ideal {
                     blocks: trace.distinct(),
                     capacity,
                     block_size: trace.block_size(),
-                    seed: 0,
+                    seed: options.seed,
                 };
                 Content::Bounded(eviction::by_name(&options.policy, &setup)?)
             }
@@ -131,6 +131,9 @@ impl CacheEngine for Ideal {
 
     fn serve(&mut self, run: &Run<'_>, request: Shape, evicted: &mut Vec<BlockId>) -> Outcome {
         let before = evicted.len();
+        if let Content::Bounded(policy) = &mut self.content {
+            policy.advance(run.facts.arrival, evicted);
+        }
         let resident = |block: &&BlockId| self.content.contains(**block);
         let mut hits = if self.anywhere {
             run.prompt.iter().filter(resident).count()

@@ -90,6 +90,8 @@ pub struct EngineOptions {
     pub hold: Hold,
     /// In which order vLLM gives blocks back.
     pub free_order: FreeOrder,
+    /// For policies that draw.
+    pub seed: u64,
 }
 
 impl Default for EngineOptions {
@@ -103,6 +105,7 @@ impl Default for EngineOptions {
             order: None,
             hold: Hold::None,
             free_order: FreeOrder::Current,
+            seed: 0,
         }
     }
 }
@@ -110,27 +113,23 @@ impl Default for EngineOptions {
 /// Names that [`build`] knows.
 pub const NAMES: &[&str] = &["vllm", "sglang", "ideal", "block", "naive"];
 
-/// Eviction policies that an engine knows.
-pub fn policies(engine: &str) -> &'static [&'static str] {
-    match engine {
-        "sglang" => ORDERS,
-        "ideal" | "block" => super::eviction::NAMES,
-        // vLLM's own order is not a matter of choice.
-        _ => &["lru"],
-    }
-}
-
-/// Whether an engine knows a policy; what follows a colon in its name is the engine's to read.
+/// Whether an engine knows a policy.
 ///
 /// # Errors
 /// [`Error::Usage`] if it does not.
 pub fn check_policy(engine: &str, policy: &str) -> Result<()> {
-    let (name, _) = policy.split_once(':').unwrap_or((policy, ""));
-    let known = policies(engine);
-    if known.contains(&name) {
-        Ok(())
-    } else {
-        Err(Error::unknown_name("policy", policy, known))
+    match engine {
+        "sglang" => sglang_order::Order::parse(policy, 1).map(drop),
+        "ideal" | "block" => super::eviction::check(policy),
+        _ if policy == "lru" => Ok(()),
+        _ => {
+            // Names that nobody knows come with a guess.
+            super::eviction::check(policy)?;
+            Err(Error::usage(
+                format!("engine `{engine}` with policy `{policy}`: its order is its own"),
+                "take --engine ideal or block to try policies",
+            ))
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! In which order leaves go: `python/sglang/srt/mem_cache/evict_policy.py` of SGLang 0.5.23.
 
-use super::sglang_tree::{Node, NodeId};
+use super::sglang_tree::Node;
+use crate::cache::eviction::Key;
 use crate::error::{Error, Result};
 
 /// Names of the orders; `tlru` is followed by its two lengths, as `tlru:4096,1024`.
@@ -10,9 +11,6 @@ pub const ORDERS: &[&str] = &[
 
 /// Uses from which on a node is protected under `slru`.
 const PROTECTED: u32 = 2;
-
-/// What goes first has the lowest key.
-pub(super) type Key = (i64, u64);
 
 /// How leaves are ranked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,124 +101,9 @@ impl Order {
     }
 }
 
-/// Leaves that may go, lowest key first; a leaf can be taken out or ranked anew, so nothing stale is left behind.
-#[derive(Debug, Default)]
-pub(super) struct Heap {
-    entries: Vec<(Key, NodeId)>,
-    /// Per node, where it stands; [`NOWHERE`] if it does not.
-    places: Vec<u32>,
-}
-
-const NOWHERE: u32 = u32::MAX;
-
-impl Heap {
-    pub(super) fn contains(&self, node: NodeId) -> bool {
-        self.places
-            .get(node as usize)
-            .is_some_and(|place| *place != NOWHERE)
-    }
-
-    /// Lets a node in, or ranks it anew.
-    pub(super) fn put(&mut self, node: NodeId, key: Key) {
-        if self.places.len() <= node as usize {
-            self.places.resize(node as usize + 1, NOWHERE);
-        }
-        let place = match self.places[node as usize] {
-            NOWHERE => {
-                self.entries.push((key, node));
-                self.entries.len() - 1
-            }
-            place => {
-                self.entries[place as usize].0 = key;
-                place as usize
-            }
-        };
-        let place = self.rise(place);
-        self.sink(place);
-    }
-
-    /// Takes a node out, if it is in.
-    pub(super) fn remove(&mut self, node: NodeId) {
-        if !self.contains(node) {
-            return;
-        }
-        let place = self.places[node as usize] as usize;
-        self.places[node as usize] = NOWHERE;
-        self.entries.swap_remove(place);
-        if place < self.entries.len() {
-            let place = self.rise(place);
-            self.sink(place);
-        }
-    }
-
-    /// Takes out the node with the lowest key.
-    pub(super) fn pop(&mut self) -> Option<NodeId> {
-        let node = self.entries.first()?.1;
-        self.remove(node);
-        Some(node)
-    }
-
-    fn rise(&mut self, mut place: usize) -> usize {
-        let entry = self.entries[place];
-        while place > 0 {
-            let above = (place - 1) / 2;
-            if self.entries[above] <= entry {
-                break;
-            }
-            self.set(place, self.entries[above]);
-            place = above;
-        }
-        self.set(place, entry);
-        place
-    }
-
-    fn sink(&mut self, mut place: usize) {
-        let entry = self.entries[place];
-        loop {
-            let mut below = 2 * place + 1;
-            if below + 1 < self.entries.len() && self.entries[below + 1] < self.entries[below] {
-                below += 1;
-            }
-            if below >= self.entries.len() || entry <= self.entries[below] {
-                break;
-            }
-            self.set(place, self.entries[below]);
-            place = below;
-        }
-        self.set(place, entry);
-    }
-
-    fn set(&mut self, place: usize, entry: (Key, NodeId)) {
-        self.entries[place] = entry;
-        self.places[entry.1 as usize] = place as u32;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-    use std::collections::BTreeMap;
-
-    proptest! {
-        #[test]
-        fn the_heap_behaves_as_a_sorted_map(steps in prop::collection::vec((0u8..4, 0u32..8, 0u64..5), 0..200)) {
-            let mut heap = Heap::default();
-            let mut model: BTreeMap<NodeId, Key> = BTreeMap::new();
-            for (step, node, key) in steps {
-                match step {
-                    0 | 1 => { heap.put(node, (0, key)); model.insert(node, (0, key)); }
-                    2 => { heap.remove(node); model.remove(&node); }
-                    _ => {
-                        let lowest = model.iter().map(|(node, key)| (*key, *node)).min();
-                        prop_assert_eq!(heap.pop(), lowest.map(|(_, node)| node));
-                        if let Some((_, node)) = lowest { model.remove(&node); }
-                    }
-                }
-                for node in 0..8 { prop_assert_eq!(heap.contains(node), model.contains_key(&node)); }
-            }
-        }
-    }
 
     #[test]
     fn lengths_of_tlru_are_part_of_its_name() {

@@ -4,7 +4,8 @@
 //! tree is known by its last page. Nothing is hashed or compared page by page.
 
 use super::super::BlockId;
-use super::sglang_order::{Heap, Order};
+use super::sglang_order::Order;
+use crate::cache::eviction::Heap;
 
 /// Index of a node.
 pub(super) type NodeId = u32;

@@ -1,91 +1,58 @@
 //! Least recently used: the block that was not used for longest goes.
 
-use super::{BlockId, Eviction, Links, Setup, Use};
+use super::queues::{NONE, Queues};
+use super::{BlockId, Eviction, Setup, Use};
 
-/// The order of last use, oldest first.
+/// The order of last use.
 #[derive(Debug)]
 pub struct Lru {
-    order: Links,
-    resident: Vec<bool>,
+    order: Queues,
     capacity: u32,
-    steps: u64,
 }
 
 impl Lru {
     /// An empty cache.
     pub fn new(setup: &Setup) -> Self {
         Self {
-            order: Links::new(setup.blocks),
-            resident: vec![false; setup.blocks as usize],
+            order: Queues::new(setup.blocks, 1),
             capacity: setup.capacity,
-            steps: 0,
         }
     }
 }
 
 impl Eviction for Lru {
-    fn name(&self) -> &'static str {
-        "lru"
-    }
-
     fn contains(&self, block: BlockId) -> bool {
-        self.resident[block as usize]
+        self.order.queue_of(block) != NONE
     }
 
     fn access(&mut self, used: &Use, evicted: &mut Vec<BlockId>) -> bool {
-        let block = used.block;
-        self.steps += 1;
-        if self.resident[block as usize] {
-            self.order.remove(block);
-            self.order.push_back(block);
-            return true;
+        let hit = self.contains(used.block);
+        if !hit && self.order.len(0) == self.capacity {
+            evicted.extend(self.order.pop(0));
         }
-        if self.order.len() == self.capacity
-            && let Some(victim) = self.order.pop_front()
-        {
-            self.steps += 1;
-            self.resident[victim as usize] = false;
-            evicted.push(victim);
-        }
-        self.resident[block as usize] = true;
-        self.order.push_back(block);
-        false
+        self.order.move_to(0, used.block);
+        hit
     }
 
     fn len(&self) -> u32 {
-        self.order.len()
+        self.order.len(0)
     }
 
     fn steps(&self) -> u64 {
-        self.steps
+        self.order.steps()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::play;
     use super::*;
 
     #[test]
     fn the_longest_unused_goes_first() {
-        let mut lru = Lru::new(&Setup {
-            blocks: 5,
-            capacity: 3,
-            block_size: 16,
-            seed: 0,
-        });
-        let mut evicted = Vec::new();
-        let hits: Vec<bool> = [0, 1, 2, 0, 3, 4, 0]
-            .into_iter()
-            .map(|block| {
-                let used = Use {
-                    block,
-                    ..Use::default()
-                };
-                lru.access(&used, &mut evicted)
-            })
-            .collect();
         // Oldest first: 0 1 2, then 1 2 0, 2 0 3, 0 3 4, 3 4 0.
-        assert_eq!(hits, [false, false, false, true, false, false, true]);
-        assert_eq!(evicted, [1, 2]);
+        let played = play(&mut Lru::new(&Setup::of(5, 3)), &[0, 1, 2, 0, 3, 4, 0]);
+        assert_eq!(played.hits, "...h..h");
+        assert_eq!(played.evicted, [1, 2]);
     }
 }

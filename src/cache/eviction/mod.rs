@@ -3,14 +3,42 @@
 //! A policy is a whole cache of equal blocks: it knows what is resident, and on a miss it lets the block in and says what
 //! went. So the ghosts, windows and adaptive targets of published algorithms have a place, and an access costs one call.
 
+mod clock;
+mod fifo;
+mod heap;
+mod leaves;
+mod lfu;
 mod list;
 mod lru;
+mod queues;
+mod random;
+mod ranked;
+mod registry;
+mod s3_fifo;
+mod sieve;
+mod slru;
+#[cfg(test)]
+mod testing;
+mod ttl;
+mod two_q;
 
+pub use clock::Clock;
+pub use fifo::Fifo;
+pub(crate) use heap::{Heap, Key};
+pub use leaves::Leaves;
+pub use lfu::Lfu;
 pub use list::Links;
 pub use lru::Lru;
+pub use random::Random;
+pub use ranked::{Rank, Ranked};
+pub use registry::{Entry, POLICIES, by_name, check, looks_ahead};
+pub use s3_fifo::S3Fifo;
+pub use sieve::Sieve;
+pub use slru::Slru;
+pub use ttl::Ttl;
+pub use two_q::TwoQ;
 
 use super::BlockId;
-use crate::error::{Error, Result};
 use crate::trace::Nanos;
 
 /// One use of a block, with what a policy may know of it.
@@ -38,9 +66,6 @@ pub struct Use {
 
 /// A cache of equal blocks that decides what goes.
 pub trait Eviction: Send {
-    /// Name in the registry.
-    fn name(&self) -> &'static str;
-
     /// Whether the block is in the cache.
     fn contains(&self, block: BlockId) -> bool;
 
@@ -55,6 +80,9 @@ pub trait Eviction: Send {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Time has come so far: what goes by time alone goes now. Called before a request is looked up.
+    fn advance(&mut self, _now: Nanos, _evicted: &mut Vec<BlockId>) {}
 
     /// Operations so far, a measure of work that does not depend on the machine: entries that were linked, unlinked, moved
     /// or looked at in order to find a victim.
@@ -72,23 +100,4 @@ pub struct Setup {
     pub block_size: u32,
     /// For policies that draw.
     pub seed: u64,
-}
-
-/// Names that [`by_name`] knows.
-pub const NAMES: &[&str] = &["lru"];
-
-/// Whether the policy is a bound that must be told when a block is used next.
-pub fn looks_ahead(name: &str) -> bool {
-    name.starts_with("belady")
-}
-
-/// A policy by its name.
-///
-/// # Errors
-/// [`Error::Usage`] for a name that is not registered.
-pub fn by_name(name: &str, setup: &Setup) -> Result<Box<dyn Eviction>> {
-    match name {
-        "lru" => Ok(Box::new(Lru::new(setup))),
-        _ => Err(Error::unknown_name("policy", name, NAMES)),
-    }
 }

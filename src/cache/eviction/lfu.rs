@@ -1,0 +1,103 @@
+//! Least frequently used: the block with the fewest uses since it came goes, the least recently used of several.
+//!
+//! `lfu-aging` adds what the last victim had to every new count, so that old fame fades (LFU-DA, Arlitt et al., 1999).
+
+use super::queues::{NONE, Queues};
+use super::{BlockId, Eviction, Setup, Use};
+
+/// Blocks by their count, a queue for each.
+#[derive(Debug)]
+pub struct Lfu {
+    /// Counts in the queues' numbers are above this.
+    base: u32,
+    counts: Queues,
+    lowest: u32,
+    ages: bool,
+    capacity: u32,
+    length: u32,
+}
+
+impl Lfu {
+    /// An empty cache; with `ages`, counts start at the last victim's.
+    pub fn new(setup: &Setup, ages: bool) -> Self {
+        Self {
+            base: 0,
+            counts: Queues::new(setup.blocks, 2),
+            lowest: 1,
+            ages,
+            capacity: setup.capacity,
+            length: 0,
+        }
+    }
+
+    /// The uses of a block are kept in its record, its rank is the number of its queue.
+    fn rank(&mut self, block: BlockId, uses: u32) {
+        let rank = self.base + uses;
+        self.counts.set_count(block, uses);
+        self.counts.grow(rank as usize + 1);
+        self.counts.move_to(rank, block);
+        self.lowest = self.lowest.min(rank);
+    }
+
+    fn evict(&mut self) -> Option<BlockId> {
+        if self.length == 0 {
+            return None;
+        }
+        while self.counts.len(self.lowest) == 0 {
+            self.lowest += 1;
+        }
+        if self.ages {
+            self.base = self.lowest;
+        }
+        self.length -= 1;
+        self.counts.pop(self.lowest)
+    }
+}
+
+impl Eviction for Lfu {
+    fn contains(&self, block: BlockId) -> bool {
+        self.counts.queue_of(block) != NONE
+    }
+
+    fn access(&mut self, used: &Use, evicted: &mut Vec<BlockId>) -> bool {
+        let block = used.block;
+        if self.contains(block) {
+            let uses = self.counts.count(block) + 1;
+            self.rank(block, uses);
+            return true;
+        }
+        if self.length == self.capacity {
+            evicted.extend(self.evict());
+        }
+        self.rank(block, 1);
+        self.length += 1;
+        false
+    }
+
+    fn len(&self) -> u32 {
+        self.length
+    }
+
+    fn steps(&self) -> u64 {
+        self.counts.steps()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::play;
+    use super::*;
+
+    #[test]
+    fn the_least_used_goes_first() {
+        let stream = [0, 0, 0, 1, 2, 1, 3, 4, 5, 0];
+        // 0 was used three times, 1 twice by then; 2, then 3, then 4 have one use.
+        let played = play(&mut Lfu::new(&Setup::of(6, 3), false), &stream);
+        assert_eq!(played.hits, ".hh..h...h");
+        assert_eq!(played.evicted, [2, 3, 4]);
+        // With ageing: 2 leaves at 1, so 3 enters at 2, as 1 is, which is older and leaves at 2; 4 enters at 3, as 0, which is
+        // older than 4; 3 leaves at 2, and 0 stays.
+        let played = play(&mut Lfu::new(&Setup::of(6, 3), true), &stream);
+        assert_eq!(played.evicted, [2, 1, 3]);
+    }
+}

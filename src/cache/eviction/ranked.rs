@@ -1,0 +1,173 @@
+//! Policies that give each block a rank, and evict the lowest. One heap serves them; each says its rank in a line.
+
+use super::heap::{Heap, Key};
+use super::queues::NONE;
+use super::{BlockId, Eviction, Setup, Use};
+
+/// By what blocks are ranked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rank {
+    /// The request's priority, then last use: SGLang's `priority` for blocks.
+    Priority,
+    /// Uses since it came; of the least used the deepest: Mooncake's length-aware order (Qin et al., FAST 2025), which
+    /// keeps the heads of prompts.
+    LengthAware,
+    /// Uses times the cost to compute it again, above what the last victim had: Greedy-Dual with frequency (Cherkasova,
+    /// 1998), where the cost is attention over the blocks before it, so it grows with depth.
+    CostAware,
+    /// Blocks of sessions that are over go first, then by last use. That a session has turns to come is read off the
+    /// trace; a server would have to guess it.
+    SessionAware,
+    /// The next use, furthest first, deepest of several: Belady's bound (1966). Knows the future.
+    NextUse,
+}
+
+/// Blocks by rank.
+#[derive(Debug)]
+pub struct Ranked {
+    rank: Rank,
+    heap: Heap,
+    uses: Vec<u32>,
+    capacity: u32,
+    clock: u64,
+    /// Under [`Rank::CostAware`], what the last victim was worth.
+    inflation: i64,
+    steps: u64,
+}
+
+impl Ranked {
+    /// An empty cache.
+    pub fn new(setup: &Setup, rank: Rank) -> Self {
+        Self {
+            rank,
+            heap: Heap::default(),
+            uses: vec![NONE; setup.blocks as usize],
+            capacity: setup.capacity,
+            clock: 0,
+            inflation: 0,
+            steps: 0,
+        }
+    }
+
+    fn key(&self, used: &Use, uses: u32) -> Key {
+        match self.rank {
+            Rank::Priority => (i64::from(used.priority), self.clock),
+            Rank::LengthAware => (i64::from(uses), u64::from(u32::MAX - used.depth)),
+            Rank::CostAware => {
+                let worth = i64::from(uses) * (i64::from(used.depth) + 1);
+                (self.inflation + worth, self.clock)
+            }
+            Rank::SessionAware => (i64::from(used.turns_left > 0), self.clock),
+            Rank::NextUse => next_use(used),
+        }
+    }
+}
+
+/// Furthest first, then deepest.
+pub(super) fn next_use(used: &Use) -> Key {
+    (-i64::from(used.next), u64::from(u32::MAX - used.depth))
+}
+
+impl Eviction for Ranked {
+    fn contains(&self, block: BlockId) -> bool {
+        self.uses[block as usize] != NONE
+    }
+
+    fn access(&mut self, used: &Use, evicted: &mut Vec<BlockId>) -> bool {
+        self.clock += 1;
+        self.steps += 1;
+        let block = used.block;
+        let hit = self.contains(block);
+        if !hit && self.heap.len() == self.capacity {
+            if let Some((worth, _)) = self.heap.lowest() {
+                self.inflation = worth;
+            }
+            if let Some(victim) = self.heap.pop() {
+                self.uses[victim as usize] = NONE;
+                evicted.push(victim);
+                self.steps += 1;
+            }
+        }
+        let uses = &mut self.uses[block as usize];
+        *uses = if hit { *uses + 1 } else { 1 };
+        let uses = *uses;
+        self.heap.put(block, self.key(used, uses));
+        hit
+    }
+
+    fn len(&self) -> u32 {
+        self.heap.len()
+    }
+
+    fn steps(&self) -> u64 {
+        self.steps
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::play_uses;
+    use super::*;
+
+    /// Three blocks fit; each use is block, depth, priority, turns left, next.
+    fn evicted(rank: Rank, uses: &[(u32, u32, i32, u32, u32)]) -> Vec<u32> {
+        let uses = uses
+            .iter()
+            .map(|&(block, depth, priority, turns_left, next)| Use {
+                block,
+                depth,
+                priority,
+                turns_left,
+                next,
+                ..Use::default()
+            });
+        let mut cache = Ranked::new(&Setup::of(9, 3), rank);
+        play_uses(&mut cache, uses).evicted
+    }
+
+    #[test]
+    fn each_rank_by_hand() {
+        let priorities = [
+            (0, 0, 2, 0, 0),
+            (1, 0, 1, 0, 0),
+            (2, 0, 2, 0, 0),
+            (3, 0, 0, 0, 0),
+        ];
+        assert_eq!(evicted(Rank::Priority, &priorities), [1]);
+        // All used once but 0: of 1 and 2 the deeper goes, though it came later.
+        let depths = [
+            (0, 0, 0, 0, 0),
+            (0, 0, 0, 0, 0),
+            (1, 1, 0, 0, 0),
+            (2, 2, 0, 0, 0),
+            (3, 0, 0, 0, 0),
+        ];
+        assert_eq!(evicted(Rank::LengthAware, &depths), [2]);
+        // Worth 2, 2 and 3: of 0 and 1 the older goes at 2, so 3 enters at 2 + 1, and 1 at 2 goes next.
+        let costs = [
+            (0, 0, 0, 0, 0),
+            (0, 0, 0, 0, 0),
+            (1, 1, 0, 0, 0),
+            (2, 2, 0, 0, 0),
+            (3, 0, 0, 0, 0),
+            (4, 0, 0, 0, 0),
+        ];
+        assert_eq!(evicted(Rank::CostAware, &costs), [0, 1]);
+        let sessions = [
+            (0, 0, 0, 1, 0),
+            (1, 0, 0, 0, 0),
+            (2, 0, 0, 1, 0),
+            (3, 0, 0, 1, 0),
+            (4, 0, 0, 1, 0),
+        ];
+        assert_eq!(evicted(Rank::SessionAware, &sessions), [1, 0]);
+        let next = [
+            (0, 0, 0, 0, 9),
+            (1, 0, 0, 0, 5),
+            (2, 1, 0, 0, 9),
+            (3, 0, 0, 0, 4),
+            (4, 0, 0, 0, 4),
+        ];
+        assert_eq!(evicted(Rank::NextUse, &next), [2, 0]);
+    }
+}

@@ -1,0 +1,125 @@
+//! S3-FIFO (Yang et al., SOSP 2023): a small queue that most blocks leave at once, a main queue, and a memory of what left.
+//!
+//! Parameters as `S3FIFO.c` of libCacheSim: a tenth of the capacity is small, the memory holds nine tenths, two uses in the
+//! small queue lead to the main one, where uses count up to 3.
+
+use super::queues::{NONE, Queues};
+use super::{BlockId, Eviction, Setup, Use};
+
+const SMALL: u32 = 0;
+const MAIN: u32 = 1;
+const GHOST: u32 = 2;
+
+/// Uses in the small queue that lead to the main one.
+const PROMOTED: u32 = 2;
+
+/// The three queues.
+#[derive(Debug)]
+pub struct S3Fifo {
+    queues: Queues,
+    capacity: u32,
+    main: u32,
+    ghosts: u32,
+}
+
+impl S3Fifo {
+    /// An empty cache.
+    pub fn new(setup: &Setup) -> Self {
+        let small = (f64::from(setup.capacity) * 0.1) as u32;
+        Self {
+            queues: Queues::new(setup.blocks, 3),
+            capacity: setup.capacity,
+            main: setup.capacity - small,
+            ghosts: (f64::from(setup.capacity) * 0.9) as u32,
+        }
+    }
+
+    fn evict(&mut self) -> Option<BlockId> {
+        if self.queues.len(MAIN) > self.main || self.queues.len(SMALL) == 0 {
+            return self.evict_main();
+        }
+        while let Some(block) = self.queues.pop(SMALL) {
+            if self.queues.count(block) < PROMOTED {
+                self.remember(block);
+                return Some(block);
+            }
+            self.queues.set_count(block, 0);
+            self.queues.push(MAIN, block);
+        }
+        // All went to the main queue, and none out.
+        self.evict_main()
+    }
+
+    fn evict_main(&mut self) -> Option<BlockId> {
+        loop {
+            let block = self.queues.pop(MAIN)?;
+            match self.queues.count(block) {
+                0 => return Some(block),
+                count => {
+                    self.queues.set_count(block, count.min(3) - 1);
+                    self.queues.push(MAIN, block);
+                }
+            }
+        }
+    }
+
+    fn remember(&mut self, block: BlockId) {
+        if self.ghosts == 0 {
+            return;
+        }
+        if self.queues.len(GHOST) == self.ghosts {
+            self.queues.pop(GHOST);
+        }
+        self.queues.push(GHOST, block);
+    }
+}
+
+impl Eviction for S3Fifo {
+    fn contains(&self, block: BlockId) -> bool {
+        matches!(self.queues.queue_of(block), SMALL | MAIN)
+    }
+
+    fn access(&mut self, used: &Use, evicted: &mut Vec<BlockId>) -> bool {
+        let block = used.block;
+        let queue = self.queues.queue_of(block);
+        if matches!(queue, SMALL | MAIN) {
+            let count = self.queues.count(block);
+            self.queues.set_count(block, count + 1);
+            return true;
+        }
+        if queue != NONE {
+            self.queues.remove(block);
+        }
+        if self.len() == self.capacity {
+            evicted.extend(self.evict());
+        }
+        self.queues.set_count(block, 0);
+        self.queues
+            .push(if queue == GHOST { MAIN } else { SMALL }, block);
+        false
+    }
+
+    fn len(&self) -> u32 {
+        self.queues.len(SMALL) + self.queues.len(MAIN)
+    }
+
+    fn steps(&self) -> u64 {
+        self.queues.steps()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::play;
+    use super::*;
+
+    #[test]
+    fn what_comes_back_goes_to_the_main_queue() {
+        // Ten fit, one of them small. 0 to 9 fill the small queue; 10 pushes out 0, which is remembered. It comes back to the
+        // main queue in place of 1; 2 to 9 and more go by without touching it.
+        let stream: Vec<u32> = (0..=10).chain([0]).chain(11..20).chain([0]).collect();
+        let played = play(&mut S3Fifo::new(&Setup::of(20, 10)), &stream);
+        assert_eq!(played.hits, "............".to_owned() + ".........h");
+        assert_eq!(played.evicted, (0..=10).collect::<Vec<u32>>());
+    }
+}

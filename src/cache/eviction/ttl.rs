@@ -1,0 +1,86 @@
+//! Time to live: a block that was not used for so long is gone, as hosted prompt caches promise. Where there is no room
+//! before that, the least recently used goes.
+
+use super::queues::{NONE, Queues};
+use super::{BlockId, Eviction, Setup, Use};
+use crate::trace::Nanos;
+
+/// The order of last use, with its times.
+#[derive(Debug)]
+pub struct Ttl {
+    order: Queues,
+    used: Vec<Nanos>,
+    capacity: u32,
+    lifetime: Nanos,
+}
+
+impl Ttl {
+    /// An empty cache whose blocks live so long after their last use.
+    pub fn new(setup: &Setup, lifetime: Nanos) -> Self {
+        Self {
+            order: Queues::new(setup.blocks, 1),
+            used: vec![Nanos(0); setup.blocks as usize],
+            capacity: setup.capacity,
+            lifetime,
+        }
+    }
+}
+
+impl Eviction for Ttl {
+    fn contains(&self, block: BlockId) -> bool {
+        self.order.queue_of(block) != NONE
+    }
+
+    fn advance(&mut self, now: Nanos, evicted: &mut Vec<BlockId>) {
+        while let Some(block) = self.order.front(0)
+            && self.used[block as usize] + self.lifetime < now
+        {
+            self.order.remove(block);
+            evicted.push(block);
+        }
+    }
+
+    fn access(&mut self, used: &Use, evicted: &mut Vec<BlockId>) -> bool {
+        let hit = self.contains(used.block);
+        if !hit && self.order.len(0) == self.capacity {
+            evicted.extend(self.order.pop(0));
+        }
+        self.used[used.block as usize] = used.now;
+        self.order.move_to(0, used.block);
+        hit
+    }
+
+    fn len(&self) -> u32 {
+        self.order.len(0)
+    }
+
+    fn steps(&self) -> u64 {
+        self.order.steps()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_used_in_time_is_gone() {
+        let mut ttl = Ttl::new(&Setup::of(3, 3), Nanos(10));
+        let mut evicted = Vec::new();
+        for (block, now) in [(0, 0), (1, 5), (0, 8)] {
+            let now = Nanos(now);
+            ttl.advance(now, &mut evicted);
+            let used = Use {
+                block,
+                now,
+                ..Use::default()
+            };
+            ttl.access(&used, &mut evicted);
+        }
+        // 1 lives until 15, 0 until 18, both included.
+        ttl.advance(Nanos(15), &mut evicted);
+        assert_eq!((ttl.len(), evicted.len()), (2, 0));
+        ttl.advance(Nanos(18), &mut evicted);
+        assert_eq!(evicted, [1]);
+    }
+}

@@ -1,0 +1,99 @@
+//! 2Q (Johnson and Shasha, VLDB 1994): new blocks pass through a queue; only what comes back after that enters the LRU.
+//!
+//! Parameters as `TwoQ.c` of libCacheSim: a quarter of the capacity for the queue, a memory of half of it.
+
+use super::queues::{NONE, Queues};
+use super::{BlockId, Eviction, Setup, Use};
+
+const IN: u32 = 0;
+const OUT: u32 = 1;
+const MAIN: u32 = 2;
+
+/// The queue, the memory of what left it, and the LRU.
+#[derive(Debug)]
+pub struct TwoQ {
+    queues: Queues,
+    capacity: u32,
+    inward: u32,
+    ghosts: u32,
+}
+
+impl TwoQ {
+    /// An empty cache.
+    pub fn new(setup: &Setup) -> Self {
+        Self {
+            queues: Queues::new(setup.blocks, 3),
+            capacity: setup.capacity,
+            inward: setup.capacity / 4,
+            ghosts: setup.capacity / 2,
+        }
+    }
+
+    fn evict(&mut self) -> Option<BlockId> {
+        if self.queues.len(IN) <= self.inward
+            && let Some(block) = self.queues.pop(MAIN)
+        {
+            return Some(block);
+        }
+        let block = self.queues.pop(IN)?;
+        if self.ghosts > 0 {
+            if self.queues.len(OUT) == self.ghosts {
+                self.queues.pop(OUT);
+            }
+            self.queues.push(OUT, block);
+        }
+        Some(block)
+    }
+}
+
+impl Eviction for TwoQ {
+    fn contains(&self, block: BlockId) -> bool {
+        matches!(self.queues.queue_of(block), IN | MAIN)
+    }
+
+    fn access(&mut self, used: &Use, evicted: &mut Vec<BlockId>) -> bool {
+        let block = used.block;
+        let queue = self.queues.queue_of(block);
+        match queue {
+            IN => return true,
+            MAIN => {
+                self.queues.move_to(MAIN, block);
+                return true;
+            }
+            NONE => {}
+            _ => self.queues.remove(block),
+        }
+        if self.len() == self.capacity {
+            evicted.extend(self.evict());
+        }
+        self.queues
+            .push(if queue == OUT { MAIN } else { IN }, block);
+        false
+    }
+
+    fn len(&self) -> u32 {
+        self.queues.len(IN) + self.queues.len(MAIN)
+    }
+
+    fn steps(&self) -> u64 {
+        self.queues.steps()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::play;
+    use super::*;
+
+    #[test]
+    fn only_what_comes_back_enters_the_lru() {
+        // Four fit, one meant for the queue, two remembered. 4 pushes 0 out of the queue; 0 comes back into the LRU and pushes
+        // 1; 5 and 6 push 2 and 3; 0 stays.
+        let played = play(
+            &mut TwoQ::new(&Setup::of(8, 4)),
+            &[0, 1, 2, 3, 4, 0, 5, 6, 0],
+        );
+        assert_eq!(played.hits, "........h");
+        assert_eq!(played.evicted, [0, 1, 2, 3]);
+    }
+}
