@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::model_args::ModelArgs;
 use super::output;
 use super::trace_input::TraceArgs;
 use crate::cache::capacity::{Asked, ModelConfig};
@@ -35,7 +36,7 @@ pub(super) struct EngineArgs {
     #[arg(long, default_value = "lru", value_name = "NAME")]
     policy: String,
 
-    /// How much fits: inf, a number of blocks, a size as 40GiB (with --model-config), or 50% of the distinct blocks
+    /// How much fits: inf, a number of blocks, a size as 40GiB (with --model), or 50% of the distinct blocks
     #[arg(
         long,
         default_value = "inf",
@@ -48,9 +49,8 @@ pub(super) struct EngineArgs {
     #[arg(long, conflicts_with = "capacity", value_name = "N")]
     num_gpu_blocks: Option<u32>,
 
-    /// The model's Hugging Face config.json, for capacities in GiB and savings in FLOPs
-    #[arg(long, value_name = "FILE")]
-    model_config: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArgs,
 
     /// Cache prompts only, not the blocks that outputs fill
     #[arg(long)]
@@ -79,7 +79,7 @@ pub(super) struct EngineArgs {
 Examples:
   replay analyze trace.jsonl.zst --block-size 16
   replay analyze trace.jsonl.zst --capacity 50% --output-dir output/half
-  replay analyze trace.jsonl.zst --capacity 40GiB --model-config config.json
+  replay analyze trace.jsonl.zst --capacity 40GiB --model llama-3-8b
   replay analyze mooncake.jsonl --engine ideal --json | jq .token_hit_ratio")]
 pub(super) struct AnalyzeArgs {
     #[command(flatten)]
@@ -112,10 +112,7 @@ pub(super) struct AnalyzeArgs {
 impl EngineArgs {
     /// The model, if one is named.
     pub(super) fn model(&self) -> Result<Option<ModelConfig>> {
-        self.model_config
-            .as_deref()
-            .map(ModelConfig::load)
-            .transpose()
+        self.model.load()
     }
 
     /// Cuts the trace into blocks.

@@ -1,12 +1,14 @@
 //! The command line: the only place that knows about flags, terminals and the names of files.
 
 mod analyze;
+mod capacity;
 mod completions;
 mod conversations;
 mod experiment;
 mod export;
 mod gen_trace;
 mod inspect;
+mod model_args;
 mod output;
 pub mod synth_dataset;
 mod trace_input;
@@ -40,6 +42,8 @@ enum Command {
     GenTrace(gen_trace::GenTraceArgs),
     /// Replay a trace against a prefix cache and measure what is shared
     Analyze(analyze::AnalyzeArgs),
+    /// Say how many blocks of a model's KV cache fit on a GPU
+    Capacity(capacity::CapacityArgs),
     /// Single-turn and multi-turn side by side, from conversations to report
     Experiment(experiment::ExperimentArgs),
     /// Write a trace in another tool's format
@@ -64,6 +68,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::GenTrace(args) => gen_trace::run(&args),
         Command::Analyze(args) => analyze::run(&args),
+        Command::Capacity(args) => capacity::run(&args),
         Command::Experiment(args) => experiment::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),
