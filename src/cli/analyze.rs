@@ -2,16 +2,17 @@
 
 use std::path::PathBuf;
 
+use clap::builder::ArgPredicate;
 use clap::{Args, ValueEnum};
 
 use super::model_args::ModelArgs;
 use super::output;
 use super::trace_input::TraceArgs;
 use crate::cache::capacity::{Asked, ModelConfig};
-use crate::cache::engine::{self, EngineOptions, FreeOrder, Hold};
+use crate::cache::engine::{self, EngineOptions, FreeOrder, Hold, TierSpec, TierSummary, Tiered};
 use crate::cache::{BlockTrace, HashAlgorithm, eviction, published_hashes};
 use crate::error::{Error, Result};
-use crate::metrics::{Settings, Summary, analyze};
+use crate::metrics::{Settings, Summary, analyze, analyze_with};
 use crate::report::sharing;
 use crate::trace::{Content, Trace};
 
@@ -29,7 +30,12 @@ pub(super) struct EngineArgs {
     pub(super) block_size: Option<u32>,
 
     /// Rules: vllm (exact), ideal (longest resident prefix, no engine around), naive (unchained, for comparison)
-    #[arg(long, default_value = "vllm", value_name = "NAME")]
+    #[arg(
+        long,
+        default_value = "vllm",
+        default_value_if("tier", ArgPredicate::IsPresent, "ideal"),
+        value_name = "NAME"
+    )]
     pub(super) engine: String,
 
     /// Eviction policy
@@ -80,6 +86,7 @@ Examples:
   replay analyze trace.jsonl.zst --block-size 16
   replay analyze trace.jsonl.zst --capacity 50% --output-dir output/half
   replay analyze trace.jsonl.zst --capacity 40GiB --model llama-3-8b
+  replay analyze trace.jsonl.zst --model llama-3-8b --tier hbm:40GiB --tier dram:200GiB@64GB/s --tier ssd:inf@7GB/s
   replay analyze mooncake.jsonl --engine ideal --json | jq .token_hit_ratio")]
 pub(super) struct AnalyzeArgs {
     #[command(flatten)]
@@ -87,6 +94,10 @@ pub(super) struct AnalyzeArgs {
 
     #[command(flatten)]
     engine: EngineArgs,
+
+    /// A tier of the cache, the fastest first: hbm:40GiB, hbm:2048 (blocks) or dram:200GiB@64GB/s; needs engine ideal
+    #[arg(long, value_name = "NAME:SIZE", conflicts_with_all = ["capacity", "num_gpu_blocks"])]
+    tier: Vec<String>,
 
     /// Add vLLM's own block hashes to blocks.csv, to join it with KV events: sha256_cbor, or xxhash_cbor
     #[arg(long, value_name = "ALGORITHM", requires = "output_dir")]
@@ -194,14 +205,30 @@ pub(super) fn run(args: &AnalyzeArgs) -> anyhow::Result<()> {
         .into());
     }
     let blocks = args.engine.blocks(&read.trace)?;
-    let options = args.engine.options(&blocks, model.as_ref())?;
-    let analysis = analyze(&read.trace, &blocks, &options)?;
-    let summary = Summary::new(
-        &read.trace,
-        &analysis,
-        Settings::new(&options, &blocks),
-        model.as_ref(),
-    );
+    let mut options = args.engine.options(&blocks, model.as_ref())?;
+    let specs = args.tier.iter().map(|text| TierSpec::parse(text));
+    let specs = specs.collect::<Result<Vec<_>>>()?;
+    let distinct = if specs.is_empty() {
+        0
+    } else {
+        blocks.distinct_in_prompts()
+    };
+    let tiers = TierSpec::resolve(&specs, blocks.block_size(), distinct, model.as_ref())?;
+    let (analysis, tiers) = if let Some(first) = tiers.first() {
+        options.capacity = first.capacity;
+        let mut engine = Tiered::new(&blocks, &tiers, &options)?;
+        let analysis = analyze_with(&read.trace, &blocks, &options, &mut engine);
+        let size = model.as_ref().map(|model| {
+            let tokens = u64::from(blocks.block_size());
+            model.bytes_per_token().saturating_mul(tokens)
+        });
+        (analysis, Some(TierSummary::of(&tiers, &engine, size)))
+    } else {
+        (analyze(&read.trace, &blocks, &options)?, None)
+    };
+    let settings = Settings::new(&options, &blocks);
+    let mut summary = Summary::new(&read.trace, &analysis, settings, model.as_ref());
+    summary.tiers = tiers;
     if let Some(folder) = &args.output_dir {
         let hash = |name: &String| {
             let algorithm = HashAlgorithm::by_name(name)?;

@@ -21,7 +21,7 @@ pub(super) struct CapacityArgs {
     model: ModelArgs,
 
     /// Memory of one GPU, as 80GiB
-    #[arg(long, value_name = "SIZE", required_unless_present = "gpu")]
+    #[arg(long, value_name = "SIZE")]
     memory: Option<String>,
 
     /// A GPU by name, with the memory that its driver reports: h100-80gb, a100-40gb, a100-80gb, h200-141gb, b200-192gb,

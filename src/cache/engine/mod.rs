@@ -2,11 +2,17 @@
 
 mod ideal;
 mod naive;
+mod tier;
+mod tiered;
+#[cfg(test)]
+mod tiered_tests;
 mod vllm;
 mod vllm_pool;
 
 pub use ideal::Ideal;
 pub use naive::Naive;
+pub use tier::{Tier, TierSpec};
+pub use tiered::{TierCounts, TierSummary, Tiered};
 pub use vllm::{FreeOrder, Hold, UnboundedVllm, Vllm};
 
 use super::{BlockId, BlockTrace, HashScheme, Run};

@@ -1,0 +1,155 @@
+//! Tiers of a cache as users describe them: `hbm:40GiB`, `dram:200GiB@64GB/s`, `ssd:inf`.
+
+use crate::cache::capacity::{Asked, ModelConfig, parse_bytes};
+use crate::error::{Error, Result};
+
+use super::Capacity;
+
+/// A tier as it was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TierSpec {
+    name: String,
+    size: Asked,
+    /// Bytes per second, from and to it.
+    bandwidth: Option<f64>,
+}
+
+/// A tier of known size.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tier {
+    /// As the user calls it.
+    pub name: String,
+    /// How many blocks fit.
+    pub capacity: Capacity,
+    /// Bytes per second, from and to it; `None` is not known.
+    pub bandwidth: Option<f64>,
+}
+
+impl TierSpec {
+    /// Reads `NAME:SIZE` or `NAME:SIZE@BANDWIDTH`.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn parse(text: &str) -> Result<Self> {
+        let refuse = |problem: &str| {
+            Error::usage(
+                format!("--tier {text}: {problem}"),
+                "give name:size as hbm:40GiB or hbm:2048, with a bandwidth as dram:200GiB@64GB/s",
+            )
+        };
+        let (name, rest) = text.split_once(':').ok_or_else(|| refuse("has no size"))?;
+        if name.trim().is_empty() {
+            return Err(refuse("has no name"));
+        }
+        let (size, bandwidth) = match rest.split_once('@') {
+            Some((size, bandwidth)) => (size, Some(bandwidth)),
+            None => (rest, None),
+        };
+        let size = Asked::parse(size).map_err(|_| refuse("has a size that is none"))?;
+        let bandwidth = bandwidth
+            .map(|text| {
+                let bytes = text.trim().strip_suffix("/s").and_then(parse_bytes);
+                bytes.ok_or_else(|| refuse("has a bandwidth that is none"))
+            })
+            .transpose()?;
+        Ok(Self {
+            name: name.trim().to_owned(),
+            size,
+            bandwidth,
+        })
+    }
+
+    /// Sizes in blocks, for a trace of `distinct` blocks.
+    ///
+    /// # Errors
+    /// Two tiers of one name, a size in bytes or a bandwidth without a model, or a bandwidth of the first tier.
+    pub fn resolve(
+        specs: &[Self],
+        block_size: u32,
+        distinct: u32,
+        model: Option<&ModelConfig>,
+    ) -> Result<Vec<Tier>> {
+        let mut tiers: Vec<Tier> = Vec::with_capacity(specs.len());
+        for spec in specs {
+            if tiers.iter().any(|tier| tier.name == spec.name) {
+                return Err(Error::usage(
+                    format!("two tiers are called `{}`", spec.name),
+                    "give each its own name",
+                ));
+            }
+            if tiers.is_empty() && spec.bandwidth.is_some() {
+                return Err(Error::usage(
+                    format!(
+                        "tier `{}` comes first, so nothing is copied from it to be used",
+                        spec.name
+                    ),
+                    "give a bandwidth to the tiers below it",
+                ));
+            }
+            if spec.bandwidth.is_some() && model.is_none() {
+                return Err(Error::usage(
+                    format!(
+                        "the bandwidth of tier `{}` needs to know the bytes of a block",
+                        spec.name
+                    ),
+                    "name the model with --model, or give its config.json with --model-config",
+                ));
+            }
+            tiers.push(Tier {
+                name: spec.name.clone(),
+                capacity: spec.size.resolve(block_size, distinct, model)?,
+                bandwidth: spec.bandwidth,
+            });
+        }
+        Ok(tiers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiers_as_users_write_them() {
+        let tier = TierSpec::parse("dram:200GiB@64GB/s").expect("parses");
+        assert_eq!(tier.name, "dram");
+        assert_eq!(tier.size, Asked::Bytes(200.0 * 1_073_741_824.0));
+        assert_eq!(tier.bandwidth, Some(64e9));
+        let tier = TierSpec::parse("hbm:2048").expect("parses");
+        assert_eq!((tier.size, tier.bandwidth), (Asked::Blocks(2048), None));
+        for text in [
+            "hbm",
+            ":5",
+            "hbm:",
+            "hbm:0",
+            "hbm:1GiB@",
+            "hbm:1GiB@64GB",
+            "hbm:1GiB@x/s",
+        ] {
+            let error = TierSpec::parse(text).expect_err("refused").to_string();
+            assert!(
+                error.contains(text) && error.contains("hbm:40GiB"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_together() {
+        let resolve = |texts: &[&str]| {
+            let specs: Vec<_> = texts
+                .iter()
+                .map(|text| TierSpec::parse(text).expect("parses"))
+                .collect();
+            TierSpec::resolve(&specs, 16, 100, None)
+        };
+        assert_eq!(
+            resolve(&["a:50%", "b:inf"]).expect("fits")[0].capacity,
+            Capacity::Blocks(50)
+        );
+        assert!(resolve(&["a:5", "a:6"]).is_err());
+        assert!(resolve(&["a:5GiB"]).is_err());
+        assert!(resolve(&["a:5", "b:6@1GB/s"]).is_err());
+        assert!(resolve(&["a:5@1GB/s"]).is_err());
+    }
+}

@@ -1,0 +1,327 @@
+//! A cache in tiers by the prefix rule: blocks are used in the first, and what goes from one is written to the next.
+//!
+//! Inclusive: a copy that is read from a lower tier stays there. A request finds its leading blocks in any tier. Before
+//! anything moves, those found below the first are read, which refreshes them there; then the request's blocks are used
+//! in the first tier in order, as engine `ideal` does it. A block that goes from a tier is written to the next one,
+//! unless it is there, and what goes from the last is lost. So the first tier holds at any time what it would hold alone.
+//! Each tier has a policy of its own, all of the same name.
+
+use super::super::eviction::{self, Eviction, Setup, Use};
+use super::super::{BlockId, BlockTrace, Run};
+use super::{CacheEngine, Capacity, EngineOptions, Outcome, Shape, Tier, tokens_in};
+use crate::error::{Error, Result};
+
+/// What a tier did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TierCounts {
+    /// Blocks of prompts that were found here, and in no tier above.
+    pub hits: u64,
+    /// Prompt tokens in them.
+    pub hit_tokens: u64,
+    /// Blocks that came in: computed or read into the first tier, written into the others.
+    pub blocks_in: u64,
+    /// Blocks that went.
+    pub blocks_out: u64,
+    /// Blocks that were read from here into the first tier.
+    pub blocks_read: u64,
+    /// Blocks that are here at the end.
+    pub resident: u64,
+}
+
+impl TierCounts {
+    /// Blocks that were written here from the tier above.
+    fn written(&self, first: bool) -> u64 {
+        if first { 0 } else { self.blocks_in }
+    }
+}
+
+enum Content {
+    Unbounded { resident: Vec<bool>, count: u32 },
+    Bounded(Box<dyn Eviction>),
+}
+
+impl Content {
+    fn contains(&self, block: BlockId) -> bool {
+        match self {
+            Self::Unbounded { resident, .. } => resident[block as usize],
+            Self::Bounded(policy) => policy.contains(block),
+        }
+    }
+
+    /// Whether the block was there.
+    fn access(&mut self, used: &Use, evicted: &mut Vec<BlockId>) -> bool {
+        match self {
+            Self::Unbounded { resident, count } => {
+                let known = std::mem::replace(&mut resident[used.block as usize], true);
+                *count += u32::from(!known);
+                known
+            }
+            Self::Bounded(policy) => policy.access(used, evicted),
+        }
+    }
+
+    fn len(&self) -> u32 {
+        match self {
+            Self::Unbounded { count, .. } => *count,
+            Self::Bounded(policy) => policy.len(),
+        }
+    }
+}
+
+/// See the module.
+pub struct Tiered {
+    block_size: u32,
+    partial_tail: bool,
+    cache_output: bool,
+    last_token_cap: bool,
+    tiers: Vec<Content>,
+    counts: Vec<TierCounts>,
+    /// Per block its last use, for the policies of the tiers below.
+    uses: Vec<Use>,
+    /// What went from the tier above, and from this one.
+    falling: [Vec<BlockId>; 2],
+    resident: u32,
+}
+
+impl Tiered {
+    /// Empty tiers, the first of which is where blocks are used.
+    ///
+    /// # Errors
+    /// No tier, an unknown policy, or an engine that has no tiers.
+    pub fn new(trace: &BlockTrace, tiers: &[Tier], options: &EngineOptions) -> Result<Self> {
+        if options.engine != "ideal" {
+            return Err(Error::usage(
+                format!("engine `{}` has no tiers", options.engine),
+                "take --engine ideal, whose rule is the longest prefix found in any tier",
+            ));
+        }
+        if tiers.is_empty() {
+            return Err(Error::usage("a cache without tiers", "give at least one"));
+        }
+        let content = |tier: &Tier| -> Result<Content> {
+            Ok(match tier.capacity {
+                Capacity::Unbounded => Content::Unbounded {
+                    resident: vec![false; trace.distinct() as usize],
+                    count: 0,
+                },
+                Capacity::Blocks(capacity) => {
+                    let setup = Setup {
+                        blocks: trace.distinct(),
+                        capacity,
+                        block_size: trace.block_size(),
+                        seed: 0,
+                    };
+                    Content::Bounded(eviction::by_name(&options.policy, &setup)?)
+                }
+            })
+        };
+        let used = if tiers.len() > 1 { trace.distinct() } else { 0 };
+        Ok(Self {
+            block_size: trace.block_size(),
+            partial_tail: trace.partial_tail(),
+            cache_output: options.caches_output(),
+            last_token_cap: options.caps_last_token(trace),
+            tiers: tiers.iter().map(content).collect::<Result<_>>()?,
+            counts: vec![TierCounts::default(); tiers.len()],
+            uses: vec![Use::default(); used as usize],
+            falling: [Vec::new(), Vec::new()],
+            resident: 0,
+        })
+    }
+
+    /// What each tier did so far.
+    pub fn counts(&self) -> Vec<TierCounts> {
+        let with_resident = |(counts, content): (&TierCounts, &Content)| TierCounts {
+            resident: u64::from(content.len()),
+            ..*counts
+        };
+        self.counts
+            .iter()
+            .zip(&self.tiers)
+            .map(with_resident)
+            .collect()
+    }
+
+    /// The first tier that has the block.
+    fn find(&self, block: BlockId) -> Option<usize> {
+        self.tiers.iter().position(|tier| tier.contains(block))
+    }
+
+    /// Reads the blocks that are found, the last of which may be partial.
+    fn read(&mut self, hits: &[BlockId], request: &Shape, index: u32) {
+        for (depth, block) in (0u32..).zip(hits) {
+            let Some(tier) = self.find(*block) else {
+                continue;
+            };
+            let counts = &mut self.counts[tier];
+            counts.hits += 1;
+            counts.hit_tokens += u64::from(
+                tokens_in(depth + 1, self.block_size, request.input_length)
+                    - tokens_in(depth, self.block_size, request.input_length),
+            );
+            if tier > 0 {
+                counts.blocks_read += 1;
+                let used = Use {
+                    request: index,
+                    ..self.uses[*block as usize]
+                };
+                // It is there, so nothing goes for it.
+                self.tiers[tier].access(&used, &mut self.falling[0]);
+            }
+        }
+        self.falling[0].clear();
+    }
+
+    /// Uses a block in the first tier and lets fall what goes; what no tier has any more is added to `lost`.
+    fn bring(&mut self, used: &Use, lost: &mut Vec<BlockId>) {
+        let several = self.tiers.len() > 1;
+        if several {
+            self.uses[used.block as usize] = *used;
+        }
+        let fresh = self.find(used.block).is_none();
+        let before = lost.len();
+        let [mut above, mut below] = std::mem::take(&mut self.falling);
+        self.enter(0, used, &mut above);
+        for tier in 1..self.tiers.len() {
+            for block in above.drain(..) {
+                if !self.tiers[tier].contains(block) {
+                    let used = self.uses[block as usize];
+                    self.enter(tier, &used, &mut below);
+                }
+            }
+            std::mem::swap(&mut above, &mut below);
+        }
+        for block in above.drain(..) {
+            if !several || self.find(block).is_none() {
+                lost.push(block);
+            }
+        }
+        self.falling = [above, below];
+        self.resident += u32::from(fresh);
+        self.resident -= (lost.len() - before) as u32;
+    }
+
+    fn enter(&mut self, tier: usize, used: &Use, gone: &mut Vec<BlockId>) {
+        let before = gone.len();
+        let known = self.tiers[tier].access(used, gone);
+        let counts = &mut self.counts[tier];
+        counts.blocks_in += u64::from(!known);
+        counts.blocks_out += (gone.len() - before) as u64;
+    }
+}
+
+impl CacheEngine for Tiered {
+    fn name(&self) -> &'static str {
+        "ideal"
+    }
+
+    fn serve(&mut self, run: &Run<'_>, request: Shape, evicted: &mut Vec<BlockId>) -> Outcome {
+        let before = evicted.len();
+        let found = run
+            .prompt
+            .iter()
+            .take_while(|block| self.find(**block).is_some())
+            .count() as u32;
+        let hits = if self.last_token_cap {
+            found.min(request.input_length.saturating_sub(1) / self.block_size)
+        } else {
+            found
+        };
+        self.read(&run.prompt[..hits as usize], &request, run.index as u32);
+        let blocks = if self.cache_output {
+            run.all
+        } else {
+            run.prompt
+        };
+        let mut parent = None;
+        for (depth, block) in (0..).zip(blocks) {
+            let used = Use {
+                block: *block,
+                parent,
+                depth,
+                request: run.index as u32,
+                ..Use::default()
+            };
+            self.bring(&used, evicted);
+            parent = Some(*block);
+        }
+        let needed = if self.partial_tail {
+            run.prompt.len() as u32
+        } else {
+            request.input_length.div_ceil(self.block_size)
+        };
+        Outcome {
+            hit_blocks: hits,
+            cached_tokens: tokens_in(hits, self.block_size, request.input_length),
+            new_blocks: needed - hits,
+            evicted: (evicted.len() - before) as u32,
+            rejected: false,
+        }
+    }
+
+    fn resident(&self) -> u32 {
+        self.resident
+    }
+}
+
+/// What a tier did, with bytes and times where they are known.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct TierSummary {
+    /// As the user calls it.
+    pub name: String,
+    /// Blocks that fit; none is unbounded.
+    pub capacity_blocks: Option<u32>,
+    /// Blocks of prompts that were found here, and in no tier above.
+    pub hits: u64,
+    /// Prompt tokens in them.
+    pub hit_tokens: u64,
+    /// Blocks that came in.
+    pub blocks_in: u64,
+    /// Blocks that went.
+    pub blocks_out: u64,
+    /// Blocks that were read from here into the first tier.
+    pub blocks_read: u64,
+    /// Blocks that were written here from the tier above.
+    pub blocks_written: u64,
+    /// Blocks that are here at the end.
+    pub resident_blocks: u64,
+    /// Size of the blocks read; only with a model.
+    pub bytes_read: Option<u64>,
+    /// Size of the blocks written; only with a model.
+    pub bytes_written: Option<u64>,
+    /// Time to read them one after another; only with a bandwidth.
+    pub seconds_read: Option<f64>,
+    /// Time to write them one after another; only with a bandwidth.
+    pub seconds_written: Option<f64>,
+}
+
+impl TierSummary {
+    /// Of all tiers, if a block has so many bytes.
+    pub fn of(tiers: &[Tier], engine: &Tiered, block_bytes: Option<u64>) -> Vec<Self> {
+        let counts = engine.counts();
+        let of = |(index, (tier, counts)): (usize, (&Tier, &TierCounts))| {
+            let written = counts.written(index == 0);
+            let bytes = |blocks: u64| block_bytes.map(|bytes| blocks * bytes);
+            let seconds = |blocks: u64| Some(bytes(blocks)? as f64 / tier.bandwidth?);
+            Self {
+                name: tier.name.clone(),
+                capacity_blocks: match tier.capacity {
+                    Capacity::Unbounded => None,
+                    Capacity::Blocks(blocks) => Some(blocks),
+                },
+                hits: counts.hits,
+                hit_tokens: counts.hit_tokens,
+                blocks_in: counts.blocks_in,
+                blocks_out: counts.blocks_out,
+                blocks_read: counts.blocks_read,
+                blocks_written: written,
+                resident_blocks: counts.resident,
+                bytes_read: bytes(counts.blocks_read),
+                bytes_written: bytes(written),
+                seconds_read: seconds(counts.blocks_read),
+                seconds_written: seconds(written),
+            }
+        };
+        tiers.iter().zip(&counts).enumerate().map(of).collect()
+    }
+}
