@@ -1,5 +1,7 @@
 //! `replay capacity`, and capacities in GiB in `analyze`.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+
 mod common;
 
 use std::io::Write;
@@ -239,4 +241,59 @@ fn analyze_in_gib() {
     assert!(told.contains("--model"), "{told}");
     let told = complaint(&["analyze", path, "--kv-cache-dtype", "fp8"]);
     assert!(told.contains("--model"), "{told}");
+}
+
+#[test]
+fn tiers() {
+    let mut file = tempfile::NamedTempFile::with_suffix(".jsonl").unwrap();
+    // Four prompts of 4 blocks, one after another and again: 4 blocks fit above, all of them below.
+    for prompt in [0, 1, 2, 3, 0, 1, 2, 3] {
+        let ids: Vec<_> = (0..64).map(|id| (1000 * prompt + id).to_string()).collect();
+        writeln!(
+            file,
+            r#"{{"prompt_token_ids":[{}],"response_token_ids":[]}}"#,
+            ids.join(",")
+        )
+        .unwrap();
+    }
+    let path = file.path().to_str().unwrap();
+    let tiers = ["--tier", "hbm:4", "--tier", "dram:1GiB@1GB/s"];
+    let args = [&["analyze", path, "--model", "llama-3-8b"][..], &tiers].concat();
+    let figures = json(&[&args[..], &["--json"]].concat());
+    assert_eq!(figures["settings"]["engine"], "ideal");
+    assert_eq!(figures["block_hits"], 16);
+    let dram = &figures["tiers"][1];
+    assert_eq!(dram["capacity_blocks"], 512);
+    assert_eq!(
+        (&dram["hits"], &dram["blocks_read"]),
+        (&16.into(), &16.into())
+    );
+    // Each prompt drives the one before it out, but what was read is there already: 4 prompts are written once.
+    assert_eq!(dram["blocks_written"], 16);
+    assert_eq!(dram["bytes_read"], 16 * 2_097_152);
+    let text = stdout(&args);
+    assert!(
+        text.contains("dram") && text.contains("32.00 MiB in 33.6 ms"),
+        "{text}"
+    );
+    for (more, expected) in [
+        (&["--tier", "hbm"][..], "has no size"),
+        (&["--tier", "hbm:1GiB"][..], "--model"),
+        (
+            &["--tier", "hbm:4", "--engine", "vllm"][..],
+            "--engine ideal",
+        ),
+        (
+            &["--tier", "hbm:4", "--capacity", "5"][..],
+            "cannot be used with",
+        ),
+        (
+            &["--tier", "hbm:4", "--hold", "requests:4"][..],
+            "--hold none",
+        ),
+    ] {
+        let args = [&["analyze", path][..], more].concat();
+        let told = complaint(&args);
+        assert!(told.contains(expected), "{told}");
+    }
 }

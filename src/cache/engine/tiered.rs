@@ -8,7 +8,7 @@
 
 use super::super::eviction::{self, Eviction, Setup, Use};
 use super::super::{BlockId, BlockTrace, Run};
-use super::{CacheEngine, Capacity, EngineOptions, Outcome, Shape, Tier, tokens_in};
+use super::{CacheEngine, Capacity, EngineOptions, Hold, Outcome, Shape, Tier, tokens_in};
 use crate::error::{Error, Result};
 
 /// What a tier did.
@@ -93,6 +93,12 @@ impl Tiered {
             return Err(Error::usage(
                 format!("engine `{}` has no tiers", options.engine),
                 "take --engine ideal, whose rule is the longest prefix found in any tier",
+            ));
+        }
+        if options.hold != Hold::None {
+            return Err(Error::usage(
+                "a cache in tiers has no running requests to hold blocks",
+                "take --hold none",
             ));
         }
         if tiers.is_empty() {
