@@ -8,6 +8,8 @@ use serde::Deserialize;
 /// The keys of a `config.json` that decide it.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct Keys {
+    #[serde(default)]
+    model_type: Option<String>,
     num_hidden_layers: u64,
     hidden_size: u64,
     num_attention_heads: u64,
@@ -136,7 +138,9 @@ impl Keys {
         let feed_forward = 3 * hidden * self.intermediate_size?;
         Some(Parameters {
             embedding: hidden * self.vocab_size?,
-            tied: self.tie_word_embeddings.unwrap_or(false),
+            tied: self
+                .tie_word_embeddings
+                .unwrap_or_else(|| self.ties_by_default()),
             norms: (2 * layers + 1) * hidden,
             dense: layers * attention
                 + (layers - sparse) * feed_forward
@@ -144,6 +148,12 @@ impl Keys {
             experts: sparse * experts * expert,
             active_experts: sparse * expert * self.num_experts_per_tok.unwrap_or(experts),
         })
+    }
+
+    /// Families whose files leave the key away where embeddings and head are the same.
+    fn ties_by_default(&self) -> bool {
+        let kind = self.model_type.as_deref().unwrap_or("");
+        kind.starts_with("gemma") || kind.starts_with("cohere")
     }
 
     /// Sizes whose products would not fit 64 bits.

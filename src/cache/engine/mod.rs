@@ -11,8 +11,8 @@ mod vllm_pool;
 
 pub use ideal::Ideal;
 pub use naive::Naive;
-pub use tier::{Tier, TierSpec};
-pub use tiered::{TierCounts, TierSummary, Tiered};
+pub use tier::{Tier, TierSpec, TierSummary};
+pub use tiered::{TierCounts, Tiered};
 pub use vllm::{FreeOrder, Hold, UnboundedVllm, Vllm};
 
 use super::{BlockId, BlockTrace, HashScheme, Run};

@@ -28,13 +28,6 @@ pub struct TierCounts {
     pub resident: u64,
 }
 
-impl TierCounts {
-    /// Blocks that were written here from the tier above.
-    fn written(&self, first: bool) -> u64 {
-        if first { 0 } else { self.blocks_in }
-    }
-}
-
 enum Content {
     Unbounded { resident: Vec<bool>, count: u32 },
     Bounded(Box<dyn Eviction>),
@@ -267,67 +260,5 @@ impl CacheEngine for Tiered {
 
     fn resident(&self) -> u32 {
         self.resident
-    }
-}
-
-/// What a tier did, with bytes and times where they are known.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct TierSummary {
-    /// As the user calls it.
-    pub name: String,
-    /// Blocks that fit; none is unbounded.
-    pub capacity_blocks: Option<u32>,
-    /// Blocks of prompts that were found here, and in no tier above.
-    pub hits: u64,
-    /// Prompt tokens in them.
-    pub hit_tokens: u64,
-    /// Blocks that came in.
-    pub blocks_in: u64,
-    /// Blocks that went.
-    pub blocks_out: u64,
-    /// Blocks that were read from here into the first tier.
-    pub blocks_read: u64,
-    /// Blocks that were written here from the tier above.
-    pub blocks_written: u64,
-    /// Blocks that are here at the end.
-    pub resident_blocks: u64,
-    /// Size of the blocks read; only with a model.
-    pub bytes_read: Option<u64>,
-    /// Size of the blocks written; only with a model.
-    pub bytes_written: Option<u64>,
-    /// Time to read them one after another; only with a bandwidth.
-    pub seconds_read: Option<f64>,
-    /// Time to write them one after another; only with a bandwidth.
-    pub seconds_written: Option<f64>,
-}
-
-impl TierSummary {
-    /// Of all tiers, if a block has so many bytes.
-    pub fn of(tiers: &[Tier], engine: &Tiered, block_bytes: Option<u64>) -> Vec<Self> {
-        let counts = engine.counts();
-        let of = |(index, (tier, counts)): (usize, (&Tier, &TierCounts))| {
-            let written = counts.written(index == 0);
-            let bytes = |blocks: u64| block_bytes.map(|bytes| blocks * bytes);
-            let seconds = |blocks: u64| Some(bytes(blocks)? as f64 / tier.bandwidth?);
-            Self {
-                name: tier.name.clone(),
-                capacity_blocks: match tier.capacity {
-                    Capacity::Unbounded => None,
-                    Capacity::Blocks(blocks) => Some(blocks),
-                },
-                hits: counts.hits,
-                hit_tokens: counts.hit_tokens,
-                blocks_in: counts.blocks_in,
-                blocks_out: counts.blocks_out,
-                blocks_read: counts.blocks_read,
-                blocks_written: written,
-                resident_blocks: counts.resident,
-                bytes_read: bytes(counts.blocks_read),
-                bytes_written: bytes(written),
-                seconds_read: seconds(counts.blocks_read),
-                seconds_written: seconds(written),
-            }
-        };
-        tiers.iter().zip(&counts).enumerate().map(of).collect()
     }
 }
