@@ -261,6 +261,7 @@ fn tiers() {
     let args = [&["analyze", path, "--model", "llama-3-8b"][..], &tiers].concat();
     let figures = json(&[&args[..], &["--json"]].concat());
     assert_eq!(figures["settings"]["engine"], "ideal");
+    assert_eq!(figures["settings"]["capacity_blocks"], 4 + 512);
     assert_eq!(figures["block_hits"], 16);
     let dram = &figures["tiers"][1];
     assert_eq!(dram["capacity_blocks"], 512);

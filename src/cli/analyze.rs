@@ -9,7 +9,9 @@ use super::model_args::ModelArgs;
 use super::output;
 use super::trace_input::TraceArgs;
 use crate::cache::capacity::{Asked, ModelConfig};
-use crate::cache::engine::{self, EngineOptions, FreeOrder, Hold, TierSpec, TierSummary, Tiered};
+use crate::cache::engine::{
+    self, EngineOptions, FreeOrder, Hold, Tier, TierSpec, TierSummary, Tiered,
+};
 use crate::cache::{BlockTrace, HashAlgorithm, eviction, published_hashes};
 use crate::error::{Error, Result};
 use crate::metrics::{Settings, Summary, analyze, analyze_with};
@@ -214,8 +216,10 @@ pub(super) fn run(args: &AnalyzeArgs) -> anyhow::Result<()> {
         blocks.distinct_in_prompts()
     };
     let tiers = TierSpec::resolve(&specs, blocks.block_size(), distinct, model.as_ref())?;
-    let (analysis, tiers) = if let Some(first) = tiers.first() {
-        options.capacity = first.capacity;
+    let (analysis, tiers) = if tiers.is_empty() {
+        (analyze(&read.trace, &blocks, &options)?, None)
+    } else {
+        options.capacity = Tier::together(&tiers);
         let mut engine = Tiered::new(&blocks, &tiers, &options)?;
         let analysis = analyze_with(&read.trace, &blocks, &options, &mut engine);
         let size = model.as_ref().map(|model| {
@@ -223,8 +227,6 @@ pub(super) fn run(args: &AnalyzeArgs) -> anyhow::Result<()> {
             model.bytes_per_token().saturating_mul(tokens)
         });
         (analysis, Some(TierSummary::of(&tiers, &engine, size)))
-    } else {
-        (analyze(&read.trace, &blocks, &options)?, None)
     };
     let settings = Settings::new(&options, &blocks);
     let mut summary = Summary::new(&read.trace, &analysis, settings, model.as_ref());

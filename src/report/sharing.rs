@@ -22,6 +22,10 @@ pub fn text(summary: &Summary) -> String {
         .map_or("unbounded".into(), |blocks| {
             format!("{} blocks", thousands(u64::from(blocks)))
         });
+    let capacity = match &s.tiers {
+        Some(tiers) => format!("{capacity} in {} tiers", tiers.len()),
+        None => capacity,
+    };
     let mut rows = vec![
         (
             "engine".to_owned(),

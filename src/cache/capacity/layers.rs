@@ -37,7 +37,11 @@ const ENCODERS: [&str; 10] = [
 ];
 
 /// Keys of which the mere presence means memory that is not modelled, and what it is.
-const FOREIGN: [(&str, &str); 14] = [
+const FOREIGN: [(&str, &str); 15] = [
+    (
+        "sparse_attention_config",
+        "an index beside its keys (sparse attention)",
+    ),
     ("hybrid_override_pattern", "layers with a state (Mamba)"),
     ("layers_block_type", "layers with a state (Mamba)"),
     ("mamba_d_state", "layers with a state (Mamba)"),
@@ -80,7 +84,11 @@ pub(super) fn refusal(config: &serde_json::Value) -> Option<String> {
     }
     FOREIGN.iter().find_map(|(key, what)| {
         let value = &config[*key];
-        let there = !value.is_null() && *value != 0 && *value != false;
+        // MiniMax lists each layer's kind; 1 is the usual attention.
+        let usual = value
+            .as_array()
+            .is_some_and(|kinds| kinds.iter().all(|kind| *kind == 1));
+        let there = !value.is_null() && *value != 0 && *value != false && !usual;
         there.then(|| format!("has {what} (`{key}`), whose memory is not modelled"))
     })
 }
@@ -179,12 +187,13 @@ mod tests {
             (json!({"hybrid_override_pattern": "M-M*"}), "Mamba"),
             (json!({"attention_chunk_size": 8192}), "in chunks"),
             (json!({"index_head_dim": 128}), "an index"),
+            (json!({"attn_type_list": [0, 1]}), "linear"),
         ] {
             let told = refusal(&config).expect("refused");
             assert!(told.contains(expected), "{told}");
         }
-        let well =
-            json!({"model_type": "llama", "attention_chunk_size": null, "num_kv_shared_layers": 0});
+        let well = json!({"model_type": "llama", "attention_chunk_size": null, "num_kv_shared_layers": 0,
+            "attn_type_list": [1, 1]});
         assert_eq!(refusal(&well), None);
         let keys: Keys =
             serde_json::from_value(json!({"layer_types": ["linear_attention"]})).expect("parses");

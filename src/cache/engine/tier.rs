@@ -27,6 +27,20 @@ pub struct Tier {
     pub bandwidth: Option<f64>,
 }
 
+impl Tier {
+    /// As many blocks as all tiers hold, if no two of them hold the same.
+    pub fn together(tiers: &[Self]) -> Capacity {
+        tiers.iter().fold(Capacity::Blocks(0), |sum, tier| {
+            match (sum, tier.capacity) {
+                (Capacity::Blocks(sum), Capacity::Blocks(more)) => {
+                    Capacity::Blocks(sum.saturating_add(more))
+                }
+                _ => Capacity::Unbounded,
+            }
+        })
+    }
+}
+
 impl TierSpec {
     /// Reads `NAME:SIZE` or `NAME:SIZE@BANDWIDTH`.
     ///
