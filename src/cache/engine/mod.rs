@@ -1,10 +1,16 @@
 //! Engines: by which rule a serving system looks blocks up, keeps them and gives them back.
 
+mod content;
 mod ideal;
 mod naive;
+mod rules;
 mod sglang;
 mod sglang_order;
 mod sglang_tree;
+mod tier;
+mod tiered;
+#[cfg(test)]
+mod tiered_tests;
 mod vllm;
 mod vllm_pool;
 
@@ -12,6 +18,8 @@ pub use ideal::Ideal;
 pub use naive::Naive;
 pub use sglang::{Running, Sglang, UnboundedSglang};
 pub use sglang_order::ORDERS;
+pub use tier::{Tier, TierSpec, TierSummary};
+pub use tiered::{TierCounts, Tiered};
 pub use vllm::{FreeOrder, Hold, UnboundedVllm, Vllm};
 
 use super::{BlockId, BlockTrace, HashScheme, Run};
@@ -42,6 +50,11 @@ pub trait CacheEngine {
 
     /// Blocks that are cached now; a block that is stored twice counts once.
     fn resident(&self) -> u32;
+
+    /// Operations of the eviction policy so far, where it counts them.
+    fn steps(&self) -> u64 {
+        0
+    }
 }
 
 /// A request's lengths, in tokens.
@@ -63,10 +76,11 @@ pub enum Capacity {
 }
 
 /// In which order a request uses its blocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum UseOrder {
     /// First block first, so the prompt's head is the older part of it.
     HeadFirst,
+    #[default]
     /// Last block first, so the head stays longest: as engines that free a prompt's blocks from its tail.
     TailFirst,
 }
