@@ -16,6 +16,12 @@ enum FreeOrderArg {
     Legacy,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CountArg {
+    Lookup,
+    Access,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum OrderArg {
     HeadFirst,
@@ -49,6 +55,11 @@ pub(super) struct CacheArgs {
     #[arg(long, value_enum)]
     order: Option<OrderArg>,
 
+    /// When engine block counts hits: as the request is looked up, or as each block is used, when the request's own blocks
+    /// may have pushed it out
+    #[arg(long, value_enum, default_value = "lookup")]
+    count: CountArg,
+
     /// Where freed blocks without hash go in vLLM's free queue: its head, or (before PR 42656) its tail
     #[arg(long, value_enum, default_value = "current")]
     free_order: FreeOrderArg,
@@ -76,6 +87,7 @@ impl CacheArgs {
                 OrderArg::TailFirst => UseOrder::TailFirst,
             }),
             hold: hold(&self.hold)?,
+            count_by_access: self.count == CountArg::Access,
             free_order: match self.free_order {
                 FreeOrderArg::Current => FreeOrder::Current,
                 FreeOrderArg::Legacy => FreeOrder::Legacy,

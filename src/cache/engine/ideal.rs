@@ -3,7 +3,8 @@
 //! No blocks are pinned, none is lost to the last token, and a request never waits. `ideal` counts the longest resident
 //! prefix; with an unbounded capacity this is what a cache of prompts can save at best, and of prompts and replies where
 //! outputs are cached too. `block` counts every resident block, wherever it stands: the accounting of cache studies that
-//! know no prefixes (libCacheSim, the tables of the Mooncake paper).
+//! know no prefixes (libCacheSim, tables on Mooncake's traces). It counts what is resident when the request comes, or each
+//! block when it is used, by when an earlier block of the same request may have pushed it out.
 
 use super::super::{BlockId, BlockTrace, Run};
 use super::content::{Content, Uses};
@@ -15,6 +16,8 @@ use crate::error::Result;
 pub struct Ideal {
     rules: Rules,
     anywhere: bool,
+    /// Count blocks as they are used, not before.
+    by_access: bool,
     content: Content,
     uses: Uses,
 }
@@ -31,6 +34,7 @@ impl Ideal {
         Ok(Self {
             rules,
             anywhere,
+            by_access: options.count_by_access,
             content: Content::new(trace, options.capacity, options)?,
             uses: Uses::new(trace, options),
         })
@@ -71,9 +75,20 @@ impl CacheEngine for Ideal {
             let tokens = tokens_in(hits, self.rules.block_size, request.input_length);
             (hits, tokens)
         };
+        let size = self.rules.block_size;
+        let (mut used_hits, mut used_tokens) = (0, 0);
         self.uses.each(run, |used| {
-            self.content.access(used, evicted);
+            let hit = self.content.access(used, evicted);
+            if hit && (used.depth as usize) < run.prompt.len() {
+                used_hits += 1;
+                used_tokens += (request.input_length - used.depth * size).min(size);
+            }
         });
+        let (hits, cached_tokens) = if self.by_access {
+            (used_hits, used_tokens)
+        } else {
+            (hits, cached_tokens)
+        };
         Outcome {
             cached_tokens,
             evicted: (evicted.len() - before) as u32,

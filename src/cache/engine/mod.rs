@@ -104,6 +104,8 @@ pub struct EngineOptions {
     pub hold: Hold,
     /// In which order vLLM gives blocks back.
     pub free_order: FreeOrder,
+    /// Engine `block` counts each block when it is used, not when the request comes.
+    pub count_by_access: bool,
     /// For policies that draw.
     pub seed: u64,
 }
@@ -119,6 +121,7 @@ impl Default for EngineOptions {
             order: None,
             hold: Hold::None,
             free_order: FreeOrder::Current,
+            count_by_access: false,
             seed: 0,
         }
     }
@@ -215,6 +218,12 @@ pub fn build(options: &EngineOptions, trace: &BlockTrace) -> Result<Box<dyn Cach
         return refuse(
             "has an order of its own",
             "leave --order away, or take --engine ideal",
+        );
+    }
+    if options.count_by_access && options.engine != "block" {
+        return refuse(
+            "counts prefixes when a request comes",
+            "take --engine block",
         );
     }
     match options.engine.as_str() {
