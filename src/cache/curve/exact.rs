@@ -33,12 +33,14 @@ pub fn exact(blocks: &BlockTrace, rules: &Rules) -> Result<Curve> {
         prompt_tokens += u64::from(run.facts.input_length);
         pass.request(&run);
     }
+    let uses = pass.used.iter().map(|used| u64::from(*used)).sum();
     let distinct = pass.last.iter().filter(|last| **last != NEVER).count() as u32;
     let mut curve = Curve::new(pass.ramp, rules.block_size);
     curve.requests = blocks.len() as u64;
     curve.lookups = lookups;
     curve.prompt_tokens = prompt_tokens;
     curve.distinct = distinct;
+    curve.uses = uses;
     Ok(curve)
 }
 
@@ -65,7 +67,14 @@ impl Pass<'_> {
             let length = self.mark(&used[start as usize..], last, now);
             if last != NEVER {
                 let least = self.least(last, start, length);
+                // Of each other block of this request, or of what was used since `last`, one more has to fit.
+                let there = self.found_from(last, used.len() as u32);
                 self.stack.remove(last, length);
+                let one = Sums {
+                    found: 1,
+                    ..Sums::default()
+                };
+                self.jump(there, &one, i64::from(length));
                 let counted = length.min(countable.saturating_sub(start));
                 self.book(run, start, counted, length, least, &mut highest);
             }
@@ -102,6 +111,16 @@ impl Pass<'_> {
             }
     }
 
+    /// The least capacity at which the blocks of a piece are resident when they are used: by then this request has used
+    /// all that stand before them in its order.
+    fn found_from(&self, last: u32, used: u32) -> u64 {
+        self.stack.after(last)
+            + match self.rules.order {
+                UseOrder::TailFirst => u64::from(used),
+                UseOrder::HeadFirst => u64::from(self.used[last as usize]),
+            }
+    }
+
     /// Books the first `counted` blocks of a piece of `length` from `start` on; its blocks' least capacities are the whole
     /// numbers from `least` on, rising towards the tail or the head.
     fn book(
@@ -121,6 +140,7 @@ impl Pass<'_> {
             hits: 1,
             tokens: i64::from(self.rules.block_size),
             shares: ONE / lookups,
+            ..Sums::default()
         };
         // A partial last block has fewer tokens.
         let missing = u64::from(start + counted) * u64::from(self.rules.block_size);
@@ -219,6 +239,7 @@ mod tests {
                 replayed.sum(|r| r.cached_tokens),
                 "{capacity}"
             );
+            assert_eq!(curve.evictions(capacity), replayed.sum(|r| r.evicted), "{capacity}");
             let mean = replayed.mean_request_hit_ratio();
             assert!(
                 (point.mean_request_hit_ratio - mean).abs() < 1e-12,

@@ -25,6 +25,8 @@ pub(super) const ONE: i128 = 1 << 64;
 pub(super) struct Sums {
     pub(super) hits: i64,
     pub(super) tokens: i64,
+    /// Uses of blocks, those of outputs included, that find the block still there.
+    pub(super) found: i64,
     /// Of each request's look-ups, as fixed-point numbers: sums of those do not depend on their order.
     pub(super) shares: i128,
 }
@@ -33,6 +35,7 @@ impl Sums {
     pub(super) fn add(&mut self, other: &Self, times: i64) {
         self.hits += other.hits * times;
         self.tokens += other.tokens * times;
+        self.found += other.found * times;
         self.shares += other.shares * i128::from(times);
     }
 }
@@ -50,6 +53,8 @@ pub struct Curve {
     pub prompt_tokens: u64,
     /// Different blocks that were used.
     pub distinct: u32,
+    /// Uses of blocks, those of outputs included.
+    pub uses: u64,
     /// Tokens per block.
     pub block_size: u32,
 }
@@ -63,9 +68,9 @@ impl Curve {
             total.add(&step, 1);
             *sum = total;
         }
-        let changes = sums
-            .windows(2)
-            .rposition(|pair| pair[0].hits != pair[1].hits);
+        let changed =
+            |pair: &[Sums]| (pair[0].hits, pair[0].found) != (pair[1].hits, pair[1].found);
+        let changes = sums.windows(2).rposition(changed);
         sums.truncate(changes.map_or(1, |last| last + 2));
         Self {
             sums,
@@ -73,11 +78,12 @@ impl Curve {
             lookups: 0,
             prompt_tokens: 0,
             distinct: 0,
+            uses: 0,
             block_size,
         }
     }
 
-    /// The least capacity with the best hit ratio.
+    /// The least capacity from which on nothing changes.
     pub fn enough(&self) -> u32 {
         self.sums.len() as u32 - 1
     }
@@ -109,6 +115,17 @@ impl Curve {
     /// With as much as is ever wanted.
     pub fn best(&self) -> Point {
         self.at(self.enough())
+    }
+
+    /// Blocks that have to go at a capacity of so many.
+    pub fn evictions(&self, capacity: u32) -> u64 {
+        let brought = self.uses - self.found(capacity);
+        brought - u64::from(capacity.min(self.distinct))
+    }
+
+    /// Uses that find their block at a capacity of so many, earlier uses of the same request counted.
+    pub fn found(&self, capacity: u32) -> u64 {
+        self.sums[capacity.min(self.enough()) as usize].found as u64
     }
 
     /// The least capacity that reaches a part of the best token hit ratio.
