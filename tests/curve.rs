@@ -201,3 +201,63 @@ fn engines_without_one_pass_are_replayed() {
         );
     }
 }
+
+/// Other policies on the same traces, counted as blocks are used.
+#[test]
+fn mooncake_tables_of_other_policies() {
+    let folder = tempfile::tempdir().unwrap();
+    let capacities = ["1000", "3000", "5859", "10000", "30000", "50000"];
+    let tables = [
+        (
+            "conversation",
+            "lfu",
+            [0.0481, 0.0747, 0.0966, 0.1318, 0.2759, 0.3438],
+        ),
+        (
+            "conversation",
+            "length-aware",
+            [0.0504, 0.0669, 0.0855, 0.1123, 0.2028, 0.2602],
+        ),
+        (
+            "conversation",
+            "fifo",
+            [0.0435, 0.0631, 0.1270, 0.1865, 0.3021, 0.3400],
+        ),
+        (
+            "synthetic",
+            "lfu",
+            [0.0401, 0.1289, 0.2429, 0.3578, 0.6260, 0.6396],
+        ),
+        (
+            "synthetic",
+            "fifo",
+            [0.0787, 0.1839, 0.3007, 0.3990, 0.5951, 0.6396],
+        ),
+    ];
+    for (name, policy, expected) in tables {
+        let Some(packed) = shared(&format!("data/mooncake_{name}_trace.jsonl.xz")) else {
+            return;
+        };
+        let trace = unpack(&packed, folder.path());
+        for (capacity, expected) in capacities.into_iter().zip(expected) {
+            let args = [
+                "analyze",
+                text(&trace),
+                "--engine",
+                "block",
+                "--count",
+                "access",
+                "--policy",
+                policy,
+                "--capacity",
+                capacity,
+                "--json",
+            ];
+            let found = number(&json(&args), "block_hit_ratio");
+            assert!(
+                (found - expected).abs() <= 5e-5,
+                "{name} {policy} {capacity}: {found}, not {expected}"
+            );
+        }
+    }
+}

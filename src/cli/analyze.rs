@@ -7,10 +7,10 @@ use clap::Args;
 use super::engine_args::EngineArgs;
 use super::output;
 use super::trace_input::TraceArgs;
-use crate::cache::engine;
+use crate::cache::engine::{self, Tier, TierSpec, TierSummary, Tiered};
 use crate::cache::{HashAlgorithm, published_hashes};
-use crate::error::Error;
-use crate::metrics::{Settings, Summary, analyze};
+use crate::error::{Error, Result};
+use crate::metrics::{Settings, Summary, analyze, analyze_with};
 use crate::report::sharing;
 use crate::trace::Content;
 
@@ -20,7 +20,8 @@ use crate::trace::Content;
 Examples:
   replay analyze trace.jsonl.zst --block-size 16
   replay analyze trace.jsonl.zst --capacity 50% --output-dir output/half
-  replay analyze trace.jsonl.zst --capacity 40GiB --model-config config.json
+  replay analyze trace.jsonl.zst --capacity 40GiB --model llama-3-8b
+  replay analyze trace.jsonl.zst --model llama-3-8b --tier hbm:40GiB --tier dram:200GiB@64GB/s --tier ssd:inf@7GB/s
   replay analyze mooncake.jsonl --engine ideal --json | jq .token_hit_ratio")]
 pub(super) struct AnalyzeArgs {
     #[command(flatten)]
@@ -28,6 +29,10 @@ pub(super) struct AnalyzeArgs {
 
     #[command(flatten)]
     engine: EngineArgs,
+
+    /// A tier of the cache, the fastest first: hbm:40GiB, hbm:2048 (blocks) or dram:200GiB@64GB/s; needs engine ideal
+    #[arg(long, value_name = "NAME:SIZE", conflicts_with_all = ["capacity", "num_gpu_blocks"])]
+    tier: Vec<String>,
 
     /// Add vLLM's own block hashes to blocks.csv, to join it with KV events: sha256_cbor, or xxhash_cbor
     #[arg(long, value_name = "ALGORITHM", requires = "output_dir")]
@@ -67,14 +72,30 @@ pub(super) fn run(args: &AnalyzeArgs) -> anyhow::Result<()> {
         .into());
     }
     let blocks = args.engine.blocks(&read.trace)?;
-    let options = args.engine.options(&blocks, model.as_ref())?;
-    let analysis = analyze(&read.trace, &blocks, &options)?;
-    let summary = Summary::new(
-        &read.trace,
-        &analysis,
-        Settings::new(&options, &blocks),
-        model.as_ref(),
-    );
+    let mut options = args.engine.options(&blocks, model.as_ref())?;
+    let specs = args.tier.iter().map(|text| TierSpec::parse(text));
+    let specs = specs.collect::<Result<Vec<_>>>()?;
+    let distinct = if specs.is_empty() {
+        0
+    } else {
+        blocks.distinct_in_prompts()
+    };
+    let tiers = TierSpec::resolve(&specs, blocks.block_size(), distinct, model.as_ref())?;
+    let (analysis, tiers) = if tiers.is_empty() {
+        (analyze(&read.trace, &blocks, &options)?, None)
+    } else {
+        options.capacity = Tier::together(&tiers);
+        let mut engine = Tiered::new(&blocks, &tiers, &options)?;
+        let analysis = analyze_with(&read.trace, &blocks, &options, &mut engine);
+        let size = model.as_ref().map(|model| {
+            let tokens = u64::from(blocks.block_size());
+            model.bytes_per_token().saturating_mul(tokens)
+        });
+        (analysis, Some(TierSummary::of(&tiers, &engine, size)))
+    };
+    let settings = Settings::new(&options, &blocks);
+    let mut summary = Summary::new(&read.trace, &analysis, settings, model.as_ref());
+    summary.tiers = tiers;
     if let Some(folder) = &args.output_dir {
         let hash = |name: &String| {
             let algorithm = HashAlgorithm::by_name(name)?;

@@ -121,6 +121,12 @@ impl CurveArgs {
     ) -> Result<Study> {
         let one_pass = matches!(&*self.engine, "ideal" | "block");
         let points = self.points(if one_pass { POINTS } else { REPLAYS })?;
+        if options.count_by_access {
+            return Err(Error::usage(
+                "--count access in a curve",
+                "leave it away; `sweep` replays it",
+            ));
+        }
         let rules = Rules::new(options, blocks);
         if let Some(rate) = self.sample {
             if self.engine != "ideal" {

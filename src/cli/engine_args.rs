@@ -1,9 +1,9 @@
 //! The flags that say by which rules blocks are cached, and how much fits.
 
-use std::path::PathBuf;
-
+use clap::builder::ArgPredicate;
 use clap::{Args, ValueEnum};
 
+use super::model_args::ModelArgs;
 use crate::cache::BlockTrace;
 use crate::cache::capacity::{Asked, ModelConfig};
 use crate::cache::engine::{self, EngineOptions, FreeOrder, Hold, UseOrder};
@@ -16,6 +16,12 @@ enum FreeOrderArg {
     Legacy,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CountArg {
+    Lookup,
+    Access,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum OrderArg {
     HeadFirst,
@@ -25,9 +31,8 @@ enum OrderArg {
 /// What holds at every capacity, for every policy and block size.
 #[derive(Debug, Args)]
 pub(super) struct CacheArgs {
-    /// The model's Hugging Face config.json, for capacities in GiB and savings in FLOPs
-    #[arg(long, value_name = "FILE")]
-    model_config: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArgs,
 
     /// Cache prompts only, not the blocks that outputs fill
     #[arg(long)]
@@ -50,6 +55,11 @@ pub(super) struct CacheArgs {
     #[arg(long, value_enum)]
     order: Option<OrderArg>,
 
+    /// When engine block counts hits: as the request is looked up, or as each block is used, when the request's own blocks
+    /// may have pushed it out
+    #[arg(long, value_enum, default_value = "lookup")]
+    count: CountArg,
+
     /// Where freed blocks without hash go in vLLM's free queue: its head, or (before PR 42656) its tail
     #[arg(long, value_enum, default_value = "current")]
     free_order: FreeOrderArg,
@@ -58,10 +68,7 @@ pub(super) struct CacheArgs {
 impl CacheArgs {
     /// The model, if one is named.
     pub(super) fn model(&self) -> Result<Option<ModelConfig>> {
-        self.model_config
-            .as_deref()
-            .map(ModelConfig::load)
-            .transpose()
+        self.model.load()
     }
 
     /// What the flags say, for an unbounded cache under LRU.
@@ -80,6 +87,7 @@ impl CacheArgs {
                 OrderArg::TailFirst => UseOrder::TailFirst,
             }),
             hold: hold(&self.hold)?,
+            count_by_access: self.count == CountArg::Access,
             free_order: match self.free_order {
                 FreeOrderArg::Current => FreeOrder::Current,
                 FreeOrderArg::Legacy => FreeOrder::Legacy,
@@ -98,14 +106,19 @@ pub(super) struct EngineArgs {
 
     /// Rules: vllm, sglang (both exact), ideal (longest resident prefix, no engine around), block (every block for itself, as
     /// studies without prefixes count), naive (unchained, for comparison)
-    #[arg(long, default_value = "vllm", value_name = "NAME")]
+    #[arg(
+        long,
+        default_value = "vllm",
+        default_value_if("tier", ArgPredicate::IsPresent, "ideal"),
+        value_name = "NAME"
+    )]
     pub(super) engine: String,
 
     /// Eviction policy
     #[arg(long, default_value = "lru", value_name = "NAME")]
     policy: String,
 
-    /// How much fits: inf, a number of blocks, a size as 40GiB (with --model-config), or 50% of the distinct blocks
+    /// How much fits: inf, a number of blocks, a size as 40GiB (with --model), or 50% of the distinct blocks
     #[arg(
         long,
         default_value = "inf",
@@ -119,8 +132,8 @@ pub(super) struct EngineArgs {
     num_gpu_blocks: Option<u32>,
 
     /// For policies that draw
-    #[arg(long = "policy-seed", default_value_t = 0, value_name = "N")]
-    seed: u64,
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    policy_seed: u64,
 
     #[command(flatten)]
     cache: CacheArgs,
@@ -160,7 +173,7 @@ impl EngineArgs {
         };
         Ok(EngineOptions {
             policy: self.policy.clone(),
-            seed: self.seed,
+            seed: self.policy_seed,
             capacity: capacity.resolve(blocks.block_size(), distinct, model)?,
             ..self.cache.options(&self.engine)?
         })

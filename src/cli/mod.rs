@@ -1,6 +1,7 @@
 //! The command line: the only place that knows about flags, terminals and the names of files.
 
 mod analyze;
+mod capacity;
 mod completions;
 mod conversations;
 mod curve;
@@ -9,6 +10,7 @@ mod experiment;
 mod export;
 mod gen_trace;
 mod inspect;
+mod model_args;
 mod output;
 pub mod synth_dataset;
 mod trace_input;
@@ -44,6 +46,8 @@ enum Command {
     Analyze(analyze::AnalyzeArgs),
     /// Hit ratio at every cache size, and how large the cache must be
     Curve(curve::CurveArgs),
+    /// Say how many blocks of a model's KV cache fit on a GPU
+    Capacity(capacity::CapacityArgs),
     /// Single-turn and multi-turn side by side, from conversations to report
     Experiment(experiment::ExperimentArgs),
     /// Write a trace in another tool's format
@@ -69,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::GenTrace(args) => gen_trace::run(&args),
         Command::Analyze(args) => analyze::run(&args),
         Command::Curve(args) => curve::run(&args),
+        Command::Capacity(args) => capacity::run(&args),
         Command::Experiment(args) => experiment::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),

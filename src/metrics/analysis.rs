@@ -190,12 +190,22 @@ impl Analysis {
 /// As [`build`].
 pub fn analyze(trace: &Trace, blocks: &BlockTrace, options: &EngineOptions) -> Result<Analysis> {
     let mut engine = build(options, blocks)?;
+    Ok(analyze_with(trace, blocks, options, engine.as_mut()))
+}
+
+/// Replays `trace` against an engine that was built by `options`.
+pub fn analyze_with(
+    trace: &Trace,
+    blocks: &BlockTrace,
+    options: &EngineOptions,
+    engine: &mut dyn CacheEngine,
+) -> Analysis {
     let mut analyzer = Analyzer::new(trace, blocks, options);
     let mut cursor = blocks.cursor();
     while let Some(run) = cursor.next_run() {
-        analyzer.serve(engine.as_mut(), &run);
+        analyzer.serve(engine, &run);
     }
-    Ok(analyzer.finish(engine.resident()))
+    analyzer.finish(engine.resident())
 }
 
 /// Feeds an engine and keeps the books.

@@ -7,7 +7,7 @@ mod gaps;
 mod groups;
 mod summary;
 
-pub use analysis::{Analysis, Analyzer, BlockMetrics, RequestMetrics, analyze};
+pub use analysis::{Analysis, Analyzer, BlockMetrics, RequestMetrics, analyze, analyze_with};
 pub use continuity::Continuity;
 pub use distribution::{Distribution, percentile_sorted};
 pub use gaps::{Gap, Gaps};

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Analysis, Continuity, Distribution, Group};
 use crate::cache::BlockTrace;
 use crate::cache::capacity::ModelConfig;
-use crate::cache::engine::{Capacity, EngineOptions, FreeOrder, Hold};
+use crate::cache::engine::{Capacity, EngineOptions, FreeOrder, Hold, TierSummary};
 use crate::trace::Trace;
 
 /// What was in force.
@@ -113,6 +113,9 @@ pub struct Summary {
     pub by_prompt_length: Vec<Group>,
     /// Different blocks per window of the trace's time.
     pub working_set: Vec<Window>,
+    /// What each tier did, where the cache has tiers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tiers: Option<Vec<TierSummary>>,
 }
 
 impl Settings {
@@ -198,6 +201,7 @@ impl Summary {
                     distinct_blocks: *blocks,
                 })
                 .collect(),
+            tiers: None,
         }
     }
 }

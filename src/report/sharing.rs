@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{html, pictures, tables};
 use crate::cache::BlockHash;
+use crate::cache::engine::TierSummary;
 use crate::error::Result;
 use crate::metrics::{Analysis, Summary};
 use crate::trace::Trace;
@@ -21,6 +22,10 @@ pub fn text(summary: &Summary) -> String {
         .map_or("unbounded".into(), |blocks| {
             format!("{} blocks", thousands(u64::from(blocks)))
         });
+    let capacity = match &s.tiers {
+        Some(tiers) => format!("{capacity} in {} tiers", tiers.len()),
+        None => capacity,
+    };
     let mut rows = vec![
         (
             "engine".to_owned(),
@@ -126,6 +131,10 @@ pub fn text(summary: &Summary) -> String {
             &seconds,
         ));
     }
+    let tiers = s
+        .tiers
+        .as_deref()
+        .map_or(String::new(), |tiers| format!("\n{}\n", tier_table(tiers)));
     let turns: Vec<_> = s
         .by_turn
         .iter()
@@ -144,6 +153,7 @@ pub fn text(summary: &Summary) -> String {
         pairs(&rows),
         table(&["", "mean", "p5", "p50", "p90", "p99", "max"], &spread)
     );
+    out.push_str(&tiers);
     if s.by_turn.len() > 1 {
         out.push_str(&format!(
             "\n{}\n",
@@ -157,6 +167,53 @@ pub fn text(summary: &Summary) -> String {
         }
     }
     out
+}
+
+/// Hits of each tier and what moved; read is from the tier into the first, written is into it from the one above.
+fn tier_table(tiers: &[TierSummary]) -> String {
+    let moved = |blocks: u64, size: Option<u64>, time: Option<f64>| {
+        let size = size.map_or_else(
+            || format!("{} blocks", thousands(blocks)),
+            |size| bytes(size as f64),
+        );
+        match time {
+            Some(time) => format!("{size} in {}", seconds(time)),
+            None => size,
+        }
+    };
+    let rows: Vec<_> = tiers
+        .iter()
+        .map(|tier| {
+            let capacity = tier
+                .capacity_blocks
+                .map(|blocks| thousands(u64::from(blocks)));
+            vec![
+                tier.name.clone(),
+                capacity.unwrap_or_else(|| "unbounded".into()),
+                thousands(tier.hits),
+                thousands(tier.hit_tokens),
+                moved(tier.blocks_read, tier.bytes_read, tier.seconds_read),
+                moved(
+                    tier.blocks_written,
+                    tier.bytes_written,
+                    tier.seconds_written,
+                ),
+                thousands(tier.resident_blocks),
+            ]
+        })
+        .collect();
+    table(
+        &[
+            "tier",
+            "blocks",
+            "hits",
+            "hit tokens",
+            "read",
+            "written",
+            "resident",
+        ],
+        &rows,
+    )
 }
 
 fn ratio(value: f64) -> String {

@@ -1,10 +1,16 @@
 //! Engines: by which rule a serving system looks blocks up, keeps them and gives them back.
 
+mod content;
 mod ideal;
 mod naive;
+mod rules;
 mod sglang;
 mod sglang_order;
 mod sglang_tree;
+mod tier;
+mod tiered;
+#[cfg(test)]
+mod tiered_tests;
 mod vllm;
 mod vllm_pool;
 
@@ -12,6 +18,8 @@ pub use ideal::Ideal;
 pub use naive::Naive;
 pub use sglang::{Running, Sglang, UnboundedSglang};
 pub use sglang_order::ORDERS;
+pub use tier::{Tier, TierSpec, TierSummary};
+pub use tiered::{TierCounts, Tiered};
 pub use vllm::{FreeOrder, Hold, UnboundedVllm, Vllm};
 
 use super::{BlockId, BlockTrace, HashScheme, Run};
@@ -42,6 +50,11 @@ pub trait CacheEngine {
 
     /// Blocks that are cached now; a block that is stored twice counts once.
     fn resident(&self) -> u32;
+
+    /// Operations of the eviction policy so far, where it counts them.
+    fn steps(&self) -> u64 {
+        0
+    }
 }
 
 /// A request's lengths, in tokens.
@@ -63,10 +76,11 @@ pub enum Capacity {
 }
 
 /// In which order a request uses its blocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum UseOrder {
     /// First block first, so the prompt's head is the older part of it.
     HeadFirst,
+    #[default]
     /// Last block first, so the head stays longest: as engines that free a prompt's blocks from its tail.
     TailFirst,
 }
@@ -90,6 +104,8 @@ pub struct EngineOptions {
     pub hold: Hold,
     /// In which order vLLM gives blocks back.
     pub free_order: FreeOrder,
+    /// Engine `block` counts each block when it is used, not when the request comes.
+    pub count_by_access: bool,
     /// For policies that draw.
     pub seed: u64,
 }
@@ -105,6 +121,7 @@ impl Default for EngineOptions {
             order: None,
             hold: Hold::None,
             free_order: FreeOrder::Current,
+            count_by_access: false,
             seed: 0,
         }
     }
@@ -201,6 +218,12 @@ pub fn build(options: &EngineOptions, trace: &BlockTrace) -> Result<Box<dyn Cach
         return refuse(
             "has an order of its own",
             "leave --order away, or take --engine ideal",
+        );
+    }
+    if options.count_by_access && options.engine != "block" {
+        return refuse(
+            "counts prefixes when a request comes",
+            "take --engine block",
         );
     }
     match options.engine.as_str() {

@@ -5,8 +5,9 @@
 use std::collections::VecDeque;
 
 use super::super::{BlockId, BlockTrace, Run};
+use super::rules::Rules;
 use super::vllm_pool::{Pool, Slot};
-use super::{CacheEngine, EngineOptions, Outcome, Shape, tokens_in};
+use super::{CacheEngine, EngineOptions, Outcome, Shape};
 
 /// How long a request keeps its blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,52 +37,6 @@ pub struct Vllm {
     running: VecDeque<Vec<Slot>>,
     /// Emptied vectors, to be used again.
     spare: Vec<Vec<Slot>>,
-}
-
-/// What bounded and unbounded share.
-#[derive(Debug, Clone, Copy)]
-struct Rules {
-    block_size: u32,
-    partial_tail: bool,
-    cache_output: bool,
-    last_token_cap: bool,
-}
-
-impl Rules {
-    fn new(trace: &BlockTrace, options: &EngineOptions) -> Self {
-        Self {
-            block_size: trace.block_size(),
-            partial_tail: trace.partial_tail(),
-            cache_output: options.caches_output(),
-            last_token_cap: options.caps_last_token(trace),
-        }
-    }
-
-    /// How many leading blocks may be looked up: the last token must be computed, to get logits for the next.
-    fn lookups(&self, run: &Run<'_>, request: Shape) -> usize {
-        let mut most = run.prompt.len();
-        if self.last_token_cap {
-            let whole = request.input_length.saturating_sub(1) / self.block_size;
-            // A partial block that has an id of its own ends with the last token, too.
-            most = most.min(whole as usize);
-        }
-        most
-    }
-
-    /// Blocks that the prompt needs in all.
-    fn prompt_blocks(&self, request: Shape) -> u32 {
-        request.input_length.div_ceil(self.block_size)
-    }
-
-    fn outcome(&self, hits: u32, request: Shape) -> Outcome {
-        Outcome {
-            hit_blocks: hits,
-            cached_tokens: tokens_in(hits, self.block_size, request.input_length),
-            new_blocks: self.prompt_blocks(request) - hits,
-            evicted: 0,
-            rejected: false,
-        }
-    }
 }
 
 impl Vllm {

@@ -9,7 +9,7 @@ use super::{BlockId, Eviction, Setup, Use};
 pub enum Rank {
     /// The request's priority, then last use: SGLang's `priority` for blocks.
     Priority,
-    /// Uses since it came; of the least used the deepest: Mooncake's length-aware order (Qin et al., FAST 2025), which
+    /// Uses since it came; of the least used the deepest, then by last use: Mooncake's length-aware order (Qin et al., FAST 2025), which
     /// keeps the heads of prompts.
     LengthAware,
     /// Uses times the cost to compute it again, above what the last victim had: Greedy-Dual with frequency (Cherkasova,
@@ -55,7 +55,10 @@ impl Ranked {
     fn key(&self, used: &Use, uses: u32) -> Key {
         match self.rank {
             Rank::Priority => (i64::from(used.priority), self.clock),
-            Rank::LengthAware => (i64::from(uses), u64::from(u32::MAX - used.depth)),
+            Rank::LengthAware => {
+                let deepest = i64::from(u32::MAX - used.depth);
+                (i64::from(uses) << 32 | deepest, self.clock)
+            }
             Rank::CostAware => {
                 let worth = i64::from(uses) * (i64::from(used.depth) + 1);
                 (self.inflation + worth, self.clock)

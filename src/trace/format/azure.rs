@@ -6,10 +6,11 @@ use std::path::Path;
 
 use crate::error::{Error, Location, Result};
 use crate::io::Input;
-use crate::trace::{Content, Nanos, NewRequest, Trace, TraceBuilder};
+use crate::trace::{Content, Nanos, Trace, TraceBuilder};
 
+use super::csv_rows::{self, Label, REQUIRED, lengths};
 use super::lines::{each_row, finish, foreign};
-use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport, bytes};
+use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport};
 
 const COLUMNS: [&str; 3] = ["TIMESTAMP", "ContextTokens", "GeneratedTokens"];
 
@@ -33,33 +34,24 @@ impl TraceFormat for Azure {
 
     fn read(&self, input: Input, options: &ReadOptions) -> Result<(Trace, ReadReport)> {
         let path = input.path().to_path_buf();
-        let mut builder = TraceBuilder::new(Content::Lengths);
         let mut rows = Vec::new();
-        let report = each_row(input, options, &COLUMNS, 3, |row| {
+        let report = each_row(input, options, &COLUMNS, REQUIRED, |row| {
             let text = row.text(0)?;
             let time = parse(text)
                 .ok_or_else(|| row.wrong(0, text, "a time as in 2023-11-16 18:15:46.6805900"))?;
             rows.push((time, row.count(1)?, row.count(2)?));
             Ok(())
         })?;
+        // Times are dates, so what comes first is known only when all have been read.
         let start = rows.iter().map(|row| row.0).min().unwrap_or(0);
-        for (index, (time, input_length, output_length)) in rows.into_iter().enumerate() {
-            let id = index.to_string();
-            let pushed = builder.push(NewRequest {
-                id: &id,
-                session: &id,
-                turn: 0,
-                arrival: Nanos(u64::try_from(time - start).unwrap_or(u64::MAX)),
-                input_length,
-                output_length,
-                shared: 0,
-                fresh: &[],
-                output: &[],
-                extra: None,
-            });
-            pushed.map_err(|problem| {
-                Error::input(Location::file(&path), problem, "repair the file")
-            })?;
+        let mut builder = TraceBuilder::new(Content::Lengths);
+        for (index, (time, prompt, output)) in rows.into_iter().enumerate() {
+            let arrival = Nanos(u64::try_from(time - start).unwrap_or(u64::MAX));
+            builder
+                .push(lengths(&Label::alone(index), arrival, prompt, output))
+                .map_err(|problem| {
+                    Error::input(Location::file(&path), problem, "repair the file")
+                })?;
         }
         Ok((finish(builder, foreign(self.name()), &path)?, report))
     }
@@ -70,23 +62,13 @@ impl TraceFormat for Azure {
         _options: &WriteOptions<'_>,
         path: &Path,
     ) -> Result<WriteReport> {
-        let mut sink = bytes::Sink::create(path)?;
-        sink.buffer.extend_from_slice(COLUMNS.join(",").as_bytes());
-        sink.buffer.push(b'\n');
-        for r in trace.requests() {
-            let row = format!(
-                "{},{},{}\n",
+        csv_rows::write(trace, path, &COLUMNS.join(","), |_, r| {
+            format!(
+                "{},{},{}",
                 stamp(r.arrival),
                 r.input_length,
                 r.output_length
-            );
-            sink.buffer.extend_from_slice(row.as_bytes());
-            sink.flush_full()?;
-        }
-        sink.finish()?;
-        Ok(WriteReport {
-            records: trace.requests().len() as u64,
-            notes: Vec::new(),
+            )
         })
     }
 }

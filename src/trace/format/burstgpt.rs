@@ -8,10 +8,10 @@ use hashbrown::HashMap;
 
 use crate::error::Result;
 use crate::io::Input;
-use crate::trace::{Content, NewRequest, Trace, TraceBuilder};
+use crate::trace::Trace;
 
-use super::lines::{each_row, finish, foreign};
-use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport, bytes};
+use super::csv_rows::{self, Label};
+use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport};
 
 /// What is read; `Session ID` may be missing.
 const COLUMNS: [&str; 4] = [
@@ -38,37 +38,22 @@ impl TraceFormat for BurstGpt {
     }
 
     fn read(&self, input: Input, options: &ReadOptions) -> Result<(Trace, ReadReport)> {
-        let path = input.path().to_path_buf();
-        let mut builder = TraceBuilder::new(Content::Lengths);
         let mut turns: HashMap<String, u32, std::hash::RandomState> =
             HashMap::with_hasher(std::hash::RandomState::new());
-        let report = each_row(input, options, &COLUMNS, 3, |row| {
-            let id = builder.len().to_string();
-            let (arrival, input_length, output_length) =
-                (row.seconds(0)?, row.count(1)?, row.count(2)?);
-            let (session, turn) = match row.text(3)? {
-                "" => (format!("row {id}"), 0),
+        csv_rows::read(self.name(), &COLUMNS, input, options, |index, row| {
+            let session = match row.text(3)? {
+                "" => (format!("row {index}"), 0),
                 name => {
                     let next = turns.entry(name.to_owned()).or_insert(0);
                     *next += 1;
                     (name.to_owned(), *next - 1)
                 }
             };
-            builder.push(NewRequest {
-                id: &id,
-                session: &session,
-                turn,
-                arrival,
-                input_length,
-                output_length,
-                shared: 0,
-                fresh: &[],
-                output: &[],
-                extra: None,
-            })?;
-            Ok(())
-        })?;
-        Ok((finish(builder, foreign(self.name()), &path)?, report))
+            Ok(Label {
+                id: index.to_string(),
+                session: Some(session),
+            })
+        })
     }
 
     fn write(
@@ -77,24 +62,14 @@ impl TraceFormat for BurstGpt {
         _options: &WriteOptions<'_>,
         path: &Path,
     ) -> Result<WriteReport> {
-        let mut sink = bytes::Sink::create(path)?;
-        sink.buffer.extend_from_slice(
-            b"Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n",
-        );
-        for r in trace.requests() {
+        let header = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type";
+        csv_rows::write(trace, path, header, |_, r| {
             let total = u64::from(r.input_length) + u64::from(r.output_length);
             // vLLM's loader keeps the rows of this model only.
-            let row = format!(
-                "{},GPT-4,{},{},{total},Conversation log\n",
+            format!(
+                "{},GPT-4,{},{},{total},Conversation log",
                 r.arrival, r.input_length, r.output_length
-            );
-            sink.buffer.extend_from_slice(row.as_bytes());
-            sink.flush_full()?;
-        }
-        sink.finish()?;
-        Ok(WriteReport {
-            records: trace.requests().len() as u64,
-            notes: Vec::new(),
+            )
         })
     }
 }

@@ -8,11 +8,13 @@ use crate::io::Input;
 use crate::prompt::tokenizer::Tokenizer;
 use crate::trace::{Content, Trace};
 
+mod answers;
 mod azure;
 mod bailian;
 mod blocks;
 mod burstgpt;
 mod bytes;
+mod csv_rows;
 mod lines;
 mod mooncake;
 mod native;

@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::error::Result;
 use crate::trace::Trace;
 
-use super::vllm_sim::require_output;
+use super::answers::require_output;
 use super::{TraceFormat, WriteOptions, WriteReport, bytes, require_tokens};
 
 /// See the module.
@@ -36,7 +36,7 @@ impl TraceFormat for ShareGpt {
         let text = options.text(self.name())?;
         let mut turns = vec![Vec::new(); trace.sessions().len()];
         for (index, request) in trace.requests().iter().enumerate() {
-            require_output(trace, index, self.name())?;
+            require_output(request, self.name())?;
             turns[request.session as usize].push(index);
         }
         let mut sink = bytes::Sink::create(path)?;

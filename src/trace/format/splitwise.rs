@@ -6,10 +6,10 @@ use std::path::Path;
 
 use crate::error::Result;
 use crate::io::Input;
-use crate::trace::{Content, NewRequest, Trace, TraceBuilder};
+use crate::trace::Trace;
 
-use super::lines::{each_row, finish, foreign};
-use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport, bytes};
+use super::csv_rows::{self, Label};
+use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport};
 
 /// What is read; `request_id` may be missing.
 const COLUMNS: [&str; 4] = [
@@ -36,29 +36,12 @@ impl TraceFormat for Splitwise {
     }
 
     fn read(&self, input: Input, options: &ReadOptions) -> Result<(Trace, ReadReport)> {
-        let path = input.path().to_path_buf();
-        let mut builder = TraceBuilder::new(Content::Lengths);
-        let report = each_row(input, options, &COLUMNS, 3, |row| {
-            let number = builder.len().to_string();
-            let id = match row.text(3)? {
-                "" => number.as_str(),
-                text => text,
-            };
-            builder.push(NewRequest {
-                id,
-                session: id,
-                turn: 0,
-                arrival: row.seconds(0)?,
-                input_length: row.count(1)?,
-                output_length: row.count(2)?,
-                shared: 0,
-                fresh: &[],
-                output: &[],
-                extra: None,
-            })?;
-            Ok(())
-        })?;
-        Ok((finish(builder, foreign(self.name()), &path)?, report))
+        csv_rows::read(self.name(), &COLUMNS, input, options, |index, row| {
+            Ok(match row.text(3)? {
+                "" => Label::alone(index),
+                id => Label::alone(id),
+            })
+        })
     }
 
     fn write(
@@ -67,22 +50,12 @@ impl TraceFormat for Splitwise {
         _options: &WriteOptions<'_>,
         path: &Path,
     ) -> Result<WriteReport> {
-        let mut sink = bytes::Sink::create(path)?;
-        sink.buffer.extend_from_slice(
-            b"request_id,request_type,application_id,arrival_timestamp,batch_size,prompt_size,token_size\n",
-        );
-        for (index, r) in trace.requests().iter().enumerate() {
-            let row = format!(
-                "{index},2,0,{},1,{},{}\n",
+        let header = "request_id,request_type,application_id,arrival_timestamp,batch_size,prompt_size,token_size";
+        csv_rows::write(trace, path, header, |index, r| {
+            format!(
+                "{index},2,0,{},1,{},{}",
                 r.arrival, r.input_length, r.output_length
-            );
-            sink.buffer.extend_from_slice(row.as_bytes());
-            sink.flush_full()?;
-        }
-        sink.finish()?;
-        Ok(WriteReport {
-            records: trace.requests().len() as u64,
-            notes: Vec::new(),
+            )
         })
     }
 }

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use crate::error::Result;
 use crate::io::Input;
-use crate::trace::{Content, NewRequest, Trace, TraceBuilder};
+use crate::trace::Trace;
 
-use super::lines::{each_row, finish, foreign};
-use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport, bytes};
+use super::csv_rows::{self, Label};
+use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport};
 
 const COLUMNS: [&str; 3] = ["arrived_at", "num_prefill_tokens", "num_decode_tokens"];
 
@@ -30,25 +30,9 @@ impl TraceFormat for Vidur {
     }
 
     fn read(&self, input: Input, options: &ReadOptions) -> Result<(Trace, ReadReport)> {
-        let path = input.path().to_path_buf();
-        let mut builder = TraceBuilder::new(Content::Lengths);
-        let report = each_row(input, options, &COLUMNS, 3, |row| {
-            let id = builder.len().to_string();
-            builder.push(NewRequest {
-                id: &id,
-                session: &id,
-                turn: 0,
-                arrival: row.seconds(0)?,
-                input_length: row.count(1)?,
-                output_length: row.count(2)?,
-                shared: 0,
-                fresh: &[],
-                output: &[],
-                extra: None,
-            })?;
-            Ok(())
-        })?;
-        Ok((finish(builder, foreign(self.name()), &path)?, report))
+        csv_rows::read(self.name(), &COLUMNS, input, options, |index, _| {
+            Ok(Label::alone(index))
+        })
     }
 
     fn write(
@@ -57,18 +41,8 @@ impl TraceFormat for Vidur {
         _options: &WriteOptions<'_>,
         path: &Path,
     ) -> Result<WriteReport> {
-        let mut sink = bytes::Sink::create(path)?;
-        sink.buffer.extend_from_slice(COLUMNS.join(",").as_bytes());
-        sink.buffer.push(b'\n');
-        for r in trace.requests() {
-            let row = format!("{},{},{}\n", r.arrival, r.input_length, r.output_length);
-            sink.buffer.extend_from_slice(row.as_bytes());
-            sink.flush_full()?;
-        }
-        sink.finish()?;
-        Ok(WriteReport {
-            records: trace.requests().len() as u64,
-            notes: Vec::new(),
+        csv_rows::write(trace, path, &COLUMNS.join(","), |_, r| {
+            format!("{},{},{}", r.arrival, r.input_length, r.output_length)
         })
     }
 }

@@ -8,15 +8,16 @@ use std::path::Path;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::io::Input;
-use crate::trace::{Content, Nanos, NewRequest, TokenReplay, Trace, TraceBuilder};
+use crate::trace::{TokenReplay, Trace};
 
-use super::lines::{Fault, each_line, finish, foreign};
-use super::scan::Scanner;
+use super::lines::foreign;
 use super::{
-    Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport, bytes, require_tokens,
+    Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport, answers, bytes,
 };
+
+const KEYS: [&str; 2] = ["prompt_token_ids", "response_token_ids"];
 
 /// See the module.
 pub(super) struct VllmSim;
@@ -35,46 +36,9 @@ impl TraceFormat for VllmSim {
     }
 
     fn read(&self, input: Input, options: &ReadOptions) -> Result<(Trace, ReadReport)> {
-        let path = input.path().to_path_buf();
-        let mut builder = TraceBuilder::new(Content::Tokens);
-        let (mut prompt, mut output) = (Vec::<u32>::new(), Vec::<u32>::new());
-        let report = each_line(input, options, |line| {
-            prompt.clear();
-            output.clear();
-            let (mut has_prompt, mut has_output) = (false, false);
-            Scanner::new(line)?.object(|key, value| match key {
-                "prompt_token_ids" => {
-                    has_prompt = true;
-                    value.integers(&mut prompt)
-                }
-                "response_token_ids" => {
-                    has_output = true;
-                    value.integers(&mut output)
-                }
-                _ => value.skip(),
-            })?;
-            if !has_prompt {
-                return Err(Fault::missing("prompt_token_ids"));
-            }
-            if !has_output {
-                return Err(Fault::missing("response_token_ids"));
-            }
-            let id = builder.len().to_string();
-            builder.push(NewRequest {
-                id: &id,
-                session: &id,
-                turn: 0,
-                arrival: Nanos::ZERO,
-                input_length: prompt.len() as u32,
-                output_length: output.len() as u32,
-                shared: 0,
-                fresh: &prompt,
-                output: &output,
-                extra: None,
-            })?;
-            Ok(())
-        })?;
-        Ok((finish(builder, foreign(self.name()), &path)?, report))
+        answers::read(KEYS, input, options, foreign(self.name()), |value, ids| {
+            value.integers(ids)
+        })
     }
 
     fn write(
@@ -83,24 +47,21 @@ impl TraceFormat for VllmSim {
         _options: &WriteOptions<'_>,
         path: &Path,
     ) -> Result<WriteReport> {
-        require_tokens(trace, self.name())?;
-        let mut sink = bytes::Sink::create(path)?;
         let mut replay = TokenReplay::new(trace);
         let mut seen: HashTable<(u128, u128)> = HashTable::new();
         let mut clashes = 0u64;
-        while let Some(tokens) = replay.next_request() {
-            require_output(trace, tokens.index, self.name())?;
-            let out = &mut sink.buffer;
-            out.push(b'{');
-            bytes::key(out, "prompt_token_ids");
+        let mut report = answers::write(trace, self.name(), path, |_, out| {
+            let Some(tokens) = replay.next_request() else {
+                return Ok(());
+            };
+            bytes::key(out, KEYS[0]);
             let start = out.len();
             bytes::ids(out, tokens.prompt);
             let prompt = xxh3_128(&out[start..]);
-            bytes::key(out, "response_token_ids");
+            bytes::key(out, KEYS[1]);
             let start = out.len();
             bytes::ids(out, tokens.output);
             let response = xxh3_128(&out[start..]);
-            out.extend_from_slice(b"}\n");
             match seen.find(prompt as u64, |(known, _)| *known == prompt) {
                 Some((_, known)) => clashes += u64::from(*known != response),
                 None => {
@@ -109,35 +70,15 @@ impl TraceFormat for VllmSim {
                     });
                 }
             }
-            sink.flush_full()?;
-        }
-        sink.finish()?;
-        let mut notes = Vec::new();
+            Ok(())
+        })?;
         if clashes > 0 {
-            notes.push(format!(
+            report.notes.push(format!(
                 "{clashes} requests repeat a prompt with another response; the simulator answers both alike"
             ));
         }
-        Ok(WriteReport {
-            records: trace.requests().len() as u64,
-            notes,
-        })
+        Ok(report)
     }
-}
-
-/// Refuses a request whose output is known by its length only.
-pub(super) fn require_output(trace: &Trace, index: usize, format: &str) -> Result<()> {
-    let request = &trace.requests()[index];
-    if request.output.is_empty() && request.output_length > 0 {
-        return Err(Error::usage(
-            format!(
-                "format `{format}` needs the output's tokens, and request `{}` has only their number",
-                request.id
-            ),
-            "export a trace that `replay gen-trace` made",
-        ));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

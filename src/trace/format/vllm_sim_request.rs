@@ -7,13 +7,13 @@ use std::path::Path;
 
 use crate::error::Result;
 use crate::io::Input;
-use crate::trace::{Content, Nanos, NewRequest, Trace, TraceBuilder};
+use crate::trace::{Content, Nanos, Trace, TraceBuilder};
 
+use super::csv_rows::{Label, lengths};
 use super::lines::{Fault, each_line, finish, foreign};
 use super::scan::Scanner;
-use super::vllm_sim::require_output;
 use super::{
-    Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport, bytes, require_tokens,
+    Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport, answers, bytes,
 };
 
 /// See the module.
@@ -50,22 +50,9 @@ impl TraceFormat for VllmSimRequest {
                 }
                 _ => value.skip(),
             })?;
-            let id = id.ok_or_else(|| Fault::missing("request_id"))?;
-            if !has_output {
-                return Err(Fault::missing("output_token_ids"));
-            }
-            builder.push(NewRequest {
-                id: &id,
-                session: &id,
-                turn: 0,
-                arrival: Nanos::ZERO,
-                input_length: 0,
-                output_length: output.len() as u32,
-                shared: 0,
-                fresh: &[],
-                output: &[],
-                extra: None,
-            })?;
+            let label = Label::alone(id.ok_or_else(|| Fault::missing("request_id"))?);
+            answers::require(has_output, "output_token_ids")?;
+            builder.push(lengths(&label, Nanos::ZERO, 0, output.len() as u32))?;
             Ok(())
         })?;
         Ok((finish(builder, foreign(self.name()), &path)?, report))
@@ -77,24 +64,18 @@ impl TraceFormat for VllmSimRequest {
         _options: &WriteOptions<'_>,
         path: &Path,
     ) -> Result<WriteReport> {
-        require_tokens(trace, self.name())?;
-        let mut sink = bytes::Sink::create(path)?;
-        for (index, request) in trace.requests().iter().enumerate() {
-            require_output(trace, index, self.name())?;
-            let out = &mut sink.buffer;
-            out.push(b'{');
+        let mut report = answers::write(trace, self.name(), path, |index, out| {
+            let request = &trace.requests()[index];
             bytes::key(out, "request_id");
             bytes::string(out, &request.id);
             bytes::key(out, "output_token_ids");
             bytes::ids(out, trace.ids(request.output));
-            out.extend_from_slice(b"}\n");
-            sink.flush_full()?;
-        }
-        sink.finish()?;
-        Ok(WriteReport {
-            records: trace.requests().len() as u64,
-            notes: vec!["the client must send the same request ids".into()],
-        })
+            Ok(())
+        })?;
+        report
+            .notes
+            .push("the client must send the same request ids".into());
+        Ok(report)
     }
 }
 

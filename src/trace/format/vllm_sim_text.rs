@@ -8,14 +8,15 @@ use std::path::Path;
 use crate::error::Result;
 use crate::io::Input;
 use crate::prompt::encode_text;
-use crate::trace::{Content, Nanos, NewRequest, TokenReplay, Trace, TraceBuilder, TraceMeta};
+use crate::trace::{TokenReplay, Trace, TraceMeta};
 
-use super::lines::{Fault, each_line, finish, foreign};
-use super::scan::Scanner;
-use super::vllm_sim::require_output;
+use super::lines::{Fault, foreign};
 use super::{
-    Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport, bytes, require_tokens,
+    Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport, answers, bytes,
+    require_tokens,
 };
+
+const KEYS: [&str; 2] = ["prompt", "response"];
 
 /// See the module.
 pub(super) struct VllmSimText;
@@ -35,52 +36,14 @@ impl TraceFormat for VllmSimText {
 
     fn read(&self, input: Input, options: &ReadOptions) -> Result<(Trace, ReadReport)> {
         let tokenizer = options.text(self.name())?;
-        let path = input.path().to_path_buf();
-        let mut builder = TraceBuilder::new(Content::Tokens);
-        let (mut prompt, mut output) = (Vec::new(), Vec::new());
-        let report = each_line(input, options, |line| {
-            let (mut has_prompt, mut has_response) = (false, false);
-            prompt.clear();
-            output.clear();
-            Scanner::new(line)?.object(|key, value| match key {
-                "prompt" => {
-                    has_prompt = true;
-                    let text = value.string("a text")?;
-                    encode_text(tokenizer, &text, &mut prompt).map_err(Fault::from)
-                }
-                "response" => {
-                    has_response = true;
-                    let text = value.string("a text")?;
-                    encode_text(tokenizer, &text, &mut output).map_err(Fault::from)
-                }
-                _ => value.skip(),
-            })?;
-            if !has_prompt {
-                return Err(Fault::missing("prompt"));
-            }
-            if !has_response {
-                return Err(Fault::missing("response"));
-            }
-            let id = builder.len().to_string();
-            builder.push(NewRequest {
-                id: &id,
-                session: &id,
-                turn: 0,
-                arrival: Nanos::ZERO,
-                input_length: prompt.len() as u32,
-                output_length: output.len() as u32,
-                shared: 0,
-                fresh: &prompt,
-                output: &output,
-                extra: None,
-            })?;
-            Ok(())
-        })?;
         let meta = TraceMeta {
             tokenizer: Some(tokenizer.identity().clone()),
             ..foreign(self.name())
         };
-        Ok((finish(builder, meta, &path)?, report))
+        answers::read(KEYS, input, options, meta, |value, ids| {
+            let text = value.string("a text")?;
+            encode_text(tokenizer, &text, ids).map_err(Fault::from)
+        })
     }
 
     fn needs_text(&self) -> bool {
@@ -90,23 +53,15 @@ impl TraceFormat for VllmSimText {
     fn write(&self, trace: &Trace, options: &WriteOptions<'_>, path: &Path) -> Result<WriteReport> {
         require_tokens(trace, self.name())?;
         let text = options.text(self.name())?;
-        let mut sink = bytes::Sink::create(path)?;
         let mut replay = TokenReplay::new(trace);
-        while let Some(tokens) = replay.next_request() {
-            require_output(trace, tokens.index, self.name())?;
-            let out = &mut sink.buffer;
-            out.push(b'{');
-            bytes::key(out, "prompt");
-            bytes::string(out, &text(tokens.prompt)?);
-            bytes::key(out, "response");
-            bytes::string(out, &text(tokens.output)?);
-            out.extend_from_slice(b"}\n");
-            sink.flush_full()?;
-        }
-        sink.finish()?;
-        Ok(WriteReport {
-            records: trace.requests().len() as u64,
-            notes: Vec::new(),
+        answers::write(trace, self.name(), path, |_, out| {
+            if let Some(tokens) = replay.next_request() {
+                bytes::key(out, KEYS[0]);
+                bytes::string(out, &text(tokens.prompt)?);
+                bytes::key(out, KEYS[1]);
+                bytes::string(out, &text(tokens.output)?);
+            }
+            Ok(())
         })
     }
 }

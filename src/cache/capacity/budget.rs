@@ -1,0 +1,198 @@
+//! What of a GPU's memory is left for the KV cache, and how much fits there.
+
+use serde::Serialize;
+
+use super::ModelConfig;
+use crate::error::{Error, Result};
+
+const MIB: u64 = 1 << 20;
+
+/// GPUs by name and the memory that their driver reports, in MiB; it is somewhat less than what the name says.
+pub const GPUS: [(&str, u64); 8] = [
+    ("l4-24gb", 23_034),
+    ("l40s-48gb", 46_068),
+    ("a100-40gb", 40_960),
+    ("a100-80gb", 81_920),
+    ("h100-80gb", 81_559),
+    ("h200-141gb", 143_771),
+    ("b200-192gb", 183_359),
+    ("mi300x-192gb", 196_592),
+];
+
+/// Bytes of a GPU's memory.
+///
+/// # Errors
+/// An unknown name.
+pub fn gpu_memory(name: &str) -> Result<u64> {
+    let known = GPUS.iter().find(|(known, _)| *known == name.to_lowercase());
+    match known {
+        Some((_, mib)) => Ok(mib * MIB),
+        None => Err(Error::unknown_name(
+            "GPU",
+            name,
+            &GPUS.map(|(name, _)| name),
+        )),
+    }
+}
+
+/// How a GPU's memory is shared out.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Budget {
+    /// Bytes of the GPU.
+    pub memory: u64,
+    /// The part that the engine may use.
+    pub utilization: f64,
+    /// Bytes of weights on it.
+    pub weights: u64,
+    /// Bytes of activations, CUDA graphs and the communication library.
+    pub overhead: u64,
+    /// Tokens per block.
+    pub block_size: u32,
+    /// Tokens of the longest sequence.
+    pub max_length: u64,
+    /// Tokens that are computed at once.
+    pub max_batched: u64,
+}
+
+/// What fits.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Fit {
+    /// Bytes that a token takes on the fullest GPU, in all layers, padding included.
+    pub bytes_per_token: u64,
+    /// Of these, in layers that see the whole context.
+    pub bytes_per_token_full: u64,
+    /// Of these, in layers with a window; a sequence keeps them for its last tokens only.
+    pub bytes_per_token_window: u64,
+    /// The window, if there is one.
+    pub window: Option<u64>,
+    /// Groups of layers with blocks of their own.
+    pub groups: u64,
+    /// Bytes of one of the pool's blocks.
+    pub bytes_per_block: u64,
+    /// Bytes left for the cache.
+    pub kv_cache_bytes: u64,
+    /// vLLM's count of blocks, of which its null block takes one.
+    pub num_gpu_blocks: u64,
+    /// Blocks that requests can have.
+    pub usable_blocks: u64,
+    /// Tokens in the cache as vLLM logs them.
+    pub tokens: u64,
+    /// Blocks that a sequence of the greatest length needs.
+    pub blocks_per_sequence: u64,
+    /// How many such sequences fit at once, as vLLM logs it.
+    pub max_concurrency: f64,
+}
+
+impl Budget {
+    /// How much of `model` fits.
+    ///
+    /// # Errors
+    /// Memory that is used up before the cache, or not enough for two blocks.
+    pub fn fit(&self, model: &ModelConfig) -> Result<Fit> {
+        let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
+        let usable = (self.memory as f64 * self.utilization).floor() as u64;
+        let left = usable
+            .checked_sub(self.weights.saturating_add(self.overhead))
+            .filter(|left| *left > 0);
+        let Some(left) = left else {
+            return Err(Error::usage(
+                format!(
+                    "weights of {:.2} GiB and an overhead of {:.2} GiB leave nothing of {:.2} GiB for a KV cache",
+                    gib(self.weights),
+                    gib(self.overhead),
+                    gib(usable)
+                ),
+                "split the model with --tensor-parallel, or take a larger GPU",
+            ));
+        };
+        let layout = model.layout();
+        let block = layout.block_bytes(self.block_size);
+        let blocks = left / block;
+        if blocks < 2 {
+            return Err(Error::usage(
+                format!(
+                    "{:.2} GiB are left for a KV cache, less than two blocks of {block} bytes",
+                    gib(left)
+                ),
+                "split the model with --tensor-parallel, or take a larger GPU",
+            ));
+        }
+        let groups = layout.groups.len() as u64;
+        let needed = layout.blocks_per_sequence(self.max_length, self.block_size, self.max_batched);
+        Ok(Fit {
+            bytes_per_token: layout.bytes_per_token(),
+            bytes_per_token_full: layout.bytes_per_token_of(false),
+            bytes_per_token_window: layout.bytes_per_token_of(true),
+            window: layout.groups.iter().flatten().next().copied(),
+            groups,
+            bytes_per_block: block,
+            kv_cache_bytes: left,
+            num_gpu_blocks: blocks,
+            usable_blocks: blocks - 1,
+            tokens: blocks / groups * u64::from(self.block_size),
+            blocks_per_sequence: needed,
+            max_concurrency: blocks as f64 / needed as f64,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    fn budget(weights: u64) -> Budget {
+        Budget {
+            memory: 80 * GIB,
+            utilization: 0.9,
+            weights,
+            overhead: 2 * GIB,
+            block_size: 16,
+            max_length: 8192,
+            max_batched: 8192,
+        }
+    }
+
+    #[test]
+    fn llama_on_80_gib() {
+        let model = ModelConfig::builtin("llama-3-8b").expect("built in");
+        let fit = budget(15 * GIB).fit(&model).expect("fits");
+        // 80 x 0.9 - 15 - 2 = 55 GiB; a block is 16 x 131,072 = 2 MiB, so 55 x 512 blocks.
+        assert_eq!(fit.kv_cache_bytes, 55 * GIB);
+        assert_eq!(fit.bytes_per_block, 2 * MIB);
+        assert_eq!((fit.num_gpu_blocks, fit.usable_blocks), (28_160, 28_159));
+        assert_eq!(fit.tokens, 450_560);
+        // 8192 tokens are 512 blocks; 28,160 / 512.
+        assert_eq!(fit.max_concurrency, 55.0);
+    }
+
+    #[test]
+    fn a_window_bounds_what_a_sequence_needs() {
+        let model = ModelConfig::builtin("gpt-oss-20b").expect("built in");
+        let budget = Budget {
+            max_length: 131_072,
+            ..budget(15 * GIB)
+        };
+        let fit = budget.fit(&model).expect("fits");
+        // Two groups of 12 layers: a block is 16 x 12 x 2,048 bytes = 384 KiB; 55 GiB / 384 KiB = 150,186.7.
+        assert_eq!((fit.groups, fit.bytes_per_block), (2, 393_216));
+        assert_eq!(fit.num_gpu_blocks, 150_186);
+        assert_eq!(fit.tokens, 75_093 * 16);
+        // Full: 131,072 / 16 = 8,192. Window: 127 + 8,192 = 8,319 tokens in 520 blocks, and one more.
+        assert_eq!(fit.blocks_per_sequence, 8_192 + 521);
+    }
+
+    #[test]
+    fn too_little() {
+        let model = ModelConfig::builtin("llama-3-70b").expect("built in");
+        let error = budget(131 * GIB).fit(&model).expect_err("too large");
+        assert!(error.to_string().contains("--tensor-parallel"), "{error}");
+        let error = budget(70 * GIB - MIB)
+            .fit(&model)
+            .expect_err("no block fits");
+        assert!(error.to_string().contains("two blocks"), "{error}");
+        assert_eq!(gpu_memory("H100-80GB").ok(), Some(81_559 * MIB));
+        assert!(gpu_memory("h1000").is_err());
+    }
+}

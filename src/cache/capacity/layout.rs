@@ -1,0 +1,327 @@
+//! How vLLM lays a model's KV cache out: layers in groups, a block in a group, all on the fullest GPU.
+//!
+//! Layers of one kind are one group. A model with several kinds is cut into groups of the same number of layers, the
+//! number of the rarest kind, so that a block of any group is equally large and all take from one pool; what is left over
+//! is padding (`_get_kv_cache_groups_uniform_page_size`). A group of full attention holds a block for every 16 tokens,
+//! a group with a window only those that the window touches.
+
+use super::layers::Window;
+use crate::error::{Error, Result};
+
+/// The type of cached keys and values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KvDtype {
+    /// As the model computes.
+    #[default]
+    Auto,
+    /// One type for all values, of so many bytes.
+    Plain(u64),
+    /// One byte a value, and a scale of four bytes for each token, head and side.
+    PerTokenHead,
+}
+
+impl KvDtype {
+    const NAMES: [&str; 15] = [
+        "auto",
+        "bf16",
+        "bfloat16",
+        "fp16",
+        "float16",
+        "half",
+        "fp32",
+        "float32",
+        "fp8",
+        "fp8_e4m3",
+        "fp8_e5m2",
+        "fp8_inc",
+        "int8",
+        "int8_per_token_head",
+        "fp8_per_token_head",
+    ];
+
+    /// By vLLM's name, or a short one.
+    ///
+    /// # Errors
+    /// An unknown name.
+    pub fn by_name(name: &str) -> Result<Self> {
+        Ok(match name {
+            "auto" => Self::Auto,
+            "bf16" | "bfloat16" | "fp16" | "float16" | "half" => Self::Plain(2),
+            "fp32" | "float32" => Self::Plain(4),
+            "fp8" | "fp8_e4m3" | "fp8_e5m2" | "fp8_inc" => Self::Plain(1),
+            "int8" | "int8_per_token_head" | "fp8_per_token_head" => Self::PerTokenHead,
+            _ => return Err(Error::unknown_name("KV cache dtype", name, &Self::NAMES)),
+        })
+    }
+}
+
+/// How a model is stored on its GPUs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Storage {
+    /// Type of cached keys and values.
+    pub dtype: KvDtype,
+    /// GPUs that share each layer.
+    pub tensor_parallel: u64,
+    /// Stages that share the layers.
+    pub pipeline_parallel: u64,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            dtype: KvDtype::Auto,
+            tensor_parallel: 1,
+            pipeline_parallel: 1,
+        }
+    }
+}
+
+/// What a layer keeps of each token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Width {
+    /// Keys and values of so many heads.
+    Heads { heads: u64, dim: u64 },
+    /// One vector for all heads (multi-head latent attention), which every GPU of a layer holds whole.
+    Latent { dim: u64 },
+}
+
+impl Width {
+    /// Bytes per token and layer on one GPU.
+    fn bytes(self, plain: u64, storage: Storage) -> Result<u64> {
+        let gpus = storage.tensor_parallel;
+        let (heads, values) = match self {
+            Self::Latent { dim } => (1, dim),
+            Self::Heads { heads, dim } => {
+                let divisible = heads % gpus == 0 || gpus.is_multiple_of(heads);
+                if !divisible {
+                    return Err(Error::usage(
+                        format!("{heads} KV heads cannot be split over {gpus} GPUs"),
+                        "give --tensor-parallel a divisor or a multiple of the heads",
+                    ));
+                }
+                // More GPUs than heads: each holds one, and some hold the same.
+                let heads = (heads / gpus).max(1);
+                (2 * heads, 2 * heads * dim)
+            }
+        };
+        Ok(match storage.dtype {
+            KvDtype::Auto => values * plain,
+            KvDtype::Plain(bytes) => values * bytes,
+            KvDtype::PerTokenHead => values + 4 * heads,
+        })
+    }
+}
+
+/// The cache of one GPU.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// Bytes per token and layer.
+    pub layer_bytes: u64,
+    /// Layers that share the blocks of a group; the same for all groups, padding included.
+    pub group_layers: u64,
+    /// The window of each group; `None` sees everything.
+    pub groups: Vec<Option<u64>>,
+    /// Layers without padding, on this GPU.
+    pub layers: u64,
+}
+
+impl Layout {
+    /// Of a model with these layers.
+    pub(super) fn new(
+        windows: &[Window],
+        width: Width,
+        plain: u64,
+        storage: Storage,
+    ) -> Result<Self> {
+        let layer_bytes = width.bytes(plain, storage)?;
+        let (groups, group_of) = group(windows);
+        let mut fullest = (0, 0);
+        for stage in stages(windows.len(), storage.pipeline_parallel)? {
+            let mut sizes = vec![0u64; groups.len()];
+            let layers = stage.len() as u64;
+            for group in &group_of[stage] {
+                sizes[*group] += 1;
+            }
+            let largest = sizes.into_iter().max().unwrap_or(0);
+            fullest = fullest.max((largest, layers));
+        }
+        Ok(Self {
+            layer_bytes,
+            group_layers: fullest.0,
+            groups,
+            layers: fullest.1,
+        })
+    }
+
+    /// Bytes of one of the pool's blocks.
+    pub fn block_bytes(&self, block_size: u32) -> u64 {
+        (self.layer_bytes * self.group_layers).saturating_mul(u64::from(block_size))
+    }
+
+    /// Bytes of one token that all layers keep, padding included.
+    pub fn bytes_per_token(&self) -> u64 {
+        self.layer_bytes * self.group_layers * self.groups.len() as u64
+    }
+
+    /// Bytes of one token in those groups whose window is given, or in those without.
+    pub fn bytes_per_token_of(&self, windowed: bool) -> u64 {
+        let groups = self
+            .groups
+            .iter()
+            .filter(|window| window.is_some() == windowed);
+        self.layer_bytes * self.group_layers * groups.count() as u64
+    }
+
+    /// Blocks that a sequence of `length` tokens needs at most, if prompts are computed in pieces of `batched` tokens
+    /// (`max_memory_usage_bytes` of vLLM's cache specs).
+    pub fn blocks_per_sequence(&self, length: u64, block_size: u32, batched: u64) -> u64 {
+        let size = u64::from(block_size);
+        let of = |window: &Option<u64>| match window {
+            None => length.div_ceil(size),
+            // One more, as a window need not begin where a block does.
+            Some(window) => {
+                (window - 1)
+                    .saturating_add(batched)
+                    .min(length)
+                    .div_ceil(size)
+                    + 1
+            }
+        };
+        self.groups.iter().map(of).sum()
+    }
+}
+
+/// The groups' windows, and the group of each layer.
+fn group(windows: &[Window]) -> (Vec<Window>, Vec<usize>) {
+    let mut kinds: Vec<(Window, Vec<usize>)> = Vec::new();
+    for (layer, window) in windows.iter().enumerate() {
+        match kinds.iter_mut().find(|(kind, _)| kind == window) {
+            Some((_, layers)) => layers.push(layer),
+            None => kinds.push((*window, vec![layer])),
+        }
+    }
+    let sizes = || kinds.iter().map(|(_, layers)| layers.len());
+    let (rarest, commonest) = (sizes().min().unwrap_or(1), sizes().max().unwrap_or(1));
+    // Kinds of nearly the same number are padded to one size, rather than cut small.
+    let size = if 2 * commonest < 3 * rarest {
+        commonest
+    } else {
+        rarest
+    };
+    let mut groups = Vec::new();
+    let mut group_of = vec![0; windows.len()];
+    for (window, layers) in &kinds {
+        let count = layers.len().div_ceil(size);
+        for (index, layer) in layers.iter().enumerate() {
+            group_of[*layer] = groups.len() + index % count;
+        }
+        groups.extend(std::iter::repeat_n(*window, count));
+    }
+    (groups, group_of)
+}
+
+/// The layers of each pipeline stage: equal parts, what is left over one each from the last stage but one backwards.
+fn stages(layers: usize, count: u64) -> Result<Vec<std::ops::Range<usize>>> {
+    let count = count as usize;
+    if count > layers {
+        return Err(Error::usage(
+            format!("{layers} layers cannot be split into {count} stages"),
+            "give a smaller --pipeline-parallel",
+        ));
+    }
+    let rest = layers % count;
+    let mut start = 0;
+    let stages = (0..count).map(|stage| {
+        let more = stage + 1 < count && stage + 1 + rest >= count;
+        let end = start + layers / count + usize::from(more);
+        std::mem::replace(&mut start, end)..end
+    });
+    Ok(stages.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(windows: &[Window], storage: Storage) -> Layout {
+        let width = Width::Heads { heads: 8, dim: 64 };
+        Layout::new(windows, width, 2, storage).expect("fits")
+    }
+
+    #[test]
+    fn kinds_are_cut_into_groups_of_the_rarest() {
+        // Two full layers and five with a window: groups (full, full), (s, s), (s, s), (s, padding).
+        let windows = [Some(8), None, Some(8), Some(8), None, Some(8), Some(8)];
+        let layout = layout(&windows, Storage::default());
+        assert_eq!(layout.group_layers, 2);
+        assert_eq!(layout.groups, [Some(8), Some(8), Some(8), None]);
+        // 2 x 8 heads x 64 x 2 bytes = 2,048 a layer; 8 layers with padding.
+        assert_eq!(layout.bytes_per_token(), 16_384);
+        assert_eq!(layout.bytes_per_token_of(true), 12_288);
+        assert_eq!(layout.block_bytes(16), 65_536);
+        // 100 tokens: 7 blocks of 16 in full; of the windows min(8 - 1 + 32, 100) = 39 tokens in 3, and one more.
+        assert_eq!(layout.blocks_per_sequence(100, 16, 32), 7 + 3 * 4);
+    }
+
+    #[test]
+    fn nearly_equal_kinds_are_padded() {
+        // 5 is less than 1.5 times 4: groups of 5 and 4.
+        let windows = [
+            None,
+            Some(8),
+            None,
+            Some(8),
+            None,
+            Some(8),
+            None,
+            Some(8),
+            None,
+        ];
+        let layout = layout(&windows, Storage::default());
+        assert_eq!((layout.group_layers, layout.groups.len()), (5, 2));
+    }
+
+    #[test]
+    fn stages_take_what_is_left_over_from_the_end() {
+        let sizes = |layers, count| -> Vec<usize> {
+            let stages = stages(layers, count).expect("enough layers");
+            stages.iter().map(ExactSizeIterator::len).collect()
+        };
+        assert_eq!(sizes(80, 3), [27, 27, 26]);
+        assert_eq!(sizes(61, 4), [15, 15, 16, 15]);
+        assert_eq!(sizes(8, 1), [8]);
+        assert!(stages(2, 3).is_err());
+        let storage = Storage {
+            pipeline_parallel: 3,
+            ..Storage::default()
+        };
+        let layout = layout(&[None; 80], storage);
+        assert_eq!((layout.group_layers, layout.layers), (27, 27));
+    }
+
+    #[test]
+    fn heads_are_split_and_then_repeated() {
+        let bytes = |tensor_parallel, dtype| {
+            let storage = Storage {
+                tensor_parallel,
+                dtype,
+                pipeline_parallel: 1,
+            };
+            Width::Heads { heads: 8, dim: 64 }.bytes(2, storage).ok()
+        };
+        assert_eq!(bytes(1, KvDtype::Auto), Some(2048));
+        assert_eq!(bytes(4, KvDtype::Auto), Some(512));
+        assert_eq!(bytes(8, KvDtype::Auto), Some(256));
+        assert_eq!(bytes(16, KvDtype::Auto), Some(256));
+        assert_eq!(bytes(3, KvDtype::Auto), None);
+        assert_eq!(bytes(1, KvDtype::Plain(1)), Some(1024));
+        // 2 x 8 heads x (64 + 4 bytes of scale).
+        assert_eq!(bytes(1, KvDtype::PerTokenHead), Some(1088));
+        let latent = Width::Latent { dim: 576 };
+        let storage = Storage {
+            tensor_parallel: 8,
+            ..Storage::default()
+        };
+        assert_eq!(latent.bytes(2, storage).ok(), Some(1152));
+    }
+}

@@ -1,0 +1,168 @@
+//! From GiB to blocks: how many bytes a model's KV cache takes, and how much of a GPU is left for it.
+//!
+//! Sizes are those of one GPU of a replica: with tensor or pipeline parallelism every GPU holds its part of each block,
+//! and the fullest one decides. Where vLLM has a rule, it is vLLM's (`vllm/v1/core/kv_cache_utils.py` and
+//! `vllm/v1/kv_cache_interface.py`).
+
+mod budget;
+mod builtin;
+mod layers;
+mod layout;
+mod model;
+mod parameters;
+
+pub use budget::{Budget, Fit, GPUS, gpu_memory};
+pub use layout::{KvDtype, Layout, Storage};
+pub use model::ModelConfig;
+
+use super::engine::Capacity;
+use crate::error::{Error, Result};
+
+/// A capacity as users give it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Asked {
+    /// `inf`
+    Unbounded,
+    /// `N`
+    Blocks(u32),
+    /// `NGiB`, in bytes
+    Bytes(f64),
+    /// `N%` of the trace's distinct blocks
+    Fraction(f64),
+}
+
+/// Units of size; the binary ones first, as `B` alone ends them all.
+const UNITS: [(&str, f64); 8] = [
+    ("KiB", 1024.0),
+    ("MiB", 1_048_576.0),
+    ("GiB", 1_073_741_824.0),
+    ("TiB", 1_099_511_627_776.0),
+    ("KB", 1e3),
+    ("MB", 1e6),
+    ("GB", 1e9),
+    ("TB", 1e12),
+];
+
+/// Bytes of `40GiB`, `1.5 TB` and the like; `None` for anything else.
+pub fn parse_bytes(text: &str) -> Option<f64> {
+    let (digits, unit) = UNITS
+        .iter()
+        .find_map(|(name, unit)| text.trim().strip_suffix(name).map(|digits| (digits, unit)))?;
+    positive(digits).map(|number| number * unit)
+}
+
+fn positive(digits: &str) -> Option<f64> {
+    let number: f64 = digits.trim().parse().ok()?;
+    (number.is_finite() && number > 0.0).then_some(number)
+}
+
+impl Asked {
+    /// Reads `inf`, `N`, `NMiB`, `NGiB`, `NTiB`, the same with decimal units, or `N%`.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn parse(text: &str) -> Result<Self> {
+        let text = text.trim();
+        let parsed = if matches!(text, "inf" | "infinite" | "unlimited") {
+            Some(Self::Unbounded)
+        } else if let Some(percent) = text.strip_suffix('%') {
+            positive(percent).map(|percent| Self::Fraction(percent / 100.0))
+        } else if let Some(bytes) = parse_bytes(text) {
+            Some(Self::Bytes(bytes))
+        } else {
+            text.parse()
+                .ok()
+                .filter(|blocks| *blocks > 0)
+                .map(Self::Blocks)
+        };
+        parsed.ok_or_else(|| {
+            Error::usage(
+                format!("the capacity `{text}`"),
+                "give inf, a number of blocks, a size as 40GiB, or a part as 50%",
+            )
+        })
+    }
+
+    /// As blocks of `block_size` tokens, for a trace of `distinct` blocks.
+    ///
+    /// # Errors
+    /// A size without a model, or one in which no block fits.
+    pub fn resolve(
+        self,
+        block_size: u32,
+        distinct: u32,
+        model: Option<&ModelConfig>,
+    ) -> Result<Capacity> {
+        Ok(match self {
+            Self::Unbounded => Capacity::Unbounded,
+            Self::Blocks(blocks) => Capacity::Blocks(blocks),
+            Self::Fraction(part) => {
+                Capacity::Blocks(((part * f64::from(distinct)).round() as u32).max(1))
+            }
+            Self::Bytes(bytes) => {
+                let Some(model) = model else {
+                    return Err(Error::usage(
+                        "a capacity in bytes needs to know the model",
+                        "name it with --model, or give its config.json with --model-config",
+                    ));
+                };
+                let block = model
+                    .bytes_per_token()
+                    .saturating_mul(u64::from(block_size));
+                let blocks = (bytes / block as f64).floor() as u32;
+                if blocks == 0 {
+                    return Err(Error::usage(
+                        format!("a capacity in which not one block of {block} bytes fits"),
+                        "give a larger one",
+                    ));
+                }
+                Capacity::Blocks(blocks)
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_becomes_blocks() {
+        let llama = ModelConfig::builtin("llama-3-8b").expect("built in");
+        let asked = Asked::parse("1GiB").expect("parses");
+        // 2^30 / (16 x 131,072) = 512.
+        assert_eq!(
+            asked.resolve(16, 0, Some(&llama)).expect("fits"),
+            Capacity::Blocks(512)
+        );
+        let asked = Asked::parse("1GB").expect("parses");
+        // 10^9 / 2,097,152 = 476.8.
+        assert_eq!(
+            asked.resolve(16, 0, Some(&llama)).expect("fits"),
+            Capacity::Blocks(476)
+        );
+        assert!(asked.resolve(16, 0, None).is_err());
+        let asked = Asked::parse("1MiB").expect("parses");
+        assert!(asked.resolve(16, 0, Some(&llama)).is_err());
+    }
+
+    #[test]
+    fn capacities_as_users_write_them() {
+        assert_eq!(Asked::parse("inf").expect("parses"), Asked::Unbounded);
+        assert_eq!(Asked::parse("2048").expect("parses"), Asked::Blocks(2048));
+        assert_eq!(Asked::parse("50%").expect("parses"), Asked::Fraction(0.5));
+        for (text, bytes) in [
+            ("2GiB", 2_147_483_648.0),
+            ("512MiB", 536_870_912.0),
+            ("40GB", 4e10),
+            ("0.5 TiB", 549_755_813_888.0),
+        ] {
+            assert_eq!(Asked::parse(text).expect("parses"), Asked::Bytes(bytes));
+        }
+        for text in [
+            "", "0", "-1", "x", "5 apples", "0%", "nan%", "GiB", "-1GiB", "infGiB",
+        ] {
+            assert!(Asked::parse(text).is_err(), "{text}");
+        }
+    }
+}

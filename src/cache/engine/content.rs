@@ -1,0 +1,137 @@
+//! What the engines without slots share: which blocks are there, and the uses that a request makes of them.
+
+use super::super::eviction::{self, Eviction, Setup, Use};
+use super::super::optimal::{NEVER, NextUse};
+use super::super::{BlockId, BlockTrace, Run};
+use super::{Capacity, EngineOptions, UseOrder};
+use crate::error::Result;
+use crate::trace::Nanos;
+
+/// Resident blocks.
+pub(super) enum Content {
+    /// Nothing ever goes.
+    Unbounded { resident: Vec<bool>, count: u32 },
+    /// As much as a policy keeps.
+    Bounded(Box<dyn Eviction>),
+}
+
+impl Content {
+    /// Nothing resident yet.
+    ///
+    /// # Errors
+    /// An unknown policy.
+    pub(super) fn new(
+        trace: &BlockTrace,
+        capacity: Capacity,
+        options: &EngineOptions,
+    ) -> Result<Self> {
+        Ok(match capacity {
+            Capacity::Unbounded => Self::Unbounded {
+                resident: vec![false; trace.distinct() as usize],
+                count: 0,
+            },
+            Capacity::Blocks(capacity) => {
+                let setup = Setup {
+                    blocks: trace.distinct(),
+                    capacity,
+                    block_size: trace.block_size(),
+                    seed: options.seed,
+                };
+                Self::Bounded(eviction::by_name(&options.policy, &setup)?)
+            }
+        })
+    }
+
+    pub(super) fn contains(&self, block: BlockId) -> bool {
+        match self {
+            Self::Unbounded { resident, .. } => resident[block as usize],
+            Self::Bounded(policy) => policy.contains(block),
+        }
+    }
+
+    /// Time has come so far.
+    pub(super) fn advance(&mut self, now: Nanos, evicted: &mut Vec<BlockId>) {
+        if let Self::Bounded(policy) = self {
+            policy.advance(now, evicted);
+        }
+    }
+
+    /// Whether the block was there.
+    pub(super) fn access(&mut self, used: &Use, evicted: &mut Vec<BlockId>) -> bool {
+        match self {
+            Self::Unbounded { resident, count } => {
+                let known = std::mem::replace(&mut resident[used.block as usize], true);
+                *count += u32::from(!known);
+                known
+            }
+            Self::Bounded(policy) => policy.access(used, evicted),
+        }
+    }
+
+    pub(super) fn len(&self) -> u32 {
+        match self {
+            Self::Unbounded { count, .. } => *count,
+            Self::Bounded(policy) => policy.len(),
+        }
+    }
+
+    pub(super) fn steps(&self) -> u64 {
+        match self {
+            Self::Unbounded { .. } => 0,
+            Self::Bounded(policy) => policy.steps(),
+        }
+    }
+}
+
+/// The uses of a request's blocks, in order, with what policies may know.
+#[derive(Debug, Default)]
+pub(super) struct Uses {
+    order: UseOrder,
+    cache_output: bool,
+    /// For bounds, which know the future.
+    future: Option<NextUse>,
+    next: Vec<u32>,
+}
+
+impl Uses {
+    pub(super) fn new(trace: &BlockTrace, options: &EngineOptions) -> Self {
+        let cache_output = options.caches_output();
+        let bounded = options.capacity != Capacity::Unbounded;
+        let looks_ahead = bounded && eviction::looks_ahead(&options.policy);
+        Self {
+            order: options.order(),
+            cache_output,
+            future: looks_ahead.then(|| NextUse::new(trace, cache_output)),
+            next: Vec::new(),
+        }
+    }
+
+    pub(super) fn each(&mut self, run: &Run<'_>, mut with: impl FnMut(&Use)) {
+        let blocks = if self.cache_output {
+            run.all
+        } else {
+            run.prompt
+        };
+        if let Some(future) = &self.future {
+            future.of(run.index, blocks.len(), &mut self.next);
+        }
+        let next = self.future.as_ref().map(|_| &*self.next);
+        for step in 0..blocks.len() {
+            let depth = match self.order {
+                UseOrder::HeadFirst => step,
+                UseOrder::TailFirst => blocks.len() - 1 - step,
+            };
+            with(&Use {
+                block: blocks[depth],
+                parent: depth.checked_sub(1).map(|above| blocks[above]),
+                depth: depth as u32,
+                request: run.index as u32,
+                session: run.facts.session,
+                turns_left: run.facts.turns_left,
+                priority: 0,
+                now: run.facts.arrival,
+                next: next.map_or(NEVER, |next| next[depth]),
+            });
+        }
+    }
+}

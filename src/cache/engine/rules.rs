@@ -1,0 +1,51 @@
+//! What all engines that find prefixes ask of a request.
+
+use super::super::{BlockTrace, Run};
+use super::{EngineOptions, Outcome, Shape, tokens_in};
+
+/// How blocks and tokens are counted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    pub(super) block_size: u32,
+    pub(super) partial_tail: bool,
+    pub(super) cache_output: bool,
+    pub(super) last_token_cap: bool,
+}
+
+impl Rules {
+    pub(super) fn new(trace: &BlockTrace, options: &EngineOptions) -> Self {
+        Self {
+            block_size: trace.block_size(),
+            partial_tail: trace.partial_tail(),
+            cache_output: options.caches_output(),
+            last_token_cap: options.caps_last_token(trace),
+        }
+    }
+
+    /// How many leading blocks may be looked up: the last token must be computed, to get logits for the next.
+    pub(super) fn lookups(&self, run: &Run<'_>, request: Shape) -> usize {
+        let mut most = run.prompt.len();
+        if self.last_token_cap {
+            let whole = request.input_length.saturating_sub(1) / self.block_size;
+            // A partial block that has an id of its own ends with the last token, too.
+            most = most.min(whole as usize);
+        }
+        most
+    }
+
+    /// Blocks that the prompt needs in all.
+    pub(super) fn prompt_blocks(&self, request: Shape) -> u32 {
+        request.input_length.div_ceil(self.block_size)
+    }
+
+    /// Of so many hits, nothing evicted.
+    pub(super) fn outcome(&self, hits: u32, request: Shape) -> Outcome {
+        Outcome {
+            hit_blocks: hits,
+            cached_tokens: tokens_in(hits, self.block_size, request.input_length),
+            new_blocks: self.prompt_blocks(request) - hits,
+            evicted: 0,
+            rejected: false,
+        }
+    }
+}

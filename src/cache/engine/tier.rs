@@ -1,0 +1,233 @@
+//! Tiers of a cache as users describe them: `hbm:40GiB`, `dram:200GiB@64GB/s`, `ssd:inf`.
+
+use serde::Serialize;
+
+use crate::cache::capacity::{Asked, ModelConfig, parse_bytes};
+use crate::error::{Error, Result};
+
+use super::{Capacity, TierCounts, Tiered};
+
+/// A tier as it was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TierSpec {
+    name: String,
+    size: Asked,
+    /// Bytes per second, from and to it.
+    bandwidth: Option<f64>,
+}
+
+/// A tier of known size.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tier {
+    /// As the user calls it.
+    pub name: String,
+    /// How many blocks fit.
+    pub capacity: Capacity,
+    /// Bytes per second, from and to it; `None` is not known.
+    pub bandwidth: Option<f64>,
+}
+
+impl Tier {
+    /// As many blocks as all tiers hold, if no two of them hold the same.
+    pub fn together(tiers: &[Self]) -> Capacity {
+        tiers.iter().fold(Capacity::Blocks(0), |sum, tier| {
+            match (sum, tier.capacity) {
+                (Capacity::Blocks(sum), Capacity::Blocks(more)) => {
+                    Capacity::Blocks(sum.saturating_add(more))
+                }
+                _ => Capacity::Unbounded,
+            }
+        })
+    }
+}
+
+impl TierSpec {
+    /// Reads `NAME:SIZE` or `NAME:SIZE@BANDWIDTH`.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn parse(text: &str) -> Result<Self> {
+        let refuse = |problem: &str| {
+            Error::usage(
+                format!("--tier {text}: {problem}"),
+                "give name:size as hbm:40GiB or hbm:2048, with a bandwidth as dram:200GiB@64GB/s",
+            )
+        };
+        let (name, rest) = text.split_once(':').ok_or_else(|| refuse("has no size"))?;
+        if name.trim().is_empty() {
+            return Err(refuse("has no name"));
+        }
+        let (size, bandwidth) = match rest.split_once('@') {
+            Some((size, bandwidth)) => (size, Some(bandwidth)),
+            None => (rest, None),
+        };
+        let size = Asked::parse(size).map_err(|_| refuse("has a size that is none"))?;
+        let bandwidth = bandwidth
+            .map(|text| {
+                let bytes = text.trim().strip_suffix("/s").and_then(parse_bytes);
+                bytes.ok_or_else(|| refuse("has a bandwidth that is none"))
+            })
+            .transpose()?;
+        Ok(Self {
+            name: name.trim().to_owned(),
+            size,
+            bandwidth,
+        })
+    }
+
+    /// Sizes in blocks, for a trace of `distinct` blocks.
+    ///
+    /// # Errors
+    /// Two tiers of one name, a size in bytes or a bandwidth without a model, or a bandwidth of the first tier.
+    pub fn resolve(
+        specs: &[Self],
+        block_size: u32,
+        distinct: u32,
+        model: Option<&ModelConfig>,
+    ) -> Result<Vec<Tier>> {
+        let mut tiers: Vec<Tier> = Vec::with_capacity(specs.len());
+        for spec in specs {
+            if tiers.iter().any(|tier| tier.name == spec.name) {
+                return Err(Error::usage(
+                    format!("two tiers are called `{}`", spec.name),
+                    "give each its own name",
+                ));
+            }
+            if tiers.is_empty() && spec.bandwidth.is_some() {
+                return Err(Error::usage(
+                    format!(
+                        "tier `{}` comes first, so nothing is copied from it to be used",
+                        spec.name
+                    ),
+                    "give a bandwidth to the tiers below it",
+                ));
+            }
+            if spec.bandwidth.is_some() && model.is_none() {
+                return Err(Error::usage(
+                    format!(
+                        "the bandwidth of tier `{}` needs to know the bytes of a block",
+                        spec.name
+                    ),
+                    "name the model with --model, or give its config.json with --model-config",
+                ));
+            }
+            tiers.push(Tier {
+                name: spec.name.clone(),
+                capacity: spec.size.resolve(block_size, distinct, model)?,
+                bandwidth: spec.bandwidth,
+            });
+        }
+        Ok(tiers)
+    }
+}
+
+/// What a tier did, with bytes and times where they are known.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TierSummary {
+    /// As the user calls it.
+    pub name: String,
+    /// Blocks that fit; none is unbounded.
+    pub capacity_blocks: Option<u32>,
+    /// Blocks of prompts that were found here, and in no tier above.
+    pub hits: u64,
+    /// Prompt tokens in them.
+    pub hit_tokens: u64,
+    /// Blocks that came in.
+    pub blocks_in: u64,
+    /// Blocks that went.
+    pub blocks_out: u64,
+    /// Blocks that were read from here into the first tier.
+    pub blocks_read: u64,
+    /// Blocks that were written here from the tier above.
+    pub blocks_written: u64,
+    /// Blocks that are here at the end.
+    pub resident_blocks: u64,
+    /// Size of the blocks read; only with a model.
+    pub bytes_read: Option<u64>,
+    /// Size of the blocks written; only with a model.
+    pub bytes_written: Option<u64>,
+    /// Time to read them one after another; only with a bandwidth.
+    pub seconds_read: Option<f64>,
+    /// Time to write them one after another; only with a bandwidth.
+    pub seconds_written: Option<f64>,
+}
+
+impl TierSummary {
+    /// Of all tiers, if a block has so many bytes.
+    pub fn of(tiers: &[Tier], engine: &Tiered, block_bytes: Option<u64>) -> Vec<Self> {
+        let counts = engine.counts();
+        let of = |(index, (tier, counts)): (usize, (&Tier, &TierCounts))| {
+            let written = if index == 0 { 0 } else { counts.blocks_in };
+            let bytes = |blocks: u64| block_bytes.map(|bytes| blocks * bytes);
+            let seconds = |blocks: u64| Some(bytes(blocks)? as f64 / tier.bandwidth?);
+            Self {
+                name: tier.name.clone(),
+                capacity_blocks: match tier.capacity {
+                    Capacity::Unbounded => None,
+                    Capacity::Blocks(blocks) => Some(blocks),
+                },
+                hits: counts.hits,
+                hit_tokens: counts.hit_tokens,
+                blocks_in: counts.blocks_in,
+                blocks_out: counts.blocks_out,
+                blocks_read: counts.blocks_read,
+                blocks_written: written,
+                resident_blocks: counts.resident,
+                bytes_read: bytes(counts.blocks_read),
+                bytes_written: bytes(written),
+                seconds_read: seconds(counts.blocks_read),
+                seconds_written: seconds(written),
+            }
+        };
+        tiers.iter().zip(&counts).enumerate().map(of).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiers_as_users_write_them() {
+        let tier = TierSpec::parse("dram:200GiB@64GB/s").expect("parses");
+        assert_eq!(tier.name, "dram");
+        assert_eq!(tier.size, Asked::Bytes(200.0 * 1_073_741_824.0));
+        assert_eq!(tier.bandwidth, Some(64e9));
+        let tier = TierSpec::parse("hbm:2048").expect("parses");
+        assert_eq!((tier.size, tier.bandwidth), (Asked::Blocks(2048), None));
+        for text in [
+            "hbm",
+            ":5",
+            "hbm:",
+            "hbm:0",
+            "hbm:1GiB@",
+            "hbm:1GiB@64GB",
+            "hbm:1GiB@x/s",
+        ] {
+            let error = TierSpec::parse(text).expect_err("refused").to_string();
+            assert!(
+                error.contains(text) && error.contains("hbm:40GiB"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_together() {
+        let resolve = |texts: &[&str]| {
+            let specs: Vec<_> = texts
+                .iter()
+                .map(|text| TierSpec::parse(text).expect("parses"))
+                .collect();
+            TierSpec::resolve(&specs, 16, 100, None)
+        };
+        assert_eq!(
+            resolve(&["a:50%", "b:inf"]).expect("fits")[0].capacity,
+            Capacity::Blocks(50)
+        );
+        assert!(resolve(&["a:5", "a:6"]).is_err());
+        assert!(resolve(&["a:5GiB"]).is_err());
+        assert!(resolve(&["a:5", "b:6@1GB/s"]).is_err());
+        assert!(resolve(&["a:5@1GB/s"]).is_err());
+    }
+}

@@ -1,0 +1,191 @@
+//! A cache in tiers by the prefix rule: blocks are used in the first, and what goes from one is written to the next.
+//!
+//! Inclusive: a copy that is read from a lower tier stays there. A request finds its leading blocks in any tier. Before
+//! anything moves, those found below the first are read, which refreshes them there; then the request's blocks are used
+//! in the first tier in order, as engine `ideal` does it. A block that goes from a tier is written to the next one,
+//! unless it is there, and what goes from the last is lost. So the first tier holds at any time what it would hold alone.
+//! Each tier has a policy of its own, all of the same name.
+
+use super::super::eviction::{self, Use};
+use super::super::{BlockId, BlockTrace, Run};
+use super::content::{Content, Uses};
+use super::rules::Rules;
+use super::{CacheEngine, EngineOptions, Hold, Outcome, Shape, Tier, tokens_in};
+use crate::error::{Error, Result};
+
+/// What a tier did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TierCounts {
+    /// Blocks of prompts that were found here, and in no tier above.
+    pub hits: u64,
+    /// Prompt tokens in them.
+    pub hit_tokens: u64,
+    /// Blocks that came in: computed or read into the first tier, written into the others.
+    pub blocks_in: u64,
+    /// Blocks that went.
+    pub blocks_out: u64,
+    /// Blocks that were read from here into the first tier.
+    pub blocks_read: u64,
+    /// Blocks that are here at the end.
+    pub resident: u64,
+}
+
+/// See the module.
+pub struct Tiered {
+    rules: Rules,
+    order: Uses,
+    tiers: Vec<Content>,
+    counts: Vec<TierCounts>,
+    /// Per block its last use, for the policies of the tiers below.
+    uses: Vec<Use>,
+    /// What went from the tier above, and from this one.
+    falling: [Vec<BlockId>; 2],
+    resident: u32,
+}
+
+impl Tiered {
+    /// Empty tiers, the first of which is where blocks are used.
+    ///
+    /// # Errors
+    /// No tier, an unknown policy, or an engine that has no tiers.
+    pub fn new(trace: &BlockTrace, tiers: &[Tier], options: &EngineOptions) -> Result<Self> {
+        if options.engine != "ideal" {
+            return Err(Error::usage(
+                format!("engine `{}` has no tiers", options.engine),
+                "take --engine ideal, whose rule is the longest prefix found in any tier",
+            ));
+        }
+        if options.hold != Hold::None {
+            return Err(Error::usage(
+                "a cache in tiers has no running requests to hold blocks",
+                "take --hold none",
+            ));
+        }
+        if options.policy.starts_with("ttl") || eviction::looks_ahead(&options.policy) {
+            return Err(Error::usage(
+                format!("policy `{}` with tiers", options.policy),
+                "take one that goes by use alone, as lru",
+            ));
+        }
+        if tiers.is_empty() {
+            return Err(Error::usage("a cache without tiers", "give at least one"));
+        }
+        let content = |tier: &Tier| Content::new(trace, tier.capacity, options);
+        let used = if tiers.len() > 1 { trace.distinct() } else { 0 };
+        Ok(Self {
+            rules: Rules::new(trace, options),
+            order: Uses::new(trace, options),
+            tiers: tiers.iter().map(content).collect::<Result<_>>()?,
+            counts: vec![TierCounts::default(); tiers.len()],
+            uses: vec![Use::default(); used as usize],
+            falling: [Vec::new(), Vec::new()],
+            resident: 0,
+        })
+    }
+
+    /// What each tier did so far.
+    pub fn counts(&self) -> Vec<TierCounts> {
+        let with_resident = |(counts, content): (&TierCounts, &Content)| TierCounts {
+            resident: u64::from(content.len()),
+            ..*counts
+        };
+        self.counts
+            .iter()
+            .zip(&self.tiers)
+            .map(with_resident)
+            .collect()
+    }
+
+    /// The first tier that has the block.
+    fn find(&self, block: BlockId) -> Option<usize> {
+        self.tiers.iter().position(|tier| tier.contains(block))
+    }
+
+    /// Reads the blocks that are found, the last of which may be partial.
+    fn read(&mut self, hits: &[BlockId], request: &Shape, index: u32) {
+        for (depth, block) in (0u32..).zip(hits) {
+            let Some(tier) = self.find(*block) else {
+                continue;
+            };
+            let counts = &mut self.counts[tier];
+            counts.hits += 1;
+            counts.hit_tokens += u64::from(
+                tokens_in(depth + 1, self.rules.block_size, request.input_length)
+                    - tokens_in(depth, self.rules.block_size, request.input_length),
+            );
+            if tier > 0 {
+                counts.blocks_read += 1;
+                let used = Use {
+                    request: index,
+                    ..self.uses[*block as usize]
+                };
+                // It is there, so nothing goes for it.
+                self.tiers[tier].access(&used, &mut self.falling[0]);
+            }
+        }
+        self.falling[0].clear();
+    }
+
+    /// Uses a block in the first tier and lets fall what goes; what no tier has any more is added to `lost`.
+    fn bring(&mut self, used: &Use, lost: &mut Vec<BlockId>) {
+        let several = self.tiers.len() > 1;
+        if several {
+            self.uses[used.block as usize] = *used;
+        }
+        let fresh = self.find(used.block).is_none();
+        let before = lost.len();
+        let [mut above, mut below] = std::mem::take(&mut self.falling);
+        self.enter(0, used, &mut above);
+        for tier in 1..self.tiers.len() {
+            for block in above.drain(..) {
+                if !self.tiers[tier].contains(block) {
+                    let used = self.uses[block as usize];
+                    self.enter(tier, &used, &mut below);
+                }
+            }
+            std::mem::swap(&mut above, &mut below);
+        }
+        for block in above.drain(..) {
+            if !several || self.find(block).is_none() {
+                lost.push(block);
+            }
+        }
+        self.falling = [above, below];
+        self.resident += u32::from(fresh);
+        self.resident -= (lost.len() - before) as u32;
+    }
+
+    fn enter(&mut self, tier: usize, used: &Use, gone: &mut Vec<BlockId>) {
+        let before = gone.len();
+        let known = self.tiers[tier].access(used, gone);
+        let counts = &mut self.counts[tier];
+        counts.blocks_in += u64::from(!known);
+        counts.blocks_out += (gone.len() - before) as u64;
+    }
+}
+
+impl CacheEngine for Tiered {
+    fn name(&self) -> &'static str {
+        "ideal"
+    }
+
+    fn serve(&mut self, run: &Run<'_>, request: Shape, evicted: &mut Vec<BlockId>) -> Outcome {
+        let before = evicted.len();
+        let hits = run.prompt[..self.rules.lookups(run, request)]
+            .iter()
+            .take_while(|block| self.find(**block).is_some())
+            .count() as u32;
+        self.read(&run.prompt[..hits as usize], &request, run.index as u32);
+        let mut order = std::mem::take(&mut self.order);
+        order.each(run, |used| self.bring(used, evicted));
+        self.order = order;
+        Outcome {
+            evicted: (evicted.len() - before) as u32,
+            ..self.rules.outcome(hits, request)
+        }
+    }
+
+    fn resident(&self) -> u32 {
+        self.resident
+    }
+}

@@ -1,0 +1,97 @@
+//! What the CSV formats with arrivals and lengths share: one loop to read them, one to write them.
+
+use std::path::Path;
+
+use crate::error::Result;
+use crate::io::Input;
+use crate::trace::{Content, Nanos, NewRequest, Request, Trace, TraceBuilder};
+
+use super::lines::{Fault, Row, each_row, finish, foreign};
+use super::{ReadOptions, ReadReport, WriteReport, bytes};
+
+/// Arrival, prompt and output: the columns that none of these files can be without, and come first in the list of names.
+pub(super) const REQUIRED: usize = 3;
+
+/// What a row says of its request besides the lengths.
+pub(super) struct Label {
+    pub(super) id: String,
+    /// The session and the turn in it; `None` is a session of its own, named as the request.
+    pub(super) session: Option<(String, u32)>,
+}
+
+impl Label {
+    /// A request on its own, with this id.
+    pub(super) fn alone(id: impl ToString) -> Self {
+        Self {
+            id: id.to_string(),
+            session: None,
+        }
+    }
+}
+
+/// A request of which nothing but its lengths is known.
+pub(super) fn lengths(
+    label: &Label,
+    arrival: Nanos,
+    input_length: u32,
+    output_length: u32,
+) -> NewRequest<'_> {
+    let (session, turn) = match &label.session {
+        Some((session, turn)) => (session, *turn),
+        None => (&label.id, 0),
+    };
+    NewRequest {
+        id: &label.id,
+        session,
+        turn,
+        arrival,
+        input_length,
+        output_length,
+        shared: 0,
+        fresh: &[],
+        output: &[],
+        extra: None,
+    }
+}
+
+/// Reads a file whose arrivals are seconds; `label` is given the number of the request and its row.
+pub(super) fn read(
+    format: &str,
+    columns: &[&str],
+    input: Input,
+    options: &ReadOptions,
+    mut label: impl FnMut(usize, &Row<'_>) -> Result<Label, Fault>,
+) -> Result<(Trace, ReadReport)> {
+    let path = input.path().to_path_buf();
+    let mut builder = TraceBuilder::new(Content::Lengths);
+    let report = each_row(input, options, columns, REQUIRED, |row| {
+        let (arrival, prompt, output) = (row.seconds(0)?, row.count(1)?, row.count(2)?);
+        let label = label(builder.len(), row)?;
+        builder.push(lengths(&label, arrival, prompt, output))?;
+        Ok(())
+    })?;
+    Ok((finish(builder, foreign(format), &path)?, report))
+}
+
+/// Writes a header and a line for each request, as `line` puts it from the request and its number.
+pub(super) fn write(
+    trace: &Trace,
+    path: &Path,
+    header: &str,
+    line: impl Fn(usize, &Request) -> String,
+) -> Result<WriteReport> {
+    let mut sink = bytes::Sink::create(path)?;
+    sink.buffer.extend_from_slice(header.as_bytes());
+    sink.buffer.push(b'\n');
+    for (index, request) in trace.requests().iter().enumerate() {
+        sink.buffer
+            .extend_from_slice(line(index, request).as_bytes());
+        sink.buffer.push(b'\n');
+        sink.flush_full()?;
+    }
+    sink.finish()?;
+    Ok(WriteReport {
+        records: trace.requests().len() as u64,
+        notes: Vec::new(),
+    })
+}
