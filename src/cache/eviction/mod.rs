@@ -3,11 +3,15 @@
 //! A policy is a whole cache of equal blocks: it knows what is resident, and on a miss it lets the block in and says what
 //! went. So the ghosts, windows and adaptive targets of published algorithms have a place, and an access costs one call.
 
+mod arc;
+mod cacheus;
 mod clock;
 mod fifo;
 mod heap;
 mod leaves;
+mod lecar;
 mod lfu;
+mod lirs;
 mod list;
 mod lru;
 mod queues;
@@ -21,12 +25,17 @@ mod slru;
 mod testing;
 mod ttl;
 mod two_q;
+mod w_tinylfu;
 
+pub use arc::Arc;
+pub use cacheus::Cacheus;
 pub use clock::Clock;
 pub use fifo::Fifo;
 pub(crate) use heap::{Heap, Key};
 pub use leaves::Leaves;
+pub use lecar::Lecar;
 pub use lfu::Lfu;
+pub use lirs::Lirs;
 pub use list::Links;
 pub use lru::Lru;
 pub use random::Random;
@@ -37,6 +46,7 @@ pub use sieve::Sieve;
 pub use slru::Slru;
 pub use ttl::Ttl;
 pub use two_q::TwoQ;
+pub use w_tinylfu::WTinyLfu;
 
 use super::BlockId;
 use crate::trace::Nanos;

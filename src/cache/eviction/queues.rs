@@ -79,6 +79,12 @@ impl Queues {
         (front != NONE).then_some(front)
     }
 
+    /// The youngest of a queue.
+    pub(super) fn back(&self, queue: u32) -> Option<BlockId> {
+        let back = self.ends[queue as usize].back;
+        (back != NONE).then_some(back)
+    }
+
     /// The one behind a block, which is younger.
     pub(super) fn younger(&mut self, block: BlockId) -> Option<BlockId> {
         self.steps += 1;

@@ -15,6 +15,9 @@ pub enum Rank {
     /// Uses times the cost to compute it again, above what the last victim had: Greedy-Dual with frequency (Cherkasova,
     /// 1998), where the cost is attention over the blocks before it, so it grows with depth.
     CostAware,
+    /// Uses, above what the last victim had: Greedy-Dual with frequency where all blocks cost the same and are of one size,
+    /// which is LFU with dynamic aging. As `GDSF.cpp` of libCacheSim.
+    GreedyDual,
     /// Blocks of sessions that are over go first, then by last use. That a session has turns to come is read off the
     /// trace; a server would have to guess it.
     SessionAware,
@@ -30,7 +33,7 @@ pub struct Ranked {
     uses: Vec<u32>,
     capacity: u32,
     clock: u64,
-    /// Under [`Rank::CostAware`], what the last victim was worth.
+    /// Under [`Rank::CostAware`] and [`Rank::GreedyDual`], what the last victim was worth.
     inflation: i64,
     steps: u64,
 }
@@ -60,6 +63,7 @@ impl Ranked {
                 let worth = i64::from(uses) * (i64::from(used.depth) + 1);
                 (self.inflation + worth, self.clock)
             }
+            Rank::GreedyDual => (self.inflation + i64::from(uses), self.clock),
             Rank::SessionAware => (i64::from(used.turns_left > 0), self.clock),
             Rank::NextUse => next_use(used),
         }

@@ -1,8 +1,8 @@
 //! Policies by name.
 
 use super::{
-    Clock, Eviction, Fifo, Leaves, Lfu, Lru, Random, Rank, Ranked, S3Fifo, Setup, Sieve, Slru, Ttl,
-    TwoQ,
+    Arc, Cacheus, Clock, Eviction, Fifo, Leaves, Lecar, Lfu, Lirs, Lru, Random, Rank, Ranked,
+    S3Fifo, Setup, Sieve, Slru, Ttl, TwoQ, WTinyLfu,
 };
 use crate::error::{Error, Result};
 use crate::trace::Nanos;
@@ -60,11 +60,33 @@ pub const POLICIES: &[Entry] = &[
     entry("slru", "four segments of LRU", |s, _| {
         Some(Box::new(Slru::new(s)))
     }),
+    entry(
+        "arc",
+        "recency and frequency, balanced by what comes back",
+        |s, _| Some(Box::new(Arc::new(s))),
+    ),
+    entry("lirs", "by the gap between the last two uses", |s, _| {
+        Some(Box::new(Lirs::new(s)))
+    }),
     entry("lfu", "least frequently used", |s, _| {
         Some(Box::new(Lfu::new(s, false)))
     }),
     entry("lfu-aging", "LFU in which old fame fades", |s, _| {
         Some(Box::new(Lfu::new(s, true)))
+    }),
+    entry("gdsf", "uses since it came, aging by what goes", |s, _| {
+        Some(Box::new(Ranked::new(s, Rank::GreedyDual)))
+    }),
+    entry(
+        "w-tinylfu",
+        "a window, and a main part for the more used",
+        |s, _| Some(Box::new(WTinyLfu::new(s))),
+    ),
+    entry("lecar", "LRU or LFU, whichever errs less", |s, _| {
+        Some(Box::new(Lecar::new(s)))
+    }),
+    entry("cacheus", "LeCaR for scans and churn", |s, _| {
+        Some(Box::new(Cacheus::new(s)))
     }),
     entry("random", "any, by --seed", |s, _| {
         Some(Box::new(Random::new(s)))

@@ -1,0 +1,132 @@
+//! ARC (Megiddo and Modha, FAST 2003): an LRU of what was used once and one of what was used again, each with a memory of
+//! what it evicted; a block that is found in a memory moves the border between the two in its favour.
+//!
+//! As `ARC.c` of libCacheSim, miss for miss.
+
+use super::queues::{NONE, Queues};
+use super::{BlockId, Eviction, Setup, Use};
+
+const ONCE: u32 = 0;
+const AGAIN: u32 = 1;
+const ONCE_GONE: u32 = 2;
+const AGAIN_GONE: u32 = 3;
+
+/// The four lists.
+#[derive(Debug)]
+pub struct Arc {
+    lists: Queues,
+    capacity: u32,
+    /// How many of those used once shall stay.
+    target: f64,
+}
+
+impl Arc {
+    /// An empty cache.
+    pub fn new(setup: &Setup) -> Self {
+        Self {
+            lists: Queues::new(setup.blocks, 4),
+            capacity: setup.capacity,
+            target: 0.0,
+        }
+    }
+
+    /// How far the border moves for a block of one memory: further, the larger the other is.
+    fn stride(&self, found: u32, other: u32) -> f64 {
+        (f64::from(self.lists.len(other)) / f64::from(self.lists.len(found))).max(1.0)
+    }
+
+    /// Makes room: the oldest of the list that is larger than it shall be goes, and is remembered.
+    fn replace(&mut self, asked_again: bool) -> Option<BlockId> {
+        let once = f64::from(self.lists.len(ONCE));
+        let too_many = once > self.target || (asked_again && once == self.target);
+        let (from, memory) = if (once > 0.0 && too_many) || self.lists.len(AGAIN) == 0 {
+            (ONCE, ONCE_GONE)
+        } else {
+            (AGAIN, AGAIN_GONE)
+        };
+        let victim = self.lists.pop(from)?;
+        self.lists.push(memory, victim);
+        Some(victim)
+    }
+
+    /// Makes room for a block that nobody remembers; the memories give way first.
+    fn replace_for_new(&mut self) -> Option<BlockId> {
+        let seen_once = self.lists.len(ONCE) + self.lists.len(ONCE_GONE);
+        if seen_once >= self.capacity {
+            if self.lists.pop(ONCE_GONE).is_none() {
+                return self.lists.pop(ONCE);
+            }
+        } else {
+            let seen_again = self.lists.len(AGAIN) + self.lists.len(AGAIN_GONE);
+            if u64::from(seen_once) + u64::from(seen_again) >= 2 * u64::from(self.capacity) {
+                self.lists.pop(AGAIN_GONE);
+            }
+        }
+        self.replace(false)
+    }
+}
+
+impl Eviction for Arc {
+    fn contains(&self, block: BlockId) -> bool {
+        matches!(self.lists.queue_of(block), ONCE | AGAIN)
+    }
+
+    fn access(&mut self, used: &Use, evicted: &mut Vec<BlockId>) -> bool {
+        let block = used.block;
+        let list = self.lists.queue_of(block);
+        match list {
+            ONCE | AGAIN => {
+                self.lists.move_to(AGAIN, block);
+                return true;
+            }
+            ONCE_GONE => {
+                let stride = self.stride(ONCE_GONE, AGAIN_GONE);
+                self.target = (self.target + stride).min(f64::from(self.capacity));
+            }
+            AGAIN_GONE => {
+                let stride = self.stride(AGAIN_GONE, ONCE_GONE);
+                self.target = (self.target - stride).max(0.0);
+            }
+            _ => {}
+        }
+        if list != NONE {
+            self.lists.remove(block);
+        }
+        if self.len() == self.capacity {
+            evicted.extend(if list == NONE {
+                self.replace_for_new()
+            } else {
+                self.replace(list == AGAIN_GONE)
+            });
+        }
+        self.lists
+            .push(if list == NONE { ONCE } else { AGAIN }, block);
+        false
+    }
+
+    fn len(&self) -> u32 {
+        self.lists.len(ONCE) + self.lists.len(AGAIN)
+    }
+
+    fn steps(&self) -> u64 {
+        self.lists.steps()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::play;
+    use super::*;
+
+    #[test]
+    fn what_comes_back_counts_as_used_again() {
+        // 0 is used twice, so it stands apart; of 1 and 2, used once, 1 goes for 3. It comes back from memory, among those
+        // used again; the border moves to 1, so of 2 and 3 the older goes.
+        let played = play(
+            &mut Arc::new(&Setup::of(5, 3)),
+            &[0, 0, 1, 2, 3, 1, 0, 1, 3],
+        );
+        assert_eq!(played.hits, ".h....hhh");
+        assert_eq!(played.evicted, [1, 2]);
+    }
+}

@@ -1,0 +1,282 @@
+//! Cacheus (Rodriguez et al., FAST 2021): LeCaR with better experts and a learning rate that learns.
+//!
+//! One expert is an LRU that resists scans: new blocks wait in one part until they are used, only then enter the other, and
+//! the border moves as blocks come back. The other is an LFU that resists churn: of the least used the newest goes. Follows
+//! the paper; libCacheSim's `Cacheus.c` never moves that border, since its flags are lost when a block changes lists, and
+//! rounds its hit rate down to 0 where it learns the rate, so counts of misses differ.
+
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+
+use super::queues::{NONE, Queues};
+use super::{BlockId, Eviction, Setup, Use};
+
+/// Not used since they came, and those that sank from the other part.
+const WAITING: u32 = 0;
+const USED: u32 = 1;
+/// Evicted ones, whose counts are remembered.
+const GONE: u32 = 2;
+
+/// What the scan-resisting expert evicted, and what the churn-resisting one did.
+const BY_AGE: u32 = 0;
+const BY_COUNT: u32 = 1;
+
+/// Marks of a block in the first expert's lists: it was evicted or waits without a use, or sank.
+const NEW: u32 = 1;
+const SUNK: u32 = 2;
+
+/// Both experts, their memories and what was learnt.
+#[derive(Debug)]
+pub struct Cacheus {
+    ages: Queues,
+    counts: Queues,
+    memories: Queues,
+    lowest: u32,
+    capacity: u32,
+    /// How many may wait.
+    waiting: f64,
+    /// Marked blocks: new ones among the evicted, sunk ones among the resident.
+    new: u32,
+    sunk: u32,
+    /// Of the scan-resisting expert; the other has the rest of 1.
+    weight: f64,
+    rate: Rate,
+    random: Pcg64,
+}
+
+/// A learning rate that climbs the hit ratio.
+#[derive(Debug)]
+struct Rate {
+    now: f64,
+    before: f64,
+    hit_ratio: f64,
+    hits: u32,
+    uses: u32,
+    /// Turns in a row without gain.
+    stuck: u32,
+}
+
+impl Rate {
+    fn draw(random: &mut Pcg64) -> f64 {
+        0.001 + 0.999 * random.random::<f64>()
+    }
+
+    fn learn(&mut self, random: &mut Pcg64) {
+        let ratio = f64::from(self.hits) / f64::from(self.uses);
+        let gain = ratio - self.hit_ratio;
+        let change = self.now - self.before;
+        self.before = self.now;
+        if change == 0.0 {
+            if ratio == 0.0 || gain <= 0.0 {
+                self.stuck += 1;
+            }
+            if self.stuck >= 10 {
+                self.stuck = 0;
+                self.now = Self::draw(random);
+            }
+        } else {
+            let further = (self.now * change).abs();
+            self.now = if gain / change > 0.0 {
+                (self.now + further).min(1.0)
+            } else {
+                (self.now - further).max(0.001)
+            };
+            self.stuck = 0;
+        }
+        self.hit_ratio = ratio;
+        (self.hits, self.uses) = (0, 0);
+    }
+}
+
+impl Cacheus {
+    /// An empty cache.
+    pub fn new(setup: &Setup) -> Self {
+        let mut random = Pcg64::seed_from_u64(setup.seed);
+        Self {
+            ages: Queues::new(setup.blocks, 3),
+            counts: Queues::new(setup.blocks, 2),
+            memories: Queues::new(setup.blocks, 2),
+            lowest: 1,
+            capacity: setup.capacity,
+            waiting: (f64::from(setup.capacity) / 2.0).max(1.0),
+            new: 0,
+            sunk: 0,
+            weight: 0.5,
+            rate: Rate {
+                now: Rate::draw(&mut random),
+                before: 0.0,
+                hit_ratio: 0.0,
+                hits: 0,
+                uses: 0,
+                stuck: 0,
+            },
+            random,
+        }
+    }
+
+    /// How far the border moves: further, the more there are of the other mark.
+    fn stride(found: u32, other: u32) -> f64 {
+        (f64::from(other) / f64::from(found.max(1)))
+            .round()
+            .max(1.0)
+    }
+
+    /// Lets the oldest used blocks sink until the part is as small as it shall be.
+    fn settle(&mut self) {
+        let most = (f64::from(self.capacity) - self.waiting).max(0.0);
+        while f64::from(self.ages.len(USED)) > most
+            && let Some(oldest) = self.ages.pop(USED)
+        {
+            self.ages.push(WAITING, oldest);
+            if self.ages.count(oldest) & SUNK == 0 {
+                self.ages.set_count(oldest, SUNK);
+                self.sunk += 1;
+            }
+        }
+    }
+
+    fn set_uses(&mut self, block: BlockId, uses: u32) {
+        self.counts.set_count(block, uses);
+        self.counts.grow(uses as usize + 1);
+        self.counts.move_to(uses, block);
+        self.lowest = self.lowest.min(uses);
+    }
+
+    fn hit(&mut self, block: BlockId) {
+        self.rate.hits += 1;
+        if self.ages.queue_of(block) == WAITING && self.ages.count(block) & SUNK != 0 {
+            // It should not have sunk: more room for used ones.
+            let stride = Self::stride(self.sunk, self.new);
+            self.waiting = (self.waiting - stride).max(1.0);
+            self.sunk -= 1;
+        }
+        self.ages.set_count(block, 0);
+        self.ages.move_to(USED, block);
+        self.settle();
+        let uses = self.counts.count(block) + 1;
+        self.set_uses(block, uses);
+    }
+
+    /// Lowers the weight of who evicted the block.
+    fn regret(&mut self, block: BlockId) {
+        let memory = self.memories.queue_of(block);
+        if memory == NONE {
+            return;
+        }
+        self.memories.remove(block);
+        let factor = libm::exp(-self.rate.now);
+        let (mut age, mut count) = (self.weight, 1.0 - self.weight);
+        if memory == BY_AGE {
+            age *= factor;
+        } else {
+            count *= factor;
+        }
+        // Both stay possible, or nothing would be learnt any more.
+        self.weight = (age / (age + count)).clamp(0.01, 0.99);
+    }
+
+    fn evict(&mut self) -> Option<BlockId> {
+        while self.counts.len(self.lowest) == 0 {
+            self.lowest += 1;
+        }
+        let oldest = self.ages.front(WAITING).or_else(|| self.ages.front(USED))?;
+        let rarest = self.counts.back(self.lowest)?;
+        let by_age = oldest != rarest && self.random.random::<f64>() < self.weight;
+        let victim = if by_age { oldest } else { rarest };
+        self.counts.remove(victim);
+        match self.ages.count(victim) {
+            NEW => self.new += 1,
+            SUNK => {
+                self.sunk -= 1;
+                self.ages.set_count(victim, 0);
+            }
+            _ => {}
+        }
+        self.ages.move_to(GONE, victim);
+        if self.ages.len(GONE) > self.capacity
+            && let Some(forgotten) = self.ages.pop(GONE)
+            && self.ages.count(forgotten) == NEW
+        {
+            self.new -= 1;
+        }
+        if oldest != rarest && self.capacity >= 2 {
+            let memory = if by_age { BY_AGE } else { BY_COUNT };
+            if self.memories.len(memory) == self.capacity / 2 {
+                self.memories.pop(memory);
+            }
+            self.memories.push(memory, victim);
+        }
+        Some(victim)
+    }
+
+    fn insert(&mut self, block: BlockId) {
+        if self.ages.queue_of(block) != GONE {
+            self.ages.set_count(block, NEW);
+            self.ages.push(WAITING, block);
+            self.set_uses(block, 1);
+            return;
+        }
+        if self.ages.count(block) == NEW {
+            // It should have waited longer: more room for new ones.
+            let stride = Self::stride(self.new, self.sunk);
+            let most = f64::from(self.capacity - 1).max(1.0);
+            self.waiting = (self.waiting + stride).min(most);
+            self.new -= 1;
+        }
+        self.ages.set_count(block, 0);
+        self.ages.move_to(USED, block);
+        self.settle();
+        let uses = self.counts.count(block) + 1;
+        self.set_uses(block, uses);
+    }
+}
+
+impl Eviction for Cacheus {
+    fn contains(&self, block: BlockId) -> bool {
+        matches!(self.ages.queue_of(block), WAITING | USED)
+    }
+
+    fn access(&mut self, used: &Use, evicted: &mut Vec<BlockId>) -> bool {
+        let block = used.block;
+        self.rate.uses += 1;
+        let hit = self.contains(block);
+        if hit {
+            self.hit(block);
+        } else {
+            self.regret(block);
+            if self.len() == self.capacity {
+                evicted.extend(self.evict());
+            }
+            self.insert(block);
+        }
+        if self.rate.uses == self.capacity {
+            self.rate.learn(&mut self.random);
+        }
+        hit
+    }
+
+    fn len(&self) -> u32 {
+        self.ages.len(WAITING) + self.ages.len(USED)
+    }
+
+    fn steps(&self) -> u64 {
+        self.ages.steps() + self.counts.steps() + self.memories.steps()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::play;
+    use super::*;
+
+    #[test]
+    fn used_blocks_survive_a_scan() {
+        let scan: Vec<u32> = [0, 1, 0, 1]
+            .into_iter()
+            .chain(2..30)
+            .chain([0, 1])
+            .collect();
+        let played = play(&mut Cacheus::new(&Setup::of(30, 10)), &scan);
+        assert!(played.hits.ends_with("hh"), "{}", played.hits);
+    }
+}

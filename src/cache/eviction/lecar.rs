@@ -1,0 +1,157 @@
+//! LeCaR (Vietri et al., HotStorage 2018): each victim is the choice of LRU or of LFU, by the throw of a die whose weights
+//! learn. A block that comes back soon after one of them evicted it lowers that one's weight.
+//!
+//! Parameters as `LeCaR.c` of libCacheSim: learning rate 0.45, discount 0.005 over the capacity, equal weights at first, a
+//! memory of half the capacity for each. The die is another one, so counts of misses differ by chance.
+
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+
+use super::queues::{NONE, Queues};
+use super::{BlockId, Eviction, Setup, Use};
+
+const RESIDENT: u32 = 0;
+/// What LRU evicted.
+const BY_AGE: u32 = 1;
+/// What LFU evicted.
+const BY_COUNT: u32 = 2;
+
+const LEARNING_RATE: f64 = 0.45;
+/// No weight ever is 0.
+const LEAST: f64 = 1e-10;
+
+/// The orders of both experts, their memories and weights.
+#[derive(Debug)]
+pub struct Lecar {
+    ages: Queues,
+    /// Of resident blocks, a queue for each count.
+    counts: Queues,
+    /// No resident block has a lower count.
+    lowest: u32,
+    /// When evicted blocks were.
+    gone: Vec<u64>,
+    capacity: u32,
+    /// Logarithm of what regret is worth after one more use of anything.
+    discount: f64,
+    /// Of LRU; LFU has the rest of 1.
+    weight: f64,
+    clock: u64,
+    random: Pcg64,
+}
+
+impl Lecar {
+    /// An empty cache.
+    pub fn new(setup: &Setup) -> Self {
+        Self {
+            ages: Queues::new(setup.blocks, 3),
+            counts: Queues::new(setup.blocks, 2),
+            lowest: 1,
+            gone: vec![0; setup.blocks as usize],
+            capacity: setup.capacity,
+            discount: libm::log(0.005) / f64::from(setup.capacity),
+            weight: 0.5,
+            clock: 0,
+            random: Pcg64::seed_from_u64(setup.seed),
+        }
+    }
+
+    /// Lowers the weight of who evicted the block.
+    fn regret(&mut self, block: BlockId, memory: u32) {
+        let ago = (self.clock - self.gone[block as usize]) as f64;
+        let factor = libm::exp(-LEARNING_RATE * libm::exp(self.discount * ago));
+        let (mut age, mut count) = (self.weight, 1.0 - self.weight);
+        if memory == BY_AGE {
+            age *= factor;
+        } else {
+            count *= factor;
+        }
+        self.weight = (age + LEAST) / (age + count + 2.0 * LEAST);
+    }
+
+    fn evict(&mut self) -> Option<BlockId> {
+        while self.counts.len(self.lowest) == 0 {
+            self.lowest += 1;
+        }
+        let oldest = self.ages.front(RESIDENT)?;
+        let rarest = self.counts.front(self.lowest)?;
+        let by_age = oldest != rarest && self.random.random::<f64>() < self.weight;
+        let victim = if by_age { oldest } else { rarest };
+        self.ages.remove(victim);
+        self.counts.remove(victim);
+        self.gone[victim as usize] = self.clock;
+        let memory = if by_age { BY_AGE } else { BY_COUNT };
+        // Where both agree, neither can be blamed.
+        if oldest != rarest && self.capacity >= 2 {
+            if self.ages.len(memory) == self.capacity / 2 {
+                self.ages.pop(memory);
+            }
+            self.ages.push(memory, victim);
+        }
+        Some(victim)
+    }
+
+    fn set_count(&mut self, block: BlockId, count: u32) {
+        self.counts.set_count(block, count);
+        self.counts.grow(count as usize + 1);
+        self.counts.move_to(count, block);
+    }
+}
+
+impl Eviction for Lecar {
+    fn contains(&self, block: BlockId) -> bool {
+        self.ages.queue_of(block) == RESIDENT
+    }
+
+    fn access(&mut self, used: &Use, evicted: &mut Vec<BlockId>) -> bool {
+        self.clock += 1;
+        let block = used.block;
+        match self.ages.queue_of(block) {
+            RESIDENT => {
+                self.ages.move_to(RESIDENT, block);
+                let count = self.counts.count(block) + 1;
+                self.set_count(block, count);
+                return true;
+            }
+            NONE => {}
+            memory => {
+                self.regret(block, memory);
+                self.ages.remove(block);
+            }
+        }
+        if self.len() == self.capacity {
+            evicted.extend(self.evict());
+        }
+        self.ages.push(RESIDENT, block);
+        self.set_count(block, 1);
+        self.lowest = 1;
+        false
+    }
+
+    fn len(&self) -> u32 {
+        self.ages.len(RESIDENT)
+    }
+
+    fn steps(&self) -> u64 {
+        self.ages.steps() + self.counts.steps()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::play;
+    use super::*;
+
+    #[test]
+    fn who_evicted_what_comes_back_loses_weight() {
+        let setup = Setup::of(40, 10);
+        let mut lecar = Lecar::new(&setup);
+        // A loop over more than fits, of blocks used once: both experts name the oldest, so nothing is learnt.
+        let round: Vec<u32> = (0..20).chain(0..20).collect();
+        play(&mut lecar, &round);
+        assert!((lecar.weight - 0.5).abs() < 1e-9);
+        // Blocks used twice at first, then never, between scans: LFU keeps them, and the scans' blocks come back.
+        let again: Vec<u32> = (0..200).map(|step| step % 12 + 20).collect();
+        play(&mut lecar, &again);
+        assert!(lecar.weight > 0.0 && lecar.weight < 1.0);
+    }
+}

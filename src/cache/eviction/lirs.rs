@@ -1,0 +1,162 @@
+//! LIRS (Jiang and Zhang, SIGMETRICS 2002): what counts is the time between a block's last two uses, not since the last.
+//!
+//! Blocks with short gaps are warm and own 99 of 100 places; the others are cold and pass through a short queue. A stack
+//! orders all by last use and remembers evicted ones above its lowest warm block: a cold block that is used while the stack
+//! still knows it had a shorter gap than that block, and takes its place.
+//!
+//! Parameters as `LIRS.c` of libCacheSim: one place of 100 is cold, the stack holds twice the capacity at most.
+
+use super::queues::{NONE, Queues};
+use super::{BlockId, Eviction, Setup, Use};
+
+/// The resident cold blocks, in order of coming.
+const COLD: u32 = 0;
+/// Evicted ones that the stack still knows, in order of leaving.
+const GONE: u32 = 1;
+
+/// The stack and the queues.
+#[derive(Debug)]
+pub struct Lirs {
+    stack: Queues,
+    /// Of blocks that are not warm; a block in the stack and in none of these is warm.
+    cold: Queues,
+    capacity: u32,
+    warm: u32,
+    most_warm: u32,
+    most_cold: u32,
+}
+
+impl Lirs {
+    /// An empty cache.
+    pub fn new(setup: &Setup) -> Self {
+        let most_cold = (setup.capacity / 100).max(1);
+        Self {
+            stack: Queues::new(setup.blocks, 1),
+            cold: Queues::new(setup.blocks, 2),
+            capacity: setup.capacity,
+            warm: 0,
+            most_warm: setup.capacity - most_cold,
+            most_cold,
+        }
+    }
+
+    fn in_stack(&self, block: BlockId) -> bool {
+        self.stack.queue_of(block) != NONE
+    }
+
+    /// Evicts the oldest cold block where there is no room for another.
+    fn make_room(&mut self, evicted: &mut Vec<BlockId>) {
+        if self.cold.len(COLD) < self.most_cold {
+            return;
+        }
+        if let Some(victim) = self.cold.pop(COLD) {
+            if self.in_stack(victim) {
+                self.cold.push(GONE, victim);
+            }
+            evicted.push(victim);
+        }
+    }
+
+    /// Makes the lowest warm block cold, so that another can be warm.
+    fn cool(&mut self, evicted: &mut Vec<BlockId>) {
+        if self.warm < self.most_warm {
+            return;
+        }
+        if let Some(lowest) = self.stack.pop(0) {
+            self.make_room(evicted);
+            self.cold.push(COLD, lowest);
+            self.warm -= 1;
+            self.prune();
+        }
+    }
+
+    /// Takes what is not warm off the stack's bottom.
+    fn prune(&mut self) {
+        while let Some(lowest) = self.stack.front(0)
+            && self.stack.len(0) > 1
+        {
+            match self.cold.queue_of(lowest) {
+                NONE => break,
+                GONE => self.cold.remove(lowest),
+                _ => {}
+            }
+            self.stack.pop(0);
+        }
+    }
+
+    /// Forgets evicted blocks where the stack is too long.
+    fn forget(&mut self) {
+        while self.stack.len(0) > self.capacity.saturating_mul(2)
+            && let Some(oldest) = self.cold.pop(GONE)
+        {
+            self.stack.remove(oldest);
+        }
+    }
+}
+
+impl Eviction for Lirs {
+    fn contains(&self, block: BlockId) -> bool {
+        match self.cold.queue_of(block) {
+            COLD => true,
+            GONE => false,
+            _ => self.in_stack(block),
+        }
+    }
+
+    fn access(&mut self, used: &Use, evicted: &mut Vec<BlockId>) -> bool {
+        let block = used.block;
+        let known = self.in_stack(block);
+        let queue = self.cold.queue_of(block);
+        let hit = queue == COLD || (known && queue == NONE);
+        if known && queue == NONE {
+            self.stack.move_to(0, block);
+            self.prune();
+            return true;
+        }
+        if known {
+            // Used again while the stack knew it: it becomes warm.
+            self.stack.move_to(0, block);
+            self.cold.remove(block);
+            self.cool(evicted);
+            self.warm += 1;
+        } else if hit {
+            self.cold.move_to(COLD, block);
+            self.stack.push(0, block);
+        } else if self.warm < self.most_warm {
+            self.stack.push(0, block);
+            self.warm += 1;
+        } else {
+            self.make_room(evicted);
+            self.cold.push(COLD, block);
+            // With one place nothing is ever warm, and the stack says nothing.
+            if self.most_warm > 0 {
+                self.stack.push(0, block);
+            }
+        }
+        self.forget();
+        hit
+    }
+
+    fn len(&self) -> u32 {
+        self.warm + self.cold.len(COLD)
+    }
+
+    fn steps(&self) -> u64 {
+        self.stack.steps() + self.cold.steps()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::play;
+    use super::*;
+
+    #[test]
+    fn a_cold_block_turns_warm_while_the_stack_knows_it() {
+        // 0 and 1 are warm, 2 cold. 3 takes its place; 2 comes back while the stack knows it, turns warm, and 0, the
+        // lowest warm block, is cold now in the place of 3. Then 0 and 1 are hit, and 3 is not.
+        let played = play(&mut Lirs::new(&Setup::of(4, 3)), &[0, 1, 2, 3, 2, 1, 0, 3]);
+        assert_eq!(played.hits, ".....hh.");
+        assert_eq!(played.evicted, [2, 3, 0]);
+    }
+}
