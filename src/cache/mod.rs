@@ -8,6 +8,7 @@ pub mod eviction;
 mod hashing;
 pub mod optimal;
 mod published_hash;
+pub mod sweep;
 #[cfg(test)]
 pub(crate) mod testing;
 

@@ -8,6 +8,7 @@ use super::stack::StackDistances;
 use super::{Rules, UseOrder};
 use crate::cache::{BlockTrace, Run};
 use crate::error::{Error, Result};
+use crate::trace::Nanos;
 
 /// Not used yet.
 const NEVER: u32 = u32::MAX;
@@ -19,6 +20,7 @@ const NEVER: u32 = u32::MAX;
 pub fn exact(blocks: &BlockTrace, rules: &Rules) -> Result<Curve> {
     let mut pass = Pass {
         rules,
+        arrivals: Vec::with_capacity(blocks.len()),
         last: vec![NEVER; blocks.distinct() as usize],
         used: Vec::with_capacity(blocks.len()),
         stack: StackDistances::new(blocks.len()),
@@ -44,8 +46,22 @@ pub fn exact(blocks: &BlockTrace, rules: &Rules) -> Result<Curve> {
     Ok(curve)
 }
 
+/// Blocks from `start` on that were used last by the same request.
+#[derive(Clone, Copy)]
+struct Piece {
+    start: u32,
+    length: u32,
+    /// The first so many may hit.
+    counted: u32,
+    /// The blocks' least capacities are the whole numbers from here on, rising towards the tail or the head.
+    least: u64,
+    /// Since their last use.
+    gap: Nanos,
+}
+
 struct Pass<'a> {
     rules: &'a Rules,
+    arrivals: Vec<Nanos>,
     /// Per block, the request that used it last.
     last: Vec<u32>,
     /// Per request, how many blocks it used.
@@ -62,6 +78,7 @@ impl Pass<'_> {
         let countable = self.rules.countable(run);
         let mut highest = 0;
         let mut start = 0;
+        self.arrivals.push(run.facts.arrival);
         while let Some(first) = used.get(start as usize) {
             let last = self.last[*first as usize];
             let length = self.mark(&used[start as usize..], last, now);
@@ -76,7 +93,14 @@ impl Pass<'_> {
                 };
                 self.jump(there, &one, i64::from(length));
                 let counted = length.min(countable.saturating_sub(start));
-                self.book(run, start, counted, length, least, &mut highest);
+                let piece = Piece {
+                    start,
+                    length,
+                    counted,
+                    least,
+                    gap: run.facts.arrival - self.arrivals[last as usize],
+                };
+                self.book(run, &piece, &mut highest);
             }
             start += length;
         }
@@ -121,17 +145,14 @@ impl Pass<'_> {
             }
     }
 
-    /// Books the first `counted` blocks of a piece of `length` from `start` on; its blocks' least capacities are the whole
-    /// numbers from `least` on, rising towards the tail or the head.
-    fn book(
-        &mut self,
-        run: &Run<'_>,
-        start: u32,
-        counted: u32,
-        length: u32,
-        least: u64,
-        highest: &mut u64,
-    ) {
+    fn book(&mut self, run: &Run<'_>, piece: &Piece, highest: &mut u64) {
+        let Piece {
+            start,
+            length,
+            counted,
+            least,
+            gap,
+        } = *piece;
         if counted == 0 {
             return;
         }
@@ -139,6 +160,7 @@ impl Pass<'_> {
         let one = Sums {
             hits: 1,
             tokens: i64::from(self.rules.block_size),
+            gaps: (gap.0 / 1000) as i64,
             shares: ONE / lookups,
             ..Sums::default()
         };
@@ -239,7 +261,11 @@ mod tests {
                 replayed.sum(|r| r.cached_tokens),
                 "{capacity}"
             );
-            assert_eq!(curve.evictions(capacity), replayed.sum(|r| r.evicted), "{capacity}");
+            assert_eq!(
+                curve.evictions(capacity),
+                replayed.sum(|r| r.evicted),
+                "{capacity}"
+            );
             let mean = replayed.mean_request_hit_ratio();
             assert!(
                 (point.mean_request_hit_ratio - mean).abs() < 1e-12,

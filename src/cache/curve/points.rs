@@ -27,6 +27,8 @@ pub(super) struct Sums {
     pub(super) tokens: i64,
     /// Uses of blocks, those of outputs included, that find the block still there.
     pub(super) found: i64,
+    /// Time since the block's last use, in microseconds, of hits.
+    pub(super) gaps: i64,
     /// Of each request's look-ups, as fixed-point numbers: sums of those do not depend on their order.
     pub(super) shares: i128,
 }
@@ -36,6 +38,7 @@ impl Sums {
         self.hits += other.hits * times;
         self.tokens += other.tokens * times;
         self.found += other.found * times;
+        self.gaps += other.gaps * times;
         self.shares += other.shares * i128::from(times);
     }
 }
@@ -121,6 +124,12 @@ impl Curve {
     pub fn evictions(&self, capacity: u32) -> u64 {
         let brought = self.uses - self.found(capacity);
         brought - u64::from(capacity.min(self.distinct))
+    }
+
+    /// Mean time since a block's last use when it hits at a capacity of so many, in seconds.
+    pub fn mean_gap(&self, capacity: u32) -> f64 {
+        let sums = self.sums[capacity.min(self.enough()) as usize];
+        sums.gaps as f64 / 1e6 / (sums.hits.max(1)) as f64
     }
 
     /// Uses that find their block at a capacity of so many, earlier uses of the same request counted.

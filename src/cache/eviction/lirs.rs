@@ -44,6 +44,13 @@ impl Lirs {
         self.stack.queue_of(block) != NONE
     }
 
+    /// Puts a cold block on the stack. With one place nothing is ever warm, and the stack says nothing.
+    fn enter(&mut self, block: BlockId) {
+        if self.most_warm > 0 {
+            self.stack.push(0, block);
+        }
+    }
+
     /// Evicts the oldest cold block where there is no room for another.
     fn make_room(&mut self, evicted: &mut Vec<BlockId>) {
         if self.cold.len(COLD) < self.most_cold {
@@ -121,17 +128,14 @@ impl Eviction for Lirs {
             self.warm += 1;
         } else if hit {
             self.cold.move_to(COLD, block);
-            self.stack.push(0, block);
+            self.enter(block);
         } else if self.warm < self.most_warm {
             self.stack.push(0, block);
             self.warm += 1;
         } else {
             self.make_room(evicted);
             self.cold.push(COLD, block);
-            // With one place nothing is ever warm, and the stack says nothing.
-            if self.most_warm > 0 {
-                self.stack.push(0, block);
-            }
+            self.enter(block);
         }
         self.forget();
         hit

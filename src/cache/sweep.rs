@@ -1,0 +1,191 @@
+//! One cell of a sweep: a policy at a capacity, counted without the books of a full analysis.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::BlockTrace;
+use super::curve::Curve;
+use super::engine::{Capacity, EngineOptions, Shape, build};
+use crate::error::Result;
+use crate::trace::Nanos;
+
+/// What one policy does at one capacity.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Look-ups that hit by all look-ups.
+    pub block_hit_ratio: f64,
+    /// Cached by all prompt tokens.
+    pub token_hit_ratio: f64,
+    /// Mean over requests of the look-ups that hit.
+    pub mean_request_hit_ratio: f64,
+    /// Blocks that had to go.
+    pub evictions: u64,
+    /// Requests that need more blocks than there are.
+    pub rejected: u64,
+    /// Mean time since a block's last use when it hits; only where hits are prefixes.
+    pub hit_gap_seconds: Option<f64>,
+    /// Operations of the policy; none where it was not replayed, or does not count.
+    pub steps: Option<u64>,
+    /// Time that the replay took; not the same in every run.
+    pub seconds: f64,
+}
+
+/// Whether the curve answers for these options: LRU at any capacity, and all that goes by room where there is room.
+pub fn on_curve(options: &EngineOptions, distinct: u32) -> bool {
+    let roomy = match options.capacity {
+        Capacity::Unbounded => true,
+        Capacity::Blocks(blocks) => blocks >= distinct,
+    };
+    matches!(options.engine.as_str(), "ideal" | "block")
+        && !options.count_by_access
+        && (options.policy == "lru" || (roomy && !options.policy.starts_with("ttl")))
+}
+
+impl Counts {
+    /// Read off the curve.
+    pub fn of_curve(curve: &Curve, capacity: Capacity) -> Self {
+        let start = Instant::now();
+        let blocks = match capacity {
+            Capacity::Unbounded => u32::MAX,
+            Capacity::Blocks(blocks) => blocks,
+        };
+        let point = curve.at(blocks);
+        Self {
+            block_hit_ratio: point.block_hit_ratio,
+            token_hit_ratio: point.token_hit_ratio,
+            mean_request_hit_ratio: point.mean_request_hit_ratio,
+            evictions: curve.evictions(blocks),
+            rejected: 0,
+            hit_gap_seconds: Some(curve.mean_gap(blocks)),
+            steps: None,
+            seconds: start.elapsed().as_secs_f64(),
+        }
+    }
+
+    /// By a replay.
+    ///
+    /// # Errors
+    /// As [`build`].
+    pub fn replay(blocks: &BlockTrace, options: &EngineOptions) -> Result<Self> {
+        let start = Instant::now();
+        let mut engine = build(options, blocks)?;
+        let prefixes = options.engine != "block";
+        let mut last = vec![
+            Nanos(0);
+            if prefixes {
+                blocks.distinct() as usize
+            } else {
+                0
+            }
+        ];
+        let mut evicted = Vec::new();
+        let (mut hits, mut lookups, mut cached, mut tokens) = (0u64, 0u64, 0u64, 0u64);
+        let (mut evictions, mut rejected, mut shares, mut gaps) = (0u64, 0u64, 0f64, 0u128);
+        let mut cursor = blocks.cursor();
+        while let Some(run) = cursor.next_run() {
+            let shape = Shape {
+                input_length: run.facts.input_length,
+                output_length: run.facts.output_length,
+            };
+            evicted.clear();
+            let outcome = engine.serve(&run, shape, &mut evicted);
+            hits += u64::from(outcome.hit_blocks);
+            lookups += run.prompt.len() as u64;
+            cached += u64::from(outcome.cached_tokens);
+            tokens += u64::from(run.facts.input_length);
+            evictions += u64::from(outcome.evicted);
+            rejected += u64::from(outcome.rejected);
+            shares += ratio(u64::from(outcome.hit_blocks), run.prompt.len() as u64);
+            if prefixes {
+                let now = run.facts.arrival;
+                for block in &run.prompt[..outcome.hit_blocks as usize] {
+                    gaps += u128::from((now - last[*block as usize]).0);
+                }
+                for block in run.all {
+                    last[*block as usize] = now;
+                }
+            }
+        }
+        Ok(Self {
+            block_hit_ratio: ratio(hits, lookups),
+            token_hit_ratio: ratio(cached, tokens),
+            mean_request_hit_ratio: shares / blocks.len().max(1) as f64,
+            evictions,
+            rejected,
+            hit_gap_seconds: prefixes.then(|| gaps as f64 / 1e9 / hits.max(1) as f64),
+            steps: Some(engine.steps()).filter(|steps| *steps > 0),
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+}
+
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 / whole as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::curve::{Rules, exact};
+    use crate::cache::testing::{blocks_of, paths};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_curve_says_what_a_replay_does(
+            choices in prop::collection::vec(prop::collection::vec(0u8..3, 1..7), 1..40),
+            capacity in 1u32..60,
+        ) {
+            let runs = paths(&choices);
+            let runs: Vec<&[u32]> = runs.iter().map(|run| &**run).collect();
+            let blocks = blocks_of(&runs);
+            let options = EngineOptions {
+                engine: "ideal".into(),
+                capacity: Capacity::Blocks(capacity),
+                ..EngineOptions::default()
+            };
+            let curve = exact(&blocks, &Rules::new(&options, &blocks)).expect("is chained");
+            let (read, replayed) = (
+                Counts::of_curve(&curve, options.capacity),
+                Counts::replay(&blocks, &options).expect("replays"),
+            );
+            prop_assert_eq!(read.evictions, replayed.evictions);
+            prop_assert_eq!(read.block_hit_ratio, replayed.block_hit_ratio);
+            prop_assert_eq!(read.token_hit_ratio, replayed.token_hit_ratio);
+            let near = |a: f64, b: f64| (a - b).abs() < 1e-9;
+            prop_assert!(near(read.mean_request_hit_ratio, replayed.mean_request_hit_ratio));
+            prop_assert!(near(read.hit_gap_seconds.unwrap_or(-1.0), replayed.hit_gap_seconds.unwrap_or(-2.0)));
+        }
+
+        /// The bounds bound: no policy hits more blocks than Belady's, counted as they are used.
+        #[test]
+        fn nothing_beats_belady(
+            choices in prop::collection::vec(prop::collection::vec(0u8..3, 1..7), 1..60),
+            capacity in 1u32..30,
+        ) {
+            let runs = paths(&choices);
+            let runs: Vec<&[u32]> = runs.iter().map(|run| &**run).collect();
+            let blocks = blocks_of(&runs);
+            let hits = |policy: &str| {
+                let options = EngineOptions {
+                    engine: "block".into(),
+                    policy: policy.into(),
+                    count_by_access: true,
+                    capacity: Capacity::Blocks(capacity),
+                    ..EngineOptions::default()
+                };
+                Counts::replay(&blocks, &options).expect("replays").block_hit_ratio
+            };
+            let bound = hits("belady");
+            for entry in crate::cache::eviction::POLICIES {
+                let name = if entry.name == "ttl" { "ttl:10" } else { entry.name };
+                prop_assert!(hits(name) <= bound + 1e-12, "{name}: {} above {bound}", hits(name));
+            }
+        }
+    }
+}
