@@ -187,6 +187,23 @@ impl BlockTrace {
         self.entries.is_empty()
     }
 
+    /// A number that tells traces apart: of all blocks, lengths and times.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hash = xxhash_rust::xxh3::Xxh3::new();
+        let mut add = |number: u64| hash.update(&number.to_le_bytes());
+        for entry in &self.entries {
+            let facts = &entry.facts;
+            add(facts.arrival.0);
+            add(u64::from(facts.session) << 32 | u64::from(entry.shared));
+            add(u64::from(facts.input_length) << 32 | u64::from(facts.output_length));
+            add(u64::from(entry.fresh) << 32 | u64::from(entry.prompt));
+        }
+        for id in &self.ids {
+            hash.update(&id.to_le_bytes());
+        }
+        hash.digest()
+    }
+
     /// How many blocks of prompts can be looked up, over all requests.
     pub fn lookups(&self) -> u64 {
         self.entries

@@ -12,6 +12,7 @@ mod gen_trace;
 mod inspect;
 mod model_args;
 mod output;
+mod sweep;
 pub mod synth_dataset;
 mod trace_input;
 
@@ -48,6 +49,8 @@ enum Command {
     Curve(curve::CurveArgs),
     /// Say how many blocks of a model's KV cache fit on a GPU
     Capacity(capacity::CapacityArgs),
+    /// Policies, capacities and block sizes, all against all
+    Sweep(sweep::SweepArgs),
     /// Single-turn and multi-turn side by side, from conversations to report
     Experiment(experiment::ExperimentArgs),
     /// Write a trace in another tool's format
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Analyze(args) => analyze::run(&args),
         Command::Curve(args) => curve::run(&args),
         Command::Capacity(args) => capacity::run(&args),
+        Command::Sweep(args) => sweep::run(&args),
         Command::Experiment(args) => experiment::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),

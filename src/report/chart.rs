@@ -1,6 +1,9 @@
 //! Charts as data, and their pictures. What draws them is hidden in `chart::draw`.
 
 mod draw;
+mod grid;
+
+pub use grid::Grid;
 
 use std::path::Path;
 
@@ -20,6 +23,14 @@ pub const ORANGE: &str = "#E69F00";
 pub const SKY: &str = "#56B4E9";
 /// For figures of others.
 pub const GREY: &str = "#4D4D4D";
+
+/// The colour of the series with this number, and whether it is dashed: eight colours, then the same dashed.
+pub fn color(number: usize) -> (&'static str, bool) {
+    const COLORS: [&str; 8] = [
+        BLUE, VERMILLION, "#009E73", "#CC79A7", ORANGE, SKY, GREY, "#B8A800",
+    ];
+    (COLORS[number % 8], number % 16 >= 8)
+}
 
 /// How values become positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,14 +151,30 @@ impl Chart {
     /// # Errors
     /// A file that cannot be written.
     pub fn save(&self, folder: &Path) -> Result<()> {
-        let chart = self.cleaned();
-        let svg = folder.join(format!("{}.svg", self.name));
-        write_file(&svg, draw::svg(&chart).as_bytes())?;
-        let path = folder.join(format!("{}.png", self.name));
-        let png = draw::png(&chart)
-            .map_err(|error| crate::error::Error::write(&path, std::io::Error::other(error)))?;
-        write_file(&path, &png)
+        self.save_as(folder, self.name)
     }
+
+    /// Writes `<stem>.svg` and `<stem>.png`, where there are several charts of a name.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn save_as(&self, folder: &Path, stem: &str) -> Result<()> {
+        let chart = self.cleaned();
+        write_pictures(folder, stem, &draw::svg(&chart), draw::png(&chart))
+    }
+}
+
+fn write_pictures(
+    folder: &Path,
+    stem: &str,
+    svg: &str,
+    png: std::result::Result<Vec<u8>, String>,
+) -> Result<()> {
+    write_file(folder.join(format!("{stem}.svg")), svg.as_bytes())?;
+    let path = folder.join(format!("{stem}.png"));
+    let png =
+        png.map_err(|error| crate::error::Error::write(&path, std::io::Error::other(error)))?;
+    write_file(&path, &png)
 }
 
 /// The cumulative distribution of values that occur many times each: rising pairs of value and share of all that are at

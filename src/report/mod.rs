@@ -8,5 +8,6 @@ pub mod html;
 pub mod number;
 pub mod pictures;
 pub mod sharing;
+pub mod sweep;
 pub mod table;
 pub mod tables;

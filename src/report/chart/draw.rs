@@ -35,15 +35,24 @@ const BARS_WIDTH: f64 = 0.76;
 const LOG_BARS_FROM: f64 = 0.5;
 
 pub(super) fn svg(chart: &Chart) -> String {
+    svg_of(&scene(chart), chart.name)
+}
+
+pub(super) fn png(chart: &Chart) -> Result<Vec<u8>, String> {
+    png_of(&scene(chart))
+}
+
+/// A scene as SVG; `name` makes its ids unique in a page.
+pub(super) fn svg_of(scene: &Scene, name: &str) -> String {
     // kuva numbers clip paths over the life of the process; the bytes must not depend on what was drawn before.
-    let text = SvgBackend::new().render_scene(&scene(chart));
+    let text = SvgBackend::new().render_scene(scene);
     let mut out = String::with_capacity(text.len());
     let mut rest = text.as_str();
     const ID: &str = "kuva-clip-";
     while let Some(at) = rest.find(ID) {
         let (before, after) = rest.split_at(at);
         out.push_str(before);
-        out.push_str(chart.name);
+        out.push_str(name);
         out.push_str("-clip");
         rest = after[ID.len()..].trim_start_matches(|c: char| c.is_ascii_digit());
     }
@@ -51,10 +60,9 @@ pub(super) fn svg(chart: &Chart) -> String {
     out
 }
 
-pub(super) fn png(chart: &Chart) -> Result<Vec<u8>, String> {
-    PngBackend::new()
-        .with_scale(PIXELS)
-        .render_scene(&scene(chart))
+/// A scene as PNG.
+pub(super) fn png_of(scene: &Scene) -> Result<Vec<u8>, String> {
+    PngBackend::new().with_scale(PIXELS).render_scene(scene)
 }
 
 fn scene(chart: &Chart) -> Scene {
