@@ -7,6 +7,8 @@ mod arc;
 mod cacheus;
 mod clock;
 mod fifo;
+#[cfg(test)]
+mod golden;
 mod heap;
 mod leaves;
 mod lecar;
