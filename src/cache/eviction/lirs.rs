@@ -119,15 +119,14 @@ impl Eviction for Lirs {
             self.cold.remove(block);
             self.cool(evicted);
             self.warm += 1;
-        } else if hit {
-            self.cold.move_to(COLD, block);
-            self.stack.push(0, block);
-        } else if self.warm < self.most_warm {
+        } else if !hit && self.warm < self.most_warm {
             self.stack.push(0, block);
             self.warm += 1;
         } else {
-            self.make_room(evicted);
-            self.cold.push(COLD, block);
+            if !hit {
+                self.make_room(evicted);
+            }
+            self.cold.move_to(COLD, block);
             // With one place nothing is ever warm, and the stack says nothing.
             if self.most_warm > 0 {
                 self.stack.push(0, block);
