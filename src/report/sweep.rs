@@ -192,8 +192,28 @@ fn grid(sheet: &Sheet<'_>) -> Grid {
     }
 }
 
+/// Lines that can be told apart.
+const MOST_LINES: usize = 8;
+
+/// Policies that are drawn: the bound, LRU, and those with the best hit ratios, in order of the table.
+fn drawn<'a>(sheet: &Sheet<'a>) -> Vec<&'a str> {
+    let total = |policy: &str| {
+        let cells = sheet.cells.iter().filter(|cell| cell.policy == policy);
+        cells.map(|cell| cell.counts.token_hit_ratio).sum::<f64>()
+    };
+    let first = |policy: &str| u8::from(!matches!(policy, "belady" | "lru"));
+    let mut ranked = sheet.policies.clone();
+    // Two bounds on one line say no more than one.
+    ranked.retain(|policy| *policy != "belady-leaf" || !sheet.policies.contains(&"belady"));
+    ranked.sort_by(|a, b| first(a).cmp(&first(b)).then(total(b).total_cmp(&total(a))));
+    ranked.truncate(MOST_LINES);
+    let kept = |policy: &&str| ranked.contains(policy);
+    sheet.policies.iter().copied().filter(kept).collect()
+}
+
 fn lines(sheet: &Sheet<'_>) -> Chart {
-    let series = sheet.policies.iter().enumerate().map(|(number, policy)| {
+    let drawn = drawn(sheet);
+    let series = drawn.iter().enumerate().map(|(number, policy)| {
         let cells = sheet.cells.iter().filter(|cell| cell.policy == **policy);
         let point = |cell: &&Cell| {
             let tokens = f64::from(cell.capacity_blocks?) * f64::from(cell.block_size);
@@ -209,9 +229,17 @@ fn lines(sheet: &Sheet<'_>) -> Chart {
             marks: Marks::Line(points),
         }
     });
+    let which = if drawn.len() < sheet.policies.len() {
+        format!(", best {} of {}", drawn.len(), sheet.policies.len())
+    } else {
+        String::new()
+    };
     Chart {
         name: "lines",
-        title: format!("Hit ratio by policy, {} tokens a block", sheet.block_size),
+        title: format!(
+            "Hit ratio by policy, {} tokens a block{which}",
+            sheet.block_size
+        ),
         x: Axis::new("capacity (tokens)", Scale::Log),
         y: Axis::new("token hit ratio", Scale::Percent),
         categories: Vec::new(),

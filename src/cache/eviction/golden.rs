@@ -49,7 +49,7 @@ fn stream(seed: u64, scans: bool) -> Vec<u32> {
 fn uses(stream: &[u32]) -> Vec<Use> {
     let blocks = stream.iter().max().map_or(0, |block| block + 1);
     let mut next = vec![u32::MAX; blocks as usize];
-    let mut uses: Vec<Use> = (0..)
+    let mut uses: Vec<Use> = (0..stream.len() as u32)
         .zip(stream)
         .rev()
         .map(|(request, &block)| Use {

@@ -1,7 +1,8 @@
 //! Only leaves may go: a block whose successors are in the cache is kept, because they could not be found without it.
 //!
 //! `leaf-lru` evicts the leaf that was not used for longest, as radix caches do with nodes (SGLang's `radix_cache.py`).
-//! `belady-leaf` evicts the leaf whose next use is furthest: the bound under that constraint.
+//! `belady-leaf` evicts the leaf whose next use is furthest: the bound under that constraint. A block for which nothing but
+//! its own predecessor could go is not let in, and neither is what comes behind it.
 
 use super::heap::{Heap, Key};
 use super::queues::NONE;
@@ -23,6 +24,8 @@ pub struct Leaves {
     nodes: Vec<Node>,
     leaves: Heap,
     looks_ahead: bool,
+    /// The last block that was not let in, until it is.
+    refused: u32,
     capacity: u32,
     length: u32,
     clock: u64,
@@ -42,6 +45,7 @@ impl Leaves {
             nodes: vec![node; setup.blocks as usize],
             leaves: Heap::default(),
             looks_ahead,
+            refused: NONE,
             capacity: setup.capacity,
             length: 0,
             clock: 0,
@@ -49,8 +53,14 @@ impl Leaves {
         }
     }
 
-    fn evict(&mut self) -> Option<BlockId> {
-        let victim = self.leaves.pop()?;
+    /// Lets a leaf go, other than the predecessor of what comes.
+    fn evict(&mut self, spared: u32) -> Option<BlockId> {
+        let mut victim = self.leaves.pop()?;
+        if victim == spared {
+            let other = self.leaves.pop();
+            self.leaves.put(spared, self.nodes[spared as usize].key);
+            victim = other?;
+        }
         self.steps += 1;
         self.length -= 1;
         let node = &mut self.nodes[victim as usize];
@@ -79,11 +89,25 @@ impl Eviction for Leaves {
         let block = used.block;
         let hit = self.contains(block);
         if !hit {
+            let parent = used.parent.unwrap_or(NONE);
             if self.length == self.capacity {
-                evicted.extend(self.evict());
+                let unreachable = parent != NONE && parent == self.refused;
+                let victim = if unreachable {
+                    None
+                } else {
+                    self.evict(parent)
+                };
+                let Some(victim) = victim else {
+                    self.refused = block;
+                    evicted.push(block);
+                    return false;
+                };
+                evicted.push(victim);
+            }
+            if self.refused == block {
+                self.refused = NONE;
             }
             self.length += 1;
-            let parent = used.parent.unwrap_or(NONE);
             if parent != NONE {
                 self.nodes[parent as usize].children += 1;
                 self.leaves.remove(parent);

@@ -44,13 +44,6 @@ impl Lirs {
         self.stack.queue_of(block) != NONE
     }
 
-    /// Puts a cold block on the stack. With one place nothing is ever warm, and the stack says nothing.
-    fn enter(&mut self, block: BlockId) {
-        if self.most_warm > 0 {
-            self.stack.push(0, block);
-        }
-    }
-
     /// Evicts the oldest cold block where there is no room for another.
     fn make_room(&mut self, evicted: &mut Vec<BlockId>) {
         if self.cold.len(COLD) < self.most_cold {
@@ -126,16 +119,18 @@ impl Eviction for Lirs {
             self.cold.remove(block);
             self.cool(evicted);
             self.warm += 1;
-        } else if hit {
-            self.cold.move_to(COLD, block);
-            self.enter(block);
-        } else if self.warm < self.most_warm {
+        } else if !hit && self.warm < self.most_warm {
             self.stack.push(0, block);
             self.warm += 1;
         } else {
-            self.make_room(evicted);
-            self.cold.push(COLD, block);
-            self.enter(block);
+            if !hit {
+                self.make_room(evicted);
+            }
+            self.cold.move_to(COLD, block);
+            // With one place nothing is ever warm, and the stack says nothing.
+            if self.most_warm > 0 {
+                self.stack.push(0, block);
+            }
         }
         self.forget();
         hit

@@ -18,8 +18,11 @@ const PROMOTED: u32 = 2;
 pub struct S3Fifo {
     queues: Queues,
     capacity: u32,
+    small: u32,
     main: u32,
     ghosts: u32,
+    /// Whether anything ever had to go.
+    full: bool,
 }
 
 impl S3Fifo {
@@ -29,8 +32,10 @@ impl S3Fifo {
         Self {
             queues: Queues::new(setup.blocks, 3),
             capacity: setup.capacity,
+            small,
             main: setup.capacity - small,
             ghosts: (f64::from(setup.capacity) * 0.9) as u32,
+            full: false,
         }
     }
 
@@ -91,11 +96,17 @@ impl Eviction for S3Fifo {
             self.queues.remove(block);
         }
         if self.len() == self.capacity {
+            self.full = true;
             evicted.extend(self.evict());
         }
         self.queues.set_count(block, 0);
-        self.queues
-            .push(if queue == GHOST { MAIN } else { SMALL }, block);
+        let warming = !self.full && self.queues.len(SMALL) >= self.small;
+        let queue = if queue == GHOST || warming {
+            MAIN
+        } else {
+            SMALL
+        };
+        self.queues.push(queue, block);
         false
     }
 

@@ -1,6 +1,7 @@
 //! A heat map: values by two categories, as colours and as numbers.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use kuva::plot::{ColorMap, Heatmap};
 use kuva::render::layout::Layout;
@@ -26,6 +27,17 @@ pub struct Grid {
     pub values: Vec<Vec<Option<f64>>>,
 }
 
+/// From nearly white to a blue on which black numbers can still be read.
+fn shade(part: f64) -> String {
+    let mix = |from: f64, to: f64| (from + (to - from) * part.clamp(0.0, 1.0)).round() as u8;
+    format!(
+        "rgb({},{},{})",
+        mix(250.0, 86.0),
+        mix(252.0, 160.0),
+        mix(255.0, 220.0)
+    )
+}
+
 impl Grid {
     /// Writes `<stem>.svg` and `<stem>.png`.
     ///
@@ -43,17 +55,18 @@ impl Grid {
 
     fn scene(&self) -> Scene {
         let shown = |value: &Option<f64>| value.map_or(f64::NAN, |v| (v * 1000.0).round() / 10.0);
+        // Rows are drawn from the bottom.
         let data: Vec<Vec<f64>> = self
             .values
             .iter()
+            .rev()
             .map(|row| row.iter().map(shown).collect())
             .collect();
-        // The layout counts rows from the bottom.
         let rows: Vec<String> = self.rows.iter().rev().cloned().collect();
         let plots = vec![Plot::Heatmap(
             Heatmap::new()
                 .with_data(data)
-                .with_color_map(ColorMap::Viridis)
+                .with_color_map(ColorMap::Custom(Arc::new(shade)))
                 .with_values(),
         )];
         let layout = Layout::auto_from_plots(&plots)
