@@ -162,7 +162,8 @@ mod tests {
             prop_assert!(near(read.hit_gap_seconds.unwrap_or(-1.0), replayed.hit_gap_seconds.unwrap_or(-2.0)));
         }
 
-        /// The bounds bound: no policy hits more blocks than Belady's, counted as they are used.
+        /// The bounds bound: no policy hits more blocks than Belady's, counted as they are used. One that may refuse a block
+        /// is bounded by Belady's with one place more, through which what is refused passes.
         #[test]
         fn nothing_beats_belady(
             choices in prop::collection::vec(prop::collection::vec(0u8..3, 1..7), 1..60),
@@ -171,7 +172,7 @@ mod tests {
             let runs = paths(&choices);
             let runs: Vec<&[u32]> = runs.iter().map(|run| &**run).collect();
             let blocks = blocks_of(&runs);
-            let hits = |policy: &str| {
+            let hits = |policy: &str, capacity: u32| {
                 let options = EngineOptions {
                     engine: "block".into(),
                     policy: policy.into(),
@@ -181,10 +182,12 @@ mod tests {
                 };
                 Counts::replay(&blocks, &options).expect("replays").block_hit_ratio
             };
-            let bound = hits("belady");
+            let (bound, wider) = (hits("belady", capacity), hits("belady", capacity + 1));
             for entry in crate::cache::eviction::POLICIES {
                 let name = if entry.name == "ttl" { "ttl:10" } else { entry.name };
-                prop_assert!(hits(name) <= bound + 1e-12, "{name}: {} above {bound}", hits(name));
+                let bound = if matches!(name, "leaf-lru" | "belady-leaf") { wider } else { bound };
+                let reached = hits(name, capacity);
+                prop_assert!(reached <= bound + 1e-12, "{name}: {reached} above {bound}");
             }
         }
     }

@@ -33,7 +33,7 @@ fn stream(seed: u64, scans: bool) -> Vec<u32> {
     let mut blocks = Vec::new();
     let mut fresh = 5_000;
     while blocks.len() < 100_000 {
-        if scans && random.draw() % 200 == 0 {
+        if scans && random.draw().is_multiple_of(200) {
             blocks.extend(fresh..fresh + 64);
             fresh += 64;
         }
@@ -94,7 +94,7 @@ const GOLDEN: &[Golden] = &[
     (
         "w-tinylfu",
         [[45581, 27572, 13301], [58774, 46285, 36997]],
-        5,
+        8,
     ),
     ("lfu", [[46421, 28565, 13449], [58840, 46709, 37104]], 5),
     ("gdsf", [[48960, 30459, 13785], [63517, 50950, 39618]], 5),
