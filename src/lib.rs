@@ -1,7 +1,8 @@
 //! `replay`: how much of your chat traffic a prefix cache can save, measured offline.
 //!
 //! The folders follow the way of the data: [`dataset`] -> [`prompt`] -> [`trace`] -> [`cache`] -> [`metrics`] ->
-//! [`report`]; a module uses what stands left of it, never what stands right of it.
+//! [`report`]; [`sim`] stands beside `metrics` and serves traces on a simulated cluster. A module uses what stands left of it,
+//! never what stands right of it.
 
 pub mod cache;
 pub mod cli;
@@ -11,6 +12,7 @@ pub mod io;
 pub mod metrics;
 pub mod prompt;
 pub mod report;
+pub mod sim;
 pub mod trace;
 
 pub use error::{Error, Result};

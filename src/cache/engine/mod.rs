@@ -12,7 +12,7 @@ mod tiered;
 #[cfg(test)]
 mod tiered_tests;
 mod vllm;
-mod vllm_pool;
+pub(crate) mod vllm_pool;
 
 pub use ideal::Ideal;
 pub use naive::Naive;

@@ -11,10 +11,10 @@ use super::FreeOrder;
 const NONE: u32 = u32::MAX;
 
 /// A physical block.
-pub(super) type Slot = u32;
+pub(crate) type Slot = u32;
 
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(crate) struct Pool {
     free: Links,
     references: Vec<u32>,
     content: Vec<BlockId>,
@@ -29,7 +29,7 @@ pub(super) struct Pool {
 
 impl Pool {
     /// `slots` usable blocks (vLLM's null block is not among them) for contents below `contents`.
-    pub(super) fn new(slots: u32, contents: u32, order: FreeOrder) -> Self {
+    pub(crate) fn new(slots: u32, contents: u32, order: FreeOrder) -> Self {
         let mut free = Links::new(slots);
         for slot in 0..slots {
             free.push_back(slot);
@@ -47,26 +47,26 @@ impl Pool {
         }
     }
 
-    pub(super) fn free_slots(&self) -> u32 {
+    pub(crate) fn free_slots(&self) -> u32 {
         self.free.len()
     }
 
-    pub(super) fn cached_contents(&self) -> u32 {
+    pub(crate) fn cached_contents(&self) -> u32 {
         self.cached_contents
     }
 
     /// The slot that holds `content`, if any does.
-    pub(super) fn find(&self, content: BlockId) -> Option<Slot> {
+    pub(crate) fn find(&self, content: BlockId) -> Option<Slot> {
         let slot = self.first[content as usize];
         (slot != NONE).then_some(slot)
     }
 
-    pub(super) fn is_free(&self, slot: Slot) -> bool {
+    pub(crate) fn is_free(&self, slot: Slot) -> bool {
         self.references[slot as usize] == 0
     }
 
     /// A request uses a slot that it found.
-    pub(super) fn touch(&mut self, slot: Slot) {
+    pub(crate) fn touch(&mut self, slot: Slot) {
         if self.references[slot as usize] == 0 {
             self.free.remove(slot);
         }
@@ -74,19 +74,31 @@ impl Pool {
     }
 
     /// Takes the head of the free queue; what it held is forgotten.
-    pub(super) fn take(&mut self, evicted: &mut Vec<BlockId>) -> Option<Slot> {
+    pub(crate) fn take(&mut self, evicted: &mut Vec<BlockId>) -> Option<Slot> {
+        let (slot, content) = self.take_head()?;
+        if content != NONE {
+            evicted.push(content);
+        }
+        Some(slot)
+    }
+
+    /// As [`Pool::take`], where nobody asks what was evicted.
+    pub(crate) fn take_quietly(&mut self) -> Option<Slot> {
+        self.take_head().map(|(slot, _)| slot)
+    }
+
+    fn take_head(&mut self) -> Option<(Slot, BlockId)> {
         let slot = self.free.pop_front()?;
         let content = self.content[slot as usize];
         if content != NONE {
             self.forget(slot, content);
-            evicted.push(content);
         }
         self.references[slot as usize] = 1;
-        Some(slot)
+        Some((slot, content))
     }
 
     /// The slot's block is full: from now on it can be found.
-    pub(super) fn cache(&mut self, slot: Slot, content: BlockId) {
+    pub(crate) fn cache(&mut self, slot: Slot, content: BlockId) {
         let last = self.last[content as usize];
         self.content[slot as usize] = content;
         self.previous_copy[slot as usize] = last;
@@ -120,7 +132,7 @@ impl Pool {
     }
 
     /// A request gives its blocks back, last block first, so that the head of a prompt stays longest.
-    pub(super) fn release(&mut self, slots: &[Slot]) {
+    pub(crate) fn release(&mut self, slots: &[Slot]) {
         for slot in slots.iter().rev() {
             let references = &mut self.references[*slot as usize];
             *references -= 1;

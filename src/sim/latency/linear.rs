@@ -1,0 +1,41 @@
+//! Time linear in tokens: the three numbers of vLLM's simulator, and two more that are 0 there.
+
+use serde::{Deserialize, Serialize};
+
+use super::{LatencyModel, Step};
+
+/// `base + prefill_per_token * prompt tokens + decode_per_request * decodes + per_context_token * tokens read`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Linear {
+    /// Milliseconds of every step.
+    pub base_ms: f64,
+    /// Milliseconds per prompt token that is computed.
+    pub prefill_ms_per_token: f64,
+    /// Milliseconds per decode in the batch.
+    pub decode_ms_per_request: f64,
+    /// Milliseconds per token of KV that decodes read.
+    pub context_ms_per_token: f64,
+}
+
+impl Default for Linear {
+    /// About what an 8B model needs on an A100.
+    fn default() -> Self {
+        Self {
+            base_ms: 10.0,
+            prefill_ms_per_token: 0.065,
+            decode_ms_per_request: 0.03,
+            context_ms_per_token: 1e-4,
+        }
+    }
+}
+
+impl LatencyModel for Linear {
+    fn seconds(&mut self, step: &Step) -> f64 {
+        let ms = self.base_ms
+            + self.prefill_ms_per_token * step.prefill_tokens() as f64
+            + self.decode_ms_per_request * f64::from(step.decodes)
+            + self.context_ms_per_token * step.decode_context as f64;
+        ms / 1e3
+    }
+}

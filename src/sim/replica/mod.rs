@@ -1,0 +1,79 @@
+//! How one instance forms its batches: replica schedulers, one a file.
+
+mod vllm_v1;
+
+use super::kv::Kv;
+use super::live::{LiveId, Lives};
+use crate::trace::Nanos;
+
+pub use vllm_v1::{VllmV1, VllmV1Config};
+
+/// A request's part in a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slice {
+    /// Which request.
+    pub id: LiveId,
+    /// Tokens to compute of it.
+    pub tokens: u32,
+}
+
+/// What a scheduler works on: the instance's memory, and the requests.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// Now.
+    pub now: Nanos,
+    /// All requests of the cluster.
+    pub lives: &'a mut Lives,
+    /// The instance's memory.
+    pub kv: &'a mut Kv,
+    /// Prompt tokens, and tokens to be computed again, that the instance has still to compute.
+    pub backlog: &'a mut u64,
+}
+
+impl Context<'_> {
+    /// A request enters a batch for the first time, or again after it was preempted: `cached` of its tokens were found.
+    pub fn begin(&mut self, id: LiveId, cached: u32) {
+        let live = &mut self.lives[id];
+        live.computed = cached;
+        if live.scheduled.is_none() {
+            live.cached = cached;
+        }
+        *self.backlog = self.backlog.saturating_sub(u64::from(cached));
+    }
+
+    /// A request loses its memory, and with it what was computed; what was sampled stays.
+    pub fn preempt(&mut self, id: LiveId) {
+        self.kv.release(id);
+        let live = &mut self.lives[id];
+        let decoding = live.decodes();
+        let lost = live.computed;
+        live.computed = 0;
+        live.preemptions += 1;
+        *self.backlog += u64::from(lost) + u64::from(decoding);
+    }
+}
+
+/// Forms the batches of one instance.
+///
+/// The driver calls [`enqueue`](Self::enqueue) for each request, [`form`](Self::form) whenever the instance is idle and
+/// something changed, and after the step, where requests are done, [`retire`](Self::retire). It keeps the tokens' books
+/// between; memory is the scheduler's to take and to preempt, and the driver's to give back when a request is done.
+pub trait ReplicaScheduler: Send + std::fmt::Debug {
+    /// A request has come; where its KV came from another instance, its memory is taken already.
+    fn enqueue(&mut self, id: LiveId, context: &mut Context<'_>);
+
+    /// Puts the next batch together; an empty one if nothing can run.
+    fn form(&mut self, context: &mut Context<'_>, batch: &mut Vec<Slice>);
+
+    /// Requests of the last batch are done (see [`super::Live::is_done`]): they are to be forgotten.
+    fn retire(&mut self, lives: &Lives);
+
+    /// Requests that wait for their first batch, or for one after they were preempted.
+    fn waiting(&self) -> usize;
+
+    /// Requests that hold memory and are computed.
+    fn running(&self) -> usize;
+
+    /// Gives up all requests that wait and hold no memory, in order, to be sent elsewhere.
+    fn give_up_waiting(&mut self, kv: &Kv) -> Vec<LiveId>;
+}
