@@ -163,6 +163,9 @@ fn case() -> impl Strategy<Value = Case> {
         )
 }
 
+/// In milliseconds.
+const FOREVER: u64 = 10_000_000;
+
 fn run(case: &Case) -> Records {
     let mut items: Vec<Item> = case
         .requests
@@ -224,7 +227,8 @@ fn run(case: &Case) -> Records {
                 instances,
             })
             .collect(),
-        end: case.end.map(|ms| Nanos(ms * 1_000_000)),
+        // Where nothing ends a simulation, this tells one that goes on for ever.
+        end: Some(Nanos(case.end.unwrap_or(FOREVER) * 1_000_000)),
     };
     Simulation::new(&workload, cluster).run()
 }
