@@ -12,6 +12,7 @@ mod gen_trace;
 mod inspect;
 mod model_args;
 mod output;
+mod simulate;
 mod sweep;
 pub mod synth_dataset;
 mod trace_input;
@@ -51,6 +52,8 @@ enum Command {
     Capacity(capacity::CapacityArgs),
     /// Policies, capacities and block sizes, all against all
     Sweep(sweep::SweepArgs),
+    /// Serve a trace on a simulated cluster
+    Simulate(simulate::SimulateArgs),
     /// Single-turn and multi-turn side by side, from conversations to report
     Experiment(experiment::ExperimentArgs),
     /// Write a trace in another tool's format
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Curve(args) => curve::run(&args),
         Command::Capacity(args) => capacity::run(&args),
         Command::Sweep(args) => sweep::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Experiment(args) => experiment::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),

@@ -4,6 +4,8 @@
 //! run in one process, each on one thread.
 
 mod cluster;
+pub mod compat;
+pub mod config;
 mod instance;
 mod kernel;
 mod kv;
