@@ -11,6 +11,7 @@ pub mod io;
 pub mod metrics;
 pub mod prompt;
 pub mod report;
+pub mod sim;
 pub mod trace;
 
 pub use error::{Error, Result};

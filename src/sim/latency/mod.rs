@@ -1,0 +1,5 @@
+//! How long an iteration takes: one file per model.
+
+mod splitwise_table;
+
+pub use splitwise_table::{IterationTimes, SplitwiseTable};
