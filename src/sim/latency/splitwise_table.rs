@@ -271,7 +271,8 @@ mod tests {
     use super::*;
 
     const SMALL: &str = "model,hardware,prompt_size,batch_size,token_size,prompt_time,token_time,tensor_parallel\n\
-        m,g,100,1,8,10,4,8\nm,g,100,1,8,30,4,8\nm,g,50,2,8,11,8,8\nm,g,200,1,8,20,5,8\nm,g,200,1,8,22,5,8\nm,g,400,1,8,61,9,8\n";
+        m,g,100,1,8,125,250,8\nm,g,100,1,8,500,250,8\nm,g,50,2,8,250,250,8\nm,g,200,1,8,250,500,8\nm,g,200,1,8,750,500,8\n\
+        m,g,400,1,8,1500,1000,8\n";
 
     fn small() -> IterationTimes {
         SplitwiseTable::parse(Path::new("t"), SMALL.as_bytes())
@@ -280,21 +281,19 @@ mod tests {
             .expect("is there")
     }
 
-    /// 100 tokens: the median of 10, 30 and 11 (50 * 2 is 100, too); 200: the mean of 20 and 22.
+    /// 100 tokens: the median of 125, 500 and 250 ms (50 * 2 is 100, too); 200: the mean of 250 and 750.
     #[test]
     fn knots_are_medians_and_lines_join_them() {
         let times = small();
         assert_eq!(times.tokens, [100.0, 200.0, 400.0]);
-        assert_eq!(times.prompt, [0.011, 0.021, 0.061]);
-        assert_eq!(times.token, [0.004, 0.005, 0.009]);
-        // 0.021 + 50 * 0.040 / 200.
-        assert!((times.prompt(250.0) - 0.031).abs() < 1e-15);
-        // The first line prolonged: 0.011 - 100 * 0.010 / 100; the last: 0.061 + 100 * 0.040 / 200.
-        assert!((times.prompt(0.0) - 0.001).abs() < 1e-15);
-        assert!((times.prompt(500.0) - 0.081).abs() < 1e-15);
+        assert_eq!(times.prompt, [0.25, 0.5, 1.5]);
+        assert_eq!(times.token, [0.25, 0.5, 1.0]);
+        // 0.5 + 50 * 1.0 / 200; the first line prolonged: 0.25 - 100 * 0.25 / 100; the last: 1.5 + 100 * 1.0 / 200.
+        assert!((times.prompt(250.0) - 0.75).abs() < 1e-15);
+        assert!(times.prompt(0.0).abs() < 1e-15);
+        assert!((times.prompt(500.0) - 2.0).abs() < 1e-15);
         let clamped = times.extrapolate(false);
-        assert_eq!(clamped.prompt(0.0), 0.011);
-        assert!((clamped.prompt(500.0) - 0.061).abs() < 1e-15);
+        assert_eq!((clamped.prompt(0.0), clamped.prompt(500.0)), (0.25, 1.5));
         assert!(
             clamped.is_outside(99.0) && clamped.is_outside(401.0) && !clamped.is_outside(400.0)
         );
@@ -303,10 +302,9 @@ mod tests {
     #[test]
     fn an_iteration_is_of_prompts_of_tokens_or_mixed() {
         let times = small();
-        let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-15, "{found}");
-        near(times.iteration(Some(200), 0), 0.021);
-        near(times.iteration(None, 200), 0.005);
-        near(times.iteration(Some(150), 50), 0.0231);
+        assert_eq!(times.iteration(Some(200), 0), 0.5);
+        assert_eq!(times.iteration(None, 200), 0.5);
+        assert_eq!(times.iteration(Some(150), 50), 0.5 * 1.1);
     }
 
     /// The figures of the published measurements on H100: knots, and prompt(1) and token(1), which nobody measured.

@@ -40,6 +40,21 @@ impl Selection {
         self.size = 0;
         self.batch_tokens = 0;
         self.memory = instance.memory;
+        let running = instance.batch.len();
+        if instance.pending.is_empty() && instance.prompts_in_batch == 0 {
+            // Nobody waits, so all stay where they fit: most iterations of a token instance.
+            let tokens = running as i64;
+            match instance.batching {
+                Batching::Orca => return,
+                Batching::Splitwise {
+                    max_batch_tokens, ..
+                } if running <= instance.max_batch_size && tokens <= max_batch_tokens => {
+                    instance.batch_tokens = tokens;
+                    return;
+                }
+                Batching::Splitwise { .. } => {}
+            }
+        }
         match instance.batching {
             Batching::Orca => self.orca(instance, tasks, requests),
             Batching::Splitwise {

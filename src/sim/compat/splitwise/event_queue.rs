@@ -103,7 +103,7 @@ impl<A: Copy> EventQueue<A> {
         let mut place = 0;
         while place < end / 2 {
             let mut child = 2 * place + 1;
-            if child + 1 < end && !(self.heap[child].time < self.heap[child + 1].time) {
+            if child + 1 < end && self.heap[child].time >= self.heap[child + 1].time {
                 child += 1;
             }
             self.heap[place] = self.heap[child];

@@ -246,7 +246,9 @@ impl Simulator {
             state.in_batch = true;
             instance.add_to_batch(*task, state.remaining, now);
         }
-        for request in &instance.requests {
+        // Whoever has a task here is in the batch where nobody waits.
+        let waiting = !instance.pending.is_empty();
+        for request in instance.requests.iter().filter(|_| waiting) {
             let state = &mut self.tasks[first_task(*request, &self.requests).index()];
             state.preemptions += u32::from(!state.in_batch);
         }
@@ -297,8 +299,8 @@ impl Simulator {
         self.outside += u64::from(instance.times.is_outside(tokens as f64));
         instance.iteration_seconds = instance.times.iteration(prompts, decodes);
         instance.iterations = instance.contiguous_iterations() as f64;
-        if !(instance.iteration_seconds > 0.0) {
-            let seconds = instance.iteration_seconds;
+        let seconds = instance.iteration_seconds;
+        if seconds.is_nan() || seconds <= 0.0 {
             self.fail(format!(
                 "the table gives {seconds} s for an iteration of {tokens} tokens"
             ));
