@@ -2,9 +2,13 @@
 
 mod constant;
 mod linear;
+mod splitwise_table;
+mod splitwise_times;
 
 pub use constant::{Constant, Exponential};
 pub use linear::Linear;
+pub use splitwise_table::{IterationTimes, SplitwiseTable};
+pub use splitwise_times::SplitwiseTimes;
 
 /// A piece of a prompt in a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,3 @@
+//! Other simulators, reproduced with their rules and their rounding.
+
+pub mod splitwise;
