@@ -59,6 +59,7 @@ fn servers(
         pacing: Pacing::Open,
         resizes: Vec::new(),
         end: None,
+        log_steps: false,
     }
 }
 

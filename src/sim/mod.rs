@@ -4,6 +4,7 @@
 //! run in one process, each on one thread.
 
 mod cluster;
+pub mod compat;
 mod instance;
 mod kernel;
 mod kv;
@@ -21,6 +22,6 @@ pub use instance::{Instance, Role, State};
 pub use kernel::{EventQueue, Key};
 pub use kv::Kv;
 pub use live::{Live, LiveId, Lives, Work};
-pub use record::{InstanceRecord, Outcome, Records, RequestRecord};
+pub use record::{InstanceRecord, Outcome, Records, RequestRecord, StepRecord};
 pub use simulation::Simulation;
 pub use workload::{Item, Workload};

@@ -2,9 +2,11 @@
 
 mod constant;
 mod linear;
+mod vidur_table;
 
 pub use constant::{Constant, Exponential};
 pub use linear::Linear;
+pub use vidur_table::{BatchingOverhead, VidurTable};
 
 /// A piece of a prompt in a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,3 @@
+//! Configuration files of other simulators, read as ours.
+
+pub mod vidur;
