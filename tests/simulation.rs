@@ -129,6 +129,7 @@ struct Case {
     wait: bool,
     resizes: Vec<(u64, u32, u32)>,
     end: Option<u64>,
+    log_steps: false,
 }
 
 fn case() -> impl Strategy<Value = Case> {
@@ -211,7 +212,11 @@ fn run(case: &Case) -> Records {
         kv_bytes_per_token: 1000.0,
         layers: 4,
         write_back: true,
-        pacing: if case.wait { Pacing::Wait } else { Pacing::Open },
+        pacing: if case.wait {
+            Pacing::Wait
+        } else {
+            Pacing::Open
+        },
         resizes: case
             .resizes
             .iter()
@@ -222,6 +227,7 @@ fn run(case: &Case) -> Records {
             })
             .collect(),
         end: case.end.map(|ms| Nanos(ms * 1_000_000)),
+        log_steps: false,
     };
     Simulation::new(&workload, cluster).run()
 }

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use replay::report::vidur::Work;
 use replay::sim::compat::vidur::VidurConfig;
 use replay::sim::latency::VidurTable;
 use replay::sim::{Records, Simulation, Workload};
@@ -36,7 +37,12 @@ fn content(path: &Path) -> String {
 fn columns(path: &Path) -> BTreeMap<String, Vec<f64>> {
     let text = content(path);
     let mut reader = csv::Reader::from_reader(text.as_bytes());
-    let names: Vec<String> = reader.headers().unwrap().iter().map(str::to_owned).collect();
+    let names: Vec<String> = reader
+        .headers()
+        .unwrap()
+        .iter()
+        .map(str::to_owned)
+        .collect();
     let mut columns: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for row in reader.records() {
         for (name, cell) in names.iter().zip(&row.unwrap()) {
@@ -114,6 +120,82 @@ fn check_requests(run: &Path, records: &Records) {
     eprintln!("  largest differences of times, in s: {worst:?}");
 }
 
+/// The files written in Vidur's form, against Vidur's.
+fn check_files(run: &Path, config: &VidurConfig, records: &Records) {
+    let folder = tempfile::tempdir().unwrap();
+    let (parameters, attention_width, flops) = config.work();
+    let work = Work {
+        parameters,
+        attention_width,
+        flops,
+    };
+    replay::report::vidur::write(folder.path(), records, Some(work)).unwrap();
+    let mut compared = 0;
+    for entry in std::fs::read_dir(run).unwrap() {
+        let theirs = entry.unwrap().path();
+        let name = theirs.file_name().unwrap().to_str().unwrap().to_owned();
+        let name = name.trim_end_matches(".gz");
+        let ours = match name {
+            "config.json" | "timing.json" => continue,
+            "request_metrics.csv" | "batch_metrics.csv" => folder.path().join(name),
+            // One batch a line: all of them are in batch_metrics.csv.
+            _ if name.ends_with("_per_batch.csv") => continue,
+            _ => folder.path().join("plots").join(name),
+        };
+        if name.ends_with(".json") {
+            check_json(&theirs, &ours);
+        } else {
+            check_table(&theirs, &ours);
+        }
+        compared += 1;
+    }
+    eprintln!("  {compared} files agree");
+}
+
+fn check_table(theirs: &Path, ours: &Path) {
+    let header = |path: &Path| content(path).lines().next().unwrap().to_owned();
+    assert_eq!(header(theirs), header(ours), "{}", theirs.display());
+    let (expected, got) = (columns(theirs), columns(ours));
+    let by_rank = expected.contains_key("cdf") && expected.contains_key("Request Id");
+    for (name, expected) in &expected {
+        let got = &got[name];
+        assert_eq!(got.len(), expected.len(), "{}: {name}", theirs.display());
+        // Times that differ by less than their errors may change places.
+        if by_rank && (name.is_empty() || name == "Request Id") {
+            continue;
+        }
+        for (row, (expected, got)) in expected.iter().zip(got).enumerate() {
+            assert!(
+                (got - expected).abs()
+                    <= TOLERANCE.max(2.1e-3 * expected * f64::from(is_sketch(theirs, name)))
+                    || (got.is_nan() && expected.is_nan()),
+                "{}: {name} in row {row}: {got}, expected {expected}",
+                theirs.display()
+            );
+        }
+    }
+}
+
+/// A time near the bound of a bucket may fall into the next one, 0.2 % away; counts may not.
+fn is_sketch(file: &Path, column: &str) -> u8 {
+    u8::from(column == "batch_execution_time" && file.ends_with("batch_execution_time.csv"))
+}
+
+fn check_json(theirs: &Path, ours: &Path) {
+    let read = |path: &Path| -> serde_json::Value { serde_json::from_str(&content(path)).unwrap() };
+    let (expected, got) = (read(theirs), read(ours));
+    let expected = expected.as_object().unwrap();
+    assert_eq!(expected.len(), got.as_object().unwrap().len());
+    for (key, expected) in expected {
+        let (expected, got) = (expected.as_f64().unwrap(), got[key].as_f64().unwrap());
+        assert!(
+            (got - expected).abs() <= 1e-6 * expected.abs().max(1.0),
+            "{}: {key} {got}, expected {expected}",
+            theirs.display()
+        );
+    }
+}
+
 #[test]
 fn vidurs_runs_come_out_the_same() {
     let Some(runs) = common::shared("reference/vidur/runs") else {
@@ -130,9 +212,16 @@ fn vidurs_runs_come_out_the_same() {
     cases.sort();
     assert!(!cases.is_empty());
     for run in cases {
-        let (_, records) = simulate(&run);
-        let timing: serde_json::Value = serde_json::from_str(&content(&run.join("timing.json"))).unwrap();
-        assert_eq!(records.steps, timing["batches"].as_u64().unwrap(), "{}", run.display());
+        let (config, records) = simulate(&run);
+        let timing: serde_json::Value =
+            serde_json::from_str(&content(&run.join("timing.json"))).unwrap();
+        assert_eq!(
+            records.steps,
+            timing["batches"].as_u64().unwrap(),
+            "{}",
+            run.display()
+        );
         check_requests(&run, &records);
+        check_files(&run, &config, &records);
     }
 }

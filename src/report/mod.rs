@@ -11,3 +11,4 @@ pub mod sharing;
 pub mod sweep;
 pub mod table;
 pub mod tables;
+pub mod vidur;

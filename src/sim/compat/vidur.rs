@@ -175,7 +175,10 @@ impl VidurConfig {
                 "only 1 stage is simulated",
             );
         }
-        if !self.execution_time_predictor_config.skip_cpu_overhead_modeling {
+        if !self
+            .execution_time_predictor_config
+            .skip_cpu_overhead_modeling
+        {
             return refuse(
                 "skip_cpu_overhead_modeling is false".to_owned(),
                 "the tables have no CPU overhead; set it to true",
@@ -190,7 +193,8 @@ impl VidurConfig {
         let model = &replica.model_config;
         let heads = [model.num_q_heads, replica.tensor_parallel_size];
         let scheduler = &self.cluster_config.replica_scheduler_config;
-        if heads.contains(&0) || scheduler.block_size == 0 || self.cluster_config.num_replicas == 0 {
+        if heads.contains(&0) || scheduler.block_size == 0 || self.cluster_config.num_replicas == 0
+        {
             return refuse(
                 "heads, tensor_parallel_size, block_size or num_replicas is 0".to_owned(),
                 "give at least 1",
@@ -255,6 +259,20 @@ impl VidurConfig {
         let matrices = if model.use_gated_mlp { 3 } else { 2 };
         let mlp = matrices * model.embedding_dim * model.mlp_hidden_dim / devices;
         (attention + mlp) * model.num_layers
+    }
+
+    /// Parameters of a device, width of its attention (layers times query heads times head size) and its operations per
+    /// second, which Vidur counts in 2^40.
+    pub fn work(&self) -> (f64, f64, f64) {
+        let replica = &self.cluster_config.replica_config;
+        let model = &replica.model_config;
+        let heads = model.num_q_heads / replica.tensor_parallel_size;
+        let head = model.embedding_dim / model.num_q_heads;
+        (
+            self.parameters() as f64,
+            (model.num_layers * heads * head) as f64,
+            replica.device_config.fp16_tflops * 1024f64.powi(4),
+        )
     }
 
     /// Requests of the longest length that fit into the memory which parameters leave.

@@ -262,10 +262,7 @@ impl Exact {
             + self.kv_save[at(u64::from(tokens - 1), self.kv_save.len())];
         let mut prefill = 0.0;
         if shape.prefills > 0 {
-            let row = at(
-                shape.rounded_past / u64::from(CONTEXT),
-                self.prefill.rows(),
-            );
+            let row = at(shape.rounded_past / u64::from(CONTEXT), self.prefill.rows());
             let piece = (shape.piece.round_ties_even() as u64).max(1);
             prefill = self.prefill.get(row, at(piece - 1, self.prefill.width));
         }
@@ -418,7 +415,10 @@ fn number(path: &Path, line: u64, row: &csv::StringRecord, column: usize) -> Res
         Ok(value) if value >= 0.0 && value.is_finite() => Ok(value),
         _ => Err(Error::input(
             Location::line(path, line),
-            format!("{text:?} in column {}, expected a number from 0", column + 1),
+            format!(
+                "{text:?} in column {}, expected a number from 0",
+                column + 1
+            ),
             "take the file as it was written",
         )),
     }

@@ -6,6 +6,9 @@ mod sarathi;
 mod vllm_v0;
 mod vllm_v1;
 
+#[cfg(test)]
+mod tests;
+
 use super::kv::Kv;
 use super::live::{LiveId, Lives};
 use crate::trace::Nanos;

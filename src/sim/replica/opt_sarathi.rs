@@ -319,3 +319,85 @@ impl ReplicaScheduler for OptSarathi {
         self.queues.give_up_waiting()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::Nanos;
+
+    /// Order in which four requests are asked: arrival in seconds, prompt, computed.
+    fn order(config: OptSarathiConfig) -> Vec<LiveId> {
+        let mut scheduler = OptSarathi::new(config).expect("a good configuration");
+        let mut lives = Lives::default();
+        for (arrival, prompt, computed) in [(4, 100, 0), (1, 400, 350), (3, 300, 0), (2, 50, 60)] {
+            let id = lives.add();
+            lives[id].arrival = Nanos(arrival * 1_000_000_000);
+            lives[id].prompt = prompt;
+            lives[id].computed = computed;
+            scheduler.queues.running.push(id);
+        }
+        scheduler.sort(&lives);
+        scheduler.queues.running
+    }
+
+    fn with(policy: Policy) -> OptSarathiConfig {
+        OptSarathiConfig {
+            policy,
+            ..OptSarathiConfig::default()
+        }
+    }
+
+    #[test]
+    fn policies_sort_as_their_keys_say() {
+        // Arrivals 4, 1, 3, 2.
+        assert_eq!(order(with(Policy::Fcfs)), [1, 3, 2, 0]);
+        // Prompts 100, 400, 300, 50.
+        assert_eq!(order(with(Policy::Spf)), [3, 0, 2, 1]);
+        // Remaining 100, 50, 300, 0: the last decodes.
+        assert_eq!(order(with(Policy::Srtf)), [3, 1, 0, 2]);
+        let shipped = OptSarathiConfig {
+            srtf: SrtfRule::AsShipped,
+            ..with(Policy::Srtf)
+        };
+        assert_eq!(order(shipped), [2, 0, 1, 3]);
+        // A second is worth 100 tokens: 4 + 1, 1 + 0.5, 3 + 3, 2 + 0 seconds.
+        assert_eq!(order(with(Policy::Aging)), [1, 3, 0, 2]);
+        // One number in place of both weights: a second is worth 10 tokens, so 4 + 10, 1 + 5, 3 + 30, 2 + 0.
+        let slow = OptSarathiConfig {
+            aging_tokens_per_second: Some(10.0),
+            ..with(Policy::Aging)
+        };
+        assert_eq!(order(slow), [3, 1, 0, 2]);
+    }
+
+    #[test]
+    fn thresholds_from_three_tenths_of_a_step_are_refused() {
+        let with = |min_chunk_threshold| OptSarathiConfig {
+            chunk_size: 10,
+            min_chunk_threshold,
+            ..OptSarathiConfig::default()
+        };
+        assert!(with(2).check().is_ok());
+        assert!(with(3).check().is_err());
+    }
+
+    #[test]
+    fn stages_fall_from_high_to_low_in_multiples_of_32() {
+        let config = OptSarathiConfig {
+            enable_dynamic_chunking_schedule: true,
+            low_chunk_size: 100,
+            high_chunk_size: 400,
+            chunk_schedule_stages: 4,
+            chunk_schedule_max_tokens: 1001,
+            ..OptSarathiConfig::default()
+        };
+        config.check().expect("a good configuration");
+        // 400, 300, 200, 100 are 12.5, 9.375, 6.25 and 3.125 times 32; halves go to the even number.
+        assert_eq!(config.stages(), [384, 288, 192, 96]);
+        assert_eq!(config.stage_tokens(), 251);
+        let scheduler = OptSarathi::new(config).expect("a good configuration");
+        assert_eq!(scheduler.left(250, 84), 300);
+        assert_eq!(scheduler.left(251, 84), 204);
+        assert_eq!(scheduler.left(9999, 0), 96);
+    }
+}

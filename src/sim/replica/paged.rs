@@ -49,6 +49,11 @@ impl Queues {
         self.running.len() + self.batched.len()
     }
 
+    /// Whether nobody has memory or is about to get some.
+    pub(super) fn is_alone(&self, batch: &[Slice]) -> bool {
+        batch.is_empty() && self.in_memory() == 0
+    }
+
     /// Forgets those that are done.
     pub(super) fn retire(&mut self, lives: &Lives) {
         self.batched.retain(|id| !lives[*id].is_done());
@@ -118,7 +123,8 @@ impl Queues {
     }
 
     /// The first that waits gets memory for all its tokens, and the batch its next ones, `most` at most; `false` if none
-    /// waits, or that would not leave `reserve` blocks.
+    /// waits, or that would not leave `reserve` blocks. Where nobody else has memory, none need be left: waiting would not
+    /// help, though Vidur would wait for ever.
     pub(super) fn admit(
         &mut self,
         context: &mut Context<'_>,
@@ -133,6 +139,7 @@ impl Queues {
         let all = live.tokens();
         let cached = context.kv.lookup(live);
         let tokens = (all - cached).min(most);
+        let reserve = if self.is_alone(batch) { 0 } else { reserve };
         if !context.kv.admit(id, live, cached, all, reserve) {
             return false;
         }

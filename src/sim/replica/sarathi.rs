@@ -93,7 +93,9 @@ impl ReplicaScheduler for Sarathi {
         {
             left -= batch.last().map_or(0, |slice| slice.tokens);
         }
-        self.queues.batched.extend(batch.iter().map(|slice| slice.id));
+        self.queues
+            .batched
+            .extend(batch.iter().map(|slice| slice.id));
     }
 
     fn retire(&mut self, lives: &Lives) {

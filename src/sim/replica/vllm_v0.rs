@@ -12,7 +12,7 @@ use crate::sim::live::{LiveId, Lives};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct VllmV0Config {
-    /// Largest prompts of a step times its longest prompt: prompts are padded.
+    /// Most prompts of a step times its longest prompt: prompts are padded.
     pub max_tokens_in_batch: u32,
     /// Requests of a step, and in memory.
     pub batch_size_cap: u32,
@@ -46,7 +46,8 @@ impl VllmV0 {
         }
     }
 
-    /// Whole prompts, first come first served, as many as fit when padded to the longest of them.
+    /// Whole prompts, first come first served, as many as fit when padded to the longest of them. One that never fits runs
+    /// once nobody else has memory; Vidur would wait for ever.
     fn prompts(&mut self, context: &mut Context<'_>, batch: &mut Vec<Slice>) {
         let reserve = context.kv.part(self.config.watermark_blocks_fraction);
         let cap = self.config.batch_size_cap as usize;
@@ -57,7 +58,8 @@ impl VllmV0 {
             let live = &context.lives[id];
             longest = longest.max(live.gap() - context.kv.lookup(live));
             let padded = (batch.len() as u64 + 1) * u64::from(longest);
-            if padded > u64::from(self.config.max_tokens_in_batch)
+            let too_long = padded > u64::from(self.config.max_tokens_in_batch);
+            if too_long && !self.queues.is_alone(batch)
                 || !self.queues.admit(context, batch, u32::MAX, reserve)
             {
                 break;
@@ -79,7 +81,9 @@ impl ReplicaScheduler for VllmV0 {
             self.queues.sort_by_arrival(context.lives);
             self.queues.decode(context, batch, cap, Restart::Tokens);
         }
-        self.queues.batched.extend(batch.iter().map(|slice| slice.id));
+        self.queues
+            .batched
+            .extend(batch.iter().map(|slice| slice.id));
     }
 
     fn retire(&mut self, lives: &Lives) {

@@ -55,29 +55,25 @@ impl PythonRandom {
                 .wrapping_add(index as u32);
         }
         let mut place = 1;
-        let mut mix = |multiplier: u32, add: &dyn Fn(usize) -> u32, rounds: usize| {
-            for round in 0..rounds {
-                let last = state[place - 1];
-                state[place] = (state[place] ^ (last ^ (last >> 30)).wrapping_mul(multiplier))
-                    .wrapping_add(if multiplier == 1_664_525 {
-                        add(round)
-                    } else {
-                        add(place)
-                    });
-                place += 1;
-                if place == WORDS {
-                    state[0] = state[WORDS - 1];
-                    place = 1;
-                }
+        let mut mix = |multiplier: u32, add: u32| {
+            let last = state[place - 1];
+            state[place] ^= (last ^ (last >> 30)).wrapping_mul(multiplier);
+            state[place] = state[place].wrapping_add(add);
+            place += 1;
+            if place == WORDS {
+                state[0] = state[WORDS - 1];
+                place = 1;
             }
+            place as u32
         };
-        let word = |round: usize| key[round % key.len()].wrapping_add((round % key.len()) as u32);
-        mix(1_664_525, &word, WORDS);
-        mix(
-            1_566_083_941,
-            &|place| (place as u32).wrapping_neg(),
-            WORDS - 1,
-        );
+        let mut at = 1;
+        for round in 0..WORDS {
+            let word = round % key.len();
+            at = mix(1_664_525, key[word].wrapping_add(word as u32));
+        }
+        for _ in 1..WORDS {
+            at = mix(1_566_083_941, at.wrapping_neg());
+        }
         state[0] = 0x8000_0000;
         Self { state, next: WORDS }
     }
@@ -126,6 +122,9 @@ mod tests {
         // random.seed(42); [random.randint(1, 4) for _ in range(12)]
         assert_eq!(draws(42, 4, 12), [1, 1, 3, 2, 2, 2, 1, 1, 4, 1, 1, 1]);
         // random.seed(2**40 + 7); [random.randint(1, 10) for _ in range(12)]
-        assert_eq!(draws((1 << 40) + 7, 10, 12), [10, 10, 8, 5, 10, 3, 9, 7, 9, 6, 7, 8]);
+        assert_eq!(
+            draws((1 << 40) + 7, 10, 12),
+            [10, 10, 8, 5, 10, 3, 9, 7, 9, 6, 7, 8]
+        );
     }
 }
