@@ -161,9 +161,13 @@ fn case() -> impl Strategy<Value = Case> {
                 wait: flags.2,
                 resizes,
                 end,
+                log_steps: false,
             },
         )
 }
+
+/// In milliseconds.
+const FOREVER: u64 = 10_000_000;
 
 fn run(case: &Case) -> Records {
     let mut items: Vec<Item> = case
@@ -226,8 +230,8 @@ fn run(case: &Case) -> Records {
                 instances,
             })
             .collect(),
-        end: case.end.map(|ms| Nanos(ms * 1_000_000)),
-        log_steps: false,
+        // Where nothing ends a simulation, this tells one that goes on for ever.
+        end: Some(Nanos(case.end.unwrap_or(FOREVER) * 1_000_000)),
     };
     Simulation::new(&workload, cluster).run()
 }

@@ -121,9 +121,11 @@ impl<'a> Simulation<'a> {
                 (Some(time), None) | (None, Some(time)) => time,
                 (None, None) => break,
             };
-            if self.cluster.end.is_some_and(|end| time > end) {
-                self.now = self.cluster.end.unwrap_or(time);
-                break;
+            if let Some(end) = self.cluster.end
+                && time > end
+            {
+                self.now = end;
+                return self.close(Outcome::EndOfTime);
             }
             // Where only changes of size are left, nobody is there to see them.
             if arrival.is_none() && self.lives.is_empty() {
@@ -141,7 +143,8 @@ impl<'a> Simulation<'a> {
             }
             self.settle();
         }
-        self.close()
+        // Nothing will happen any more: whoever is left found no instance.
+        self.close(Outcome::NoInstance)
     }
 
     /// An instance of a pool is made; it cannot serve yet.
@@ -566,14 +569,9 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    fn close(mut self) -> Records {
+    fn close(mut self, outcome: Outcome) -> Records {
         let left: Vec<LiveId> = self.lives.in_use().collect();
         for id in left {
-            let routed = self.records[self.lives[id].request as usize].prefill_instance != NOWHERE;
-            let outcome = match routed {
-                true => Outcome::EndOfTime,
-                false => Outcome::NoInstance,
-            };
             self.write(id, outcome);
         }
         let mut steps = 0;
