@@ -129,7 +129,6 @@ struct Case {
     wait: bool,
     resizes: Vec<(u64, u32, u32)>,
     end: Option<u64>,
-    log_steps: false,
 }
 
 fn case() -> impl Strategy<Value = Case> {
@@ -161,7 +160,6 @@ fn case() -> impl Strategy<Value = Case> {
                 wait: flags.2,
                 resizes,
                 end,
-                log_steps: false,
             },
         )
 }
@@ -232,6 +230,7 @@ fn run(case: &Case) -> Records {
             .collect(),
         // Where nothing ends a simulation, this tells one that goes on for ever.
         end: Some(Nanos(case.end.unwrap_or(FOREVER) * 1_000_000)),
+        log_steps: false,
     };
     Simulation::new(&workload, cluster).run()
 }

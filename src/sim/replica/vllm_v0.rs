@@ -81,6 +81,10 @@ impl ReplicaScheduler for VllmV0 {
             self.queues.sort_by_arrival(context.lives);
             self.queues.decode(context, batch, cap, Restart::Tokens);
         }
+        if batch.is_empty() {
+            // The only one in memory had to preempt itself. Vidur would do nothing until the next request comes.
+            self.prompts(context, batch);
+        }
         self.queues
             .batched
             .extend(batch.iter().map(|slice| slice.id));
