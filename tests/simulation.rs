@@ -59,6 +59,7 @@ fn servers(
         pacing: Pacing::Open,
         resizes: Vec::new(),
         end: None,
+        log_steps: false,
     }
 }
 
@@ -229,6 +230,7 @@ fn run(case: &Case) -> Records {
             .collect(),
         // Where nothing ends a simulation, this tells one that goes on for ever.
         end: Some(Nanos(case.end.unwrap_or(FOREVER) * 1_000_000)),
+        log_steps: false,
     };
     Simulation::new(&workload, cluster).run()
 }

@@ -12,3 +12,4 @@ pub mod simulation;
 pub mod sweep;
 pub mod table;
 pub mod tables;
+pub mod vidur;

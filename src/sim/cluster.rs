@@ -91,4 +91,6 @@ pub struct Cluster<'a> {
     pub resizes: Vec<Resize>,
     /// When to stop, whatever is left.
     pub end: Option<Nanos>,
+    /// Whether each step is recorded.
+    pub log_steps: bool,
 }

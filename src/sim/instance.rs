@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::kv::Kv;
 use super::latency::{Chunk, LatencyModel, Step};
 use super::live::{LiveId, Lives};
-use super::record::InstanceRecord;
+use super::record::{InstanceRecord, StepRecord};
 use super::replica::{Context, ReplicaScheduler, Slice};
 use crate::trace::Nanos;
 
@@ -62,6 +62,8 @@ pub struct Instance {
     step: Step,
     started: Nanos,
     stepping: bool,
+    /// Place of the step in the log of steps.
+    pub(super) logged: usize,
     /// Part of a nanosecond that steps so far took more than their whole ones.
     remainder: f64,
     pub(super) record: InstanceRecord,
@@ -91,6 +93,7 @@ impl Instance {
             step: Step::default(),
             started: Nanos::ZERO,
             stepping: false,
+            logged: 0,
             remainder: 0.0,
             record: InstanceRecord::default(),
             usage_since: Nanos::ZERO,
@@ -178,6 +181,26 @@ impl Instance {
         Some(now + Nanos(whole as u64))
     }
 
+    /// The step that it computes, until `ended`.
+    pub(super) fn describe(&self, ended: Nanos) -> StepRecord {
+        let attended = |chunk: &Chunk| {
+            u64::from(chunk.tokens) * (u64::from(chunk.tokens) + u64::from(chunk.past))
+        };
+        // A decode compares itself with what was before, the sampled token that it computes counted twice as in Vidur.
+        let decodes = self.step.decode_context + 2 * u64::from(self.step.decodes);
+        StepRecord {
+            instance: self.record.instance,
+            started: self.started,
+            ended,
+            requests: self.step.requests(),
+            prefill_tokens: self.step.prefill_tokens() as u32,
+            decodes: self.step.decodes,
+            attended: self.step.prefills.iter().map(attended).sum::<u64>() + decodes,
+            usage_before: self.kv.usage(),
+            usage_after: 0.0,
+        }
+    }
+
     /// The step is over: its tokens are booked; requests that are done here are added to `done`.
     pub(super) fn finish(
         &mut self,
@@ -208,7 +231,7 @@ impl Instance {
             }
             live.generated += 1;
             self.record.output_tokens += 1;
-            if live.generated == 1 {
+            if live.first_token.is_none() {
                 live.first_token = Some(now);
             } else {
                 let since = now - live.last_token;

@@ -75,6 +75,11 @@ impl Kv {
         f64::from(self.total - self.free()) / f64::from(self.total.max(1))
     }
 
+    /// So many blocks are a part of all, rounded down.
+    pub fn part(&self, fraction: f64) -> u32 {
+        (fraction * f64::from(self.total)) as u32
+    }
+
     /// Blocks that so many tokens need.
     pub fn blocks_for(&self, tokens: u32) -> u32 {
         tokens.div_ceil(self.block_size)

@@ -23,6 +23,6 @@ pub use instance::{Instance, Role, State};
 pub use kernel::{EventQueue, Key};
 pub use kv::Kv;
 pub use live::{Live, LiveId, Lives, Work};
-pub use record::{InstanceRecord, Outcome, Records, RequestRecord};
+pub use record::{InstanceRecord, Outcome, Records, RequestRecord, StepRecord};
 pub use simulation::Simulation;
 pub use workload::{Item, Workload};

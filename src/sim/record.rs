@@ -58,6 +58,9 @@ pub struct RequestRecord {
     pub transfer_end: Nanos,
     /// Tokens whose KV was moved; those that the other instance had already were not.
     pub transferred_tokens: u32,
+    /// Prompt tokens when it last started: more than at first if it was preempted after output tokens, which then count as
+    /// prompt.
+    pub last_prompt: u32,
     /// Largest gap between two of its output tokens.
     pub longest_gap: Nanos,
     /// Time in batches.
@@ -145,6 +148,29 @@ impl InstanceRecord {
     }
 }
 
+/// One step of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct StepRecord {
+    /// Which instance.
+    pub instance: u32,
+    /// When it began.
+    pub started: Nanos,
+    /// When it was over.
+    pub ended: Nanos,
+    /// Requests in it.
+    pub requests: u32,
+    /// Prompt tokens computed, those computed again included.
+    pub prefill_tokens: u32,
+    /// Requests that computed one sampled token.
+    pub decodes: u32,
+    /// Tokens that attention compared: for each request its tokens of this step times those and all before.
+    pub attended: u64,
+    /// Blocks held, as a part of all, when it began.
+    pub usage_before: f64,
+    /// And after it, when requests that were done had given theirs back.
+    pub usage_after: f64,
+}
+
 /// Everything that a simulation leaves behind.
 #[derive(Debug, Clone)]
 pub struct Records {
@@ -160,4 +186,6 @@ pub struct Records {
     pub moved_bytes: u64,
     /// Steps of all instances.
     pub steps: u64,
+    /// Each of them, in the order in which they began, where [`super::Cluster::log_steps`] asks for it.
+    pub step_log: Vec<StepRecord>,
 }

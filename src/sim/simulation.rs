@@ -8,7 +8,7 @@ use super::cluster::{Cluster, Pacing};
 use super::instance::{Instance, Role, State};
 use super::kernel::{EventQueue, Key};
 use super::live::{LiveId, Lives, Work};
-use super::record::{NOWHERE, Outcome, Records, RequestRecord};
+use super::record::{NOWHERE, Outcome, Records, RequestRecord, StepRecord};
 use super::router::{Stage, View, serves};
 use super::transfer::{Flow, Links};
 use super::workload::Workload;
@@ -44,6 +44,7 @@ pub struct Simulation<'a> {
     records: Vec<RequestRecord>,
     gaps: Histogram<u64>,
     moved_bytes: f64,
+    steps: Vec<StepRecord>,
     /// Instances at which something changed now.
     touched: Vec<u32>,
     is_touched: Vec<bool>,
@@ -88,6 +89,7 @@ impl<'a> Simulation<'a> {
             // Up to a day, to three digits.
             gaps: new_histogram(),
             moved_bytes: 0.0,
+            steps: Vec::new(),
             touched: Vec::new(),
             is_touched: Vec::new(),
             candidates: Vec::new(),
@@ -208,6 +210,10 @@ impl<'a> Simulation<'a> {
             if !instance.is_stepping()
                 && let Some(end) = instance.begin(self.now, &mut self.lives)
             {
+                if self.cluster.log_steps {
+                    instance.logged = self.steps.len();
+                    self.steps.push(instance.describe(end));
+                }
                 self.queue.push(end, Event::StepEnd(number));
             }
         }
@@ -447,6 +453,10 @@ impl<'a> Simulation<'a> {
             }
         }
         self.done = done;
+        if self.cluster.log_steps {
+            let instance = &self.instances[number as usize];
+            self.steps[instance.logged].usage_after = instance.kv.usage();
+        }
         self.touch(number);
         self.retire_if_drained(number);
     }
@@ -495,7 +505,10 @@ impl<'a> Simulation<'a> {
         record.ended = self.now;
         record.scheduled = live.scheduled;
         record.first_token = live.first_token;
-        record.generated = live.generated;
+        // After a restart, part of the output is prompt: what is missing stays the same.
+        let missing = live.output.saturating_sub(live.generated);
+        record.generated = record.output.saturating_sub(missing);
+        record.last_prompt = live.prompt;
         record.cached = live.cached;
         record.preemptions = live.preemptions;
         record.longest_gap = live.longest_gap;
@@ -574,6 +587,7 @@ impl<'a> Simulation<'a> {
             end: self.now,
             moved_bytes: self.moved_bytes as u64,
             steps,
+            step_log: self.steps,
         }
     }
 }

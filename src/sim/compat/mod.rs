@@ -1,3 +1,4 @@
-//! Other simulators, reproduced with their rules and their rounding.
+//! Other simulators: their rules reproduced with their rounding, or their configuration files read as ours.
 
 pub mod splitwise;
+pub mod vidur;

@@ -4,11 +4,13 @@ mod constant;
 mod linear;
 mod splitwise_table;
 mod splitwise_times;
+mod vidur_table;
 
 pub use constant::{Constant, Exponential};
 pub use linear::Linear;
 pub use splitwise_table::{IterationTimes, SplitwiseTable};
 pub use splitwise_times::SplitwiseTimes;
+pub use vidur_table::{BatchingOverhead, VidurTable};
 
 /// A piece of a prompt in a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

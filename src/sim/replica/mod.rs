@@ -1,11 +1,21 @@
 //! How one instance forms its batches: replica schedulers, one a file.
 
+mod opt_sarathi;
+mod paged;
+mod sarathi;
+mod vllm_v0;
 mod vllm_v1;
+
+#[cfg(test)]
+mod tests;
 
 use super::kv::Kv;
 use super::live::{LiveId, Lives};
 use crate::trace::Nanos;
 
+pub use opt_sarathi::{OptSarathi, OptSarathiConfig, Policy, SrtfRule};
+pub use sarathi::{Sarathi, SarathiConfig};
+pub use vllm_v0::{VllmV0, VllmV0Config};
 pub use vllm_v1::{VllmV1, VllmV1Config};
 
 /// A request's part in a batch.
@@ -50,6 +60,20 @@ impl Context<'_> {
         live.computed = 0;
         live.preemptions += 1;
         *self.backlog += u64::from(lost) + u64::from(decoding);
+    }
+
+    /// A request loses its memory and starts again with `prompt` tokens, of those that are there, as its prompt; the
+    /// tokens that are missing then are its output. Its length stays, prompt and output do not.
+    pub fn restart(&mut self, id: LiveId, prompt: u32) {
+        self.kv.release(id);
+        let live = &mut self.lives[id];
+        let known = if live.generated > 0 { 0 } else { live.gap() };
+        live.output = live.prompt + live.output - prompt;
+        live.prompt = prompt;
+        live.generated = 0;
+        live.computed = 0;
+        live.preemptions += 1;
+        *self.backlog = self.backlog.saturating_sub(u64::from(known)) + u64::from(prompt);
     }
 }
 

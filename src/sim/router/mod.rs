@@ -7,6 +7,7 @@ mod prefix_aware;
 mod queue;
 mod random;
 mod round_robin;
+mod vidur;
 
 use super::instance::{Instance, Role, State};
 use super::live::Live;
@@ -19,6 +20,7 @@ pub use prefix_aware::PrefixAware;
 pub use queue::{Load, ShortestQueue};
 pub use random::Random;
 pub use round_robin::RoundRobin;
+pub use vidur::{VidurLor, VidurRandom};
 
 /// What an instance is wanted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +85,8 @@ pub const NAMES: &[&str] = &[
     "prefix-aware",
     "mixed-pool",
     "central",
+    "vidur-lor",
+    "vidur-random",
 ];
 
 /// A router by its name, perhaps with a number behind a colon.
@@ -126,6 +130,8 @@ pub fn by_name(text: &str, seed: u64, stage: Stage) -> Result<Box<dyn Router>> {
         "central" => Ok(Box::new(Central {
             most_requests: number.unwrap_or(1.0).max(1.0) as u32,
         })),
+        "vidur-lor" => takes_none(Box::new(VidurLor)),
+        "vidur-random" => takes_none(Box::new(VidurRandom::new(seed))),
         _ => Err(Error::unknown_name("router", text, NAMES)),
     }
 }

@@ -1,0 +1,116 @@
+//! Sarathi as Vidur has it: `vidur/scheduler/replica_scheduler/sarathi_replica_scheduler.py` at 7d47513. Decodes first, then
+//! pieces of prompts up to a budget of tokens, then new requests; memory for a whole prompt is taken at once.
+
+use serde::{Deserialize, Serialize};
+
+use super::paged::{Queues, Restart};
+use super::{Context, ReplicaScheduler, Slice};
+use crate::sim::kv::Kv;
+use crate::sim::live::{LiveId, Lives};
+
+/// Vidur's own names and defaults.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SarathiConfig {
+    /// Tokens of a step; decodes take theirs whether it has room or not.
+    pub chunk_size: u32,
+    /// Requests of a step, and in memory.
+    pub batch_size_cap: u32,
+    /// Part of the blocks that must stay free when a request is let in.
+    pub watermark_blocks_fraction: f64,
+    /// Whether a prompt that is preempted half way keeps all its tokens. Vidur cuts it short there and decodes the rest,
+    /// so `false` gives Vidur's times; it matters only where memory is short.
+    pub keep_prompt: bool,
+}
+
+impl Default for SarathiConfig {
+    fn default() -> Self {
+        Self {
+            chunk_size: 512,
+            batch_size_cap: 128,
+            watermark_blocks_fraction: 0.01,
+            keep_prompt: false,
+        }
+    }
+}
+
+/// The scheduler.
+#[derive(Debug)]
+pub struct Sarathi {
+    config: SarathiConfig,
+    queues: Queues,
+}
+
+impl Sarathi {
+    /// With nothing to do yet.
+    pub fn new(config: SarathiConfig) -> Self {
+        Self {
+            config,
+            queues: Queues::default(),
+        }
+    }
+
+    /// Pieces of prompts that are in memory; those that get none are asked first next time.
+    fn continue_prompts(&mut self, context: &mut Context<'_>, batch: &mut Vec<Slice>) -> u32 {
+        let mut left = self.config.chunk_size.saturating_sub(batch.len() as u32);
+        let first = batch.len();
+        for id in &self.queues.prefills {
+            let live = &context.lives[*id];
+            let tokens = live.gap().min(left);
+            if tokens > 0 {
+                context.kv.fill(*id, live, live.computed + tokens);
+                batch.push(Slice { id: *id, tokens });
+                left -= tokens;
+            }
+        }
+        // A gap is never empty, so once the budget is used up, it is used up for all that follow.
+        let served = batch.len() - first;
+        self.queues.put_back(served);
+        left
+    }
+}
+
+impl ReplicaScheduler for Sarathi {
+    fn enqueue(&mut self, id: LiveId, context: &mut Context<'_>) {
+        self.queues.enqueue(id, context.kv);
+    }
+
+    fn form(&mut self, context: &mut Context<'_>, batch: &mut Vec<Slice>) {
+        let cap = self.config.batch_size_cap as usize;
+        let restart = if self.config.keep_prompt {
+            Restart::Tokens
+        } else {
+            Restart::Processed
+        };
+        self.queues.line_up();
+        self.queues.decode(context, batch, cap, restart);
+        let mut left = self.continue_prompts(context, batch);
+        self.queues.sort_by_arrival(context.lives);
+        let reserve = context.kv.part(self.config.watermark_blocks_fraction);
+        while left > 0
+            && batch.len() + self.queues.running.len() < cap
+            && self.queues.admit(context, batch, left, reserve)
+        {
+            left -= batch.last().map_or(0, |slice| slice.tokens);
+        }
+        self.queues
+            .batched
+            .extend(batch.iter().map(|slice| slice.id));
+    }
+
+    fn retire(&mut self, lives: &Lives) {
+        self.queues.retire(lives);
+    }
+
+    fn waiting(&self) -> usize {
+        self.queues.waiting.len()
+    }
+
+    fn running(&self) -> usize {
+        self.queues.in_memory()
+    }
+
+    fn give_up_waiting(&mut self, _: &Kv) -> Vec<LiveId> {
+        self.queues.give_up_waiting()
+    }
+}

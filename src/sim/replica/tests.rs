@@ -1,0 +1,293 @@
+//! Schedulers step by step: hand-worked cases, and what holds for all of them.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::sim::live::Live;
+
+/// One instance without a clock.
+#[derive(Debug)]
+struct Bench {
+    scheduler: Box<dyn ReplicaScheduler>,
+    lives: Lives,
+    kv: Kv,
+    backlog: u64,
+    batch: Vec<Slice>,
+}
+
+impl Bench {
+    /// Requests by prompt and output, in order of arrival.
+    fn new(
+        scheduler: impl ReplicaScheduler + 'static,
+        blocks: u32,
+        requests: &[(u32, u32)],
+    ) -> Self {
+        let mut bench = Self {
+            scheduler: Box::new(scheduler),
+            lives: Lives::default(),
+            kv: Kv::counted(4, blocks),
+            backlog: 0,
+            batch: Vec::new(),
+        };
+        for (index, (prompt, output)) in requests.iter().enumerate() {
+            let id = bench.lives.add();
+            bench.lives[id] = Live {
+                arrival: Nanos(index as u64),
+                prompt: *prompt,
+                output: *output,
+                ..Live::default()
+            };
+            bench.backlog += u64::from(*prompt);
+            bench.with(|scheduler, context, _| scheduler.enqueue(id, context));
+        }
+        bench
+    }
+
+    fn with(
+        &mut self,
+        what: impl FnOnce(&mut dyn ReplicaScheduler, &mut Context<'_>, &mut Vec<Slice>),
+    ) {
+        let mut context = Context {
+            now: Nanos::ZERO,
+            lives: &mut self.lives,
+            kv: &mut self.kv,
+            backlog: &mut self.backlog,
+        };
+        what(&mut *self.scheduler, &mut context, &mut self.batch);
+    }
+
+    /// The next batch: tokens by request.
+    fn form(&mut self) -> Vec<(LiveId, u32)> {
+        self.batch.clear();
+        self.with(|scheduler, context, batch| scheduler.form(context, batch));
+        self.batch
+            .iter()
+            .map(|slice| (slice.id, slice.tokens))
+            .collect()
+    }
+
+    /// The batch is computed, as the driver does it; how many requests are done.
+    fn compute(&mut self) -> usize {
+        let mut done = 0;
+        for slice in &self.batch {
+            let live = &mut self.lives[slice.id];
+            if !live.decodes() {
+                self.backlog -= u64::from(slice.tokens);
+            }
+            live.computed += slice.tokens;
+            if live.gap() == 0 {
+                live.generated += 1;
+                done += usize::from(live.is_done());
+            }
+        }
+        self.scheduler.retire(&self.lives);
+        for slice in &self.batch {
+            if self.lives[slice.id].is_done() {
+                self.kv.release(slice.id);
+            }
+        }
+        done
+    }
+
+    fn step(&mut self) -> Vec<(LiveId, u32)> {
+        let batch = self.form();
+        self.compute();
+        batch
+    }
+}
+
+fn sarathi(chunk_size: u32) -> SarathiConfig {
+    SarathiConfig {
+        chunk_size,
+        ..SarathiConfig::default()
+    }
+}
+
+#[test]
+fn sarathi_fills_a_step_with_pieces_of_prompts() {
+    let mut bench = Bench::new(Sarathi::new(sarathi(8)), 100, &[(10, 3), (5, 2), (9, 1)]);
+    assert_eq!(bench.step(), [(0, 8)]);
+    // The rest of the first, all of the second, and one token of the third.
+    assert_eq!(bench.step(), [(0, 2), (1, 5), (2, 1)]);
+    // Decodes come first and take of the budget.
+    assert_eq!(bench.step(), [(0, 1), (1, 1), (2, 6)]);
+    assert_eq!(bench.step(), [(0, 1), (2, 2)]);
+    assert_eq!(bench.step(), []);
+    assert_eq!((bench.kv.free(), bench.backlog), (100, 0));
+}
+
+#[test]
+fn a_prompt_preempted_half_way_is_cut_short_in_vidur() {
+    // Four blocks of 4 tokens: one for the first prompt, three for the second, of which 4 tokens are computed.
+    let run = |keep_prompt| {
+        let config = SarathiConfig {
+            keep_prompt,
+            watermark_blocks_fraction: 0.0,
+            ..sarathi(8)
+        };
+        let mut bench = Bench::new(Sarathi::new(config), 4, &[(4, 3), (12, 2)]);
+        assert_eq!(bench.step(), [(0, 4), (1, 4)]);
+        // The first wants a block for its fifth token, and the second has to go.
+        let batch = bench.step();
+        let second = &bench.lives[1];
+        (batch, second.prompt, second.output, second.preemptions)
+    };
+    // Vidur: 4 tokens are the prompt now, and need one of the two free blocks; 10 remain to be decoded.
+    assert_eq!(run(false), (vec![(0, 1), (1, 4)], 4, 10, 1));
+    // Otherwise it waits for three blocks.
+    assert_eq!(run(true), (vec![(0, 1)], 12, 2, 1));
+}
+
+#[test]
+fn a_decode_that_is_preempted_computes_its_output_as_prompt() {
+    // Three blocks: both prompts take one, and each needs a second one for the fifth token.
+    let config = VllmV0Config {
+        watermark_blocks_fraction: 0.0,
+        ..VllmV0Config::default()
+    };
+    let mut bench = Bench::new(VllmV0::new(config), 3, &[(4, 3), (4, 3)]);
+    assert_eq!(bench.step(), [(0, 4), (1, 4)]);
+    // One block is free: the first takes it, then the second, which is the last, preempts itself.
+    assert_eq!(bench.step(), [(0, 1)]);
+    let second = &bench.lives[1];
+    assert_eq!((second.prompt, second.output, second.generated), (5, 2, 0));
+    // It needs two blocks now; one is free until the first has its third token. The first finds a free block in its way.
+    assert_eq!(bench.step(), [(0, 1)]);
+    assert_eq!(bench.step(), [(1, 5)]);
+    assert_eq!(bench.step(), [(1, 1)]);
+    assert_eq!(bench.step(), []);
+    assert_eq!((bench.kv.free(), bench.backlog), (3, 0));
+}
+
+#[test]
+fn vllm_pads_prompts_to_the_longest() {
+    let config = VllmV0Config {
+        max_tokens_in_batch: 20,
+        ..VllmV0Config::default()
+    };
+    let mut bench = Bench::new(VllmV0::new(config), 100, &[(5, 2), (8, 2), (6, 2), (30, 1)]);
+    // 1 x 5, 2 x 8, but 3 x 8 is above 20.
+    assert_eq!(bench.step(), [(0, 5), (1, 8)]);
+    assert_eq!(bench.step(), [(2, 6)]);
+    assert_eq!(bench.step(), [(0, 1), (1, 1), (2, 1)]);
+    // One that is too long in itself runs alone.
+    assert_eq!(bench.step(), [(3, 30)]);
+}
+
+#[test]
+fn the_threshold_looks_at_what_is_left_of_the_step() {
+    let config = OptSarathiConfig {
+        chunk_size: 20,
+        min_chunk_threshold: 5,
+        ..OptSarathiConfig::default()
+    };
+    let scheduler = OptSarathi::new(config).expect("a good configuration");
+    let mut bench = Bench::new(scheduler, 100, &[(3, 3), (13, 3), (22, 2), (2, 1)]);
+    // 4 are left, fewer than 5: the third has to wait.
+    assert_eq!(bench.step(), [(0, 3), (1, 13)]);
+    // 18 are left for 22.
+    assert_eq!(bench.step(), [(0, 1), (1, 1), (2, 18)]);
+    // Its last 4 tokens are below the threshold, but what is left is not: they run, and so do the 2 of the fourth.
+    assert_eq!(bench.step(), [(0, 1), (1, 1), (2, 4), (3, 2)]);
+}
+
+/// A scheduler by number, with its budget of tokens for prompts beside decodes, and its cap.
+fn build(kind: u8, budget: u32, cap: u32) -> Box<dyn ReplicaScheduler> {
+    let part = 0.1;
+    match kind {
+        0 | 1 => Box::new(Sarathi::new(SarathiConfig {
+            chunk_size: budget,
+            batch_size_cap: cap,
+            watermark_blocks_fraction: part,
+            keep_prompt: kind == 0,
+        })),
+        2 => Box::new(VllmV0::new(VllmV0Config {
+            max_tokens_in_batch: budget,
+            batch_size_cap: cap,
+            watermark_blocks_fraction: part,
+        })),
+        _ => {
+            let policies = [Policy::Fcfs, Policy::Spf, Policy::Srtf, Policy::Aging];
+            let config = OptSarathiConfig {
+                chunk_size: budget,
+                min_chunk_threshold: (0.29 * f64::from(budget)) as u32,
+                max_num_seqs: cap,
+                watermark_blocks_fraction: part,
+                policy: policies[usize::from(kind - 3)],
+                ..OptSarathiConfig::default()
+            };
+            Box::new(OptSarathi::new(config).expect("a good configuration"))
+        }
+    }
+}
+
+impl ReplicaScheduler for Box<dyn ReplicaScheduler> {
+    fn enqueue(&mut self, id: LiveId, context: &mut Context<'_>) {
+        (**self).enqueue(id, context);
+    }
+    fn form(&mut self, context: &mut Context<'_>, batch: &mut Vec<Slice>) {
+        (**self).form(context, batch);
+    }
+    fn retire(&mut self, lives: &Lives) {
+        (**self).retire(lives);
+    }
+    fn waiting(&self) -> usize {
+        (**self).waiting()
+    }
+    fn running(&self) -> usize {
+        (**self).running()
+    }
+    fn give_up_waiting(&mut self, kv: &Kv) -> Vec<LiveId> {
+        (**self).give_up_waiting(kv)
+    }
+}
+
+proptest! {
+    #[test]
+    fn budgets_hold_blocks_come_back_and_all_finish(
+        kind in 0u8..7,
+        budget in 4u32..40,
+        cap in 1u32..6,
+        spare in 0u32..8,
+        requests in prop::collection::vec((1u32..40, 1u32..12), 1..12),
+    ) {
+        let largest = requests.iter().map(|(p, o)| (p + o).div_ceil(4)).max().unwrap_or(1);
+        let total = largest + spare;
+        let mut bench = Bench::new(build(kind, budget, cap), total, &requests);
+        let length: u32 = requests.iter().map(|(p, o)| p + o).sum();
+        let mut done = 0;
+        let mut steps = 0;
+        while done < requests.len() {
+            let batch = bench.form();
+            prop_assert!(!batch.is_empty(), "stuck with {} done", done);
+            prop_assert!(batch.len() <= cap as usize);
+            let (decodes, prompts): (Vec<_>, Vec<_>) =
+                batch.iter().partition(|(id, _)| bench.lives[*id].decodes());
+            let tokens: u32 = prompts.iter().map(|(_, tokens)| tokens).sum();
+            match kind {
+                2 => {
+                    let longest = prompts.iter().map(|(_, tokens)| *tokens).max().unwrap_or(0);
+                    let padded = longest * prompts.len() as u32;
+                    prop_assert!(padded <= budget || prompts.len() == 1);
+                    prop_assert!(decodes.is_empty() || prompts.is_empty());
+                }
+                _ => prop_assert!(tokens == 0 || tokens + decodes.len() as u32 <= budget),
+            }
+            let held: u32 = (0..requests.len() as LiveId).map(|id| bench.kv.held(id)).sum();
+            prop_assert_eq!(held + bench.kv.free(), total);
+            for (id, tokens) in &batch {
+                prop_assert!(bench.kv.held(*id) * 4 >= bench.lives[*id].computed + tokens);
+            }
+            done += bench.compute();
+            steps += 1;
+            prop_assert!(steps < 60 * length, "no progress");
+        }
+        prop_assert_eq!(bench.kv.free(), total);
+        prop_assert_eq!(bench.backlog, 0);
+        prop_assert_eq!(bench.scheduler.waiting() + bench.scheduler.running(), 0);
+        for (id, (prompt, output)) in requests.iter().enumerate() {
+            let live = &bench.lives[id as LiveId];
+            prop_assert_eq!(live.prompt + live.output, prompt + output);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! vLLM before chunked prefill, as Vidur has it: `vidur/scheduler/replica_scheduler/vllm_replica_scheduler.py` at 7d47513.
+//! Whole prompts first, in batches of their own; decodes when no prompt can run.
+
+use serde::{Deserialize, Serialize};
+
+use super::paged::{Queues, Restart};
+use super::{Context, ReplicaScheduler, Slice};
+use crate::sim::kv::Kv;
+use crate::sim::live::{LiveId, Lives};
+
+/// Vidur's own names and defaults.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct VllmV0Config {
+    /// Most prompts of a step times its longest prompt: prompts are padded.
+    pub max_tokens_in_batch: u32,
+    /// Requests of a step, and in memory.
+    pub batch_size_cap: u32,
+    /// Part of the blocks that must stay free when a request is let in.
+    pub watermark_blocks_fraction: f64,
+}
+
+impl Default for VllmV0Config {
+    fn default() -> Self {
+        Self {
+            max_tokens_in_batch: 4096,
+            batch_size_cap: 128,
+            watermark_blocks_fraction: 0.01,
+        }
+    }
+}
+
+/// The scheduler.
+#[derive(Debug)]
+pub struct VllmV0 {
+    config: VllmV0Config,
+    queues: Queues,
+}
+
+impl VllmV0 {
+    /// With nothing to do yet.
+    pub fn new(config: VllmV0Config) -> Self {
+        Self {
+            config,
+            queues: Queues::default(),
+        }
+    }
+
+    /// Whole prompts, first come first served, as many as fit when padded to the longest of them. One that never fits runs
+    /// once nobody else has memory; Vidur would wait for ever.
+    fn prompts(&mut self, context: &mut Context<'_>, batch: &mut Vec<Slice>) {
+        let reserve = context.kv.part(self.config.watermark_blocks_fraction);
+        let cap = self.config.batch_size_cap as usize;
+        let mut longest = 0;
+        while batch.len() + self.queues.running.len() < cap
+            && let Some(id) = self.queues.waiting.front().copied()
+        {
+            let live = &context.lives[id];
+            longest = longest.max(live.gap() - context.kv.lookup(live));
+            let padded = (batch.len() as u64 + 1) * u64::from(longest);
+            let too_long = padded > u64::from(self.config.max_tokens_in_batch);
+            if too_long && !self.queues.is_alone(batch)
+                || !self.queues.admit(context, batch, u32::MAX, reserve)
+            {
+                break;
+            }
+        }
+    }
+}
+
+impl ReplicaScheduler for VllmV0 {
+    fn enqueue(&mut self, id: LiveId, context: &mut Context<'_>) {
+        self.queues.enqueue(id, context.kv);
+    }
+
+    fn form(&mut self, context: &mut Context<'_>, batch: &mut Vec<Slice>) {
+        self.queues.line_up();
+        self.prompts(context, batch);
+        if batch.is_empty() {
+            let cap = self.config.batch_size_cap as usize;
+            self.queues.sort_by_arrival(context.lives);
+            self.queues.decode(context, batch, cap, Restart::Tokens);
+        }
+        if batch.is_empty() {
+            // The only one in memory had to preempt itself. Vidur would do nothing until the next request comes.
+            self.prompts(context, batch);
+        }
+        self.queues
+            .batched
+            .extend(batch.iter().map(|slice| slice.id));
+    }
+
+    fn retire(&mut self, lives: &Lives) {
+        self.queues.retire(lives);
+    }
+
+    fn waiting(&self) -> usize {
+        self.queues.waiting.len()
+    }
+
+    fn running(&self) -> usize {
+        self.queues.in_memory()
+    }
+
+    fn give_up_waiting(&mut self, _: &Kv) -> Vec<LiveId> {
+        self.queues.give_up_waiting()
+    }
+}
