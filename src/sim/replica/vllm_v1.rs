@@ -1,4 +1,9 @@
 //! vLLM v1: `vllm/v1/core/sched/scheduler.py` (0.19 and later): chunked prefill, prefix cache, preemption by recompute.
+//!
+//! With asynchronous scheduling, vLLM's default, a batch is formed while the one before it is on the GPU
+//! (`step_with_batch_queue` of `vllm/v1/engine/core.py`, `async_scheduler.py`). So a request that comes waits for the end of
+//! the running step, and then for the step that was formed before it came; and one whose last token is in the running step
+//! keeps its seat and its blocks until that step is over, though it is in the next one no more.
 
 use std::collections::VecDeque;
 
@@ -6,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Context, ReplicaScheduler, Slice};
 use crate::sim::kv::Kv;
-use crate::sim::live::{LiveId, Lives};
+use crate::sim::live::{Live, LiveId, Lives, Work};
 
 /// vLLM's own names and defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +27,8 @@ pub struct VllmV1Config {
     pub long_prefill_token_threshold: u32,
     /// Part of the blocks that must stay free when a request is let in while others run.
     pub watermark: f64,
+    /// Whether a batch is formed while the one before it runs, one step ahead.
+    pub async_scheduling: bool,
 }
 
 impl Default for VllmV1Config {
@@ -32,7 +39,38 @@ impl Default for VllmV1Config {
             enable_chunked_prefill: true,
             long_prefill_token_threshold: 0,
             watermark: 0.0,
+            async_scheduling: true,
         }
+    }
+}
+
+/// A request that runs.
+#[derive(Debug, Clone, Copy)]
+struct Seat {
+    id: LiveId,
+    /// Its tokens in the batch that is running while the next one is formed.
+    ahead: u32,
+}
+
+impl Seat {
+    /// Whether the running batch gives it a token.
+    fn samples(&self, live: &Live) -> bool {
+        self.ahead > 0 && self.ahead == live.gap()
+    }
+
+    /// Tokens whose KV is there, and tokens that are left to compute, when the running batch is over.
+    fn then(&self, live: &Live) -> (u32, u32) {
+        let gap = live.gap() - self.ahead + u32::from(self.samples(live));
+        (live.computed + self.ahead, gap)
+    }
+
+    /// Whether the running batch gives it its last token.
+    fn ends(&self, live: &Live) -> bool {
+        let last = match live.work {
+            Work::All => live.output,
+            Work::Prefill => 1,
+        };
+        self.samples(live) && live.generated + 1 >= last
     }
 }
 
@@ -41,7 +79,11 @@ impl Default for VllmV1Config {
 pub struct VllmV1 {
     config: VllmV1Config,
     waiting: VecDeque<LiveId>,
-    running: Vec<LiveId>,
+    running: Vec<Seat>,
+    /// The batch that was formed while the last one ran.
+    next: Vec<Slice>,
+    /// Preempted while they were in the batch that runs. Their blocks are gone; their tokens are put right when it is over.
+    leaving: Vec<LiveId>,
 }
 
 impl VllmV1 {
@@ -51,7 +93,37 @@ impl VllmV1 {
             config,
             waiting: VecDeque::new(),
             running: Vec::new(),
+            next: Vec::new(),
+            leaving: Vec::new(),
         }
+    }
+
+    /// A request that runs loses its memory and will be computed again, before all that wait.
+    fn preempt(&mut self, seat: Seat, context: &mut Context<'_>) {
+        if seat.ahead > 0 {
+            context.kv.release(seat.id);
+            self.leaving.push(seat.id);
+        } else {
+            context.preempt(seat.id);
+        }
+        self.waiting.push_front(seat.id);
+    }
+
+    /// Puts the next batch together.
+    fn schedule(&mut self, context: &mut Context<'_>, batch: &mut Vec<Slice>) {
+        if let Some(budget) = self.run(context, batch) {
+            self.let_in(context, batch, budget);
+        }
+    }
+
+    /// Notes how many tokens of whom are in the batch that starts now; it is in the order of `running`.
+    fn start(&mut self, batch: &[Slice]) {
+        let mut slices = batch.iter().peekable();
+        for seat in &mut self.running {
+            let slice = slices.next_if(|slice| slice.id == seat.id);
+            seat.ahead = slice.map_or(0, |slice| slice.tokens);
+        }
+        debug_assert!(slices.next().is_none(), "a batch of others than those that run");
     }
 
     /// How much of a gap the next step may compute.
@@ -70,20 +142,24 @@ impl VllmV1 {
         let mut preempted = false;
         let mut index = 0;
         while index < self.running.len() && budget > 0 {
-            let id = self.running[index];
-            let live = &context.lives[id];
-            let tokens = self.piece(live.gap(), budget);
-            let end = live.computed + tokens;
+            let seat = self.running[index];
+            let (id, live) = (seat.id, &context.lives[seat.id]);
+            if seat.ends(live) {
+                index += 1;
+                continue;
+            }
+            let (computed, gap) = seat.then(live);
+            let tokens = self.piece(gap, budget);
+            let end = computed + tokens;
             let mut fits = context.kv.grow(id, end);
             while !fits {
                 // The last that was let in goes first, and that may be the one that asks.
                 let Some(victim) = self.running.pop() else {
                     break;
                 };
-                context.preempt(victim);
-                self.waiting.push_front(victim);
+                self.preempt(victim, context);
                 preempted = true;
-                if victim == id {
+                if victim.id == id {
                     break;
                 }
                 fits = context.kv.grow(id, end);
@@ -91,7 +167,9 @@ impl VllmV1 {
             if !fits {
                 break;
             }
-            context.kv.fill(id, &context.lives[id], end);
+            // A token that the running batch is to give has no content yet.
+            let live = &context.lives[id];
+            context.kv.fill(id, live, end.min(live.tokens()));
             batch.push(Slice { id, tokens });
             budget -= tokens;
             index += 1;
@@ -144,7 +222,7 @@ impl VllmV1 {
                 break;
             }
             self.waiting.pop_front();
-            self.running.push(id);
+            self.running.push(Seat { id, ahead: 0 });
             if !here {
                 context.begin(id, cached);
             }
@@ -161,13 +239,33 @@ impl ReplicaScheduler for VllmV1 {
     }
 
     fn form(&mut self, context: &mut Context<'_>, batch: &mut Vec<Slice>) {
-        if let Some(budget) = self.run(context, batch) {
-            self.let_in(context, batch, budget);
+        for id in std::mem::take(&mut self.leaving) {
+            context.preempt(id);
         }
+        if !self.config.async_scheduling {
+            return self.schedule(context, batch);
+        }
+        self.start(&[]);
+        batch.append(&mut self.next);
+        if batch.is_empty() {
+            self.schedule(context, batch);
+        }
+        if batch.is_empty() {
+            return;
+        }
+        self.start(batch);
+        let mut next = std::mem::take(&mut self.next);
+        self.schedule(context, &mut next);
+        self.next = next;
     }
 
     fn retire(&mut self, lives: &Lives) {
-        self.running.retain(|id| !lives[*id].is_done());
+        self.running.retain(|seat| !lives[seat.id].is_done());
+        // The step in which it was preempted may have given it its last token.
+        if !self.leaving.is_empty() {
+            self.leaving.retain(|id| !lives[*id].is_done());
+            self.waiting.retain(|id| !lives[*id].is_done());
+        }
     }
 
     fn waiting(&self) -> usize {
@@ -179,8 +277,11 @@ impl ReplicaScheduler for VllmV1 {
     }
 
     fn give_up_waiting(&mut self, kv: &Kv) -> Vec<LiveId> {
-        let (stay, go): (VecDeque<_>, VecDeque<_>) =
-            self.waiting.drain(..).partition(|id| kv.held(*id) > 0);
+        let leaving = &self.leaving;
+        let (stay, go): (VecDeque<_>, VecDeque<_>) = self
+            .waiting
+            .drain(..)
+            .partition(|id| kv.held(*id) > 0 || leaving.contains(id));
         self.waiting = stay;
         go.into()
     }
