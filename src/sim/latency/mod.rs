@@ -1,10 +1,19 @@
 //! How long a step takes: models of iteration time, one a file.
 
 mod constant;
+mod context_table;
+mod gpu;
+mod grid;
 mod linear;
+mod profile;
+mod roofline;
 
 pub use constant::{Constant, Exponential};
+pub use context_table::ContextTable;
+pub use gpu::{GPUS, Gpu};
 pub use linear::Linear;
+pub use profile::Profile;
+pub use roofline::{Roofline, RooflineConfig};
 
 /// A piece of a prompt in a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -123,7 +123,10 @@ impl VllmV1 {
             let slice = slices.next_if(|slice| slice.id == seat.id);
             seat.ahead = slice.map_or(0, |slice| slice.tokens);
         }
-        debug_assert!(slices.next().is_none(), "a batch of others than those that run");
+        debug_assert!(
+            slices.next().is_none(),
+            "a batch of others than those that run"
+        );
     }
 
     /// How much of a gap the next step may compute.

@@ -26,7 +26,12 @@ const KEYS: [&str; 5] = [
 pub(super) struct LlmServingSim;
 
 /// A length that is given, counted, or both.
-fn length(given: Option<u32>, ids: &[u32], content: Content, keys: [&str; 2]) -> Result<u32, Fault> {
+fn length(
+    given: Option<u32>,
+    ids: &[u32],
+    content: Content,
+    keys: [&str; 2],
+) -> Result<u32, Fault> {
     match (given, content) {
         (Some(given), Content::Tokens) if !ids.is_empty() && given as usize != ids.len() => {
             Err(Fault::new(format!(
