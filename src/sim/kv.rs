@@ -200,6 +200,33 @@ impl Kv {
         }
     }
 
+    /// Content that was computed elsewhere is put into blocks that no request holds; what is here already stays as it is.
+    /// How many blocks were added: the rest of the content, as far as there is room beside what is held.
+    pub fn insert(&mut self, blocks: &[BlockId]) -> u32 {
+        let Store::Cached { pool, .. } = &mut self.store else {
+            return 0;
+        };
+        let mut slots = Vec::with_capacity(blocks.len());
+        // What is here is held meanwhile, or else it might have to go for what follows it.
+        for block in blocks {
+            let Some(slot) = pool.find(*block) else {
+                break;
+            };
+            pool.touch(slot);
+            slots.push(slot);
+        }
+        let here = slots.len();
+        for block in &blocks[here..] {
+            let Some(slot) = pool.take_quietly() else {
+                break;
+            };
+            pool.cache(slot, *block);
+            slots.push(slot);
+        }
+        pool.release(&slots);
+        (slots.len() - here) as u32
+    }
+
     /// A request gives all its blocks back; their content stays until they are taken.
     pub fn release(&mut self, id: LiveId) {
         match &mut self.store {

@@ -6,6 +6,9 @@ use crate::trace::Nanos;
 /// Index of a request in the cluster; used again once the request has left.
 pub type LiveId = u32;
 
+/// The request of a free place.
+const NOBODY: u32 = u32::MAX;
+
 /// How much of a request an instance is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Work {
@@ -105,7 +108,13 @@ impl Lives {
 
     /// Gives a place back.
     pub fn remove(&mut self, id: LiveId) {
+        self.places[id as usize].request = NOBODY;
         self.free.push(id);
+    }
+
+    /// Places that are in use, rising.
+    pub fn in_use(&self) -> impl Iterator<Item = LiveId> {
+        (0..self.places.len() as LiveId).filter(|id| self[*id].request != NOBODY)
     }
 
     /// How many requests are in the cluster.

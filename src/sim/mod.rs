@@ -3,12 +3,24 @@
 //! Time is whole nanoseconds; events are ordered by (time, sequence number). Nothing is global, so that many simulations
 //! run in one process, each on one thread.
 
+mod cluster;
+mod instance;
 mod kernel;
 mod kv;
 pub mod latency;
 mod live;
+pub mod record;
 pub mod replica;
+pub mod router;
+mod simulation;
+pub mod transfer;
+mod workload;
 
+pub use cluster::{Cluster, Make, Pacing, Parts, Pool, Resize};
+pub use instance::{Instance, Role, State};
 pub use kernel::{EventQueue, Key};
 pub use kv::Kv;
 pub use live::{Live, LiveId, Lives, Work};
+pub use record::{InstanceRecord, Outcome, Records, RequestRecord};
+pub use simulation::Simulation;
+pub use workload::{Item, Workload};

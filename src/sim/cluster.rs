@@ -1,0 +1,94 @@
+//! What a cluster is made of.
+
+use super::instance::Role;
+use super::kv::Kv;
+use super::latency::LatencyModel;
+use super::replica::ReplicaScheduler;
+use super::router::Router;
+use super::transfer::TransferConfig;
+use crate::trace::Nanos;
+
+/// What an instance of a pool is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Its memory.
+    pub kv: Kv,
+    /// How it forms batches.
+    pub scheduler: Box<dyn ReplicaScheduler>,
+    /// How long they take.
+    pub latency: Box<dyn LatencyModel>,
+}
+
+/// Makes an instance's parts, by its number in the cluster.
+pub type Make<'a> = Box<dyn Fn(u32) -> Parts + Send + Sync + 'a>;
+
+/// Instances of one kind.
+pub struct Pool<'a> {
+    /// As results name it.
+    pub name: String,
+    /// What its instances are there for.
+    pub role: Role,
+    /// How many there are at the beginning.
+    pub instances: u32,
+    /// From asking for an instance until it can serve. Those of the beginning are there at once.
+    pub startup: Nanos,
+    /// Makes one.
+    pub make: Make<'a>,
+}
+
+impl std::fmt::Debug for Pool<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool")
+            .field("name", &self.name)
+            .field("role", &self.role)
+            .field("instances", &self.instances)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A change of a pool's size at a known time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resize {
+    /// When.
+    pub at: Nanos,
+    /// Which pool, by index.
+    pub pool: u32,
+    /// How many instances it is to have from then on.
+    pub instances: u32,
+}
+
+/// How turns of a session follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pacing {
+    /// Every request comes when the trace says.
+    #[default]
+    Open,
+    /// A turn does not come before the one before it has ended.
+    Wait,
+}
+
+/// Everything but the requests.
+#[derive(Debug)]
+pub struct Cluster<'a> {
+    /// Kinds of instances.
+    pub pools: Vec<Pool<'a>>,
+    /// Chooses where prompts go.
+    pub prompt_router: Box<dyn Router>,
+    /// Chooses where outputs go after a prefill instance.
+    pub output_router: Box<dyn Router>,
+    /// Links between instances.
+    pub transfer: TransferConfig,
+    /// KV of one token, in bytes.
+    pub kv_bytes_per_token: f64,
+    /// Layers of the model, for layer by layer transfers.
+    pub layers: u32,
+    /// Whether outputs are sent back to the instance that computed the prompt, so that the next turn finds them.
+    pub write_back: bool,
+    /// Order of turns.
+    pub pacing: Pacing,
+    /// Changes of size that are known beforehand.
+    pub resizes: Vec<Resize>,
+    /// When to stop, whatever is left.
+    pub end: Option<Nanos>,
+}

@@ -1,0 +1,252 @@
+//! One instance: memory, scheduler, and the step that it computes.
+
+use std::collections::VecDeque;
+
+use super::kv::Kv;
+use super::latency::{Chunk, LatencyModel, Step};
+use super::live::{LiveId, Lives};
+use super::record::InstanceRecord;
+use super::replica::{Context, ReplicaScheduler, Slice};
+use crate::trace::Nanos;
+
+/// Which part of the work an instance is there for.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Prompts, up to the first output token.
+    Prefill,
+    /// Outputs, after the first token.
+    Decode,
+    /// Whole requests, of which some prompts or outputs may be elsewhere: takes part in both pools.
+    Mixed,
+    /// Whole requests.
+    #[default]
+    Aggregated,
+}
+
+/// What an instance may do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Asked for, and not there yet.
+    Starting,
+    /// Serves.
+    Ready,
+    /// Takes no new work, and finishes what it has.
+    Draining,
+    /// Given back.
+    Gone,
+}
+
+/// An instance.
+#[derive(Debug)]
+pub struct Instance {
+    /// Index of its pool in the configuration.
+    pub pool: u32,
+    /// What it is there for.
+    pub role: Role,
+    /// What it may do now.
+    pub state: State,
+    /// Its memory.
+    pub kv: Kv,
+    /// Prompt tokens that it has still to compute.
+    pub backlog: u64,
+    /// Requests that were sent to it and are not done: routed, waiting, running, or their KV on the way.
+    pub requests: u32,
+    /// Requests whose KV waits for room here, with the instance that holds it.
+    pub(super) incoming: VecDeque<(LiveId, u32)>,
+    pub(super) scheduler: Box<dyn ReplicaScheduler>,
+    latency: Box<dyn LatencyModel>,
+    batch: Vec<Slice>,
+    step: Step,
+    started: Nanos,
+    stepping: bool,
+    /// Part of a nanosecond that steps so far took more than their whole ones.
+    remainder: f64,
+    pub(super) record: InstanceRecord,
+    usage_since: Nanos,
+    usage_integral: f64,
+}
+
+impl Instance {
+    pub(super) fn new(
+        pool: u32,
+        role: Role,
+        kv: Kv,
+        scheduler: Box<dyn ReplicaScheduler>,
+        latency: Box<dyn LatencyModel>,
+    ) -> Self {
+        Self {
+            pool,
+            role,
+            state: State::Starting,
+            kv,
+            backlog: 0,
+            requests: 0,
+            incoming: VecDeque::new(),
+            scheduler,
+            latency,
+            batch: Vec::new(),
+            step: Step::default(),
+            started: Nanos::ZERO,
+            stepping: false,
+            remainder: 0.0,
+            record: InstanceRecord::default(),
+            usage_since: Nanos::ZERO,
+            usage_integral: 0.0,
+        }
+    }
+
+    /// Whether it computes a step.
+    pub fn is_stepping(&self) -> bool {
+        self.stepping
+    }
+
+    /// Requests that wait for a batch.
+    pub fn waiting(&self) -> usize {
+        self.scheduler.waiting()
+    }
+
+    /// Requests in its batches.
+    pub fn running(&self) -> usize {
+        self.scheduler.running()
+    }
+
+    /// What it did so far.
+    pub fn record(&self) -> &InstanceRecord {
+        &self.record
+    }
+
+    /// Hands a request to the scheduler.
+    pub(super) fn enqueue(&mut self, now: Nanos, id: LiveId, lives: &mut Lives) {
+        let gap = lives[id].gap();
+        // A decode is no backlog: it computes what was sampled.
+        if !lives[id].decodes() {
+            self.backlog += u64::from(gap);
+        }
+        let mut context = Context {
+            now,
+            lives,
+            kv: &mut self.kv,
+            backlog: &mut self.backlog,
+        };
+        self.scheduler.enqueue(id, &mut context);
+    }
+
+    /// Forms a batch and begins to compute it; when that will be done, or `None` if there is nothing to do.
+    pub(super) fn begin(&mut self, now: Nanos, lives: &mut Lives) -> Option<Nanos> {
+        debug_assert!(!self.stepping);
+        self.batch.clear();
+        let mut context = Context {
+            now,
+            lives,
+            kv: &mut self.kv,
+            backlog: &mut self.backlog,
+        };
+        self.scheduler.form(&mut context, &mut self.batch);
+        self.note_usage(now);
+        if self.batch.is_empty() {
+            return None;
+        }
+        self.step.clear();
+        for slice in &self.batch {
+            let live = &mut lives[slice.id];
+            if live.scheduled.is_none() {
+                live.scheduled = Some(now);
+                live.last_step = now;
+                self.record.cached_tokens += u64::from(live.cached);
+            }
+            let past = live.computed;
+            if live.decodes() {
+                self.step.decodes += 1;
+                self.step.decode_context += u64::from(past);
+                self.step.sampled += 1;
+            } else {
+                self.step.sampled += u32::from(slice.tokens == live.gap());
+                self.step.prefills.push(Chunk {
+                    tokens: slice.tokens,
+                    past,
+                });
+            }
+        }
+        let exact = self.latency.seconds(&self.step) * 1e9 + self.remainder;
+        let whole = exact.round().max(1.0);
+        self.remainder = exact - whole;
+        self.started = now;
+        self.stepping = true;
+        Some(now + Nanos(whole as u64))
+    }
+
+    /// The step is over: its tokens are booked; requests that are done here are added to `done`.
+    pub(super) fn finish(
+        &mut self,
+        now: Nanos,
+        lives: &mut Lives,
+        done: &mut Vec<LiveId>,
+        mut gap: impl FnMut(Nanos),
+    ) {
+        let duration = now - self.started;
+        self.stepping = false;
+        self.record.busy += duration;
+        self.record.steps += 1;
+        for slice in &self.batch {
+            let live = &mut lives[slice.id];
+            if !live.decodes() {
+                self.record.prefill_tokens += u64::from(slice.tokens);
+                self.backlog = self.backlog.saturating_sub(u64::from(slice.tokens));
+            }
+            live.computed += slice.tokens;
+            live.executed += duration;
+            live.stalled += self.started - live.last_step;
+            live.last_step = now;
+            if live.gap() > 0 {
+                continue;
+            }
+            live.generated += 1;
+            self.record.output_tokens += 1;
+            if live.generated == 1 {
+                live.first_token = Some(now);
+            } else {
+                let since = now - live.last_token;
+                live.longest_gap = live.longest_gap.max(since);
+                gap(since);
+            }
+            live.last_token = now;
+            if live.is_done() {
+                done.push(slice.id);
+            }
+        }
+        if !done.is_empty() {
+            self.scheduler.retire(lives);
+        }
+    }
+
+    /// Memory may have changed hands: its use until now is added up.
+    pub(super) fn note_usage(&mut self, now: Nanos) {
+        let usage = self.kv.usage();
+        self.record.peak_kv_usage = self.record.peak_kv_usage.max(usage);
+        self.usage_integral += usage * (now - self.usage_since).as_secs_f64();
+        self.usage_since = now;
+    }
+
+    /// Closes the books.
+    pub(super) fn close(&mut self, now: Nanos) -> InstanceRecord {
+        self.note_usage(now);
+        let mut record = self.record.clone();
+        if self.state != State::Gone {
+            record.gone = now;
+        }
+        if self.state == State::Starting {
+            record.ready = now;
+        }
+        let life = (record.gone - record.ready).as_secs_f64();
+        record.mean_kv_usage = if life > 0.0 {
+            self.usage_integral / life
+        } else {
+            0.0
+        };
+        record.clamped = self.latency.clamped();
+        record
+    }
+}

@@ -1,0 +1,21 @@
+//! The longest cached prefix against load, as the KV-aware routers of Dynamo and llm-d weigh them.
+
+use super::{Router, View};
+use crate::sim::live::Live;
+
+/// Cost of an instance: prompt tokens that it would have to compute, and those that it has to compute before, weighted.
+#[derive(Debug)]
+pub struct PrefixAware {
+    /// What a token of others counts against one of the request's own; 0 looks at the cache only.
+    pub load_weight: f64,
+}
+
+impl Router for PrefixAware {
+    fn choose(&mut self, live: &Live, view: &View<'_>) -> Option<u32> {
+        view.cheapest(|instance| {
+            let own = live.tokens() - instance.kv.lookup(live);
+            let cost = f64::from(own) + self.load_weight * instance.backlog as f64;
+            (cost, instance.requests)
+        })
+    }
+}

@@ -1,0 +1,26 @@
+//! Any instance, all alike.
+
+use rand::RngExt;
+use rand_pcg::Pcg64;
+
+use super::{Router, Stage, View};
+use crate::sim::live::Live;
+use crate::trace::arrival::stream;
+
+/// Draws from a stream of its own.
+#[derive(Debug)]
+pub struct Random(Pcg64);
+
+impl Random {
+    /// By seed, one stream per stage.
+    pub fn new(seed: u64, stage: Stage) -> Self {
+        Self(stream(seed, "router", stage as u64))
+    }
+}
+
+impl Router for Random {
+    fn choose(&mut self, _: &Live, view: &View<'_>) -> Option<u32> {
+        let index = self.0.random_range(0..view.candidates.len());
+        Some(view.candidates[index])
+    }
+}

@@ -1,0 +1,18 @@
+//! One after another.
+
+use super::{Router, View};
+use crate::sim::live::Live;
+
+/// Counts requests.
+#[derive(Debug, Default)]
+pub struct RoundRobin {
+    next: usize,
+}
+
+impl Router for RoundRobin {
+    fn choose(&mut self, _: &Live, view: &View<'_>) -> Option<u32> {
+        let index = self.next % view.candidates.len();
+        self.next = index + 1;
+        Some(view.candidates[index])
+    }
+}

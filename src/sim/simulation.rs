@@ -1,0 +1,592 @@
+//! The event loop: arrivals, routing, steps, transfers, and the end of each request.
+
+use std::collections::VecDeque;
+
+use hdrhistogram::Histogram;
+
+use super::cluster::{Cluster, Pacing};
+use super::instance::{Instance, Role, State};
+use super::kernel::{EventQueue, Key};
+use super::live::{LiveId, Lives, Work};
+use super::record::{NOWHERE, Outcome, Records, RequestRecord};
+use super::router::{Stage, View, serves};
+use super::transfer::{Flow, Links};
+use super::workload::Workload;
+use crate::cache::RunCursor;
+use crate::trace::Nanos;
+
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    StepEnd(u32),
+    Ready(u32),
+    Transfers,
+    Resize(usize),
+}
+
+/// One run of a cluster over a workload.
+#[derive(Debug)]
+pub struct Simulation<'a> {
+    workload: &'a Workload<'a>,
+    cluster: Cluster<'a>,
+    runs: Option<RunCursor<'a>>,
+    now: Nanos,
+    queue: EventQueue<Event>,
+    lives: Lives,
+    instances: Vec<Instance>,
+    links: Links,
+    links_event: Option<(Nanos, Key)>,
+    /// Requests that no instance has taken yet.
+    unrouted: VecDeque<LiveId>,
+    /// Requests whose prompt is computed, and where, that no instance has taken yet.
+    homeless: VecDeque<(LiveId, u32)>,
+    /// Per session: the request that runs, and turns that wait for it.
+    sessions: Vec<Turns>,
+    records: Vec<RequestRecord>,
+    gaps: Histogram<u64>,
+    moved_bytes: f64,
+    /// Instances at which something changed now.
+    touched: Vec<u32>,
+    is_touched: Vec<bool>,
+    candidates: Vec<u32>,
+    done: Vec<LiveId>,
+    flows: Vec<Flow>,
+}
+
+#[derive(Debug, Default)]
+struct Turns {
+    running: u32,
+    waiting: VecDeque<LiveId>,
+}
+
+impl<'a> Simulation<'a> {
+    /// Everything in place at time 0.
+    pub fn new(workload: &'a Workload<'a>, cluster: Cluster<'a>) -> Self {
+        let sessions = match cluster.pacing {
+            Pacing::Open => 0,
+            Pacing::Wait => workload.sessions() as usize,
+        };
+        let record = RequestRecord {
+            prefill_instance: NOWHERE,
+            decode_instance: NOWHERE,
+            ..RequestRecord::default()
+        };
+        let mut simulation = Self {
+            workload,
+            runs: workload.blocks().map(|blocks| blocks.cursor()),
+            now: Nanos::ZERO,
+            queue: EventQueue::default(),
+            lives: Lives::default(),
+            instances: Vec::new(),
+            links: Links::new(&cluster.transfer),
+            links_event: None,
+            unrouted: VecDeque::new(),
+            homeless: VecDeque::new(),
+            sessions: std::iter::repeat_with(Turns::default)
+                .take(sessions)
+                .collect(),
+            records: vec![record; workload.items().len()],
+            // Up to a day, to three digits.
+            gaps: new_histogram(),
+            moved_bytes: 0.0,
+            touched: Vec::new(),
+            is_touched: Vec::new(),
+            candidates: Vec::new(),
+            done: Vec::new(),
+            flows: Vec::new(),
+            cluster,
+        };
+        for pool in 0..simulation.cluster.pools.len() {
+            for _ in 0..simulation.cluster.pools[pool].instances {
+                let instance = simulation.create(pool as u32);
+                simulation.instances[instance as usize].state = State::Ready;
+            }
+        }
+        for (index, resize) in simulation.cluster.resizes.iter().enumerate() {
+            simulation.queue.push(resize.at, Event::Resize(index));
+        }
+        simulation
+    }
+
+    /// Runs to the end: until nothing is left to happen, or the time is over.
+    pub fn run(mut self) -> Records {
+        let mut next = 0;
+        let items = self.workload.items();
+        loop {
+            let arrival = items.get(next).map(|item| item.arrival);
+            let event = self.queue.peek();
+            let time = match (arrival, event) {
+                (Some(a), Some(e)) => a.min(e),
+                (Some(time), None) | (None, Some(time)) => time,
+                (None, None) => break,
+            };
+            if self.cluster.end.is_some_and(|end| time > end) {
+                self.now = self.cluster.end.unwrap_or(time);
+                break;
+            }
+            // Where only changes of size are left, nobody is there to see them.
+            if arrival.is_none() && self.lives.is_empty() {
+                break;
+            }
+            self.now = time;
+            while next < items.len() && items[next].arrival == time {
+                self.arrive(next as u32);
+                next += 1;
+            }
+            while self.queue.peek() == Some(time) {
+                if let Some((_, event)) = self.queue.pop() {
+                    self.happen(event);
+                }
+            }
+            self.settle();
+        }
+        self.close()
+    }
+
+    /// An instance of a pool is made; it cannot serve yet.
+    fn create(&mut self, pool: u32) -> u32 {
+        let number = self.instances.len() as u32;
+        let kind = &self.cluster.pools[pool as usize];
+        let parts = (kind.make)(number);
+        let mut instance = Instance::new(pool, kind.role, parts.kv, parts.scheduler, parts.latency);
+        instance.record.pool.clone_from(&kind.name);
+        instance.record.instance = number;
+        instance.record.created = self.now;
+        instance.record.ready = self.now;
+        self.instances.push(instance);
+        self.is_touched.push(false);
+        number
+    }
+
+    fn touch(&mut self, instance: u32) {
+        if !std::mem::replace(&mut self.is_touched[instance as usize], true) {
+            self.touched.push(instance);
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::StepEnd(instance) => self.step_ended(instance),
+            Event::Ready(instance) => {
+                let instance = &mut self.instances[instance as usize];
+                if instance.state == State::Starting {
+                    instance.state = State::Ready;
+                    instance.record.ready = self.now;
+                }
+            }
+            Event::Transfers => {
+                self.links_event = None;
+                self.transfers_ended();
+            }
+            Event::Resize(index) => self.resize(index),
+        }
+    }
+
+    /// After all that happens at one time: what waits is sent on, and idle instances begin their next step.
+    fn settle(&mut self) {
+        while let Some(id) = self.unrouted.front().copied() {
+            if !self.route(id) {
+                break;
+            }
+            self.unrouted.pop_front();
+        }
+        while let Some((id, from)) = self.homeless.front().copied() {
+            if !self.rehome(id, from) {
+                break;
+            }
+            self.homeless.pop_front();
+        }
+        let mut index = 0;
+        while index < self.touched.len() {
+            let number = self.touched[index];
+            index += 1;
+            self.is_touched[number as usize] = false;
+            self.take_in(number);
+            let instance = &mut self.instances[number as usize];
+            if !instance.is_stepping()
+                && let Some(end) = instance.begin(self.now, &mut self.lives)
+            {
+                self.queue.push(end, Event::StepEnd(number));
+            }
+        }
+        self.touched.clear();
+        self.watch_links();
+    }
+
+    fn arrive(&mut self, request: u32) {
+        let item = &self.workload.items()[request as usize];
+        let id = self.lives.add();
+        let live = &mut self.lives[id];
+        let mut blocks = std::mem::take(&mut live.blocks);
+        blocks.clear();
+        let mut prompt_blocks = 0;
+        if let (Some(cursor), Some(trace)) = (&mut self.runs, self.workload.blocks())
+            && let Some(run) = cursor.next_run()
+        {
+            // A partial last block has an id in some traces; engines find whole blocks only.
+            prompt_blocks = item.prompt / trace.block_size();
+            let whole = if trace.partial_tail() {
+                &run.all[..run.all.len().min(prompt_blocks as usize)]
+            } else {
+                run.all
+            };
+            blocks.extend_from_slice(whole);
+        }
+        *live = super::Live {
+            request,
+            session: item.session,
+            arrival: self.now,
+            prompt: item.prompt,
+            output: item.output,
+            blocks,
+            prompt_blocks,
+            ..super::Live::default()
+        };
+        let record = &mut self.records[request as usize];
+        record.outcome = Outcome::EndOfTime;
+        record.arrival = self.now;
+        record.prompt = item.prompt;
+        record.output = item.output;
+        if let Some(turns) = self.sessions.get_mut(item.session as usize) {
+            if turns.running > 0 {
+                turns.waiting.push_back(id);
+                return;
+            }
+            turns.running += 1;
+        }
+        self.unrouted.push_back(id);
+    }
+
+    /// Finds an instance for a request that came; `false` leaves it where it is.
+    fn route(&mut self, id: LiveId) -> bool {
+        let need = self.lives[id].prompt;
+        let all = self.lives[id].prompt + self.lives[id].output - 1;
+        let borrows = self.cluster.prompt_router.borrows_decode();
+        let wanted = |instance: &Instance| {
+            let tokens = if instance.role == Role::Prefill {
+                need
+            } else {
+                all
+            };
+            instance.kv.blocks_for(tokens) <= instance.kv.total()
+        };
+        let serves_prompt = |instance: &Instance| {
+            serves(instance, Stage::Prompt) || (borrows && serves(instance, Stage::Output))
+        };
+        let fits = |instance: &Instance| serves_prompt(instance) && wanted(instance);
+        collect(&mut self.candidates, &self.instances, fits);
+        if self.candidates.is_empty() {
+            let could = |instance: &Instance| {
+                instance.role != Role::Decode && instance.state != State::Gone
+            };
+            let mut there = self.instances.iter().filter(|instance| could(instance));
+            let Some(first) = there.next() else {
+                return false;
+            };
+            if wanted(first) || there.any(wanted) {
+                return false;
+            }
+            self.leave(id, Outcome::TooLarge);
+            return true;
+        }
+        let view = View {
+            instances: &self.instances,
+            candidates: &self.candidates,
+        };
+        let Some(chosen) = self.cluster.prompt_router.choose(&self.lives[id], &view) else {
+            return false;
+        };
+        let live = &mut self.lives[id];
+        let instance = &mut self.instances[chosen as usize];
+        live.work = match instance.role {
+            Role::Prefill if live.output > 1 => Work::Prefill,
+            _ => Work::All,
+        };
+        if live.work == Work::Prefill && !self.output_fits(id) {
+            self.leave(id, Outcome::TooLarge);
+            return true;
+        }
+        let record = &mut self.records[self.lives[id].request as usize];
+        record.prefill_instance = chosen;
+        record.decode_instance = chosen;
+        let instance = &mut self.instances[chosen as usize];
+        instance.requests += 1;
+        instance.enqueue(self.now, id, &mut self.lives);
+        self.touch(chosen);
+        true
+    }
+
+    /// Whether any instance for outputs has the memory that a request will need.
+    fn output_fits(&self, id: LiveId) -> bool {
+        let live = &self.lives[id];
+        let tokens = live.prompt + live.output - 1;
+        let mut decode = self
+            .instances
+            .iter()
+            .filter(|instance| matches!(instance.role, Role::Decode | Role::Mixed))
+            .peekable();
+        decode.peek().is_none()
+            || decode.any(|instance| instance.kv.blocks_for(tokens) <= instance.kv.total())
+    }
+
+    /// Finds an instance for the output of a request whose prompt is computed.
+    fn rehome(&mut self, id: LiveId, from: u32) -> bool {
+        let tokens = self.lives[id].prompt + self.lives[id].output - 1;
+        let fits = |instance: &Instance| {
+            serves(instance, Stage::Output) && instance.kv.blocks_for(tokens) <= instance.kv.total()
+        };
+        collect(&mut self.candidates, &self.instances, fits);
+        if self.candidates.is_empty() {
+            return false;
+        }
+        let view = View {
+            instances: &self.instances,
+            candidates: &self.candidates,
+        };
+        let Some(chosen) = self.cluster.output_router.choose(&self.lives[id], &view) else {
+            return false;
+        };
+        let instance = &mut self.instances[chosen as usize];
+        instance.requests += 1;
+        instance.incoming.push_back((id, from));
+        self.records[self.lives[id].request as usize].decode_instance = chosen;
+        self.touch(chosen);
+        true
+    }
+
+    /// An instance takes in what has come to it and fits: its KV begins to move.
+    fn take_in(&mut self, number: u32) {
+        while let Some((id, from)) = self.instances[number as usize].incoming.front().copied() {
+            let instance = &mut self.instances[number as usize];
+            let live = &self.lives[id];
+            let size = instance.kv.block_size();
+            let here = instance.kv.resident(&live.blocks, live.prompt / size) * size;
+            // Room for the token that is computed next, too.
+            if !instance.kv.admit(id, live, here, live.prompt + 1, 0) {
+                break;
+            }
+            instance.incoming.pop_front();
+            instance.note_usage(self.now);
+            let moved = live.prompt - here;
+            let record = &mut self.records[live.request as usize];
+            record.transfer_start = self.now;
+            record.transferred_tokens = moved;
+            let mut bytes = f64::from(moved) * self.cluster.kv_bytes_per_token;
+            self.moved_bytes += bytes;
+            if self.cluster.transfer.layerwise {
+                let computing =
+                    live.first_token.unwrap_or(self.now) - live.scheduled.unwrap_or(self.now);
+                let sent = computing.as_secs_f64() * self.cluster.transfer.gb_per_second * 1e9;
+                let last = bytes / f64::from(self.cluster.layers.max(1));
+                bytes = (bytes - sent).max(last);
+            }
+            if moved == 0 || from == number {
+                self.arrived(id, from, number);
+            } else {
+                self.links.start(self.now, id, from, number, bytes);
+            }
+        }
+    }
+
+    fn transfers_ended(&mut self) {
+        let mut flows = std::mem::take(&mut self.flows);
+        self.links.finish(self.now, &mut flows);
+        for flow in flows.drain(..) {
+            self.arrived(flow.id, flow.from, flow.to);
+        }
+        self.flows = flows;
+    }
+
+    /// A request's KV is where its output will be.
+    fn arrived(&mut self, id: LiveId, from: u32, to: u32) {
+        let source = &mut self.instances[from as usize];
+        source.kv.release(id);
+        source.note_usage(self.now);
+        source.requests -= 1;
+        let live = &mut self.lives[id];
+        live.work = Work::All;
+        self.records[live.request as usize].transfer_end = self.now;
+        let prompt = live.prompt;
+        let target = &mut self.instances[to as usize];
+        target.kv.fill(id, &self.lives[id], prompt);
+        target.enqueue(self.now, id, &mut self.lives);
+        self.touch(from);
+        self.touch(to);
+        self.retire_if_drained(from);
+    }
+
+    /// The one event of the links is when something changes there next.
+    fn watch_links(&mut self) {
+        let next = self.links.next();
+        if self.links_event.map(|(time, _)| time) == next {
+            return;
+        }
+        if let Some((_, key)) = self.links_event.take() {
+            self.queue.cancel(key);
+        }
+        if let Some(time) = next {
+            let time = time.max(self.now);
+            self.links_event = Some((time, self.queue.push(time, Event::Transfers)));
+        }
+    }
+
+    fn step_ended(&mut self, number: u32) {
+        let mut done = std::mem::take(&mut self.done);
+        let instance = &mut self.instances[number as usize];
+        let gaps = &mut self.gaps;
+        instance.finish(self.now, &mut self.lives, &mut done, |gap| {
+            gaps.saturating_record(gap.0);
+        });
+        for id in done.drain(..) {
+            if self.lives[id].generated >= self.lives[id].output {
+                self.complete(id, number);
+            } else {
+                self.homeless.push_back((id, number));
+            }
+        }
+        self.done = done;
+        self.touch(number);
+        self.retire_if_drained(number);
+    }
+
+    /// A request has all its tokens.
+    fn complete(&mut self, id: LiveId, number: u32) {
+        let instance = &mut self.instances[number as usize];
+        instance.kv.release(id);
+        instance.note_usage(self.now);
+        instance.requests -= 1;
+        if self.cluster.write_back {
+            let live = &self.lives[id];
+            let home = self.records[live.request as usize].prefill_instance;
+            if home != number && live.blocks.len() as u32 > live.prompt_blocks {
+                let home = &mut self.instances[home as usize];
+                if home.state == State::Ready {
+                    let added = home.kv.insert(&live.blocks);
+                    let tokens = f64::from(added * home.kv.block_size());
+                    self.moved_bytes += tokens * self.cluster.kv_bytes_per_token;
+                }
+            }
+        }
+        self.leave(id, Outcome::Finished);
+    }
+
+    /// A request leaves the cluster; the next turn of its session may come.
+    fn leave(&mut self, id: LiveId, outcome: Outcome) {
+        self.write(id, outcome);
+        let session = self.lives[id].session;
+        self.lives.remove(id);
+        if let Some(turns) = self.sessions.get_mut(session as usize) {
+            turns.running -= 1;
+            if let Some(next) = turns.waiting.pop_front() {
+                turns.running += 1;
+                self.lives[next].arrival = self.now;
+                self.records[self.lives[next].request as usize].arrival = self.now;
+                self.unrouted.push_back(next);
+            }
+        }
+    }
+
+    fn write(&mut self, id: LiveId, outcome: Outcome) {
+        let live = &self.lives[id];
+        let record = &mut self.records[live.request as usize];
+        record.outcome = outcome;
+        record.ended = self.now;
+        record.scheduled = live.scheduled;
+        record.first_token = live.first_token;
+        record.generated = live.generated;
+        record.cached = live.cached;
+        record.preemptions = live.preemptions;
+        record.longest_gap = live.longest_gap;
+        record.executed = live.executed;
+        record.stalled = live.stalled;
+    }
+
+    fn resize(&mut self, index: usize) {
+        let resize = self.cluster.resizes[index];
+        let in_pool = |instance: &Instance| {
+            instance.pool == resize.pool && matches!(instance.state, State::Starting | State::Ready)
+        };
+        let there: Vec<u32> = (0..self.instances.len() as u32)
+            .filter(|number| in_pool(&self.instances[*number as usize]))
+            .collect();
+        let wanted = resize.instances as usize;
+        for _ in there.len()..wanted {
+            self.start_instance(resize.pool);
+        }
+        // The youngest go first.
+        for number in there.iter().skip(wanted).rev() {
+            self.drain(*number);
+        }
+    }
+
+    /// Asks for an instance of a pool; it serves once it has started.
+    fn start_instance(&mut self, pool: u32) {
+        let number = self.create(pool);
+        let startup = self.cluster.pools[pool as usize].startup;
+        self.queue.push(self.now + startup, Event::Ready(number));
+    }
+
+    /// An instance takes no new work; what waits without memory is sent elsewhere, the rest it finishes.
+    fn drain(&mut self, number: u32) {
+        let instance = &mut self.instances[number as usize];
+        instance.state = State::Draining;
+        let waiting = instance.scheduler.give_up_waiting(&instance.kv);
+        instance.requests -= waiting.len() as u32;
+        for id in &waiting {
+            let live = &self.lives[*id];
+            instance.backlog = instance.backlog.saturating_sub(u64::from(live.gap()));
+        }
+        let incoming: Vec<_> = instance.incoming.drain(..).collect();
+        instance.requests -= incoming.len() as u32;
+        for id in waiting.into_iter().rev() {
+            self.unrouted.push_front(id);
+        }
+        self.homeless.extend(incoming);
+        self.retire_if_drained(number);
+    }
+
+    fn retire_if_drained(&mut self, number: u32) {
+        let instance = &mut self.instances[number as usize];
+        if instance.state == State::Draining && instance.requests == 0 {
+            instance.state = State::Gone;
+            instance.note_usage(self.now);
+            instance.record.gone = self.now;
+        }
+    }
+
+    fn close(mut self) -> Records {
+        let left: Vec<LiveId> = self.lives.in_use().collect();
+        for id in left {
+            let routed = self.records[self.lives[id].request as usize].prefill_instance != NOWHERE;
+            let outcome = match routed {
+                true => Outcome::EndOfTime,
+                false => Outcome::NoInstance,
+            };
+            self.write(id, outcome);
+        }
+        let mut steps = 0;
+        let mut instances = Vec::new();
+        for instance in &mut self.instances {
+            steps += instance.record().steps;
+            instances.push(instance.close(self.now));
+        }
+        Records {
+            requests: self.records,
+            instances,
+            token_gaps: self.gaps,
+            end: self.now,
+            moved_bytes: self.moved_bytes as u64,
+            steps,
+        }
+    }
+}
+
+/// Numbers of the instances that a rule picks.
+fn collect(into: &mut Vec<u32>, instances: &[Instance], pick: impl Fn(&Instance) -> bool) {
+    into.clear();
+    into.extend((0..instances.len() as u32).filter(|number| pick(&instances[*number as usize])));
+}
+
+fn new_histogram() -> Histogram<u64> {
+    // The bounds are constants that the crate accepts.
+    Histogram::new_with_bounds(1, 86_400_000_000_000, 3).unwrap_or_else(|_| unreachable!())
+}

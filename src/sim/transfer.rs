@@ -1,0 +1,254 @@
+//! KV caches on their way between instances: flows that share links fairly.
+
+use serde::{Deserialize, Serialize};
+
+use super::live::LiveId;
+use crate::trace::Nanos;
+
+/// Who shares a link's bandwidth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Contention {
+    /// Each transfer has the whole bandwidth, as in SplitwiseSim.
+    None,
+    /// Transfers from one instance share its way out, those to one instance its way in.
+    #[default]
+    PerInstance,
+    /// All transfers share one link.
+    Fabric,
+}
+
+/// How KV moves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TransferConfig {
+    /// Gigabytes (1e9) a second of a link.
+    pub gb_per_second: f64,
+    /// Milliseconds before the first byte arrives.
+    pub latency_ms: f64,
+    /// Who shares a link.
+    pub contention: Contention,
+    /// Layers are sent as they are computed, so that only the last one's part is left when the prompt is done, or what the
+    /// link could not carry meanwhile.
+    pub layerwise: bool,
+}
+
+impl Default for TransferConfig {
+    /// 400 Gbit/s InfiniBand.
+    fn default() -> Self {
+        Self {
+            gb_per_second: 50.0,
+            latency_ms: 0.5,
+            contention: Contention::PerInstance,
+            layerwise: false,
+        }
+    }
+}
+
+/// One transfer.
+#[derive(Debug, Clone, Copy)]
+pub struct Flow {
+    /// Whose KV.
+    pub id: LiveId,
+    /// Instance that has it.
+    pub from: u32,
+    /// Instance that gets it.
+    pub to: u32,
+    left: f64,
+    rate: f64,
+}
+
+/// All transfers under way.
+#[derive(Debug)]
+pub struct Links {
+    bytes_per_second: f64,
+    latency: Nanos,
+    contention: Contention,
+    /// Those that wait for their first byte, by when it comes, and those that move.
+    starting: Vec<(Nanos, Flow)>,
+    moving: Vec<Flow>,
+    /// Flows by instance, out and in.
+    out: Vec<u32>,
+    into: Vec<u32>,
+    now: Nanos,
+}
+
+impl Links {
+    /// Nothing under way.
+    pub fn new(config: &TransferConfig) -> Self {
+        Self {
+            bytes_per_second: config.gb_per_second * 1e9,
+            latency: Nanos::from_secs_f64(config.latency_ms / 1e3),
+            contention: config.contention,
+            starting: Vec::new(),
+            moving: Vec::new(),
+            out: Vec::new(),
+            into: Vec::new(),
+            now: Nanos::ZERO,
+        }
+    }
+
+    /// How many transfers are under way.
+    pub fn len(&self) -> usize {
+        self.starting.len() + self.moving.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Begins to move `bytes`.
+    pub fn start(&mut self, now: Nanos, id: LiveId, from: u32, to: u32, bytes: f64) {
+        self.advance(now);
+        let flow = Flow {
+            id,
+            from,
+            to,
+            left: bytes,
+            rate: 0.0,
+        };
+        if self.latency == Nanos::ZERO {
+            self.add(flow);
+            self.share();
+        } else {
+            self.starting.push((now + self.latency, flow));
+        }
+    }
+
+    /// When something changes next: a first byte or a last one.
+    pub fn next(&self) -> Option<Nanos> {
+        let first = self.starting.iter().map(|(time, _)| *time).min();
+        let last = self.moving.iter().map(|flow| self.end_of(flow)).min();
+        match (first, last) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Time has come so far; transfers that are whole are added to `done`, in the order in which they began to move.
+    pub fn finish(&mut self, now: Nanos, done: &mut Vec<Flow>) {
+        let due = |flow: &Flow| self.end_of(flow) <= now;
+        let whole: Vec<bool> = self.moving.iter().map(due).collect();
+        self.advance(now);
+        let mut changed = false;
+        let mut index = 0;
+        for whole in whole {
+            if whole {
+                let flow = self.moving.remove(index);
+                self.out[flow.from as usize] -= 1;
+                self.into[flow.to as usize] -= 1;
+                done.push(flow);
+                changed = true;
+            } else {
+                index += 1;
+            }
+        }
+        let mut index = 0;
+        while index < self.starting.len() {
+            if self.starting[index].0 <= now {
+                let (_, flow) = self.starting.remove(index);
+                self.add(flow);
+                changed = true;
+            } else {
+                index += 1;
+            }
+        }
+        if changed {
+            self.share();
+        }
+    }
+
+    fn end_of(&self, flow: &Flow) -> Nanos {
+        let nanos = (flow.left / flow.rate * 1e9).ceil();
+        self.now + Nanos(nanos as u64)
+    }
+
+    fn add(&mut self, flow: Flow) {
+        for (counts, instance) in [(&mut self.out, flow.from), (&mut self.into, flow.to)] {
+            let index = instance as usize;
+            if index >= counts.len() {
+                counts.resize(index + 1, 0);
+            }
+            counts[index] += 1;
+        }
+        self.moving.push(flow);
+    }
+
+    /// What moved since the last change.
+    fn advance(&mut self, now: Nanos) {
+        let seconds = (now - self.now).as_secs_f64();
+        for flow in &mut self.moving {
+            flow.left = (flow.left - flow.rate * seconds).max(0.0);
+        }
+        self.now = now;
+    }
+
+    /// Equal shares of each link; a flow gets the smaller of its two.
+    fn share(&mut self) {
+        let all = self.moving.len() as f64;
+        for flow in &mut self.moving {
+            let sharers = match self.contention {
+                Contention::None => 1.0,
+                Contention::PerInstance => {
+                    f64::from(self.out[flow.from as usize].max(self.into[flow.to as usize]))
+                }
+                Contention::Fabric => all,
+            };
+            flow.rate = self.bytes_per_second / sharers;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(contention: Contention, flows: &[(u64, u32, u32, f64)]) -> Vec<(LiveId, u64)> {
+        let mut links = Links::new(&TransferConfig {
+            gb_per_second: 1.0,
+            latency_ms: 0.0,
+            contention,
+            layerwise: false,
+        });
+        let mut ends = Vec::new();
+        let mut done = Vec::new();
+        let mut next = 0;
+        while next < flows.len() || !links.is_empty() {
+            let start = flows.get(next).map(|flow| Nanos(flow.0));
+            match (start, links.next()) {
+                (Some(start), end) if end.is_none_or(|end| start <= end) => {
+                    let (_, from, to, bytes) = flows[next];
+                    links.start(start, next as LiveId, from, to, bytes);
+                    next += 1;
+                }
+                (_, Some(end)) => {
+                    links.finish(end, &mut done);
+                    ends.extend(done.drain(..).map(|flow| (flow.id, end.0)));
+                }
+                _ => unreachable!("something is left"),
+            }
+        }
+        ends
+    }
+
+    #[test]
+    fn shares_by_hand() {
+        // 1 GB/s is a byte a nanosecond. Alone, 1,000 bytes take 1,000 ns; a second flow from the same instance at 500
+        // halves both rates: the first has 500 left, so it ends at 1,500, when the second has 500 left of 1,000: 2,000.
+        let flows = [(0, 0, 2, 1_000.0), (500, 0, 3, 1_000.0)];
+        assert_eq!(
+            run(Contention::PerInstance, &flows),
+            [(0, 1_500), (1, 2_000)]
+        );
+        assert_eq!(run(Contention::None, &flows), [(0, 1_000), (1, 1_500)]);
+        assert_eq!(run(Contention::Fabric, &flows), [(0, 1_500), (1, 2_000)]);
+        // Different instances at both ends do not meet, but in the fabric they do.
+        let apart = [(0, 0, 2, 1_000.0), (500, 1, 3, 1_000.0)];
+        assert_eq!(
+            run(Contention::PerInstance, &apart),
+            [(0, 1_000), (1, 1_500)]
+        );
+        assert_eq!(run(Contention::Fabric, &apart), [(0, 1_500), (1, 2_000)]);
+    }
+}
