@@ -210,7 +210,11 @@ fn run(case: &Case) -> Records {
         kv_bytes_per_token: 1000.0,
         layers: 4,
         write_back: true,
-        pacing: if case.wait { Pacing::Wait } else { Pacing::Open },
+        pacing: if case.wait {
+            Pacing::Wait
+        } else {
+            Pacing::Open
+        },
         resizes: case
             .resizes
             .iter()

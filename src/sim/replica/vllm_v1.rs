@@ -197,6 +197,7 @@ impl VllmV1 {
         while budget > 0
             && self.running.len() < self.config.max_num_seqs as usize
             && let Some(id) = self.waiting.front().copied()
+            && !self.leaving.contains(&id)
         {
             let live = &context.lives[id];
             // What came from another instance is there already.
