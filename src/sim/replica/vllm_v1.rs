@@ -109,10 +109,19 @@ impl VllmV1 {
         self.waiting.push_front(seat.id);
     }
 
+    /// Whether no batch runs whose end may free memory.
+    fn is_idle(&self) -> bool {
+        self.leaving.is_empty() && self.running.iter().all(|seat| seat.ahead == 0)
+    }
+
     /// Puts the next batch together.
     fn schedule(&mut self, context: &mut Context<'_>, batch: &mut Vec<Slice>) {
-        if let Some(budget) = self.run(context, batch) {
+        let budget = self.run(context, batch);
+        if let Some(budget) = budget {
             self.let_in(context, batch, budget);
+        } else if batch.is_empty() && self.is_idle() {
+            // All that ran were preempted, for memory that waiting requests hold.
+            self.let_in(context, batch, self.config.max_num_batched_tokens);
         }
     }
 
@@ -156,6 +165,10 @@ impl VllmV1 {
             let end = computed + tokens;
             let mut fits = context.kv.grow(id, end);
             while !fits {
+                if index == 0 && self.running.len() == 1 && self.make_room(context, 0) {
+                    fits = context.kv.grow(id, end);
+                    continue;
+                }
                 // The last that was let in goes first, and that may be the one that asks.
                 let Some(victim) = self.running.pop() else {
                     break;
@@ -180,11 +193,11 @@ impl VllmV1 {
         (!preempted).then_some(budget)
     }
 
-    /// Where nobody runs, and those that wait hold all memory (it came with their KV from other instances), the last of
-    /// them, but not the first of all, loses it and will be computed again.
-    fn make_room(&mut self, context: &mut Context<'_>) -> bool {
+    /// Where those that wait hold memory (it came with their KV from other instances) and so nobody can run, the last of
+    /// them loses it and will be computed again; the first `spared` in the queue are left alone.
+    fn make_room(&mut self, context: &mut Context<'_>, spared: usize) -> bool {
         let held = |id: &&LiveId| context.kv.held(**id) > 0;
-        let Some(victim) = self.waiting.iter().skip(1).rfind(held).copied() else {
+        let Some(victim) = self.waiting.iter().skip(spared).rfind(held).copied() else {
             return false;
         };
         context.preempt(victim);
@@ -220,7 +233,7 @@ impl VllmV1 {
                 context.kv.admit(id, live, cached, end, reserve)
             };
             if !fits {
-                if batch.is_empty() && self.make_room(context) {
+                if batch.is_empty() && self.is_idle() && self.make_room(context, 1) {
                     continue;
                 }
                 break;
