@@ -14,6 +14,17 @@ const OVERHEAD: u64 = 2 << 30;
 /// The part of the memory that vLLM uses unless told otherwise; 0.92 since some version.
 const UTILIZATION: f64 = 0.9;
 
+/// Names under which the number of blocks is recorded; the first that is there is taken.
+const BLOCKS: [&str; 5] = [
+    "num_gpu_blocks",
+    "num_gpu_blocks_override",
+    "num_kv_blocks",
+    "kv_cache_blocks",
+    "gpu_blocks",
+];
+/// Names under which the tokens are recorded that fit in them.
+const TOKENS: [&str; 3] = ["num_kv_tokens", "kv_cache_tokens", "gpu_kv_cache_size"];
+
 /// How an engine ran.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Engine {
@@ -93,10 +104,15 @@ impl Engine {
                 threshold.min(u64::from(u32::MAX)) as u32;
         }
         // What vLLM counted, or was told to take, has its null block in it.
-        let counted = match whole("num_gpu_blocks")? {
-            Some(blocks) => Some(blocks),
-            None => whole("num_gpu_blocks_override")?,
-        };
+        let mut counted = None;
+        for name in BLOCKS {
+            counted = counted.or(whole(name)?);
+        }
+        if counted.is_none() {
+            for name in TOKENS {
+                counted = counted.or(whole(name)?.map(|tokens| tokens / engine.block_size));
+            }
+        }
         engine.blocks = counted.map(|blocks| blocks.saturating_sub(1).max(1));
         engine.model = find(&meta, "model")
             .and_then(Value::as_str)

@@ -206,3 +206,71 @@ fn number(fields: &Fields, index: usize) -> Result<Option<f64>, String> {
         .map(Some)
         .ok_or_else(|| format!("`{}`: expected a number, found `{text}`", NAMES[index][0]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::format::testing;
+
+    fn load(text: &str) -> Result<Vec<Option<Measured>>> {
+        let trace = b"{\"input_toks\": 5, \"output_toks\": 3, \"arrival_time_ns\": 7}\n\
+            {\"input_toks\": 6, \"output_toks\": 1, \"arrival_time_ns\": 8}\n";
+        let trace = testing::read(trace, &Default::default())
+            .expect("reads")
+            .trace;
+        let file = tempfile::NamedTempFile::new().expect("file");
+        std::fs::write(file.path(), text).expect("writes");
+        read(file.path(), &trace)
+    }
+
+    #[test]
+    fn two_forms_of_the_same() {
+        // vLLM's arrival is on another clock, so its time of queueing counts.
+        let json = r#"{"request_id": "bench-1", "input_toks": 6, "output_toks": 1, "arrival_time": 1777.5, "queued_ts": 4.0, "scheduled_ts": 4.5, "first_token_ts": 5.0, "last_token_ts": 5.0}
+{"request_id": "bench-0", "input_toks": 5, "output_toks": 3, "arrival_time": 1777.5, "queued_ts": 1.0, "first_token_ts": 2.0, "last_token_ts": 6.0}"#;
+        let csv = "arrival,first_token,last_token\n1,2,6\n4,5,5\n";
+        let first = Measured {
+            ttft: 1.0,
+            tpot: Some(2.0),
+            e2e: 5.0,
+        };
+        let second = Measured {
+            ttft: 1.0,
+            tpot: None,
+            e2e: 1.0,
+        };
+        for text in [json, csv] {
+            assert_eq!(load(text).expect("reads"), [Some(first), Some(second)]);
+        }
+        let part = "id,arrival,first_token,last_token\n1,4,5,5\n0,1,,\n";
+        assert_eq!(load(part).expect("reads"), [None, Some(second)]);
+    }
+
+    #[test]
+    fn what_does_not_belong_together() {
+        for (text, expected) in [
+            (
+                "{\"request_id\": \"x\"}\n",
+                "request `x` is not in the trace",
+            ),
+            ("{\"request_id\": \"2\"}\n", "not in the trace"),
+            (
+                "id,input_tokens\n0,9\n",
+                ":2: `input_toks` is 9, and 5 in the trace",
+            ),
+            (
+                "id,arrival,first_token,last_token\n0,4,3,5\n",
+                "run backwards",
+            ),
+            (
+                "id,arrival,first_token,last_token\n0,x,3,5\n",
+                "expected a number, found `x`",
+            ),
+            ("{\"request_id\": \"0\"}\n", "tells no request's times"),
+            ("{\n", "not a JSON object"),
+        ] {
+            let told = load(text).expect_err("refused").to_string();
+            assert!(told.contains(expected), "{told}");
+        }
+    }
+}

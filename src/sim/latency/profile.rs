@@ -10,7 +10,8 @@
 //! | `moe.csv` | `tokens, activated_experts, time_us` | experts, if the model has them |
 //!
 //! A step takes: embedding, final norm, output head and sampler once; twice the norm and all-reduce of each layer; once its
-//! other parts; and the host's overhead, the one number that is not in the profile (`replay calibrate` fits it). Prefills
+//! other parts; and the host's overhead, the one number that is not in the profile (`replay calibrate` fits it; below 0 it says
+//! that the engine runs kernels faster than they were timed). Prefills
 //! count by the sums of their tokens and of their contexts, decodes by number and mean context, as they were measured. The
 //! experts that a batch touches are the expected number, if each token chose at random.
 
@@ -137,10 +138,10 @@ impl Profile {
     /// # Errors
     /// Files that are missing or broken, layers of unknown names, experts in one of model and profile only.
     pub fn load(folder: &Path, model: &ModelConfig, host_overhead_ms: f64) -> Result<Self> {
-        if !host_overhead_ms.is_finite() || host_overhead_ms < 0.0 {
+        if !host_overhead_ms.is_finite() {
             return Err(Error::usage(
                 format!("a host overhead of {host_overhead_ms} ms"),
-                "give milliseconds of 0 or more",
+                "give milliseconds; `replay calibrate` finds them",
             ));
         }
         let Some(shapes) = model.shapes() else {
@@ -303,7 +304,7 @@ impl LatencyModel for Profile {
         let time = self.tables.microseconds(step, &mut outside);
         self.clamped.of += 1;
         self.clamped.steps += u64::from(outside);
-        time / 1e6 + self.host_overhead
+        (time / 1e6 + self.host_overhead).max(0.0)
     }
 
     fn clamped(&self) -> Clamped {

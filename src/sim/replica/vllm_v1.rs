@@ -147,8 +147,8 @@ impl VllmV1 {
         piece.min(budget)
     }
 
-    /// Requests that run, in the order in which they were let in. Returns the budget that is left, or `None` if somebody
-    /// had to be preempted, in which case nobody is let in.
+    /// Requests that run, in the order in which they were let in. Returns the budget that is left, or `None` if memory was
+    /// short and somebody had to be preempted, in which case nobody is let in.
     fn run(&mut self, context: &mut Context<'_>, batch: &mut Vec<Slice>) -> Option<u32> {
         let mut budget = self.config.max_num_batched_tokens;
         let mut preempted = false;
@@ -170,9 +170,16 @@ impl VllmV1 {
                     continue;
                 }
                 // The last that was let in goes first, and that may be the one that asks.
-                let Some(victim) = self.running.pop() else {
+                let Some(victim) = self.running.last().copied() else {
                     break;
                 };
+                // The KV of a prompt that the running step ends is wanted elsewhere, and then leaves room here.
+                let last = &context.lives[victim.id];
+                if last.work == Work::Prefill && victim.ends(last) {
+                    preempted = true;
+                    break;
+                }
+                self.running.pop();
                 self.preempt(victim, context);
                 preempted = true;
                 if victim.id == id {
@@ -301,5 +308,109 @@ impl ReplicaScheduler for VllmV1 {
             .partition(|id| kv.held(*id) > 0 || leaving.contains(id));
         self.waiting = stay;
         go.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::latency::Constant;
+    use crate::sim::router::{self, Stage};
+    use crate::sim::transfer::TransferConfig;
+    use crate::sim::{
+        Cluster, Item, Pacing, Parts, Pool, RequestRecord, Role, Simulation, Workload,
+    };
+    use crate::trace::Nanos;
+
+    /// Requests of arrival in halves of a second, prompt and output; steps of one second; blocks of four tokens.
+    fn run(config: &VllmV1Config, blocks: u32, requests: &[(u64, u32, u32)]) -> Vec<RequestRecord> {
+        let items = requests.iter().enumerate().map(|(index, request)| Item {
+            arrival: Nanos(request.0 * 500_000_000),
+            session: index as u32,
+            prompt: request.1,
+            output: request.2,
+        });
+        let workload = Workload::of_items(items.collect());
+        let make = move |_| Parts {
+            kv: Kv::counted(4, blocks),
+            scheduler: Box::new(VllmV1::new(config.clone())),
+            latency: Box::new(Constant { seconds: 1.0 }),
+        };
+        let cluster = Cluster {
+            pools: vec![Pool {
+                name: "one".into(),
+                role: Role::Aggregated,
+                instances: 1,
+                startup: Nanos::ZERO,
+                make: Box::new(make),
+            }],
+            prompt_router: router::by_name("round-robin", 0, Stage::Prompt).expect("known"),
+            output_router: router::by_name("round-robin", 0, Stage::Output).expect("known"),
+            transfer: TransferConfig::default(),
+            kv_bytes_per_token: 0.0,
+            layers: 1,
+            write_back: false,
+            pacing: Pacing::Open,
+            resizes: Vec::new(),
+            end: None,
+        };
+        Simulation::new(&workload, cluster).run().requests
+    }
+
+    fn config(async_scheduling: bool) -> VllmV1Config {
+        VllmV1Config {
+            async_scheduling,
+            ..VllmV1Config::default()
+        }
+    }
+
+    fn ends(records: &[RequestRecord]) -> Vec<u64> {
+        records.iter().map(|r| r.ended.0 / 1_000_000_000).collect()
+    }
+
+    #[test]
+    fn one_that_comes_waits_for_the_batch_that_is_formed_already() {
+        // The first decodes in [1, 2] and [2, 3]. The second comes at 0.5, when [1, 2] is formed already.
+        let requests = [(0, 4, 3), (1, 4, 1)];
+        assert_eq!(ends(&run(&config(true), 100, &requests)), [3, 3]);
+        assert_eq!(ends(&run(&config(false), 100, &requests)), [3, 2]);
+    }
+
+    #[test]
+    fn a_seat_is_free_when_the_last_token_is_there() {
+        let two = |async_scheduling| VllmV1Config {
+            max_num_seqs: 2,
+            ..config(async_scheduling)
+        };
+        // The first has its last token at 2. The batch of [2, 3] was formed at 1, so the third is in that of [3, 4].
+        let requests = [(0, 4, 2), (0, 4, 3), (0, 4, 1)];
+        assert_eq!(ends(&run(&two(true), 100, &requests)), [2, 3, 4]);
+        assert_eq!(ends(&run(&two(false), 100, &requests)), [2, 3, 3]);
+    }
+
+    #[test]
+    fn the_token_of_a_running_batch_outlives_preemption() {
+        // Three blocks of four. At 0 both prompts begin, and of the next batch only the first fits, with two blocks; the second
+        // loses its block, and still gets the token of [0, 1]. The first needs the third block for its last token at 6. Then the
+        // second computes 4 + 1 tokens in [6, 7], and has its third token at 8.
+        let requests = [(0, 4, 6), (0, 4, 3)];
+        let records = run(&config(true), 3, &requests);
+        assert_eq!(ends(&records), [6, 8]);
+        assert_eq!(records[1].first_token, Some(Nanos(1_000_000_000)));
+        assert_eq!((records[0].preemptions, records[1].preemptions), (0, 1));
+        assert_eq!(ends(&run(&config(false), 3, &requests)), [6, 8]);
+    }
+
+    #[test]
+    fn prompts_are_cut_to_the_budget() {
+        let small = VllmV1Config {
+            max_num_batched_tokens: 4,
+            ..config(true)
+        };
+        // 10 tokens in pieces of 4, 4 and 2; the second has the other 2 of that batch, and its other 2 in the one after,
+        // beside the first's decode.
+        let records = run(&small, 100, &[(0, 10, 2), (0, 4, 1)]);
+        assert_eq!(ends(&records), [4, 4]);
+        assert_eq!(records[0].first_token, Some(Nanos(3_000_000_000)));
     }
 }
