@@ -1,6 +1,7 @@
 //! The command line: the only place that knows about flags, terminals and the names of files.
 
 mod analyze;
+mod calibrate;
 mod capacity;
 mod completions;
 mod conversations;
@@ -50,6 +51,8 @@ enum Command {
     Curve(curve::CurveArgs),
     /// Say how many blocks of a model's KV cache fit on a GPU
     Capacity(capacity::CapacityArgs),
+    /// Fit the simulator to a real engine's timings, and say how far off it is
+    Calibrate(calibrate::CalibrateArgs),
     /// Policies, capacities and block sizes, all against all
     Sweep(sweep::SweepArgs),
     /// Serve a trace on a simulated cluster
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Analyze(args) => analyze::run(&args),
         Command::Curve(args) => curve::run(&args),
         Command::Capacity(args) => capacity::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Experiment(args) => experiment::run(&args),

@@ -8,8 +8,11 @@ use crate::error::{Error, Result};
 const MIB: u64 = 1 << 20;
 
 /// GPUs by name and the memory that their driver reports, in MiB; it is somewhat less than what the name says.
-pub const GPUS: [(&str, u64); 8] = [
+pub const GPUS: [(&str, u64); 11] = [
     ("l4-24gb", 23_034),
+    ("a10-24gb", 23_028),
+    ("rtx4090-24gb", 24_564),
+    ("rtxpro6000-96gb", 97_887),
     ("l40s-48gb", 46_068),
     ("a100-40gb", 40_960),
     ("a100-80gb", 81_920),
