@@ -14,8 +14,9 @@ use crate::io::Input;
 use crate::metrics::Serving;
 use crate::report::{simulation, vidur};
 use crate::sim::compat::splitwise::{self, Hydra};
-use crate::sim::config::{Compat, PRESETS, Prepared, SimConfig};
-use crate::sim::latency::SplitwiseTable;
+use crate::sim::compat::vidur::VidurConfig;
+use crate::sim::config::{Compat, PRESETS, Prepared, Setup, SimConfig, SloSection};
+use crate::sim::latency::{SplitwiseTable, VidurTable};
 use crate::sim::{Records, Simulation, Workload};
 use crate::trace::Trace;
 
@@ -30,13 +31,14 @@ Examples:
   replay simulate mooncake.jsonl --preset llama-8b-pd-4-4 --set pool.decode.instances=6 --set router.prompt=round-robin
   replay simulate trace.jsonl.zst --config cluster.toml --seeds 0,1,2 --results output/results
   replay simulate rr_conv_40.csv --config config.yaml      (SplitwiseSim's own configuration and rules)
+  replay simulate conv.csv --config config.json            (Vidur's own configuration and rules)
   replay simulate --list-presets
   replay simulate --preset llama-70b-pd-2-2 --print-config > cluster.toml")]
 pub(super) struct SimulateArgs {
     #[command(flatten)]
     input: Option<TraceArgs>,
 
-    /// The cluster: TOML; or SplitwiseSim's config.yaml, whose rules then hold
+    /// The cluster: TOML; or SplitwiseSim's config.yaml or Vidur's config.json, whose rules then hold
     #[arg(long, short, value_name = "FILE", conflicts_with = "preset")]
     config: Option<PathBuf>,
 
@@ -67,6 +69,10 @@ pub(super) struct SimulateArgs {
     /// Write every step and request as a Chrome trace, for Perfetto (with several seeds: of the first)
     #[arg(long, value_name = "FILE")]
     chrome_trace: Option<PathBuf>,
+
+    /// Folder with Vidur's exact tables, for its config.json [default: those that ship, interpolated]
+    #[arg(long, value_name = "DIR")]
+    vidur_tables: Option<PathBuf>,
 
     /// Print the figures as JSON
     #[arg(long)]
@@ -104,11 +110,12 @@ pub(super) fn run(args: &SimulateArgs) -> anyhow::Result<()> {
     {
         return Err(Error::unknown_name("metrics", metrics, &["vidur"]).into());
     }
-    let yaml = args.config.as_deref().filter(|path| is_yaml(path));
-    if let Some(path) = yaml {
-        let hydra = Hydra::read(path)?;
-        let table = SplitwiseTable::builtin();
-        return run_splitwise(args, &hydra.config, table);
+    if let Some(path) = &args.config {
+        match ending(path) {
+            "yaml" | "yml" => return run_splitwise(args, &Hydra::read(path)?.config),
+            "json" => return run_vidur(args, path),
+            _ => {}
+        }
     }
     let config = match &args.config {
         Some(path) => SimConfig::read(path, &args.set)?,
@@ -128,7 +135,7 @@ pub(super) fn run(args: &SimulateArgs) -> anyhow::Result<()> {
             )
             .into());
         };
-        return run_splitwise(args, own, SplitwiseTable::builtin());
+        return run_splitwise(args, own);
     }
     let prepared = config.prepare()?;
     let input = input(args)?;
@@ -153,9 +160,10 @@ fn input(args: &SimulateArgs) -> Result<&TraceArgs> {
     })
 }
 
-fn is_yaml(path: &Path) -> bool {
-    let ending = path.extension().and_then(|ending| ending.to_str());
-    matches!(ending, Some("yaml" | "yml"))
+fn ending(path: &Path) -> &str {
+    path.extension()
+        .and_then(|ending| ending.to_str())
+        .unwrap_or_default()
 }
 
 fn seeds(args: &SimulateArgs, own: u64) -> Result<Vec<u64>> {
@@ -203,10 +211,14 @@ fn run_accurate(
     let runs = output::with_progress("runs", seeds.len() as u64, &done, || {
         seeds.par_iter().map(simulate).collect::<Result<Vec<_>>>()
     })?;
-    let scheduler = config.scheduler.name();
+    let names = [
+        prepared.start_state(),
+        config.name.clone(),
+        config.model.name.clone(),
+        prepared.schedulers(),
+    ];
     for (seed, records, serving) in &runs {
-        let folder = folder(args, *seed, input, [&prepared.start_state(), &config.name, &config.model.name, scheduler]);
-        let Some(folder) = folder else {
+        let Some(folder) = folder(args, *seed, input, &names) else {
             continue;
         };
         let run = simulation::Run {
@@ -218,7 +230,7 @@ fn run_accurate(
             seed: *seed,
         };
         if args.metrics.is_some() {
-            vidur::write(records, &folder)?;
+            vidur::write(&folder, records, None)?;
         }
         simulation::write(&run, &folder)?;
         output::note(&format!("wrote {}", folder.display()));
@@ -255,15 +267,20 @@ fn folder(
     args: &SimulateArgs,
     seed: u64,
     input: &TraceArgs,
-    [start_state, cluster, model, scheduler]: [&str; 4],
+    [start_state, cluster, model, scheduler]: &[String; 4],
 ) -> Option<PathBuf> {
     if let Some(folder) = &args.output_dir {
         return Some(folder.clone());
     }
-    let name = input.trace.file_name().unwrap_or_default().to_string_lossy();
+    let name = input
+        .trace
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
     let trace = name.split('.').next().unwrap_or("trace").to_owned();
     let results = args.results.as_ref()?;
-    let parts = [start_state, &trace, cluster, model, scheduler, POLICY];
+    let policy = POLICY.to_owned();
+    let parts = [start_state, &trace, cluster, model, scheduler, &policy];
     let mut folder = results.join(seed.to_string());
     for part in parts {
         folder.push(part.replace('/', "_"));
@@ -271,11 +288,8 @@ fn folder(
     Some(folder)
 }
 
-fn run_splitwise(
-    args: &SimulateArgs,
-    config: &splitwise::Config,
-    table: &SplitwiseTable,
-) -> anyhow::Result<()> {
+/// By SplitwiseSim's rules.
+fn run_splitwise(args: &SimulateArgs, config: &splitwise::Config) -> anyhow::Result<()> {
     let input = input(args)?;
     let arrivals = splitwise::read_arrivals(Input::open(&input.trace)?, config.application_id)?;
     for seed in seeds(args, config.seed)? {
@@ -283,23 +297,22 @@ fn run_splitwise(
             seed,
             ..config.clone()
         };
-        let report = splitwise::simulate(&config, &arrivals.requests, table)?;
-        let start = config.start_state.name();
-        let folder = folder(args, seed, input, [
-            &start,
-            &config.servers_name(),
-            &config.model.architecture,
-            config.scheduler.name(),
-        ]);
-        let options = splitwise::WriteOptions {
-            application_id: config.application_id,
-            integral: arrivals.integral,
-        };
-        if let Some(folder) = folder {
+        let report = splitwise::simulate(&config, &arrivals.requests, SplitwiseTable::builtin())?;
+        let names = [
+            config.start_state.label(),
+            config.cluster_label(),
+            config.model.architecture.clone(),
+            config.scheduler.name.clone(),
+        ];
+        if let Some(folder) = folder(args, seed, input, &names) {
+            let options = splitwise::WriteOptions {
+                application_id: config.application_id,
+                integral: arrivals.integral,
+            };
             splitwise::write_report(&report, options, &folder)?;
             output::note(&format!("wrote {}", folder.display()));
         }
-        let figures = splitwise::summary(&report);
+        let figures = simulation::splitwise_figures(&report);
         if args.json {
             output::print(&serde_json::to_string_pretty(&figures)?)?;
         } else {
@@ -307,4 +320,62 @@ fn run_splitwise(
         }
     }
     Ok(())
+}
+
+/// By Vidur's rules, of its own configuration.
+fn run_vidur(args: &SimulateArgs, path: &Path) -> anyhow::Result<()> {
+    let config = VidurConfig::read(path)?;
+    let input = input(args)?;
+    let prefix = config.table_prefix();
+    let table = match &args.vidur_tables {
+        Some(folder) => VidurTable::read(folder, &prefix, config.overhead())?,
+        None => VidurTable::preset(&prefix)?,
+    };
+    let trace = input.read(None, false)?.trace;
+    let workload = Workload::of_items(config.requests(&input.trace)?);
+    let mut cluster = config.cluster(&table);
+    cluster.log_steps = true;
+    let records = Simulation::new(&workload, cluster).run();
+    let setup = Setup {
+        pool: "replica".to_owned(),
+        sku: config.cluster_config.replica_config.device.clone(),
+        gpus: config.cluster_config.replica_config.tensor_parallel_size as u32,
+        blocks: config.blocks(),
+        hour_cost: None,
+        watts: None,
+    };
+    let slo = SloSection::default();
+    let serving = Serving::new(&records, &[setup], &slo, &mut table.clone());
+    let names = [
+        format!("replica-{}", config.cluster_config.num_replicas),
+        config.cluster_config.replica_config.device.clone(),
+        config.cluster_config.replica_config.model_name.clone(),
+        config.cluster_config.replica_scheduler_config.name.clone(),
+    ];
+    if let Some(folder) = folder(args, config.seed, input, &names) {
+        let (parameters, attention_width, flops) = config.work();
+        let work = vidur::Work {
+            parameters,
+            attention_width,
+            flops,
+        };
+        vidur::write(&folder, &records, Some(work))?;
+        let run = simulation::Run {
+            trace: &trace,
+            records: &records,
+            serving: &serving,
+            config: "",
+            command: &super::typed_command(),
+            seed: config.seed,
+        };
+        simulation::write(&run, &folder)?;
+        output::note(&format!("wrote {}", folder.display()));
+    }
+    if let Some(path) = &args.chrome_trace {
+        simulation::chrome_trace(&records, path)?;
+    }
+    if args.json {
+        return output::print(&serde_json::to_string_pretty(&serving)?);
+    }
+    output::print(&simulation::text(&serving))
 }

@@ -166,8 +166,11 @@ impl Serving {
         slo: &SloSection,
         reference: &mut dyn LatencyModel,
     ) -> Self {
-        let finished: Vec<&RequestRecord> =
-            records.requests.iter().filter(|r| r.is_finished()).collect();
+        let finished: Vec<&RequestRecord> = records
+            .requests
+            .iter()
+            .filter(|r| r.is_finished())
+            .collect();
         let of = |value: fn(&RequestRecord) -> Option<f64>| -> Vec<f64> {
             finished.iter().filter_map(|r| value(r)).collect()
         };
@@ -264,7 +267,9 @@ fn token_gaps(records: &Records) -> Distribution {
     let gaps = records.token_gaps.iter_recorded();
     let mut pairs: Vec<(f64, u64)> = gaps
         .map(|gap| {
-            let middle = records.token_gaps.median_equivalent(gap.value_iterated_to());
+            let middle = records
+                .token_gaps
+                .median_equivalent(gap.value_iterated_to());
             (middle as f64 / 1e9, gap.count_since_last_iteration())
         })
         .collect();

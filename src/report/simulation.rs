@@ -271,7 +271,10 @@ pub fn text(serving: &Serving) -> String {
     ];
     let unfinished = &serving.unfinished;
     let reasons = [
-        (unfinished.too_large, "need more memory than an instance has"),
+        (
+            unfinished.too_large,
+            "need more memory than an instance has",
+        ),
         (unfinished.no_instance, "found no instance"),
         (unfinished.end_of_time, "were not done at the end"),
     ];
@@ -384,4 +387,66 @@ fn pools(serving: &Serving) -> String {
         ],
         &rows,
     )
+}
+
+/// Figures of a run by SplitwiseSim's rules; without those that need finished requests where there are none.
+pub fn splitwise_figures(report: &splitwise::Report) -> serde_json::Value {
+    let mut figures = json!({
+        "finished": report.requests.len(),
+        "unfinished": report.unfinished.len(),
+        "end_seconds": report.end,
+        "outside_table": report.outside_table,
+    });
+    for (name, values) in splitwise_times(report) {
+        let mut values = values;
+        let distribution = Distribution::from_values(&mut values);
+        figures[name] = serde_json::to_value(distribution).unwrap_or_default();
+    }
+    figures
+}
+
+fn splitwise_times(report: &splitwise::Report) -> [(&'static str, Vec<f64>); 4] {
+    let of =
+        |value: fn(&splitwise::RequestRecord) -> f64| report.requests.iter().map(value).collect();
+    [
+        ("queue", of(|r| r.queue)),
+        ("ttft", of(|r| r.ttft)),
+        ("tbt", of(|r| r.tbt)),
+        ("e2e", of(|r| r.response)),
+    ]
+}
+
+/// The same for people.
+pub fn splitwise_text(report: &splitwise::Report) -> String {
+    let mut facts = vec![
+        ("rules".to_owned(), "SplitwiseSim's".to_owned()),
+        (
+            "finished".to_owned(),
+            thousands(report.requests.len() as u64),
+        ),
+    ];
+    if !report.unfinished.is_empty() {
+        facts.push((
+            "UNFINISHED".to_owned(),
+            thousands(report.unfinished.len() as u64),
+        ));
+    }
+    if report.outside_table > 0 {
+        let steps = thousands(report.outside_table);
+        facts.push((
+            "outside the table".to_owned(),
+            format!("{steps} iterations, prolonged as there"),
+        ));
+    }
+    let rows: Vec<Vec<String>> = splitwise_times(report)
+        .into_iter()
+        .map(|(name, mut values)| {
+            let d = Distribution::from_values(&mut values);
+            let mut row = vec![name.to_uppercase()];
+            row.extend([d.mean, d.p50, d.p90, d.p95, d.p99, d.max].map(seconds));
+            row
+        })
+        .collect();
+    let times = table(&["", "mean", "p50", "p90", "p95", "p99", "max"], &rows);
+    [pairs(&facts), times].join("\n\n")
 }

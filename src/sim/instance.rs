@@ -133,6 +133,7 @@ impl Instance {
             lives,
             kv: &mut self.kv,
             backlog: &mut self.backlog,
+            preemptions: &mut self.record.preemptions,
         };
         self.scheduler.enqueue(id, &mut context);
     }
@@ -146,6 +147,7 @@ impl Instance {
             lives,
             kv: &mut self.kv,
             backlog: &mut self.backlog,
+            preemptions: &mut self.record.preemptions,
         };
         self.scheduler.form(&mut context, &mut self.batch);
         self.note_usage(now);

@@ -73,6 +73,7 @@ impl Single<'_> {
             pacing: Pacing::Open,
             resizes: Vec::new(),
             end: None,
+            log_steps: false,
         };
         Ok(Simulation::new(self.workload, cluster).run())
     }

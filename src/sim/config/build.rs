@@ -104,7 +104,10 @@ impl SimConfig {
             None if !splits => (0.0, 1),
             None => {
                 return Err(Error::usage(
-                    format!("nobody knows how large the KV of `{}` is, and it is to be moved", self.model.name),
+                    format!(
+                        "nobody knows how large the KV of `{}` is, and it is to be moved",
+                        self.model.name
+                    ),
                     "name a built-in model under [model], or give kv_bytes_per_token there",
                 ));
             }
@@ -158,7 +161,10 @@ impl SimConfig {
             names.push(&pool.name);
             for (name, number) in [("gpus", pool.gpus), ("blocks", pool.blocks.unwrap_or(1))] {
                 if number == 0 {
-                    return Err(Error::usage(format!("{} is 0", key(name)), "give 1 or more"));
+                    return Err(Error::usage(
+                        format!("{} is 0", key(name)),
+                        "give 1 or more",
+                    ));
                 }
             }
             positive(&key("startup_seconds"), pool.startup_seconds, true)?;
@@ -174,7 +180,11 @@ impl SimConfig {
             ("transfer.latency_ms", self.transfer.latency_ms, true),
             ("slo.ttft_seconds", self.slo.ttft_seconds, false),
             ("slo.tbt_seconds", self.slo.tbt_seconds, false),
-            ("slo.e2e_seconds", self.slo.e2e_seconds.unwrap_or(1.0), false),
+            (
+                "slo.e2e_seconds",
+                self.slo.e2e_seconds.unwrap_or(1.0),
+                false,
+            ),
             ("end_seconds", self.end_seconds.unwrap_or(1.0), false),
         ] {
             positive(name, number, zero)?;
@@ -188,8 +198,7 @@ impl SimConfig {
                 let later = |resize: &super::ResizeSection| {
                     resize.pool == pool.name && resize.instances > 0
                 };
-                roles.contains(&pool.role)
-                    && (pool.instances > 0 || self.resize.iter().any(later))
+                roles.contains(&pool.role) && (pool.instances > 0 || self.resize.iter().any(later))
             })
         };
         if !has(&[Role::Prefill, Role::Mixed, Role::Aggregated]) {
@@ -257,7 +266,10 @@ impl SimConfig {
         }
         let unknown = || {
             Error::usage(
-                format!("pool.{}.blocks is not given, and the model's sizes are not known", pool.name),
+                format!(
+                    "pool.{}.blocks is not given, and the model's sizes are not known",
+                    pool.name
+                ),
                 "give blocks, or a built-in model, or its config.json with weight_bytes and kv_bytes_per_token",
             )
         };
@@ -285,7 +297,10 @@ impl SimConfig {
         };
         match u32::try_from(blocks) {
             Ok(0) | Err(_) => Err(Error::usage(
-                format!("pool.{}: {blocks} blocks are left for a KV cache", pool.name),
+                format!(
+                    "pool.{}: {blocks} blocks are left for a KV cache",
+                    pool.name
+                ),
                 "take more or larger GPUs, or a smaller model",
             )),
             Ok(blocks) => Ok(blocks),
@@ -305,7 +320,10 @@ fn positive(name: &str, number: f64, zero: bool) -> Result<()> {
         return Ok(());
     }
     let what = if zero { "0 or more" } else { "more than 0" };
-    Err(Error::usage(format!("{name} is {number}"), format!("give {what}")))
+    Err(Error::usage(
+        format!("{name} is {number}"),
+        format!("give {what}"),
+    ))
 }
 
 impl Prepared {
@@ -331,13 +349,27 @@ impl Prepared {
         names.collect::<Vec<_>>().join("_")
     }
 
+    /// Names of the pools' schedulers, each once.
+    pub fn schedulers(&self) -> String {
+        let mut names: Vec<&str> = Vec::new();
+        for kind in &self.kinds {
+            if !names.contains(&kind.scheduler.name()) {
+                names.push(kind.scheduler.name());
+            }
+        }
+        names.join("_")
+    }
+
     /// The trace in blocks, if its prefixes are to be found and it tells what its tokens are.
     ///
     /// # Errors
     /// As [`BlockTrace::new`].
     pub fn blocks(&self, trace: &Trace) -> Result<Option<BlockTrace>> {
         let cache = &self.config.cache;
-        let finds = self.kinds.iter().any(|kind| kind.scheduler.finds_prefixes());
+        let finds = self
+            .kinds
+            .iter()
+            .any(|kind| kind.scheduler.finds_prefixes());
         let size = match trace.content() {
             Content::Lengths => return Ok(None),
             Content::HashIds { block_size } => block_size,

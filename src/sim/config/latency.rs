@@ -144,7 +144,8 @@ impl LatencyConfig {
                 tensor_parallel,
                 file,
             } => {
-                let select = |table: &SplitwiseTable| table.select(model, hardware, *tensor_parallel);
+                let select =
+                    |table: &SplitwiseTable| table.select(model, hardware, *tensor_parallel);
                 let times = match file {
                     Some(file) => select(&SplitwiseTable::read(file)?)?,
                     None => select(SplitwiseTable::builtin())?,

@@ -280,9 +280,8 @@ impl SimConfig {
     /// override that fits nowhere.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
         let bytes = Input::open(path)?.read_to_end()?;
-        let text = String::from_utf8(bytes).map_err(|_| {
-            Error::input(Location::file(path), "is not UTF-8", "give a TOML file")
-        })?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| Error::input(Location::file(path), "is not UTF-8", "give a TOML file"))?;
         let config = Self::parse(&text, path, overrides)?;
         Ok(config)
     }

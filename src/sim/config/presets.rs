@@ -34,7 +34,9 @@ pub const PRESETS: &[Preset] = &[
     Preset {
         name: "llama-8b-aggregated-4",
         summary: "Llama 3 8B on 4 H100 that serve whole requests",
-        kind: Kind::File(include_str!("../../../data/presets/llama-8b-aggregated-4.toml")),
+        kind: Kind::File(include_str!(
+            "../../../data/presets/llama-8b-aggregated-4.toml"
+        )),
     },
     Preset {
         name: "llama-70b-pd-2-2",

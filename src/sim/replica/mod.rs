@@ -38,6 +38,8 @@ pub struct Context<'a> {
     pub kv: &'a mut Kv,
     /// Prompt tokens, and tokens to be computed again, that the instance has still to compute.
     pub backlog: &'a mut u64,
+    /// Times that a request lost its memory here.
+    pub preemptions: &'a mut u64,
 }
 
 impl Context<'_> {
@@ -59,6 +61,7 @@ impl Context<'_> {
         let lost = live.computed;
         live.computed = 0;
         live.preemptions += 1;
+        *self.preemptions += 1;
         *self.backlog += u64::from(lost) + u64::from(decoding);
     }
 
@@ -73,6 +76,7 @@ impl Context<'_> {
         live.generated = 0;
         live.computed = 0;
         live.preemptions += 1;
+        *self.preemptions += 1;
         *self.backlog = self.backlog.saturating_sub(u64::from(known)) + u64::from(prompt);
     }
 }

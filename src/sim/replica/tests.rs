@@ -12,6 +12,7 @@ struct Bench {
     lives: Lives,
     kv: Kv,
     backlog: u64,
+    preemptions: u64,
     batch: Vec<Slice>,
 }
 
@@ -27,6 +28,7 @@ impl Bench {
             lives: Lives::default(),
             kv: Kv::counted(4, blocks),
             backlog: 0,
+            preemptions: 0,
             batch: Vec::new(),
         };
         for (index, (prompt, output)) in requests.iter().enumerate() {
@@ -52,6 +54,7 @@ impl Bench {
             lives: &mut self.lives,
             kv: &mut self.kv,
             backlog: &mut self.backlog,
+            preemptions: &mut self.preemptions,
         };
         what(&mut *self.scheduler, &mut context, &mut self.batch);
     }

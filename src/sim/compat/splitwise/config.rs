@@ -45,6 +45,15 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Name of the cluster in results: its servers.
+    pub fn cluster_label(&self) -> String {
+        let servers = self.servers.iter().filter(|servers| servers.count > 0);
+        let names = servers.map(|servers| format!("{}x{}", servers.sku, servers.count));
+        names.collect::<Vec<_>>().join("_")
+    }
+}
+
 /// A model: known by name, or told in numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -251,6 +260,19 @@ impl Default for StartState {
 }
 
 impl StartState {
+    /// Name in results, as the reference makes it of the numbers of servers.
+    pub fn label(&self) -> String {
+        match self {
+            Self::Uniform { instance } if instance.batching == BatchingKind::Orca => {
+                "orca".to_owned()
+            }
+            Self::Uniform { .. } => "baseline".to_owned(),
+            Self::Homogeneous { prompt, token } | Self::Heterogeneous { prompt, token } => {
+                format!("splitwise_{}_{}", prompt.servers, token.servers)
+            }
+        }
+    }
+
     /// Names of the start states of `configs/start_state`.
     pub const PRESETS: [&str; 4] = ["orca", "baseline", "splitwise", "splitwise_hhcap"];
 

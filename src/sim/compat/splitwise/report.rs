@@ -60,7 +60,7 @@ pub struct RequestRecord {
     pub token_instance: u32,
     /// Whether the prompt started at the very moment of an arrival.
     #[serde(skip)]
-    pub(super) started_on_arrival: bool,
+    pub started_on_arrival: bool,
 }
 
 /// How far a request came.
