@@ -119,7 +119,11 @@ pub(super) fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
         capacity,
     };
     let found = calibrate(&single, &measured, &profile)?;
-    let line = section(&args.profile, found.host_overhead_ms);
+    let line = section(
+        &args.profile,
+        found.host_overhead_ms,
+        engine.scheduler.async_scheduling,
+    );
     if args.json {
         let mut value = serde_json::to_value(&found)?;
         if let Some(entries) = value.as_object_mut() {
@@ -187,7 +191,7 @@ impl CalibrateArgs {
 }
 
 /// What to put in a simulation's configuration.
-fn section(folder: &Path, overhead: f64) -> String {
+fn section(folder: &Path, overhead: f64, async_scheduling: bool) -> String {
     // A JSON string is a TOML string.
     let folder = json!(folder.display().to_string());
     format!("[latency]\nkind = \"profile\"\nfolder = {folder}\nhost_overhead_ms = {overhead:?}")
@@ -258,7 +262,7 @@ mod tests {
 
     #[test]
     fn the_section_is_toml() {
-        let text = section(Path::new("a \"b\"/c"), 1.0);
+        let text = section(Path::new("a \"b\"/c"), 1.0, true);
         let value: toml::Value = toml::from_str(&text).expect("is TOML");
         assert_eq!(value["latency"]["folder"].as_str(), Some("a \"b\"/c"));
         assert_eq!(value["latency"]["host_overhead_ms"].as_float(), Some(1.0));
