@@ -194,7 +194,9 @@ impl CalibrateArgs {
 fn section(folder: &Path, overhead: f64, async_scheduling: bool) -> String {
     // A JSON string is a TOML string.
     let folder = json!(folder.display().to_string());
-    format!("[latency]\nkind = \"profile\"\nfolder = {folder}\nhost_overhead_ms = {overhead:?}")
+    format!(
+        "[scheduler]\nkind = \"vllm-v1\"\nasync_scheduling = {async_scheduling}\n\n[latency]\nkind = \"profile\"\nfolder = {folder}\nhost_overhead_ms = {overhead:?}"
+    )
 }
 
 fn text(found: &Calibration, line: &str) -> String {
