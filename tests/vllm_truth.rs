@@ -124,31 +124,23 @@ fn the_truth_is_read_as_its_own_summary_says() {
     }
 }
 
-/// Forming batches one step ahead is what vLLM does: without it, requests are a step too early.
+/// Prompts share beginnings; of 257,239 tokens, LLMServingSim finds 19,520 again with vLLM's rules.
 #[test]
-fn asynchronous_scheduling_is_seen_in_the_timings() {
+fn prefixes_are_found() {
     let Some(root) = common::shared("reference/vllm-truth") else {
         return;
     };
     let machine = root.join("RTXPRO6000");
     let meta = machine.join("meta.json");
     let args = ["--engine-args", common::text(&meta)];
-    let with = calibrate(&root, &machine, &args);
+    let found = calibrate(&root, &machine, &args);
+    assert_eq!(found["cached_tokens"], 19_520);
     let without = calibrate(
         &root,
         &machine,
-        &[&args[..], &["--no-async-scheduling"]].concat(),
+        &[&args[..], &["--no-prefix-caching"]].concat(),
     );
-    let mape = |found: &Value| found["all"]["ttft"]["mape"].as_f64().expect("a number");
-    assert!(
-        mape(&with) < mape(&without),
-        "{} {}",
-        mape(&with),
-        mape(&without)
-    );
-    // 257,239 prompt tokens, of which a twelfth is found again.
-    let cached = with["cached_tokens"].as_u64().expect("a number");
-    assert!((18_500..20_500).contains(&cached), "{cached}");
+    assert_eq!(without["cached_tokens"], 0);
 }
 
 fn println(text: &str) {

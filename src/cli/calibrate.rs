@@ -1,6 +1,6 @@
 //! `replay calibrate`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
@@ -119,7 +119,11 @@ pub(super) fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
         capacity,
     };
     let found = calibrate(&single, &measured, &profile)?;
-    let line = format!("host_overhead_ms = {}", found.host_overhead_ms);
+    let line = section(
+        &args.profile,
+        found.host_overhead_ms,
+        engine.scheduler.async_scheduling,
+    );
     if args.json {
         let mut value = serde_json::to_value(&found)?;
         if let Some(entries) = value.as_object_mut() {
@@ -186,6 +190,15 @@ impl CalibrateArgs {
     }
 }
 
+/// What to put in a simulation's configuration.
+fn section(folder: &Path, overhead: f64, async_scheduling: bool) -> String {
+    // A JSON string is a TOML string.
+    let folder = json!(folder.display().to_string());
+    format!(
+        "[scheduler]\nkind = \"vllm-v1\"\nasync_scheduling = {async_scheduling}\n\n[latency]\nkind = \"profile\"\nfolder = {folder}\nhost_overhead_ms = {overhead:?}"
+    )
+}
+
 fn text(found: &Calibration, line: &str) -> String {
     let header = ["", "measured", "simulated", "error"];
     let mut out = String::new();
@@ -200,7 +213,7 @@ fn text(found: &Calibration, line: &str) -> String {
         ));
     }
     out.push_str(&format!(
-        "{} steps, {} outside of the profile; {} prompt tokens found in the prefix cache\n\n{line}",
+        "{} steps, {} outside of the profile; {} prompt tokens found in the prefix cache\n\nfor the simulation's configuration:\n\n{line}",
         thousands(found.steps),
         thousands(found.clamped_steps),
         thousands(found.cached_tokens)
@@ -243,4 +256,17 @@ fn rows(comparison: &Comparison) -> Vec<Vec<String>> {
         ]);
     }
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_section_is_toml() {
+        let text = section(Path::new("a \"b\"/c"), 1.0, true);
+        let value: toml::Value = toml::from_str(&text).expect("is TOML");
+        assert_eq!(value["latency"]["folder"].as_str(), Some("a \"b\"/c"));
+        assert_eq!(value["latency"]["host_overhead_ms"].as_float(), Some(1.0));
+    }
 }

@@ -85,7 +85,8 @@ impl Live {
     pub fn is_done(&self) -> bool {
         match self.work {
             Work::All => self.generated >= self.output,
-            Work::Prefill => self.generated >= 1,
+            // One that was preempted elsewhere has tokens already, and its prompt is to be computed again.
+            Work::Prefill => self.generated >= 1 && self.gap() == 1,
         }
     }
 }

@@ -45,9 +45,13 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// vLLM's defaults, with prefix caching.
+    /// vLLM's defaults, with prefix caching and asynchronous scheduling.
     pub fn new() -> Self {
         Self {
+            scheduler: VllmV1Config {
+                async_scheduling: true,
+                ..VllmV1Config::default()
+            },
             block_size: 16,
             prefix_caching: true,
             ..Self::default()

@@ -51,12 +51,12 @@ impl<const N: usize> Grid<N> {
                 continue;
             }
             equal = 1.0;
-            for axis in depth..N {
+            for (axis, key) in keys.iter().enumerate().skip(depth) {
                 let start = match grid.axes.get(axis + 1) {
                     Some(next) => next.keys.len(),
                     None => grid.values.len(),
                 };
-                grid.axes[axis].keys.push(keys[axis]);
+                grid.axes[axis].keys.push(*key);
                 grid.axes[axis].starts.push(start as u32);
             }
             grid.values.push(value);

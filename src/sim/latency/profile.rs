@@ -81,6 +81,9 @@ pub struct Profile {
     clamped: Clamped,
 }
 
+/// Measured points of a curve.
+type Points = Vec<([f64; 1], f64)>;
+
 /// Adds up curves, each with a factor.
 fn sum(curves: &[(f64, Grid<1>)]) -> Option<Grid<1>> {
     let mut knots: Vec<f64> = curves
@@ -106,7 +109,7 @@ fn sum(curves: &[(f64, Grid<1>)]) -> Option<Grid<1>> {
 
 /// The curves of a file with a column of layers, in the order of their names.
 fn curves(path: &Path, axis: &str) -> Result<Vec<(String, Grid<1>)>> {
-    let mut rows: Vec<(String, Vec<([f64; 1], f64)>)> = Vec::new();
+    let mut rows: Vec<(String, Points)> = Vec::new();
     each_row(path, &["layer", axis, "time_us"], 3, |row| {
         let point = ([row.number(1)?], row.number(2)?);
         let name = row.text(0);

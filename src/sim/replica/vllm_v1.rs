@@ -1,6 +1,6 @@
 //! vLLM v1: `vllm/v1/core/sched/scheduler.py` (0.19 and later): chunked prefill, prefix cache, preemption by recompute.
 //!
-//! With asynchronous scheduling, vLLM's default, a batch is formed while the one before it is on the GPU
+//! With asynchronous scheduling, the default of newer vLLM and not of this, a batch is formed while the one before it is on the GPU
 //! (`step_with_batch_queue` of `vllm/v1/engine/core.py`, `async_scheduler.py`). So a request that comes waits for the end of
 //! the running step, and then for the step that was formed before it came; and one whose last token is in the running step
 //! keeps its seat and its blocks until that step is over, though it is in the next one no more.
@@ -39,7 +39,7 @@ impl Default for VllmV1Config {
             enable_chunked_prefill: true,
             long_prefill_token_threshold: 0,
             watermark: 0.0,
-            async_scheduling: true,
+            async_scheduling: false,
         }
     }
 }
