@@ -1,6 +1,7 @@
 //! The command line: the only place that knows about flags, terminals and the names of files.
 
 mod analyze;
+mod calibrate;
 mod capacity;
 mod completions;
 mod conversations;
@@ -12,6 +13,7 @@ mod gen_trace;
 mod inspect;
 mod model_args;
 mod output;
+mod simulate;
 mod sweep;
 pub mod synth_dataset;
 mod trace_input;
@@ -49,8 +51,12 @@ enum Command {
     Curve(curve::CurveArgs),
     /// Say how many blocks of a model's KV cache fit on a GPU
     Capacity(capacity::CapacityArgs),
+    /// Fit the simulator to a real engine's timings, and say how far off it is
+    Calibrate(calibrate::CalibrateArgs),
     /// Policies, capacities and block sizes, all against all
     Sweep(sweep::SweepArgs),
+    /// Serve a trace on a simulated cluster
+    Simulate(simulate::SimulateArgs),
     /// Single-turn and multi-turn side by side, from conversations to report
     Experiment(experiment::ExperimentArgs),
     /// Write a trace in another tool's format
@@ -77,7 +83,9 @@ pub fn main() -> ExitCode {
         Command::Analyze(args) => analyze::run(&args),
         Command::Curve(args) => curve::run(&args),
         Command::Capacity(args) => capacity::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
         Command::Sweep(args) => sweep::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Experiment(args) => experiment::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),

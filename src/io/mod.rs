@@ -2,6 +2,8 @@
 
 mod input;
 mod output;
+mod pandas_float;
 
 pub use input::{Input, LineReader};
 pub use output::{Compression, OutputFile, write_file};
+pub use pandas_float::parse_pandas_float;

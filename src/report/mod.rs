@@ -8,6 +8,7 @@ pub mod html;
 pub mod number;
 pub mod pictures;
 pub mod sharing;
+pub mod simulation;
 pub mod sweep;
 pub mod table;
 pub mod tables;

@@ -212,6 +212,9 @@ impl Instance {
         let duration = now - self.started;
         self.stepping = false;
         self.record.busy += duration;
+        if !self.step.prefills.is_empty() {
+            self.record.busy_prefill += duration;
+        }
         self.record.steps += 1;
         for slice in &self.batch {
             let live = &mut lives[slice.id];

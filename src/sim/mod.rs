@@ -3,8 +3,10 @@
 //! Time is whole nanoseconds; events are ordered by (time, sequence number). Nothing is global, so that many simulations
 //! run in one process, each on one thread.
 
+pub mod calibrate;
 mod cluster;
 pub mod compat;
+pub mod config;
 mod instance;
 mod kernel;
 mod kv;

@@ -116,6 +116,8 @@ pub struct InstanceRecord {
     pub gone: Nanos,
     /// Time in steps.
     pub busy: Nanos,
+    /// Of these, in steps with prompts.
+    pub busy_prefill: Nanos,
     /// Steps.
     pub steps: u64,
     /// Prompt tokens computed, those computed again included.

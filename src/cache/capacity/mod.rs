@@ -10,10 +10,12 @@ mod layers;
 mod layout;
 mod model;
 mod parameters;
+mod shapes;
 
 pub use budget::{Budget, Fit, GPUS, gpu_memory};
 pub use layout::{KvDtype, Layout, Storage};
 pub use model::ModelConfig;
+pub use shapes::{Attention, Experts, Shapes};
 
 use super::engine::Capacity;
 use crate::error::{Error, Result};

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::layers::{self, Window, refusal};
 use super::layout::{Layout, Storage, Width};
+use super::shapes::Shapes;
 use super::{builtin, parameters};
 use crate::error::{Error, Location, Result};
 use crate::io::Input;
@@ -214,6 +215,11 @@ impl ModelConfig {
             1
         };
         Some((held + ends * embedding).div_ceil(self.storage.tensor_parallel))
+    }
+
+    /// The sizes of its layers; `None` where the file lacks one, or its quantization is unknown.
+    pub fn shapes(&self) -> Option<Shapes> {
+        Shapes::new(&self.parameters, &self.windows)
     }
 
     /// Floating-point operations to prefill one token, without attention over the context: twice the weights that it is

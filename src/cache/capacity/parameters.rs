@@ -10,29 +10,29 @@ use serde::Deserialize;
 pub(super) struct Keys {
     #[serde(default)]
     model_type: Option<String>,
-    num_hidden_layers: u64,
-    hidden_size: u64,
-    num_attention_heads: u64,
+    pub(super) num_hidden_layers: u64,
+    pub(super) hidden_size: u64,
+    pub(super) num_attention_heads: u64,
     #[serde(default)]
-    num_key_value_heads: Option<u64>,
+    pub(super) num_key_value_heads: Option<u64>,
     #[serde(default)]
-    head_dim: Option<u64>,
+    pub(super) head_dim: Option<u64>,
     #[serde(default)]
-    vocab_size: Option<u64>,
+    pub(super) vocab_size: Option<u64>,
     #[serde(default)]
     tie_word_embeddings: Option<bool>,
     #[serde(default)]
-    intermediate_size: Option<u64>,
+    pub(super) intermediate_size: Option<u64>,
     #[serde(default)]
-    moe_intermediate_size: Option<u64>,
+    pub(super) moe_intermediate_size: Option<u64>,
     #[serde(default)]
-    shared_expert_intermediate_size: Option<u64>,
+    pub(super) shared_expert_intermediate_size: Option<u64>,
     #[serde(default, alias = "n_routed_experts", alias = "num_local_experts")]
-    num_experts: Option<u64>,
+    pub(super) num_experts: Option<u64>,
     #[serde(default)]
-    num_experts_per_tok: Option<u64>,
+    pub(super) num_experts_per_tok: Option<u64>,
     #[serde(default)]
-    n_shared_experts: Option<u64>,
+    pub(super) n_shared_experts: Option<u64>,
     #[serde(default)]
     first_k_dense_replace: Option<u64>,
     #[serde(default)]
@@ -40,17 +40,17 @@ pub(super) struct Keys {
     #[serde(default)]
     mlp_only_layers: Option<Vec<u64>>,
     #[serde(default)]
-    q_lora_rank: Option<u64>,
+    pub(super) q_lora_rank: Option<u64>,
     #[serde(default)]
-    kv_lora_rank: Option<u64>,
+    pub(super) kv_lora_rank: Option<u64>,
     #[serde(default)]
-    qk_nope_head_dim: Option<u64>,
+    pub(super) qk_nope_head_dim: Option<u64>,
     #[serde(default)]
-    qk_rope_head_dim: Option<u64>,
+    pub(super) qk_rope_head_dim: Option<u64>,
     #[serde(default)]
-    v_head_dim: Option<u64>,
+    pub(super) v_head_dim: Option<u64>,
     #[serde(default, alias = "dtype")]
-    torch_dtype: Option<String>,
+    pub(super) torch_dtype: Option<String>,
     #[serde(default)]
     quantization_config: Option<Quantization>,
 }
@@ -182,7 +182,7 @@ impl Keys {
     }
 
     /// Layers with experts in place of a feed-forward layer.
-    fn sparse_layers(&self) -> u64 {
+    pub(super) fn sparse_layers(&self) -> u64 {
         let dense = self.mlp_only_layers.as_deref().unwrap_or(&[]);
         let step = self.decoder_sparse_step.unwrap_or(1).max(1);
         (self.first_k_dense_replace.unwrap_or(0)..self.num_hidden_layers)
@@ -190,25 +190,34 @@ impl Keys {
             .count() as u64
     }
 
-    /// Bytes of the layers' weights and of the embedding (or head), as the checkpoint stores them; `None` for ways of
-    /// quantizing whose packing this does not know.
-    pub(super) fn bytes(&self) -> Option<(u64, u64)> {
-        let parameters = self.count()?;
-        let plain = dtype_bytes(self.torch_dtype.as_deref());
+    /// Bytes of one value of dense layers and of one of experts, scales included, as the checkpoint stores them; `None` for
+    /// ways of quantizing whose packing this does not know.
+    pub(super) fn weight_bytes(&self) -> Option<(f64, f64)> {
+        let plain = dtype_bytes(self.torch_dtype.as_deref()) as f64;
         let method = self
             .quantization_config
             .as_ref()
             .map(|config| config.quant_method.as_deref().unwrap_or(""));
-        let layers = match method {
-            None => plain * (parameters.dense + parameters.experts),
+        match method {
+            None => Some((plain, plain)),
             // Blocks of 128 x 128 share a scale, which is nothing beside them.
-            Some("fp8") => parameters.dense + parameters.experts,
+            Some("fp8") => Some((1.0, 1.0)),
             // Experts in 4 bits, with one byte of scale per 32 values; the rest as it was.
-            Some("mxfp4") => plain * parameters.dense + parameters.experts * 17 / 32,
-            Some(_) => return None,
-        };
+            Some("mxfp4") => Some((plain, 17.0 / 32.0)),
+            Some(_) => None,
+        }
+    }
+
+    /// Bytes of the layers' weights and of the embedding (or head), as the checkpoint stores them.
+    pub(super) fn bytes(&self) -> Option<(u64, u64)> {
+        let parameters = self.count()?;
+        let plain = dtype_bytes(self.torch_dtype.as_deref());
+        let (dense, experts) = self.weight_bytes()?;
+        // Counts are below 2^53, and the bytes of a value binary fractions: exact.
+        let layers =
+            parameters.dense as f64 * dense + (parameters.experts as f64 * experts).floor();
         Some((
-            layers + plain * parameters.norms,
+            layers as u64 + plain * parameters.norms,
             plain * parameters.embedding,
         ))
     }

@@ -1,3 +1,4 @@
-//! Configuration files of other simulators, read as ours.
+//! Other simulators: their rules reproduced with their rounding, or their configuration files read as ours.
 
+pub mod splitwise;
 pub mod vidur;

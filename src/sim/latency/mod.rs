@@ -1,11 +1,24 @@
 //! How long a step takes: models of iteration time, one a file.
 
 mod constant;
+mod context_table;
+mod gpu;
+mod grid;
 mod linear;
+mod profile;
+mod roofline;
+mod splitwise_table;
+mod splitwise_times;
 mod vidur_table;
 
 pub use constant::{Constant, Exponential};
+pub use context_table::ContextTable;
+pub use gpu::{GPUS, Gpu};
 pub use linear::Linear;
+pub use profile::Profile;
+pub use roofline::{Roofline, RooflineConfig};
+pub use splitwise_table::{IterationTimes, SplitwiseTable};
+pub use splitwise_times::SplitwiseTimes;
 pub use vidur_table::{BatchingOverhead, VidurTable};
 
 /// A piece of a prompt in a batch.

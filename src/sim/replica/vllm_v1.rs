@@ -1,4 +1,9 @@
 //! vLLM v1: `vllm/v1/core/sched/scheduler.py` (0.19 and later): chunked prefill, prefix cache, preemption by recompute.
+//!
+//! With asynchronous scheduling, vLLM's default, a batch is formed while the one before it is on the GPU
+//! (`step_with_batch_queue` of `vllm/v1/engine/core.py`, `async_scheduler.py`). So a request that comes waits for the end of
+//! the running step, and then for the step that was formed before it came; and one whose last token is in the running step
+//! keeps its seat and its blocks until that step is over, though it is in the next one no more.
 
 use std::collections::VecDeque;
 
@@ -6,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Context, ReplicaScheduler, Slice};
 use crate::sim::kv::Kv;
-use crate::sim::live::{LiveId, Lives};
+use crate::sim::live::{Live, LiveId, Lives, Work};
 
 /// vLLM's own names and defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +27,8 @@ pub struct VllmV1Config {
     pub long_prefill_token_threshold: u32,
     /// Part of the blocks that must stay free when a request is let in while others run.
     pub watermark: f64,
+    /// Whether a batch is formed while the one before it runs, one step ahead.
+    pub async_scheduling: bool,
 }
 
 impl Default for VllmV1Config {
@@ -32,7 +39,38 @@ impl Default for VllmV1Config {
             enable_chunked_prefill: true,
             long_prefill_token_threshold: 0,
             watermark: 0.0,
+            async_scheduling: true,
         }
+    }
+}
+
+/// A request that runs.
+#[derive(Debug, Clone, Copy)]
+struct Seat {
+    id: LiveId,
+    /// Its tokens in the batch that is running while the next one is formed.
+    ahead: u32,
+}
+
+impl Seat {
+    /// Whether the running batch gives it a token.
+    fn samples(&self, live: &Live) -> bool {
+        self.ahead > 0 && self.ahead == live.gap()
+    }
+
+    /// Tokens whose KV is there, and tokens that are left to compute, when the running batch is over.
+    fn then(&self, live: &Live) -> (u32, u32) {
+        let gap = live.gap() - self.ahead + u32::from(self.samples(live));
+        (live.computed + self.ahead, gap)
+    }
+
+    /// Whether the running batch gives it its last token.
+    fn ends(&self, live: &Live) -> bool {
+        let last = match live.work {
+            Work::All => live.output,
+            Work::Prefill => 1,
+        };
+        self.samples(live) && live.generated + 1 >= last
     }
 }
 
@@ -41,7 +79,11 @@ impl Default for VllmV1Config {
 pub struct VllmV1 {
     config: VllmV1Config,
     waiting: VecDeque<LiveId>,
-    running: Vec<LiveId>,
+    running: Vec<Seat>,
+    /// The batch that was formed while the last one ran.
+    next: Vec<Slice>,
+    /// Preempted while they were in the batch that runs. Their blocks are gone; their tokens are put right when it is over.
+    leaving: Vec<LiveId>,
 }
 
 impl VllmV1 {
@@ -51,7 +93,49 @@ impl VllmV1 {
             config,
             waiting: VecDeque::new(),
             running: Vec::new(),
+            next: Vec::new(),
+            leaving: Vec::new(),
         }
+    }
+
+    /// A request that runs loses its memory and will be computed again, before all that wait.
+    fn preempt(&mut self, seat: Seat, context: &mut Context<'_>) {
+        if seat.ahead > 0 {
+            context.kv.release(seat.id);
+            self.leaving.push(seat.id);
+        } else {
+            context.preempt(seat.id);
+        }
+        self.waiting.push_front(seat.id);
+    }
+
+    /// Whether no batch runs whose end may free memory.
+    fn is_idle(&self) -> bool {
+        self.leaving.is_empty() && self.running.iter().all(|seat| seat.ahead == 0)
+    }
+
+    /// Puts the next batch together.
+    fn schedule(&mut self, context: &mut Context<'_>, batch: &mut Vec<Slice>) {
+        let budget = self.run(context, batch);
+        if let Some(budget) = budget {
+            self.let_in(context, batch, budget);
+        } else if batch.is_empty() && self.is_idle() {
+            // All that ran were preempted, for memory that waiting requests hold.
+            self.let_in(context, batch, self.config.max_num_batched_tokens);
+        }
+    }
+
+    /// Notes how many tokens of whom are in the batch that starts now; it is in the order of `running`.
+    fn start(&mut self, batch: &[Slice]) {
+        let mut slices = batch.iter().peekable();
+        for seat in &mut self.running {
+            let slice = slices.next_if(|slice| slice.id == seat.id);
+            seat.ahead = slice.map_or(0, |slice| slice.tokens);
+        }
+        debug_assert!(
+            slices.next().is_none(),
+            "a batch of others than those that run"
+        );
     }
 
     /// How much of a gap the next step may compute.
@@ -63,17 +147,22 @@ impl VllmV1 {
         piece.min(budget)
     }
 
-    /// Requests that run, in the order in which they were let in. Returns the budget that is left, or `None` if somebody
-    /// had to be preempted, in which case nobody is let in.
+    /// Requests that run, in the order in which they were let in. Returns the budget that is left, or `None` if memory was
+    /// short and somebody had to be preempted, in which case nobody is let in.
     fn run(&mut self, context: &mut Context<'_>, batch: &mut Vec<Slice>) -> Option<u32> {
         let mut budget = self.config.max_num_batched_tokens;
         let mut preempted = false;
         let mut index = 0;
         while index < self.running.len() && budget > 0 {
-            let id = self.running[index];
-            let live = &context.lives[id];
-            let tokens = self.piece(live.gap(), budget);
-            let end = live.computed + tokens;
+            let seat = self.running[index];
+            let (id, live) = (seat.id, &context.lives[seat.id]);
+            if seat.ends(live) {
+                index += 1;
+                continue;
+            }
+            let (computed, gap) = seat.then(live);
+            let tokens = self.piece(gap, budget);
+            let end = computed + tokens;
             let mut fits = context.kv.grow(id, end);
             while !fits {
                 if index == 0 && self.running.len() == 1 && self.make_room(context, 0) {
@@ -81,13 +170,19 @@ impl VllmV1 {
                     continue;
                 }
                 // The last that was let in goes first, and that may be the one that asks.
-                let Some(victim) = self.running.pop() else {
+                let Some(victim) = self.running.last().copied() else {
                     break;
                 };
-                context.preempt(victim);
-                self.waiting.push_front(victim);
+                // The KV of a prompt that the running step ends is wanted elsewhere, and then leaves room here.
+                let last = &context.lives[victim.id];
+                if last.work == Work::Prefill && victim.ends(last) {
+                    preempted = true;
+                    break;
+                }
+                self.running.pop();
+                self.preempt(victim, context);
                 preempted = true;
-                if victim == id {
+                if victim.id == id {
                     break;
                 }
                 fits = context.kv.grow(id, end);
@@ -95,7 +190,9 @@ impl VllmV1 {
             if !fits {
                 break;
             }
-            context.kv.fill(id, &context.lives[id], end);
+            // A token that the running batch is to give has no content yet.
+            let live = &context.lives[id];
+            context.kv.fill(id, live, end.min(live.tokens()));
             batch.push(Slice { id, tokens });
             budget -= tokens;
             index += 1;
@@ -120,6 +217,7 @@ impl VllmV1 {
         while budget > 0
             && self.running.len() < self.config.max_num_seqs as usize
             && let Some(id) = self.waiting.front().copied()
+            && !self.leaving.contains(&id)
         {
             let live = &context.lives[id];
             // What came from another instance is there already.
@@ -142,13 +240,13 @@ impl VllmV1 {
                 context.kv.admit(id, live, cached, end, reserve)
             };
             if !fits {
-                if batch.is_empty() && self.make_room(context, 1) {
+                if batch.is_empty() && self.is_idle() && self.make_room(context, 1) {
                     continue;
                 }
                 break;
             }
             self.waiting.pop_front();
-            self.running.push(id);
+            self.running.push(Seat { id, ahead: 0 });
             if !here {
                 context.begin(id, cached);
             }
@@ -165,17 +263,33 @@ impl ReplicaScheduler for VllmV1 {
     }
 
     fn form(&mut self, context: &mut Context<'_>, batch: &mut Vec<Slice>) {
-        let budget = self.run(context, batch);
-        if let Some(budget) = budget {
-            self.let_in(context, batch, budget);
-        } else if batch.is_empty() {
-            // All that ran were preempted, for memory that waiting requests hold.
-            self.let_in(context, batch, self.config.max_num_batched_tokens);
+        for id in std::mem::take(&mut self.leaving) {
+            context.preempt(id);
         }
+        if !self.config.async_scheduling {
+            return self.schedule(context, batch);
+        }
+        self.start(&[]);
+        batch.append(&mut self.next);
+        if batch.is_empty() {
+            self.schedule(context, batch);
+        }
+        if batch.is_empty() {
+            return;
+        }
+        self.start(batch);
+        let mut next = std::mem::take(&mut self.next);
+        self.schedule(context, &mut next);
+        self.next = next;
     }
 
     fn retire(&mut self, lives: &Lives) {
-        self.running.retain(|id| !lives[*id].is_done());
+        self.running.retain(|seat| !lives[seat.id].is_done());
+        // The step in which it was preempted may have given it its last token.
+        if !self.leaving.is_empty() {
+            self.leaving.retain(|id| !lives[*id].is_done());
+            self.waiting.retain(|id| !lives[*id].is_done());
+        }
     }
 
     fn waiting(&self) -> usize {
@@ -187,9 +301,116 @@ impl ReplicaScheduler for VllmV1 {
     }
 
     fn give_up_waiting(&mut self, kv: &Kv) -> Vec<LiveId> {
-        let (stay, go): (VecDeque<_>, VecDeque<_>) =
-            self.waiting.drain(..).partition(|id| kv.held(*id) > 0);
+        let leaving = &self.leaving;
+        let (stay, go): (VecDeque<_>, VecDeque<_>) = self
+            .waiting
+            .drain(..)
+            .partition(|id| kv.held(*id) > 0 || leaving.contains(id));
         self.waiting = stay;
         go.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::latency::Constant;
+    use crate::sim::router::{self, Stage};
+    use crate::sim::transfer::TransferConfig;
+    use crate::sim::{
+        Cluster, Item, Pacing, Parts, Pool, RequestRecord, Role, Simulation, Workload,
+    };
+    use crate::trace::Nanos;
+
+    /// Requests of arrival in halves of a second, prompt and output; steps of one second; blocks of four tokens.
+    fn run(config: &VllmV1Config, blocks: u32, requests: &[(u64, u32, u32)]) -> Vec<RequestRecord> {
+        let items = requests.iter().enumerate().map(|(index, request)| Item {
+            arrival: Nanos(request.0 * 500_000_000),
+            session: index as u32,
+            prompt: request.1,
+            output: request.2,
+        });
+        let workload = Workload::of_items(items.collect());
+        let make = move |_| Parts {
+            kv: Kv::counted(4, blocks),
+            scheduler: Box::new(VllmV1::new(config.clone())),
+            latency: Box::new(Constant { seconds: 1.0 }),
+        };
+        let cluster = Cluster {
+            pools: vec![Pool {
+                name: "one".into(),
+                role: Role::Aggregated,
+                instances: 1,
+                startup: Nanos::ZERO,
+                make: Box::new(make),
+            }],
+            prompt_router: router::by_name("round-robin", 0, Stage::Prompt).expect("known"),
+            output_router: router::by_name("round-robin", 0, Stage::Output).expect("known"),
+            transfer: TransferConfig::default(),
+            kv_bytes_per_token: 0.0,
+            layers: 1,
+            write_back: false,
+            pacing: Pacing::Open,
+            resizes: Vec::new(),
+            end: None,
+        };
+        Simulation::new(&workload, cluster).run().requests
+    }
+
+    fn config(async_scheduling: bool) -> VllmV1Config {
+        VllmV1Config {
+            async_scheduling,
+            ..VllmV1Config::default()
+        }
+    }
+
+    fn ends(records: &[RequestRecord]) -> Vec<u64> {
+        records.iter().map(|r| r.ended.0 / 1_000_000_000).collect()
+    }
+
+    #[test]
+    fn one_that_comes_waits_for_the_batch_that_is_formed_already() {
+        // The first decodes in [1, 2] and [2, 3]. The second comes at 0.5, when [1, 2] is formed already.
+        let requests = [(0, 4, 3), (1, 4, 1)];
+        assert_eq!(ends(&run(&config(true), 100, &requests)), [3, 3]);
+        assert_eq!(ends(&run(&config(false), 100, &requests)), [3, 2]);
+    }
+
+    #[test]
+    fn a_seat_is_free_when_the_last_token_is_there() {
+        let two = |async_scheduling| VllmV1Config {
+            max_num_seqs: 2,
+            ..config(async_scheduling)
+        };
+        // The first has its last token at 2. The batch of [2, 3] was formed at 1, so the third is in that of [3, 4].
+        let requests = [(0, 4, 2), (0, 4, 3), (0, 4, 1)];
+        assert_eq!(ends(&run(&two(true), 100, &requests)), [2, 3, 4]);
+        assert_eq!(ends(&run(&two(false), 100, &requests)), [2, 3, 3]);
+    }
+
+    #[test]
+    fn the_token_of_a_running_batch_outlives_preemption() {
+        // Three blocks of four. At 0 both prompts begin, and of the next batch only the first fits, with two blocks; the second
+        // loses its block, and still gets the token of [0, 1]. The first needs the third block for its last token at 6. Then the
+        // second computes 4 + 1 tokens in [6, 7], and has its third token at 8.
+        let requests = [(0, 4, 6), (0, 4, 3)];
+        let records = run(&config(true), 3, &requests);
+        assert_eq!(ends(&records), [6, 8]);
+        assert_eq!(records[1].first_token, Some(Nanos(1_000_000_000)));
+        assert_eq!((records[0].preemptions, records[1].preemptions), (0, 1));
+        assert_eq!(ends(&run(&config(false), 3, &requests)), [6, 8]);
+    }
+
+    #[test]
+    fn prompts_are_cut_to_the_budget() {
+        let small = VllmV1Config {
+            max_num_batched_tokens: 4,
+            ..config(true)
+        };
+        // 10 tokens in pieces of 4, 4 and 2; the second has the other 2 of that batch, and its other 2 in the one after,
+        // beside the first's decode.
+        let records = run(&small, 100, &[(0, 10, 2), (0, 4, 1)]);
+        assert_eq!(ends(&records), [4, 4]);
+        assert_eq!(records[0].first_token, Some(Nanos(3_000_000_000)));
     }
 }

@@ -16,6 +16,7 @@ mod burstgpt;
 mod bytes;
 mod csv_rows;
 mod lines;
+mod llmservingsim;
 mod mooncake;
 mod native;
 mod oracle_general;
@@ -243,6 +244,7 @@ static FORMATS: &[&dyn TraceFormat] = &[
     &burstgpt::BurstGpt,
     &splitwise::Splitwise,
     &vidur::Vidur,
+    &llmservingsim::LlmServingSim,
     &sharegpt::ShareGpt,
     &vllm_custom::VllmCustom,
     &oracle_general::OracleGeneral,

@@ -1,0 +1,246 @@
+//! `replay calibrate`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::model_args::ModelArgs;
+use super::output;
+use super::trace_input::TraceArgs;
+use crate::cache::BlockTrace;
+use crate::cache::capacity::ModelConfig;
+use crate::cache::engine::hash_scheme;
+use crate::error::{Error, Result};
+use crate::report::number::{percent, seconds, thousands};
+use crate::report::table;
+use crate::sim::Workload;
+use crate::sim::calibrate::{
+    Agreement, Beside, Calibration, Comparison, Engine, Single, calibrate, read_measured,
+};
+use crate::sim::latency::Profile;
+use crate::trace::Content;
+
+/// Arguments of `replay calibrate`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The profile tells what kernels take; what a real engine adds in each step is fitted here. It is chosen by the first half of
+the measured requests, and the errors that count are those of the second half.
+
+Measured timings are JSONL or CSV with request_id, queued_ts or arrival_time, first_token_ts and last_token_ts, in seconds.
+A profile is a folder with dense.csv, per_sequence.csv and attention.csv, as LLMServingSim's profiler writes.
+
+Examples:
+  replay calibrate workload.jsonl --measured requests.jsonl --profile profile/ --engine-args meta.json
+  replay calibrate trace.jsonl.zst --measured timings.csv --profile profile/ --model llama-3.1-8b --num-gpu-blocks 2588
+  replay calibrate workload.jsonl --measured requests.jsonl --profile profile/ --engine-args meta.json --json")]
+pub(super) struct CalibrateArgs {
+    #[command(flatten)]
+    input: TraceArgs,
+
+    /// What the real engine took for each request: JSONL or CSV
+    #[arg(long, value_name = "FILE")]
+    measured: PathBuf,
+
+    /// The folder with the profile of the machine's kernels
+    #[arg(long, value_name = "DIR")]
+    profile: PathBuf,
+
+    /// A JSON file with the engine's arguments under vLLM's names, at any depth
+    #[arg(long, value_name = "FILE")]
+    engine_args: Option<PathBuf>,
+
+    #[command(flatten)]
+    model: ModelArgs,
+
+    /// The GPU, for the number of blocks where that is not told, as h100-80gb
+    #[arg(long, value_name = "NAME")]
+    gpu: Option<String>,
+
+    /// KV blocks as vLLM counts them, its null block included
+    #[arg(long, value_name = "N")]
+    num_gpu_blocks: Option<u32>,
+
+    /// Tokens per block [default: 16]
+    #[arg(long, value_name = "TOKENS")]
+    block_size: Option<u32>,
+
+    /// Requests of a step [default: 128]
+    #[arg(long, value_name = "N")]
+    max_num_seqs: Option<u32>,
+
+    /// Tokens of a step [default: 2048]
+    #[arg(long, value_name = "N")]
+    max_num_batched_tokens: Option<u32>,
+
+    /// The engine ran without prefix caching
+    #[arg(long)]
+    no_prefix_caching: bool,
+
+    /// The engine ran without asynchronous scheduling
+    #[arg(long)]
+    no_async_scheduling: bool,
+
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
+    let engine = args.engine()?;
+    let model = args.model(&engine)?;
+    let profile = Profile::load(&args.profile, &model, 0.0)?;
+    let read = args.input.read(Some(engine.block_size), false)?;
+    let measured = read_measured(&args.measured, &read.trace)?;
+    let blocks = match read.trace.content() {
+        Content::Tokens if engine.prefix_caching => Some(BlockTrace::new(
+            &read.trace,
+            Some(engine.block_size),
+            hash_scheme("vllm")?,
+        )?),
+        Content::HashIds { block_size }
+            if engine.prefix_caching && block_size == engine.block_size =>
+        {
+            Some(BlockTrace::new(&read.trace, None, hash_scheme("vllm")?)?)
+        }
+        _ => None,
+    };
+    if engine.prefix_caching && blocks.is_none() {
+        output::warn("the trace does not tell its tokens, so no prefix is found in the cache");
+    }
+    let folder = args.profile.file_name().and_then(|name| name.to_str());
+    let gpu = args.gpu.as_deref().or(folder);
+    let capacity = engine.blocks_for(&model, gpu)?;
+    let workload = Workload::new(&read.trace, blocks.as_ref());
+    let single = Single {
+        workload: &workload,
+        blocks: blocks.as_ref(),
+        engine: &engine,
+        capacity,
+    };
+    let found = calibrate(&single, &measured, &profile)?;
+    let line = format!("host_overhead_ms = {}", found.host_overhead_ms);
+    if args.json {
+        let mut value = serde_json::to_value(&found)?;
+        if let Some(entries) = value.as_object_mut() {
+            entries.insert("config".into(), json!(line));
+            entries.insert("model".into(), json!(model.name()));
+            entries.insert("kv_blocks".into(), json!(capacity));
+            entries.insert("block_size".into(), json!(engine.block_size));
+            entries.insert("scheduler".into(), serde_json::to_value(&engine.scheduler)?);
+        }
+        return output::print(&serde_json::to_string_pretty(&value)?);
+    }
+    output::print(&text(&found, &line))
+}
+
+impl CalibrateArgs {
+    fn engine(&self) -> Result<Engine> {
+        let mut engine = match &self.engine_args {
+            Some(path) => Engine::load(path)?,
+            None => Engine::new(),
+        };
+        for (flag, given, place) in [
+            ("--block-size", self.block_size, &mut engine.block_size),
+            (
+                "--max-num-seqs",
+                self.max_num_seqs,
+                &mut engine.scheduler.max_num_seqs,
+            ),
+            (
+                "--max-num-batched-tokens",
+                self.max_num_batched_tokens,
+                &mut engine.scheduler.max_num_batched_tokens,
+            ),
+        ] {
+            if given == Some(0) {
+                return Err(Error::usage(format!("{flag} 0"), "give 1 or more"));
+            }
+            *place = given.unwrap_or(*place);
+        }
+        if let Some(blocks) = self.num_gpu_blocks {
+            if blocks < 2 {
+                return Err(Error::usage(
+                    format!("--num-gpu-blocks {blocks}: one of them is the null block"),
+                    "give 2 or more",
+                ));
+            }
+            engine.blocks = Some(blocks - 1);
+        }
+        engine.prefix_caching &= !self.no_prefix_caching;
+        engine.scheduler.async_scheduling &= !self.no_async_scheduling;
+        Ok(engine)
+    }
+
+    fn model(&self, engine: &Engine) -> Result<ModelConfig> {
+        if let Some(model) = self.model.load()? {
+            return Ok(model);
+        }
+        match &engine.model {
+            Some(name) => ModelConfig::builtin(name),
+            None => Err(Error::usage(
+                "no model is named",
+                "name it with --model, or give its config.json with --model-config",
+            )),
+        }
+    }
+}
+
+fn text(found: &Calibration, line: &str) -> String {
+    let header = ["", "measured", "simulated", "error"];
+    let mut out = String::new();
+    for (title, comparison) in [
+        ("fitted on the first half", &found.fitted),
+        ("held out: the second half", &found.held_out),
+    ] {
+        out.push_str(&format!(
+            "{title} ({} requests)\n{}\n\n",
+            thousands(comparison.requests as u64),
+            table::table(&header, &rows(comparison))
+        ));
+    }
+    out.push_str(&format!(
+        "{} steps, {} outside of the profile; {} prompt tokens found in the prefix cache\n\n{line}",
+        thousands(found.steps),
+        thousands(found.clamped_steps),
+        thousands(found.cached_tokens)
+    ));
+    out
+}
+
+fn rows(comparison: &Comparison) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    for (name, agreement) in [
+        ("TTFT", comparison.ttft),
+        ("TPOT", comparison.tpot),
+        ("E2E", comparison.e2e),
+    ] {
+        let Agreement {
+            mean,
+            p50,
+            p90,
+            p99,
+            mape,
+        } = agreement;
+        for (what, beside) in [("mean", mean), ("p50", p50), ("p90", p90), ("p99", p99)] {
+            let Beside {
+                measured,
+                simulated,
+                error,
+            } = beside;
+            rows.push(vec![
+                format!("{name} {what}"),
+                seconds(measured),
+                seconds(simulated),
+                format!("{:+.2} %", 100.0 * error),
+            ]);
+        }
+        rows.push(vec![
+            format!("{name} of each request"),
+            String::new(),
+            String::new(),
+            percent(mape),
+        ]);
+    }
+    rows
+}

@@ -1,0 +1,310 @@
+//! `replay simulate`
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use clap::Args;
+use rayon::prelude::*;
+use serde_json::json;
+
+use super::output;
+use super::trace_input::TraceArgs;
+use crate::error::{Error, Result};
+use crate::io::Input;
+use crate::metrics::Serving;
+use crate::report::{simulation, vidur};
+use crate::sim::compat::splitwise::{self, Hydra};
+use crate::sim::config::{Compat, PRESETS, Prepared, SimConfig};
+use crate::sim::latency::SplitwiseTable;
+use crate::sim::{Records, Simulation, Workload};
+use crate::trace::Trace;
+
+/// Arguments of `replay simulate`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Prefill and decode instances, or instances that serve whole requests, with prefix caches, KV transfers, and latency models.
+Nothing is random but what a seed decides. Configurations: docs/simulation.md.
+
+Examples:
+  replay simulate trace.jsonl.zst --preset llama-8b-pd-4-4
+  replay simulate mooncake.jsonl --preset llama-8b-pd-4-4 --set pool.decode.instances=6 --set router.prompt=round-robin
+  replay simulate trace.jsonl.zst --config cluster.toml --seeds 0,1,2 --results output/results
+  replay simulate rr_conv_40.csv --config config.yaml      (SplitwiseSim's own configuration and rules)
+  replay simulate --list-presets
+  replay simulate --preset llama-70b-pd-2-2 --print-config > cluster.toml")]
+pub(super) struct SimulateArgs {
+    #[command(flatten)]
+    input: Option<TraceArgs>,
+
+    /// The cluster: TOML; or SplitwiseSim's config.yaml, whose rules then hold
+    #[arg(long, short, value_name = "FILE", conflicts_with = "preset")]
+    config: Option<PathBuf>,
+
+    /// A cluster that ships [default: llama-8b-pd-4-4]
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+
+    /// Set a key of the configuration, as pool.prefill.instances=4
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+
+    /// Seeds, one run each, in parallel [default: the configuration's]
+    #[arg(long, value_name = "N,N", value_delimiter = ',')]
+    seeds: Vec<u64>,
+
+    /// Write results below this folder, as SEED/START_STATE/TRACE/CLUSTER/MODEL/SCHEDULER/POLICY
+    #[arg(long, value_name = "DIR", conflicts_with = "output_dir")]
+    results: Option<PathBuf>,
+
+    /// Write the results of a single seed into this folder itself
+    #[arg(long, short, value_name = "DIR")]
+    output_dir: Option<PathBuf>,
+
+    /// Further files: vidur (plots/*.csv and request_metrics.csv as Vidur writes them)
+    #[arg(long, value_name = "NAME")]
+    metrics: Option<String>,
+
+    /// Write every step and request as a Chrome trace, for Perfetto (with several seeds: of the first)
+    #[arg(long, value_name = "FILE")]
+    chrome_trace: Option<PathBuf>,
+
+    /// Print the figures as JSON
+    #[arg(long)]
+    json: bool,
+
+    /// Print the effective configuration, and do nothing
+    #[arg(long)]
+    print_config: bool,
+
+    /// Print the clusters that ship, and do nothing
+    #[arg(long)]
+    list_presets: bool,
+
+    /// Threads to use [default: all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+/// Cluster where none is named.
+const DEFAULT_PRESET: &str = "llama-8b-pd-4-4";
+
+/// There is no autoscaling yet: results say so in their path.
+const POLICY: &str = "no_autoscaling";
+
+pub(super) fn run(args: &SimulateArgs) -> anyhow::Result<()> {
+    output::set_threads(args.threads)?;
+    if args.list_presets {
+        let lines = PRESETS
+            .iter()
+            .map(|preset| format!("{:<28} {}", preset.name, preset.summary));
+        return output::print(&lines.collect::<Vec<_>>().join("\n"));
+    }
+    if let Some(metrics) = &args.metrics
+        && metrics != "vidur"
+    {
+        return Err(Error::unknown_name("metrics", metrics, &["vidur"]).into());
+    }
+    let yaml = args.config.as_deref().filter(|path| is_yaml(path));
+    if let Some(path) = yaml {
+        let hydra = Hydra::read(path)?;
+        let table = SplitwiseTable::builtin();
+        return run_splitwise(args, &hydra.config, table);
+    }
+    let config = match &args.config {
+        Some(path) => SimConfig::read(path, &args.set)?,
+        None => {
+            let name = args.preset.as_deref().unwrap_or(DEFAULT_PRESET);
+            SimConfig::preset(name, &args.set)?
+        }
+    };
+    if args.print_config {
+        return output::print(&config.to_toml());
+    }
+    if config.compat == Compat::Splitwise {
+        let Some(own) = &config.splitwise else {
+            return Err(Error::usage(
+                "compat is `splitwise`, and there is no section [splitwise]",
+                "give SplitwiseSim's servers, start_state and scheduler there, or its config.yaml as --config",
+            )
+            .into());
+        };
+        return run_splitwise(args, own, SplitwiseTable::builtin());
+    }
+    let prepared = config.prepare()?;
+    let input = input(args)?;
+    let read = input.read(None, false)?;
+    if read.trace.requests().is_empty() {
+        return Err(Error::input(
+            crate::error::Location::file(&input.trace),
+            "has no requests",
+            "give a trace with at least one",
+        )
+        .into());
+    }
+    run_accurate(args, input, &read.trace, &prepared)
+}
+
+fn input(args: &SimulateArgs) -> Result<&TraceArgs> {
+    args.input.as_ref().ok_or_else(|| {
+        Error::usage(
+            "no trace to serve",
+            "name a trace file, or make one with `replay gen-trace`",
+        )
+    })
+}
+
+fn is_yaml(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    matches!(ending, Some("yaml" | "yml"))
+}
+
+fn seeds(args: &SimulateArgs, own: u64) -> Result<Vec<u64>> {
+    let seeds = if args.seeds.is_empty() {
+        vec![own]
+    } else {
+        args.seeds.clone()
+    };
+    if seeds.len() > 1 && args.output_dir.is_some() {
+        return Err(Error::usage(
+            "--output-dir holds one run, and there are several seeds",
+            "take --results, which has a folder for each",
+        ));
+    }
+    Ok(seeds)
+}
+
+fn run_accurate(
+    args: &SimulateArgs,
+    input: &TraceArgs,
+    trace: &Trace,
+    prepared: &Prepared,
+) -> anyhow::Result<()> {
+    let config = prepared.config();
+    let seeds = seeds(args, config.seed)?;
+    let blocks = prepared.blocks(trace)?;
+    let mut workload = Workload::new(trace, blocks.as_ref());
+    workload.stretch(config.workload.time_scale);
+    let logs = args.chrome_trace.is_some() || args.metrics.is_some();
+    let done = AtomicU64::new(0);
+    let simulate = |seed: &u64| -> Result<(u64, Records, Serving)> {
+        let mut cluster = prepared.cluster(&workload, *seed)?;
+        cluster.log_steps = logs;
+        let records = Simulation::new(&workload, cluster).run();
+        let setups = prepared.setups();
+        let serving = Serving::new(
+            &records,
+            &setups,
+            &config.slo,
+            prepared.reference().as_mut(),
+        );
+        done.fetch_add(1, Ordering::Relaxed);
+        Ok((*seed, records, serving))
+    };
+    let runs = output::with_progress("runs", seeds.len() as u64, &done, || {
+        seeds.par_iter().map(simulate).collect::<Result<Vec<_>>>()
+    })?;
+    let scheduler = config.scheduler.name();
+    for (seed, records, serving) in &runs {
+        let folder = folder(args, *seed, input, [&prepared.start_state(), &config.name, &config.model.name, scheduler]);
+        let Some(folder) = folder else {
+            continue;
+        };
+        let run = simulation::Run {
+            trace,
+            records,
+            serving,
+            config: &config.to_toml(),
+            command: &super::typed_command(),
+            seed: *seed,
+        };
+        if args.metrics.is_some() {
+            vidur::write(records, &folder)?;
+        }
+        simulation::write(&run, &folder)?;
+        output::note(&format!("wrote {}", folder.display()));
+    }
+    if let (Some(path), Some((_, records, _))) = (&args.chrome_trace, runs.first()) {
+        simulation::chrome_trace(records, path)?;
+    }
+    if args.json {
+        let one = |(seed, _, serving): &(u64, Records, Serving)| {
+            let mut figures = serde_json::to_value(serving).unwrap_or_default();
+            if let Some(figures) = figures.as_object_mut() {
+                figures.insert("seed".into(), json!(seed));
+            }
+            figures
+        };
+        let all: Vec<_> = runs.iter().map(one).collect();
+        let value = match all.as_slice() {
+            [one] => one.clone(),
+            _ => json!(all),
+        };
+        return output::print(&serde_json::to_string_pretty(&value)?);
+    }
+    for (seed, _, serving) in &runs {
+        if runs.len() > 1 {
+            output::print(&format!("seed {seed}"))?;
+        }
+        output::print(&simulation::text(serving))?;
+    }
+    Ok(())
+}
+
+/// Where the results of a run go, if they go anywhere.
+fn folder(
+    args: &SimulateArgs,
+    seed: u64,
+    input: &TraceArgs,
+    [start_state, cluster, model, scheduler]: [&str; 4],
+) -> Option<PathBuf> {
+    if let Some(folder) = &args.output_dir {
+        return Some(folder.clone());
+    }
+    let name = input.trace.file_name().unwrap_or_default().to_string_lossy();
+    let trace = name.split('.').next().unwrap_or("trace").to_owned();
+    let results = args.results.as_ref()?;
+    let parts = [start_state, &trace, cluster, model, scheduler, POLICY];
+    let mut folder = results.join(seed.to_string());
+    for part in parts {
+        folder.push(part.replace('/', "_"));
+    }
+    Some(folder)
+}
+
+fn run_splitwise(
+    args: &SimulateArgs,
+    config: &splitwise::Config,
+    table: &SplitwiseTable,
+) -> anyhow::Result<()> {
+    let input = input(args)?;
+    let arrivals = splitwise::read_arrivals(Input::open(&input.trace)?, config.application_id)?;
+    for seed in seeds(args, config.seed)? {
+        let config = splitwise::Config {
+            seed,
+            ..config.clone()
+        };
+        let report = splitwise::simulate(&config, &arrivals.requests, table)?;
+        let start = config.start_state.name();
+        let folder = folder(args, seed, input, [
+            &start,
+            &config.servers_name(),
+            &config.model.architecture,
+            config.scheduler.name(),
+        ]);
+        let options = splitwise::WriteOptions {
+            application_id: config.application_id,
+            integral: arrivals.integral,
+        };
+        if let Some(folder) = folder {
+            splitwise::write_report(&report, options, &folder)?;
+            output::note(&format!("wrote {}", folder.display()));
+        }
+        let figures = splitwise::summary(&report);
+        if args.json {
+            output::print(&serde_json::to_string_pretty(&figures)?)?;
+        } else {
+            output::print(&simulation::splitwise_text(&report))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,276 @@
+//! What a real engine took for each request: JSONL or CSV.
+//!
+//! | key or column | or | what |
+//! |---|---|---|
+//! | `request_id` | `id` | which request of the trace; a trailing number as in `bench-17` is its place; without ids, line by line |
+//! | `input_toks` | `input_tokens`, `prompt_tokens`, `input_length` | prompt tokens, checked against the trace where given |
+//! | `output_toks` | `output_tokens`, `completion_tokens`, `output_length` | output tokens, likewise |
+//! | `queued_ts` | | when the engine took it, on the clock of the tokens |
+//! | `arrival_time` | `arrival`, `arrival_s` | when it came |
+//! | `first_token_ts` | `first_token`, `first_token_s` | when its first output token was there |
+//! | `last_token_ts` | `last_token`, `last_token_s` | when its last was |
+//!
+//! Times are in seconds. vLLM logs arrivals on the wall clock and all else on a clock of its own, which cannot be subtracted
+//! from each other; so times count from `queued_ts` where there is one, as in vLLM's own figures and LLMServingSim's.
+
+use std::path::Path;
+
+use hashbrown::HashMap;
+
+use crate::error::{Error, Location, Result};
+use crate::io::Input;
+use crate::trace::Trace;
+
+/// Names of each kind of value.
+const NAMES: [&[&str]; 7] = [
+    &["request_id", "id"],
+    &[
+        "input_toks",
+        "input_tokens",
+        "prompt_tokens",
+        "input_length",
+    ],
+    &[
+        "output_toks",
+        "output_tokens",
+        "completion_tokens",
+        "output_length",
+    ],
+    &["queued_ts"],
+    &["arrival_time", "arrival", "arrival_s"],
+    &["first_token_ts", "first_token", "first_token_s"],
+    &["last_token_ts", "last_token", "last_token_s"],
+];
+const REMEDY: &str =
+    "expected request_id, queued_ts or arrival_time, first_token_ts and last_token_ts";
+
+/// What a request took, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measured {
+    /// To the first token.
+    pub ttft: f64,
+    /// Per further token; none with one token.
+    pub tpot: Option<f64>,
+    /// To the last token.
+    pub e2e: f64,
+}
+
+/// One line, as text.
+type Fields = [Option<String>; NAMES.len()];
+
+/// Reads what was measured, by the trace's requests; `None` for those that the file does not tell, or tells no times of.
+///
+/// # Errors
+/// A file that cannot be read, requests that are not in the trace or of other lengths there, times that run backwards.
+pub fn read(path: &Path, trace: &Trace) -> Result<Vec<Option<Measured>>> {
+    let mut input = Input::open(path)?;
+    let json = input.peek()?.trim_ascii_start().starts_with(b"{");
+    let mut measured = vec![None; trace.requests().len()];
+    // A trace may have been put in order of arrival; ids that are numbers are places in the file that it came from.
+    let places: HashMap<&str, usize, std::hash::RandomState> = trace
+        .requests()
+        .iter()
+        .enumerate()
+        .map(|(index, request)| (&*request.id, index))
+        .collect();
+    let mut count = 0;
+    let mut record = |fields: &Fields, line: u64| {
+        let wrong = |problem: String| Error::input(Location::line(path, line), problem, REMEDY);
+        let index = match &fields[0] {
+            Some(id) => place(id, &places, measured.len()),
+            None => Some(count).filter(|index| *index < measured.len()),
+        };
+        count += 1;
+        let Some(index) = index else {
+            let id = fields[0].as_deref().unwrap_or("");
+            return Err(wrong(format!("request `{id}` is not in the trace")));
+        };
+        let request = &trace.requests()[index];
+        for (field, there) in [(1, request.input_length), (2, request.output_length)] {
+            if let Some(length) = number(fields, field).map_err(wrong)?
+                && length != f64::from(there)
+            {
+                return Err(wrong(format!(
+                    "`{}` is {length}, and {there} in the trace",
+                    NAMES[field][0]
+                )));
+            }
+        }
+        let (queued, arrival) = (
+            number(fields, 3).map_err(wrong)?,
+            number(fields, 4).map_err(wrong)?,
+        );
+        let (first, last) = (
+            number(fields, 5).map_err(wrong)?,
+            number(fields, 6).map_err(wrong)?,
+        );
+        let (Some(start), Some(first), Some(last)) = (queued.or(arrival), first, last) else {
+            return Ok(());
+        };
+        if first < start || last < first {
+            return Err(wrong("its times run backwards".into()));
+        }
+        let more = request.output_length.saturating_sub(1);
+        measured[index] = Some(Measured {
+            ttft: first - start,
+            tpot: (more > 0).then(|| (last - first) / f64::from(more)),
+            e2e: last - start,
+        });
+        Ok(())
+    };
+    if json {
+        let mut lines = input.lines();
+        while let Some((number, line)) = lines.next_line()? {
+            if line.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(line)
+                .map_err(|error| {
+                Error::input(
+                    Location::line(path, number),
+                    format!("not a JSON object: {error}"),
+                    REMEDY,
+                )
+            })?;
+            let fields = NAMES.map(|names| {
+                let value = names.iter().find_map(|name| object.get(*name))?;
+                match value {
+                    serde_json::Value::Null => None,
+                    serde_json::Value::String(text) => Some(text.clone()),
+                    other => Some(other.to_string()),
+                }
+            });
+            record(&fields, number)?;
+        }
+    } else {
+        let mut rows = csv::Reader::from_reader(input.into_reader());
+        let fail = |error: csv::Error| match error.into_kind() {
+            csv::ErrorKind::Io(source) => Error::read(path, source),
+            _ => Error::input(
+                Location::file(path),
+                "is not readable as CSV",
+                "repair the file",
+            ),
+        };
+        let header = rows.headers().map_err(fail)?.clone();
+        let columns = NAMES.map(|names| {
+            names.iter().find_map(|name| {
+                header
+                    .iter()
+                    .position(|field| field.trim().eq_ignore_ascii_case(name))
+            })
+        });
+        for row in rows.records() {
+            let row = row.map_err(fail)?;
+            let line = row.position().map_or(1, csv::Position::line);
+            let fields = columns.map(|column| {
+                let text = row.get(column?)?.trim();
+                (!text.is_empty()).then(|| text.to_owned())
+            });
+            record(&fields, line)?;
+        }
+    }
+    if measured.iter().all(Option::is_none) {
+        return Err(Error::input(
+            Location::file(path),
+            "tells no request's times",
+            REMEDY,
+        ));
+    }
+    Ok(measured)
+}
+
+/// Which request an id means: the one of that name, or the one whose name is its trailing number.
+fn place(
+    id: &str,
+    places: &HashMap<&str, usize, std::hash::RandomState>,
+    count: usize,
+) -> Option<usize> {
+    if let Some(index) = places.get(id) {
+        return Some(*index);
+    }
+    let digits = id.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    let number = &id[digits..];
+    places
+        .get(number)
+        .copied()
+        .or_else(|| number.parse().ok().filter(|index| *index < count))
+}
+
+fn number(fields: &Fields, index: usize) -> Result<Option<f64>, String> {
+    let Some(text) = &fields[index] else {
+        return Ok(None);
+    };
+    let number: Option<f64> = text.parse().ok().filter(|number: &f64| number.is_finite());
+    number
+        .map(Some)
+        .ok_or_else(|| format!("`{}`: expected a number, found `{text}`", NAMES[index][0]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::format::testing;
+
+    fn load(text: &str) -> Result<Vec<Option<Measured>>> {
+        let trace = b"{\"input_toks\": 5, \"output_toks\": 3, \"arrival_time_ns\": 7}\n\
+            {\"input_toks\": 6, \"output_toks\": 1, \"arrival_time_ns\": 8}\n";
+        let trace = testing::read(trace, &Default::default())
+            .expect("reads")
+            .trace;
+        let file = tempfile::NamedTempFile::new().expect("file");
+        std::fs::write(file.path(), text).expect("writes");
+        read(file.path(), &trace)
+    }
+
+    #[test]
+    fn two_forms_of_the_same() {
+        // vLLM's arrival is on another clock, so its time of queueing counts.
+        let json = r#"{"request_id": "bench-1", "input_toks": 6, "output_toks": 1, "arrival_time": 1777.5, "queued_ts": 4.0, "scheduled_ts": 4.5, "first_token_ts": 5.0, "last_token_ts": 5.0}
+{"request_id": "bench-0", "input_toks": 5, "output_toks": 3, "arrival_time": 1777.5, "queued_ts": 1.0, "first_token_ts": 2.0, "last_token_ts": 6.0}"#;
+        let csv = "arrival,first_token,last_token\n1,2,6\n4,5,5\n";
+        let first = Measured {
+            ttft: 1.0,
+            tpot: Some(2.0),
+            e2e: 5.0,
+        };
+        let second = Measured {
+            ttft: 1.0,
+            tpot: None,
+            e2e: 1.0,
+        };
+        for text in [json, csv] {
+            assert_eq!(load(text).expect("reads"), [Some(first), Some(second)]);
+        }
+        let part = "id,arrival,first_token,last_token\n1,4,5,5\n0,1,,\n";
+        assert_eq!(load(part).expect("reads"), [None, Some(second)]);
+    }
+
+    #[test]
+    fn what_does_not_belong_together() {
+        for (text, expected) in [
+            (
+                "{\"request_id\": \"x\"}\n",
+                "request `x` is not in the trace",
+            ),
+            ("{\"request_id\": \"2\"}\n", "not in the trace"),
+            (
+                "id,input_tokens\n0,9\n",
+                ":2: `input_toks` is 9, and 5 in the trace",
+            ),
+            (
+                "id,arrival,first_token,last_token\n0,4,3,5\n",
+                "run backwards",
+            ),
+            (
+                "id,arrival,first_token,last_token\n0,x,3,5\n",
+                "expected a number, found `x`",
+            ),
+            ("{\"request_id\": \"0\"}\n", "tells no request's times"),
+            ("{\n", "not a JSON object"),
+        ] {
+            let told = load(text).expect_err("refused").to_string();
+            assert!(told.contains(expected), "{told}");
+        }
+    }
+}

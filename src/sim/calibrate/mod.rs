@@ -1,0 +1,314 @@
+//! Fits the simulator to a real engine's timings: one number, the host's overhead of each step.
+//!
+//! It may come out below 0: kernels that were timed one by one, outside of a CUDA graph, can take longer than they do in the
+//! engine.
+//!
+//! All requests are simulated. The overhead is chosen by the first half of them in order of arrival: it is the one with the
+//! least sum of squares of the relative errors of mean TTFT, TPOT and E2E. What is reported is the second half, which the fit
+//! has not seen. Errors of means and quantiles compare two distributions; MAPE compares each request with itself.
+
+mod engine;
+mod measured;
+
+use serde::Serialize;
+
+pub use engine::Engine;
+pub use measured::{Measured, read as read_measured};
+
+use super::latency::Profile;
+use super::replica::VllmV1;
+use super::router::{self, Stage};
+use super::transfer::TransferConfig;
+use super::{Cluster, Kv, Pacing, Parts, Pool, Records, Role, Simulation, Workload};
+use crate::cache::BlockTrace;
+use crate::error::{Error, Result};
+use crate::metrics::Distribution;
+use crate::trace::Nanos;
+
+/// The largest overhead that is tried, in milliseconds.
+const LARGEST: f64 = 64.0;
+
+/// One instance of an engine, with the blocks that it has for requests.
+#[derive(Debug)]
+pub struct Single<'a> {
+    /// What it serves.
+    pub workload: &'a Workload<'a>,
+    /// The workload's blocks, where prefixes are to be found.
+    pub blocks: Option<&'a BlockTrace>,
+    /// How it ran.
+    pub engine: &'a Engine,
+    /// Blocks that requests can have.
+    pub capacity: u32,
+}
+
+impl Single<'_> {
+    /// What it would take with a latency model.
+    ///
+    /// # Errors
+    /// None that depend on the input.
+    pub fn run(&self, latency: &Profile) -> Result<Records> {
+        let engine = self.engine;
+        let make = |_| Parts {
+            kv: match self.blocks.filter(|_| engine.prefix_caching) {
+                Some(blocks) => Kv::cached(engine.block_size, self.capacity, blocks.distinct()),
+                None => Kv::counted(engine.block_size, self.capacity),
+            },
+            scheduler: Box::new(VllmV1::new(engine.scheduler.clone())),
+            latency: Box::new(latency.clone()),
+        };
+        let cluster = Cluster {
+            pools: vec![Pool {
+                name: "engine".into(),
+                role: Role::Aggregated,
+                instances: 1,
+                startup: Nanos::ZERO,
+                make: Box::new(make),
+            }],
+            prompt_router: router::by_name("round-robin", 0, Stage::Prompt)?,
+            output_router: router::by_name("round-robin", 0, Stage::Output)?,
+            transfer: TransferConfig::default(),
+            kv_bytes_per_token: 0.0,
+            layers: 1,
+            write_back: false,
+            pacing: Pacing::Open,
+            resizes: Vec::new(),
+            end: None,
+        };
+        Ok(Simulation::new(self.workload, cluster).run())
+    }
+}
+
+/// A simulated figure beside the measured one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Beside {
+    /// Seconds that were measured.
+    pub measured: f64,
+    /// Seconds that were simulated.
+    pub simulated: f64,
+    /// The latter over the former, less one.
+    pub error: f64,
+}
+
+impl Beside {
+    fn new(measured: f64, simulated: f64) -> Self {
+        let error = if measured == simulated {
+            0.0
+        } else {
+            simulated / measured - 1.0
+        };
+        Self {
+            measured,
+            simulated,
+            error,
+        }
+    }
+}
+
+/// How one metric agrees.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Agreement {
+    /// Its mean.
+    pub mean: Beside,
+    /// Its median.
+    pub p50: Beside,
+    /// 90th percentile.
+    pub p90: Beside,
+    /// 99th percentile.
+    pub p99: Beside,
+    /// Mean absolute error of single requests, as a part of what was measured.
+    pub mape: f64,
+}
+
+impl Agreement {
+    fn new(pairs: impl Iterator<Item = (f64, f64)>) -> Self {
+        let (mut measured, mut simulated): (Vec<_>, Vec<_>) = pairs.unzip();
+        let known = measured.iter().zip(&simulated).filter(|(m, _)| **m > 0.0);
+        let errors: Vec<f64> = known.map(|(m, s)| (s - m).abs() / m).collect();
+        let mape = errors.iter().sum::<f64>() / errors.len().max(1) as f64;
+        let m = Distribution::from_values(&mut measured);
+        let s = Distribution::from_values(&mut simulated);
+        Self {
+            mean: Beside::new(m.mean, s.mean),
+            p50: Beside::new(m.p50, s.p50),
+            p90: Beside::new(m.p90, s.p90),
+            p99: Beside::new(m.p99, s.p99),
+            mape,
+        }
+    }
+}
+
+/// How a part of the requests agrees.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Comparison {
+    /// Requests compared.
+    pub requests: usize,
+    /// Time to first token.
+    pub ttft: Agreement,
+    /// Time per output token after the first.
+    pub tpot: Agreement,
+    /// End to end.
+    pub e2e: Agreement,
+}
+
+impl Comparison {
+    /// Of the requests with numbers in `part`; those that were not measured, or did not finish, are left out.
+    pub fn new(
+        records: &Records,
+        measured: &[Option<Measured>],
+        part: std::ops::Range<usize>,
+    ) -> Self {
+        let pairs: Vec<_> = records.requests[part.clone()]
+            .iter()
+            .zip(&measured[part])
+            .filter_map(|(record, measured)| Some((record, (*measured)?)))
+            .filter(|(record, _)| record.is_finished())
+            .collect();
+        let of = |pick: fn(&Measured) -> Option<f64>,
+                  simulated: fn(&super::RequestRecord) -> Option<f64>| {
+            Agreement::new(
+                pairs
+                    .iter()
+                    .filter_map(|(record, measured)| Some((pick(measured)?, simulated(record)?))),
+            )
+        };
+        Self {
+            requests: pairs.len(),
+            ttft: of(|m| Some(m.ttft), super::RequestRecord::ttft),
+            tpot: of(|m| m.tpot, super::RequestRecord::tbt),
+            e2e: of(|m| Some(m.e2e), super::RequestRecord::e2e),
+        }
+    }
+
+    /// What the fit makes small.
+    fn badness(&self) -> f64 {
+        [self.ttft, self.tpot, self.e2e]
+            .iter()
+            .map(|agreement| agreement.mean.error.powi(2))
+            .sum()
+    }
+}
+
+/// What came of a calibration.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Calibration {
+    /// The overhead that fits best, in milliseconds.
+    pub host_overhead_ms: f64,
+    /// The first half, by which it was chosen.
+    pub fitted: Comparison,
+    /// The second half.
+    pub held_out: Comparison,
+    /// All requests.
+    pub all: Comparison,
+    /// Prompt tokens that were found in the prefix cache.
+    pub cached_tokens: u64,
+    /// Steps of the engine.
+    pub steps: u64,
+    /// Steps outside of the profile.
+    pub clamped_steps: u64,
+}
+
+/// Chooses the overhead.
+///
+/// # Errors
+/// Fewer than two measured requests, or none that finishes.
+pub fn calibrate(
+    single: &Single<'_>,
+    measured: &[Option<Measured>],
+    profile: &Profile,
+) -> Result<Calibration> {
+    let known: Vec<usize> = (0..measured.len())
+        .filter(|index| measured[*index].is_some())
+        .collect();
+    let Some(half) = known
+        .get(known.len() / 2)
+        .copied()
+        .filter(|_| known.len() > 1)
+    else {
+        return Err(Error::usage(
+            "fewer than two requests were measured",
+            "give the timings of more",
+        ));
+    };
+    let overhead = fit(|overhead| {
+        let records = single.run(&profile.with_host_overhead(overhead))?;
+        let comparison = Comparison::new(&records, measured, 0..half);
+        if comparison.requests == 0 {
+            return Err(Error::usage(
+                "no measured request of the first half finishes in the simulation",
+                "check the number of blocks",
+            ));
+        }
+        Ok(comparison.badness())
+    })?;
+    let records = single.run(&profile.with_host_overhead(overhead))?;
+    Ok(Calibration {
+        host_overhead_ms: overhead,
+        fitted: Comparison::new(&records, measured, 0..half),
+        held_out: Comparison::new(&records, measured, half..measured.len()),
+        all: Comparison::new(&records, measured, 0..measured.len()),
+        cached_tokens: records.instances.iter().map(|i| i.cached_tokens).sum(),
+        steps: records.steps,
+        clamped_steps: records.instances.iter().map(|i| i.clamped.steps).sum(),
+    })
+}
+
+/// The best overhead to a hundredth of a millisecond. A step more or less moves whole requests, so the error is not smooth: a
+/// scan from 0 that ends well behind the best so far, below 0 only where that is best, and two finer ones around it.
+fn fit(mut badness: impl FnMut(f64) -> Result<f64>) -> Result<f64> {
+    let mut best = (badness(0.0)?, 0.0);
+    for direction in [1.0, -1.0] {
+        let mut at: f64 = 0.5;
+        while at <= LARGEST && at <= 2.0 * f64::abs(best.1) + 2.0 {
+            best = better(best, (badness(direction * at)?, direction * at));
+            at += 0.5;
+        }
+        if best.1 != 0.0 {
+            break;
+        }
+    }
+    for (step, count) in [(0.1, 4), (0.02, 4)] {
+        let middle = best.1;
+        for index in -count..=count {
+            if index != 0 {
+                // Whole hundredths, as they are printed.
+                let at = ((middle + f64::from(index) * step) * 100.0).round() / 100.0;
+                best = better(best, (badness(at)?, at));
+            }
+        }
+    }
+    Ok(best.1)
+}
+
+/// The one with less error; of equal ones, the one nearer to 0.
+fn better(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
+    if (b.0, b.1.abs()) < (a.0, a.1.abs()) {
+        b
+    } else {
+        a
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fit_finds_the_least() {
+        for truth in [-1.32, -0.2, 0.0, 0.37, 1.5, 7.84] {
+            let found = fit(|at| Ok((at - truth).powi(2))).expect("fits");
+            assert!((found - truth).abs() < 0.011, "{truth}: {found}");
+        }
+    }
+
+    #[test]
+    fn errors_by_hand() {
+        // Means 3 and 3.3: 10 % too much. Single requests: 50 % and 10 %.
+        let agreement = Agreement::new([(2.0, 3.0), (4.0, 3.6)].into_iter());
+        assert!((agreement.mean.error - 0.1).abs() < 1e-12);
+        assert!((agreement.mape - (0.5 + 0.1) / 2.0).abs() < 1e-12);
+        assert_eq!(
+            (agreement.p50.measured, agreement.p50.simulated),
+            (3.0, 3.3)
+        );
+    }
+}

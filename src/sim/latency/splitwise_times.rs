@@ -1,0 +1,80 @@
+//! The Splitwise authors' measurements, read as they were made: a decode step by the tokens that it reads.
+//!
+//! They measured batches of equal prompts, at prompt tokens times batch size. SplitwiseSim asks the table for the number of
+//! sequences instead, so its decodes do not feel their context: up to twice too fast. Beyond the table, its edge is taken
+//! and counted. Steps of both kinds take SplitwiseSim's factor 1.1 on the prompt's time, or the decodes' time if longer.
+
+use super::{Clamped, IterationTimes, LatencyModel, Step};
+
+/// Time of prompts and decodes by tokens.
+#[derive(Debug, Clone)]
+pub struct SplitwiseTimes {
+    times: IterationTimes,
+    clamped: Clamped,
+}
+
+/// What decodes beside a prompt add to it, of `performance_model.py`.
+const MIXED: f64 = 1.1;
+
+impl SplitwiseTimes {
+    /// Of one model on one kind of GPU.
+    pub fn new(times: IterationTimes) -> Self {
+        Self {
+            times: times.extrapolate(false),
+            clamped: Clamped::default(),
+        }
+    }
+}
+
+impl LatencyModel for SplitwiseTimes {
+    fn seconds(&mut self, step: &Step) -> f64 {
+        let prompt = step.prefill_tokens() as f64;
+        // Each decode reads its context and its own token.
+        let context = step.decode_context as f64 + f64::from(step.decodes);
+        self.clamped.of += 1;
+        let outside = |tokens: f64| tokens > 0.0 && self.times.is_outside(tokens);
+        self.clamped.steps += u64::from(outside(prompt) || outside(context));
+        match (prompt > 0.0, step.decodes > 0) {
+            (true, false) => self.times.prompt(prompt),
+            (false, _) => self.times.token(context),
+            (true, true) => (MIXED * self.times.prompt(prompt)).max(self.times.token(context)),
+        }
+    }
+
+    fn clamped(&self) -> Clamped {
+        self.clamped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Chunk, SplitwiseTable};
+    use super::*;
+
+    #[test]
+    fn decodes_feel_their_context() {
+        let times = SplitwiseTable::builtin()
+            .select("bloom-176b", "h100-80gb", 8)
+            .expect("measured");
+        let mut model = SplitwiseTimes::new(times);
+        // 64 sequences of 511 tokens and the one that is computed: 32,768 tokens, measured at 63.8213 ms.
+        let mut step = Step {
+            decodes: 64,
+            decode_context: 64 * 511,
+            sampled: 64,
+            ..Step::default()
+        };
+        assert!((model.seconds(&step) - 0.063_821_3).abs() < 1e-7);
+        step.prefills.push(Chunk {
+            tokens: 512,
+            past: 0,
+        });
+        // 1.1 times 76.1418 ms.
+        assert!((model.seconds(&step) - 0.083_755_98).abs() < 1e-6);
+        // Twice as long a context is outside: the edge is taken and counted.
+        step.prefills.clear();
+        step.decode_context *= 2;
+        assert!((model.seconds(&step) - 0.063_821_3).abs() < 1e-7);
+        assert_eq!(model.clamped(), Clamped { steps: 1, of: 3 });
+    }
+}
