@@ -259,9 +259,10 @@ fn batches(folder: &Path, plots: &Path, records: &Records) -> Result<()> {
 /// Memory, busy time and use of the arithmetic units, by replica.
 fn utilisation(plots: &Path, records: &Records, work: Option<Work>) -> Result<()> {
     let count = records.instances.len();
-    let mut memory = vec![Meter::default(); count];
-    let mut busy = vec![Meter::default(); count];
-    let mut used = vec![Meter::default(); count];
+    // Vidur calls this mean weighted, too, but passes another flag in the place of the one that would weight it.
+    let mut memory = vec![Meter::over_values(); count];
+    let mut busy = vec![Meter::over_time(); count];
+    let mut used = vec![Meter::over_time(); count];
     for step in &records.step_log {
         let (begin, end) = (step.started.as_secs_f64(), step.ended.as_secs_f64());
         let replica = step.instance as usize;
