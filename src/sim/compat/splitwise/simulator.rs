@@ -356,10 +356,24 @@ impl Simulator {
 
     fn end_task(&mut self, task: TaskId, place: usize) {
         let now = self.now;
-        let state = &mut self.tasks[task.index()];
-        if state.state != TaskState::Running {
+        if self.tasks[task.index()].state != TaskState::Running {
             return self.fail("a task would end twice");
         }
+        // With a limit of no preemptions, a chained token task may be taken where its prompt finds no memory.
+        let [prompt, tokens] = [
+            TaskId::prompt_of(task.request()),
+            TaskId::tokens_of(task.request()),
+        ]
+        .map(|task| self.tasks[task.index()].state);
+        let in_order = if task.is_prompt() {
+            matches!(tokens, TaskState::None | TaskState::Queued)
+        } else {
+            prompt == TaskState::Completed
+        };
+        if !in_order {
+            return self.fail("a request would generate before its prompt");
+        }
+        let state = &mut self.tasks[task.index()];
         state.state = TaskState::Completed;
         state.in_batch = false;
         state.completion = now;

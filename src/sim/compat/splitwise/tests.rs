@@ -201,6 +201,34 @@ fn requests_of_one_token_end() {
     }
 }
 
+/// Of 50 tokens A holds 11 and reserves 10. The prompt of B needs 31, its tokens 2: without allowed preemptions every waiting
+/// task is urgent, so the tokens are taken and the prompt is not. The original stops at an assertion.
+#[test]
+fn tokens_before_their_prompt_are_an_error() {
+    let mut config = tight("jsq");
+    config.servers[0].count = 1;
+    config.start_state = StartState::Uniform {
+        instance: InstanceConfig {
+            tensor_parallelism: 1,
+            max_preemptions: 0,
+            ..InstanceConfig::default()
+        },
+    };
+    let arrivals = [request(0, 1.0, 10, 11), request(1, 1.5, 30, 3)];
+    let error = simulate(&config, &arrivals, &flat()).expect_err("stops");
+    assert!(
+        error.to_string().contains("generate before its prompt"),
+        "{error}"
+    );
+    if let StartState::Uniform { instance } = &mut config.start_state {
+        instance.max_preemptions = 4;
+    }
+    // Else the prompt of B goes first and fits; then the tokens of A do not, and those of B wait behind them for ever.
+    let report = simulate(&config, &arrivals, &flat()).expect("runs");
+    let stages: Vec<_> = report.unfinished.iter().map(|r| r.stage).collect();
+    assert_eq!(stages, [Stage::TokensWait; 2]);
+}
+
 #[test]
 fn what_cannot_be_simulated() {
     let table = SplitwiseTable::builtin();

@@ -180,11 +180,17 @@ fn shortest(value: f64) -> (String, i32) {
     let decimals = text[..digits]
         .find('.')
         .map_or(0, |point| digits - point - 1);
-    let even = format!("{value:.decimals$e}");
-    let text = if even.parse() == Ok(value) {
-        even
-    } else {
-        text
+    // Only an odd last digit of many can be the larger of two that are as near.
+    let text = match text.as_bytes()[digits - 1] {
+        b'1' | b'3' | b'5' | b'7' | b'9' if decimals >= 14 => {
+            let even = format!("{value:.decimals$e}");
+            if even.parse() == Ok(value) {
+                even
+            } else {
+                text
+            }
+        }
+        _ => text,
     };
     match text.split_once('e') {
         Some((digits, exponent)) => (digits.to_owned(), exponent.parse().unwrap_or(0)),
