@@ -127,6 +127,7 @@ struct Case {
     contention: Contention,
     layerwise: bool,
     wait: bool,
+    ahead: bool,
     resizes: Vec<(u64, u32, u32)>,
     end: Option<u64>,
 }
@@ -143,7 +144,7 @@ fn case() -> impl Strategy<Value = Case> {
         (1u32..4, 1u32..4, 0u32..2),
         4u32..40,
         (0usize..8, 0usize..5),
-        (contention, any::<bool>(), any::<bool>()),
+        (contention, any::<bool>(), any::<bool>(), any::<bool>()),
         prop::collection::vec((0u64..5_000, 0u32..3, 0u32..4), 0..5),
         prop::option::weighted(0.2, 0u64..6_000),
     )
@@ -158,6 +159,7 @@ fn case() -> impl Strategy<Value = Case> {
                 contention: flags.0,
                 layerwise: flags.1,
                 wait: flags.2,
+                ahead: flags.3,
                 resizes,
                 end,
             },
@@ -180,7 +182,7 @@ fn run(case: &Case) -> Records {
         .collect();
     items.sort_by_key(|item| item.arrival);
     let workload = Workload::of_items(items);
-    let blocks = case.blocks;
+    let (blocks, async_scheduling) = (case.blocks, case.ahead);
     let pool = |name: &str, role, instances| Pool {
         name: name.into(),
         role,
@@ -191,6 +193,7 @@ fn run(case: &Case) -> Records {
             scheduler: Box::new(VllmV1::new(VllmV1Config {
                 max_num_batched_tokens: 128,
                 max_num_seqs: 8,
+                async_scheduling,
                 ..VllmV1Config::default()
             })),
             latency: Box::new(Linear::default()),

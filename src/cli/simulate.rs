@@ -35,8 +35,16 @@ Examples:
   replay simulate --list-presets
   replay simulate --preset llama-70b-pd-2-2 --print-config > cluster.toml")]
 pub(super) struct SimulateArgs {
-    #[command(flatten)]
-    input: Option<TraceArgs>,
+    /// A trace of any readable format; - is standard input
+    trace: Option<PathBuf>,
+
+    /// The trace's format, where it is not recognised
+    #[arg(long, value_name = "NAME")]
+    format: Option<String>,
+
+    /// The model's tokenizer, where the trace holds text: a built-in name, a tokenizer.json, a model folder
+    #[arg(long, value_name = "NAME|PATH|DIR")]
+    tokenizer: Option<String>,
 
     /// The cluster: TOML; or SplitwiseSim's config.yaml or Vidur's config.json, whose rules then hold
     #[arg(long, short, value_name = "FILE", conflicts_with = "preset")]
@@ -148,15 +156,20 @@ pub(super) fn run(args: &SimulateArgs) -> anyhow::Result<()> {
         )
         .into());
     }
-    run_accurate(args, input, &read.trace, &prepared)
+    run_accurate(args, &input, &read.trace, &prepared)
 }
 
-fn input(args: &SimulateArgs) -> Result<&TraceArgs> {
-    args.input.as_ref().ok_or_else(|| {
-        Error::usage(
+fn input(args: &SimulateArgs) -> Result<TraceArgs> {
+    let Some(trace) = &args.trace else {
+        return Err(Error::usage(
             "no trace to serve",
             "name a trace file, or make one with `replay gen-trace`",
-        )
+        ));
+    };
+    Ok(TraceArgs {
+        trace: trace.clone(),
+        format: args.format.clone(),
+        tokenizer: args.tokenizer.clone(),
     })
 }
 
@@ -304,7 +317,7 @@ fn run_splitwise(args: &SimulateArgs, config: &splitwise::Config) -> anyhow::Res
             config.model.architecture.clone(),
             config.scheduler.name.clone(),
         ];
-        if let Some(folder) = folder(args, seed, input, &names) {
+        if let Some(folder) = folder(args, seed, &input, &names) {
             let options = splitwise::WriteOptions {
                 application_id: config.application_id,
                 integral: arrivals.integral,
@@ -352,7 +365,7 @@ fn run_vidur(args: &SimulateArgs, path: &Path) -> anyhow::Result<()> {
         config.cluster_config.replica_config.model_name.clone(),
         config.cluster_config.replica_scheduler_config.name.clone(),
     ];
-    if let Some(folder) = folder(args, config.seed, input, &names) {
+    if let Some(folder) = folder(args, config.seed, &input, &names) {
         let (parameters, attention_width, flops) = config.work();
         let work = vidur::Work {
             parameters,

@@ -17,7 +17,7 @@ pub(super) struct TraceArgs {
 
     /// The trace's format, where it is not recognised
     #[arg(long, value_name = "NAME")]
-    format: Option<String>,
+    pub(super) format: Option<String>,
 
     /// The model's tokenizer, where the trace or the output holds text: a built-in name, a tokenizer.json, a model folder
     #[arg(long, value_name = "NAME|PATH|DIR")]

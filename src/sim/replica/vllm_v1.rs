@@ -353,6 +353,7 @@ mod tests {
             pacing: Pacing::Open,
             resizes: Vec::new(),
             end: None,
+            log_steps: false,
         };
         Simulation::new(&workload, cluster).run().requests
     }
