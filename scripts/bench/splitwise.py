@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """SplitwiseSim and `replay` on the same cases, in one run on one machine. Prints a Markdown table.
 
-  cargo build --release --example splitwise
+  cargo build --release
   python3 scripts/bench/splitwise.py --checkout splitwise-sim --runs reference/runs --traces reference/traces
 
 A case is a folder with the config.yaml of a run and its overrides.txt (the words behind `python run.py`). --checkout is a
 clone of github.com/Mutinifni/splitwise-sim; --python names an interpreter with its packages (numpy<2, pandas<2.3, scipy,
 networkx, hydra-core 1.3.2). The clone is only read and run: its traces/ must hold the traces, plain, or be writable. CPU
-seconds are user and system time of the whole process, with reading and writing; memory is its peak. Times agree where the
+seconds are user and system time of the whole process, with reading and writing, of ours the least of --repeat runs;
+memory is its peak. Times agree where the
 largest relative difference of TTFT and E2E over all requests is 0.
 """
 import argparse
@@ -23,7 +24,7 @@ import sys
 import tempfile
 import time
 
-OURS = pathlib.Path(__file__).parents[2] / "target" / "release" / "examples" / "splitwise"
+OURS = pathlib.Path(__file__).parents[2] / "target" / "release" / "replay"
 TIMES = ("ttft_times", "response_times")
 
 
@@ -91,9 +92,8 @@ def main():
     options = parser.parse_args()
     checkout = options.checkout.resolve()
 
-    print("| case | requests | SplitwiseSim CPU s | MB | replay CPU s | of it simulating | MB | ratio | of simulating |"
-          " largest difference |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("| case | requests | SplitwiseSim CPU s | MB | replay CPU s | MB | ratio | largest difference |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         plain_config(checkout, folder)
@@ -115,14 +115,13 @@ def main():
             command = [options.python, "run.py", "--config-dir", folder, "--config-name", "bench",
                        f"hydra.run.dir={theirs_out}", *words]
             their_cpu, their_memory, _ = measure(command, 1, checkout)
-            command = [options.ours.resolve(), (case / "config.yaml").resolve(), trace, ours_out,
-                       checkout / "data" / "perf_model.csv"]
+            command = [options.ours.resolve(), "simulate", trace, "--config", (case / "config.yaml").resolve(),
+                       "--output-dir", ours_out, "--json"]
             our_cpu, our_memory, text = measure(command, options.repeat)
-            result = json.loads(text)
+            result = json.loads(text[text.index("{"):])
             least = difference(times(ours_out / "detailed" / "0.csv"), times(theirs_out / "detailed" / "0.csv"))
-            print(f"| {case.name} | {result['requests']} | {their_cpu:.1f} | {their_memory:.0f} | {our_cpu:.3f} |"
-                  f" {result['seconds']:.4f} | {our_memory:.0f} | {their_cpu / our_cpu:.0f} |"
-                  f" {their_cpu / result['seconds']:.0f} | {least:.1e} |", flush=True)
+            print(f"| {case.name} | {result['finished']} | {their_cpu:.1f} | {their_memory:.0f} | {our_cpu:.3f} |"
+                  f" {our_memory:.0f} | {their_cpu / our_cpu:.0f} | {least:.1e} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,10 @@ pub(super) struct SimulateArgs {
     #[arg(long, value_name = "FILE")]
     chrome_trace: Option<PathBuf>,
 
+    /// SplitwiseSim's perf_model.csv, for its config.yaml [default: the measurements that ship]
+    #[arg(long, value_name = "FILE")]
+    perf_model: Option<PathBuf>,
+
     /// Folder with Vidur's exact tables, for its config.json [default: those that ship, interpolated]
     #[arg(long, value_name = "DIR")]
     vidur_tables: Option<PathBuf>,
@@ -305,12 +309,18 @@ fn folder(
 fn run_splitwise(args: &SimulateArgs, config: &splitwise::Config) -> anyhow::Result<()> {
     let input = input(args)?;
     let arrivals = splitwise::read_arrivals(Input::open(&input.trace)?, config.application_id)?;
+    let read = args
+        .perf_model
+        .as_ref()
+        .map(SplitwiseTable::read)
+        .transpose()?;
+    let table = read.as_ref().unwrap_or_else(|| SplitwiseTable::builtin());
     for seed in seeds(args, config.seed)? {
         let config = splitwise::Config {
             seed,
             ..config.clone()
         };
-        let report = splitwise::simulate(&config, &arrivals.requests, SplitwiseTable::builtin())?;
+        let report = splitwise::simulate(&config, &arrivals.requests, table)?;
         let names = [
             config.start_state.label(),
             config.cluster_label(),

@@ -18,7 +18,7 @@ enum Store {
     /// Blocks without content. Per request, how many it holds.
     Counted { free: u32, held: Vec<u32> },
     /// vLLM's block pool. Per request, its blocks, and how many of them can be found.
-    Cached { pool: Pool, held: Vec<Held> },
+    Cached { pool: Box<Pool>, held: Vec<Held> },
 }
 
 #[derive(Debug, Default, Clone)]
@@ -46,7 +46,7 @@ impl Kv {
             block_size,
             total: blocks,
             store: Store::Cached {
-                pool: Pool::new(blocks, contents, FreeOrder::Current),
+                pool: Box::new(Pool::new(blocks, contents, FreeOrder::Current)),
                 held: Vec::new(),
             },
         }

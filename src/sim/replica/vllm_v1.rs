@@ -27,6 +27,8 @@ pub struct VllmV1Config {
     pub long_prefill_token_threshold: u32,
     /// Part of the blocks that must stay free when a request is let in while others run.
     pub watermark: f64,
+    /// Whether a request is let in only if all of its prompt would fit, though a piece of it is computed.
+    pub scheduler_reserve_full_isl: bool,
     /// Whether a batch is formed while the one before it runs, one step ahead.
     pub async_scheduling: bool,
 }
@@ -39,6 +41,7 @@ impl Default for VllmV1Config {
             enable_chunked_prefill: true,
             long_prefill_token_threshold: 0,
             watermark: 0.0,
+            scheduler_reserve_full_isl: true,
             async_scheduling: false,
         }
     }
@@ -233,7 +236,11 @@ impl VllmV1 {
                 break;
             }
             let end = cached + tokens;
-            let reserve = if batch.is_empty() { 0 } else { watermark };
+            let mut reserve = if batch.is_empty() { 0 } else { watermark };
+            // One that lost its memory would lose it again and again if it came back before all of it fits.
+            if self.config.scheduler_reserve_full_isl || live.preemptions > 0 {
+                reserve += context.kv.blocks_for(live.tokens()) - context.kv.blocks_for(end);
+            }
             let fits = if here {
                 context.kv.grow(id, end)
             } else {

@@ -117,7 +117,7 @@ pub fn by_name(text: &str, seed: u64, stage: Stage) -> Result<Box<dyn Router>> {
     };
     match name.as_str() {
         "random" => takes_none(Box::new(Random::new(seed, stage))),
-        "round-robin" => takes_none(Box::new(RoundRobin::default())),
+        "round-robin" => takes_none(Box::<RoundRobin>::default()),
         "jsq" => takes_none(Box::new(ShortestQueue(Load::Requests))),
         "token-jsq" => takes_none(Box::new(ShortestQueue(Load::Tokens))),
         "least-loaded" => takes_none(Box::new(LeastLoaded)),
