@@ -46,6 +46,10 @@ pub(super) struct SimulateArgs {
     #[arg(long, value_name = "NAME|PATH|DIR")]
     tokenizer: Option<String>,
 
+    /// Tokens per block [default: the configuration's, or what the trace's hash ids stand for]
+    #[arg(long, value_name = "TOKENS")]
+    block_size: Option<u32>,
+
     /// The cluster: TOML; or SplitwiseSim's config.yaml or Vidur's config.json, whose rules then hold
     #[arg(long, short, value_name = "FILE", conflicts_with = "preset")]
     config: Option<PathBuf>,
@@ -129,13 +133,16 @@ pub(super) fn run(args: &SimulateArgs) -> anyhow::Result<()> {
             _ => {}
         }
     }
-    let config = match &args.config {
+    let mut config = match &args.config {
         Some(path) => SimConfig::read(path, &args.set)?,
         None => {
             let name = args.preset.as_deref().unwrap_or(DEFAULT_PRESET);
             SimConfig::preset(name, &args.set)?
         }
     };
+    if let Some(size) = args.block_size {
+        config.cache.block_size = size;
+    }
     if args.print_config {
         return output::print(&config.to_toml());
     }
@@ -151,7 +158,7 @@ pub(super) fn run(args: &SimulateArgs) -> anyhow::Result<()> {
     }
     let prepared = config.prepare()?;
     let input = input(args)?;
-    let read = input.read(None, false)?;
+    let read = input.read(args.block_size, false)?;
     if read.trace.requests().is_empty() {
         return Err(Error::input(
             crate::error::Location::file(&input.trace),
