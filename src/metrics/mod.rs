@@ -5,6 +5,7 @@ mod continuity;
 mod distribution;
 mod gaps;
 mod groups;
+mod histogram;
 mod summary;
 
 pub use analysis::{Analysis, Analyzer, BlockMetrics, RequestMetrics, analyze, analyze_with};
@@ -12,4 +13,5 @@ pub use continuity::Continuity;
 pub use distribution::{Distribution, percentile_sorted};
 pub use gaps::{Gap, Gaps};
 pub use groups::{Group, Groups};
+pub use histogram::{BLOCK_SECONDS, Histogram};
 pub use summary::{Settings, Summary};

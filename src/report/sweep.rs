@@ -144,6 +144,8 @@ impl Files<'_> {
                 "mean_request_hit_ratio",
                 "evictions",
                 "rejected",
+                "waiting",
+                "preemptions",
                 "hit_gap_seconds",
                 "steps",
                 "seconds",
@@ -163,6 +165,8 @@ impl Files<'_> {
                 float(counts.mean_request_hit_ratio),
                 counts.evictions.to_string(),
                 counts.rejected.to_string(),
+                counts.waiting.to_string(),
+                counts.preemptions.to_string(),
                 optional(counts.hit_gap_seconds),
                 counts
                     .steps

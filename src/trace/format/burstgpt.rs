@@ -1,6 +1,6 @@
 //! BurstGPT: CSV `Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type`, times in seconds.
 //!
-//! Defined by `data/` of HPMLL/BurstGPT; newer files add `Session ID`. Lengths only.
+//! Defined by `data/` of HPMLL/BurstGPT; its release 2.0 adds `Session ID` and `Elapsed time`. Lengths only.
 
 use std::path::Path;
 
@@ -13,12 +13,13 @@ use crate::trace::Trace;
 use super::csv_rows::{self, Label};
 use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport};
 
-/// What is read; `Session ID` may be missing.
-const COLUMNS: [&str; 4] = [
+/// What is read; `Session ID` and `Elapsed time` may be missing.
+const COLUMNS: [&str; 5] = [
     "Timestamp",
     "Request tokens",
     "Response tokens",
     "Session ID",
+    "Elapsed time",
 ];
 
 /// See the module.
@@ -52,6 +53,10 @@ impl TraceFormat for BurstGpt {
             Ok(Label {
                 id: index.to_string(),
                 session: Some(session),
+                service_time: match row.text(4)? {
+                    "" => None,
+                    _ => Some(row.seconds(4)?),
+                },
             })
         })
     }

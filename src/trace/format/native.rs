@@ -140,6 +140,10 @@ fn push_request(trace: &Trace, request: &Request, ids_key: Option<&str>, out: &m
     out.extend_from_slice(request.arrival.to_string().as_bytes());
     bytes::number(out, "input_length", request.input_length);
     bytes::number(out, "output_length", request.output_length);
+    if let Some(time) = request.service_time {
+        bytes::key(out, "service_time");
+        out.extend_from_slice(time.to_string().as_bytes());
+    }
     bytes::number(out, "shared", request.shared);
     if let Some(key) = ids_key {
         bytes::key(out, key);
@@ -251,19 +255,14 @@ impl Reader {
         self.output.clear();
         let (mut id, mut session, mut arrival) = (None, None, None);
         let (mut turn, mut input, mut output, mut shared) = (0, None, None, 0);
-        let mut extra = ExtraKeys::default();
+        let (mut extra, mut service) = (ExtraKeys::default(), None);
         Scanner::new(line)?.object(|key, value| {
             match key {
                 "request_id" => id = Some(value.name()?),
                 "session_id" => session = Some(value.name()?),
                 "turn" => turn = value.count()?,
-                "arrival_time" => {
-                    let text = value.number()?;
-                    let time = Nanos::parse_secs(text).ok_or_else(|| {
-                        Fault::new(format!("expected seconds of 0 or more, found {text}"))
-                    })?;
-                    arrival = Some(time);
-                }
+                "arrival_time" => arrival = Some(value.seconds()?),
+                "service_time" => service = Some(value.seconds()?),
                 "input_length" => input = Some(value.count()?),
                 "output_length" => output = Some(value.count()?),
                 "shared" => shared = value.count()?,
@@ -296,6 +295,9 @@ impl Reader {
             output: &self.output,
             extra: Some(&extra),
         })?;
+        if let Some(time) = service {
+            builder.service_time(time);
+        }
         self.last = arrival;
         Ok(())
     }
