@@ -8,6 +8,7 @@ mod overlap;
 #[cfg(test)]
 mod overlap_tests;
 mod rules;
+mod server;
 mod sglang;
 mod sglang_order;
 mod sglang_tree;
@@ -16,7 +17,7 @@ mod tiered;
 #[cfg(test)]
 mod tiered_tests;
 mod vllm;
-mod vllm_manager;
+pub(crate) mod vllm_manager;
 mod vllm_pool;
 
 pub use hold::Hold;

@@ -83,6 +83,7 @@ impl TraceFormat for BurstGpt {
 mod tests {
     use super::super::testing;
     use super::*;
+    use crate::trace::Nanos;
 
     #[test]
     fn round_trip() {
@@ -98,6 +99,19 @@ mod tests {
             testing::loads(&back.trace),
             testing::loads(&testing::sample())
         );
+    }
+
+    #[test]
+    fn elapsed_time_is_the_service_time() {
+        let text = b"Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens,Total tokens,Log Type\n\
+            5.0,a,43,GPT-4,906,446,1352,Conversation log\n6.0,b,,GPT-4,36,29,65,Conversation log\n";
+        let trace = testing::read(text, &ReadOptions::default())
+            .expect("reads")
+            .trace;
+        let times: Vec<_> = trace.requests().iter().map(|r| r.service_time).collect();
+        assert_eq!(times, [Some(Nanos(43_000_000_000)), None]);
+        let bad = String::from_utf8_lossy(text).replace("43", "long");
+        testing::refuses(&[(&bad, "t:2: `Elapsed time`: expected seconds, found `long`")]);
     }
 
     #[test]

@@ -337,6 +337,30 @@ mod tests {
     }
 
     #[test]
+    fn service_times_stay() {
+        let head = r#"{"format":"replay-trace","version":1,"content":"tokens"}"#;
+        let line = |id: &str, time: &str| {
+            format!(
+                r#"{{"request_id":"{id}","session_id":"{id}","turn":0,"arrival_time":1.0,"input_length":1,"output_length":1,{time}"shared":0,"tokens":[1],"output":[3]}}"#
+            )
+        };
+        let text = format!(
+            "{head}\n{}\n{}\n",
+            line("a", r#""service_time":2.000000001,"#),
+            line("b", "")
+        );
+        let trace = again(text.as_bytes());
+        let times: Vec<_> = trace.requests().iter().map(|r| r.service_time).collect();
+        assert_eq!(times, [Some(Nanos(2_000_000_001)), None]);
+        let written = testing::write(&trace, "native", &WriteOptions::default());
+        assert!(String::from_utf8_lossy(&written).contains(r#""service_time":2.000000001,"#));
+        let back = again(&written);
+        assert_eq!(back.requests(), trace.requests());
+        let bad = text.replace("2.000000001", "-1");
+        testing::refuses(&[(&bad, "expected seconds of 0 or more, found -1")]);
+    }
+
+    #[test]
     fn bad_files() {
         let head = r#"{"format":"replay-trace","version":1,"content":"tokens"}"#;
         let line = r#"{"request_id":"a","session_id":"s","turn":0,"arrival_time":1.0,"input_length":2,"output_length":1,"shared":0,"tokens":[1,2],"output":[3]}"#;

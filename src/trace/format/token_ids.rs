@@ -124,12 +124,19 @@ mod tests {
     #[test]
     fn sharing_is_found_again() {
         let text = br#"{"request_id":"a","conversation_id":"c","turn_index":0,"arrival_time":0.5,"prompt_token_ids":[1,2],"response_token_ids":[3]}
-{"request_id":"b","conversation_id":"c","turn_index":1,"arrival_time":1.5,"prompt_token_ids":[1,2,3,4],"response_token_ids":[5]}
+{"request_id":"b","conversation_id":"c","turn_index":1,"arrival_time":1.5,"prompt_token_ids":[1,2,3,4],"response_token_ids":[5],"service_time":0.25}
 {"request_id":"d","conversation_id":"c","turn_index":2,"arrival_time":2.5,"prompt_token_ids":[1,9],"response_token_ids":[]}"#;
         let read = testing::read(text, &ReadOptions::default()).expect("reads");
         assert_eq!(read.format, "token-ids");
         let shared: Vec<u32> = read.trace.requests().iter().map(|r| r.shared).collect();
         assert_eq!(shared, [0, 3, 1]);
+        let times: Vec<_> = read
+            .trace
+            .requests()
+            .iter()
+            .map(|r| r.service_time)
+            .collect();
+        assert_eq!(times, [None, Some(Nanos(250_000_000)), None]);
         assert_eq!(testing::prompts(&read.trace)[2].2, [1, 9]);
     }
 
