@@ -162,10 +162,10 @@ fn an_output_is_found_while_its_request_runs() {
 }
 
 /// Two prompts of 4 with outputs of 9, 4 blocks. The first takes its second block at 5 and its third at 9, the second one
-/// its second at 6. At 9 none is free: the last admitted has to go, with 4 tokens generated (its prompt was there at 5) and
-/// two full blocks, of which the first request takes the later. It ends at 13. Then 8 tokens are a prompt, the first block of
-/// which is found; a block of the other's output goes. 4 tokens are computed until 17; the fifth token of output is there at
-/// 18 and takes another block, the ninth at 22.
+/// its second at 6. At 9 none is free: the last admitted has to go, with 4 tokens generated (its prompt was there at 5). The
+/// first is served first in that step, so the other's second block is not full yet, and it is that which is taken. The first
+/// ends at 13. Then 8 tokens are a prompt, the first block of which is found; a block of the other's output goes. 4 tokens are
+/// computed until 17; the fifth token of output is there at 18 and takes another block, the ninth at 22.
 #[test]
 fn vllm_preempts_the_last_admitted() {
     let plan = [
@@ -176,7 +176,7 @@ fn vllm_preempts_the_last_admitted() {
     ];
     let log = run("vllm", 4, &plan);
     assert_eq!(log.preempted, [1]);
-    assert_eq!(log.met[0].1.evicted, 1);
+    assert_eq!(log.met[0].1.evicted, 0);
     assert_eq!(log.met[1].1.evicted, 2);
     assert_eq!(log.met[1].0, 1);
     assert_eq!(log.met[2].0, 22);

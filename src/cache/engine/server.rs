@@ -9,7 +9,7 @@ use super::rules::Rules;
 use super::{Hold, Outcome, Shape, tokens_in};
 use crate::trace::{Nanos, Service};
 
-/// What a running request does next; in the order in which they come at the same time.
+/// What a running request does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     Finish,
@@ -21,12 +21,11 @@ enum Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Event {
     time: Nanos,
-    step: Class,
-    /// Rises with each event.
-    sequence: u64,
-    request: usize,
-    /// Of whose admission it is: a preempted request's events are void.
+    class: Class,
+    /// Of whose admission it is: a preempted request's event is void. Whoever was admitted first goes on first, as in
+    /// vLLM's list of running requests; nobody has two events at once.
     admission: u64,
+    request: usize,
     what: Step,
 }
 
@@ -71,7 +70,6 @@ pub(super) struct Server<'w, M: Manager> {
     watch: &'w mut dyn Watch,
     now: Nanos,
     events: BinaryHeap<Reverse<Event>>,
-    sequence: u64,
     admissions: u64,
     requests: Vec<Live<M::Held>>,
     /// Places in `requests` to be used again.
@@ -92,7 +90,6 @@ impl<'w, M: Manager> Server<'w, M> {
             watch,
             now: Nanos::ZERO,
             events: BinaryHeap::new(),
-            sequence: 0,
             admissions: 0,
             requests: Vec::new(),
             spare: Vec::new(),
@@ -255,16 +252,14 @@ impl<'w, M: Manager> Server<'w, M> {
     }
 
     fn schedule(&mut self, id: usize, time: Nanos, what: Step) {
-        self.sequence += 1;
         self.events.push(Reverse(Event {
             time,
-            step: match what {
+            class: match what {
                 Step::Finish => Class::Ends,
                 _ => Class::GoesOn,
             },
-            sequence: self.sequence,
-            request: id,
             admission: self.requests[id].admission,
+            request: id,
             what,
         }));
     }
