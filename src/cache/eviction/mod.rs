@@ -20,6 +20,7 @@ mod queues;
 mod random;
 mod ranked;
 mod registry;
+mod ring;
 mod s3_fifo;
 mod sieve;
 mod slru;
