@@ -12,6 +12,9 @@ const ABSENT: u32 = u32::MAX;
 /// The log holds at most so many entries per place of the cache: with 4, three quarters of them are stale when it is full.
 const ROOM: usize = 4;
 
+/// How many entries are read at once ahead of the search for a victim.
+const AHEAD: usize = 16;
+
 /// The order of last use.
 #[derive(Debug)]
 pub struct Lru {
@@ -42,8 +45,18 @@ impl Lru {
         }
     }
 
+    /// Reads what the next victims' search will ask for, all at once, so that their cache misses overlap.
+    fn look_ahead(&self, at: usize) {
+        let next = (at + AHEAD).min(self.log.len())..(at + 2 * AHEAD).min(self.log.len());
+        let words = self.log[next].iter().map(|block| self.last[*block as usize]);
+        std::hint::black_box(words.fold(0, |all, word| all ^ word));
+    }
+
     fn evict(&mut self) -> Option<BlockId> {
         for (at, block) in (self.oldest..).zip(&self.log[self.oldest..]) {
+            if at.is_multiple_of(AHEAD) {
+                self.look_ahead(at);
+            }
             let last = &mut self.last[*block as usize];
             if *last == at as u32 {
                 *last = ABSENT;

@@ -9,6 +9,8 @@
 //! miss with the build on PyPI (0.3.5). Sources from before 2025 go on evicting after a block was let in for another, until
 //! one is not: they miss up to 0.8 % more often.
 
+use std::collections::HashMap;
+
 use super::queues::{NONE, Queues};
 use super::{BlockId, Eviction, Setup, Use};
 
@@ -19,6 +21,9 @@ const PROTECTED: u32 = 2;
 /// Counters per block for one error in a thousand: `-ln(0.001) / ln(2)^2`; and as many hashes as serve them best.
 const COUNTERS_PER_BLOCK: f64 = 14.377_587_3;
 const HASHES: usize = 10;
+/// The count in a byte, and the mark of one that ran over.
+const LOW: u8 = 127;
+const CARRIED: u8 = 128;
 /// libCacheSim's seeds of XXH64 (`hash.h`), so that blocks share the counters that they share there.
 const SEEDS: [u64; 2] = [0x1234_5678, 0x1234_4321];
 
@@ -38,9 +43,14 @@ fn xxh64(number: u64, seed: u64) -> u64 {
 }
 
 /// Counts of uses, shared by blocks: a block was used at most as often as the least of its counters says.
+///
+/// A counter is a byte, so that the processor's caches hold most of them: seven bits, and a mark where 128 and more were
+/// carried over to `high`.
 #[derive(Debug)]
 struct Sketch {
-    counters: Vec<u32>,
+    counters: Vec<u8>,
+    /// By place, how often its counter ran over; only of those that did.
+    high: HashMap<u32, u32>,
     /// `2^64 / length`, rounded up: makes a remainder two multiplications (Lemire, Kaser and Kurz, 2019).
     inverse: u64,
 }
@@ -51,6 +61,7 @@ impl Sketch {
         let length = counters.clamp(2 * HASHES, u32::MAX as usize);
         Self {
             counters: vec![0; length],
+            high: HashMap::new(),
             inverse: u64::MAX / length as u64 + 1,
         }
     }
@@ -74,18 +85,42 @@ impl Sketch {
 
     fn count_at(&mut self, places: &[u32; HASHES]) {
         for place in places {
-            self.counters[*place as usize] += 1;
+            let counter = &mut self.counters[*place as usize];
+            if *counter & LOW == LOW {
+                *counter = CARRIED;
+                *self.high.entry(*place).or_insert(0) += 1;
+            } else {
+                *counter += 1;
+            }
         }
     }
 
     fn uses_at(&self, places: &[u32; HASHES]) -> u32 {
         let counters = places.map(|place| self.counters[place as usize]);
-        counters.into_iter().min().unwrap_or(0)
+        let least = counters.into_iter().min().unwrap_or(0);
+        if least < CARRIED {
+            return u32::from(least);
+        }
+        let counts = places.iter().zip(counters).map(|(place, counter)| {
+            let carried = self.high.get(place).copied().unwrap_or(0);
+            carried << 7 | u32::from(counter & LOW)
+        });
+        counts.min().unwrap_or(0)
     }
 
     fn halve(&mut self) {
-        for counter in &mut self.counters {
-            *counter /= 2;
+        for (place, counter) in (0..).zip(&mut self.counters) {
+            if *counter < CARRIED {
+                *counter /= 2;
+                continue;
+            }
+            let carried = self.high.remove(&place).unwrap_or(0);
+            let half = (carried << 7 | u32::from(*counter & LOW)) / 2;
+            *counter = half as u8 & LOW;
+            if half > u32::from(LOW) {
+                *counter |= CARRIED;
+                self.high.insert(place, half >> 7);
+            }
         }
     }
 }
@@ -222,6 +257,42 @@ impl Eviction for WTinyLfu {
 mod tests {
     use super::super::testing::play;
     use super::*;
+
+    /// A sketch of bytes beside one of whole numbers.
+    #[test]
+    fn counters_run_over_and_are_halved() {
+        let mut sketch = Sketch::new(10);
+        let mut whole = vec![0; sketch.counters.len()];
+        for step in 0..20_000u32 {
+            let block = (step * step) % 37 % 12;
+            sketch.count(block);
+            for place in sketch.places(block) {
+                whole[place as usize] += 1;
+            }
+            if step % 7_000 == 6_999 {
+                sketch.halve();
+                whole.iter_mut().for_each(|count| *count /= 2);
+            }
+            let places = sketch.places(step % 14);
+            let least = places.iter().map(|place| whole[*place as usize]).min();
+            assert_eq!(Some(sketch.uses_at(&places)), least, "step {step}");
+        }
+        assert!(!sketch.high.is_empty());
+    }
+
+    #[test]
+    fn hashes_and_remainders_are_exact() {
+        let sketch = Sketch::new(495);
+        for block in [0, 1, 77, 123_456_789, u32::MAX] {
+            let id = u64::from(block).to_le_bytes();
+            let [start, stride] = SEEDS.map(|seed| xxhash_rust::xxh64::xxh64(&id, seed) as u32);
+            let length = sketch.counters.len() as u32;
+            let places: Vec<u32> = (0..HASHES as u32)
+                .map(|i| start.wrapping_add(i.wrapping_mul(stride)) % length)
+                .collect();
+            assert_eq!(sketch.places(block).to_vec(), places);
+        }
+    }
 
     #[test]
     fn what_was_used_less_is_not_let_in() {
