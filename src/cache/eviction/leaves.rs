@@ -160,4 +160,26 @@ mod tests {
         let played = play_uses(&mut Leaves::new(&Setup::of(5, 3), false), uses);
         assert_eq!(played.evicted, [1, 0]);
     }
+
+    #[test]
+    fn the_bound_refuses_what_nothing_could_go_for() {
+        let used = |block, parent, next| Use {
+            block,
+            parent,
+            next,
+            ..Use::default()
+        };
+        // Two fit. 0 is used later than 1, but 1 stands on it, so 1 goes for 2, then 0 for 3. Nothing stands free but 3 when
+        // 4 comes on top of it, so 4 is not let in, and 5, which stands on 4, is not either.
+        let uses = [
+            used(0, None, 9),
+            used(1, Some(0), 5),
+            used(2, None, 3),
+            used(3, Some(2), 4),
+            used(4, Some(3), 6),
+            used(5, Some(4), 7),
+        ];
+        let played = play_uses(&mut Leaves::new(&Setup::of(6, 2), true), uses);
+        assert_eq!(played.evicted, [1, 0, 4, 5]);
+    }
 }

@@ -134,6 +134,7 @@ mod tests {
 
     #[test]
     fn each_rank_by_hand() {
+        // 1 has the lowest priority of the three.
         let priorities = [
             (0, 0, 2, 0, 0),
             (1, 0, 1, 0, 0),
@@ -160,6 +161,11 @@ mod tests {
             (4, 0, 0, 0, 0),
         ];
         assert_eq!(evicted(Rank::CostAware, &costs), [0, 1]);
+        // Worth 2, 1 and 1: of 1 and 2 the older goes at 1, so 3 enters at 1 + 1; 2 goes at 1, and 4 enters at 2 too; now 0
+        // is the oldest at 2 and goes, though LFU would keep it.
+        let worths = [0, 0, 1, 2, 3, 4, 5].map(|block| (block, 0, 0, 0, 0));
+        assert_eq!(evicted(Rank::GreedyDual, &worths), [1, 2, 0]);
+        // 1's session is over; of the others, whose go on, 0 is the oldest.
         let sessions = [
             (0, 0, 0, 1, 0),
             (1, 0, 0, 0, 0),
@@ -168,6 +174,7 @@ mod tests {
             (4, 0, 0, 1, 0),
         ];
         assert_eq!(evicted(Rank::SessionAware, &sessions), [1, 0]);
+        // 0 and 2 are used last, at 9, and 2 is deeper; then 0, at 9, goes before 1, at 5.
         let next = [
             (0, 0, 0, 0, 9),
             (1, 0, 0, 0, 5),
