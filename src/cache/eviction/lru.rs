@@ -48,7 +48,9 @@ impl Lru {
     /// Reads what the next victims' search will ask for, all at once, so that their cache misses overlap.
     fn look_ahead(&self, at: usize) {
         let next = (at + AHEAD).min(self.log.len())..(at + 2 * AHEAD).min(self.log.len());
-        let words = self.log[next].iter().map(|block| self.last[*block as usize]);
+        let words = self.log[next]
+            .iter()
+            .map(|block| self.last[*block as usize]);
         std::hint::black_box(words.fold(0, |all, word| all ^ word));
     }
 

@@ -44,7 +44,11 @@ impl Sieve {
             let at = self.hand;
             let block = self.order[at];
             // Behind the youngest comes the oldest; the youngest is never a gap when this begins.
-            self.hand = if at + 1 == self.order.len() { 0 } else { at + 1 };
+            self.hand = if at + 1 == self.order.len() {
+                0
+            } else {
+                at + 1
+            };
             self.steps += 1;
             if block == GONE {
                 continue;
