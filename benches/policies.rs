@@ -4,9 +4,17 @@
 //!
 //! With `REPLAY_BENCH_STREAM=FILE REPLAY_BENCH_CAPACITY=N REPLAY_BENCH_POLICIES=lru,arc` it plays a file in libCacheSim's
 //! oracleGeneral format instead, and prints a line of JSON for each policy: `scripts/bench/cache.py` does so.
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    unsafe_code,
+    reason = "a benchmark that counts memory"
+)]
 
 mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
@@ -14,8 +22,39 @@ use replay::cache::eviction::{POLICIES, Setup, Use, by_name};
 
 use common::{Stream, zipf};
 
+/// The system's allocator, which knows how much is allocated and how much was at most.
+struct Counting;
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+
 #[global_allocator]
-static ALLOCATOR: divan::AllocProfiler = divan::AllocProfiler::system();
+static ALLOCATOR: Counting = Counting;
+
+impl Counting {
+    fn add(bytes: usize) {
+        let live = LIVE.fetch_add(bytes, Relaxed) + bytes;
+        MOST.fetch_max(live, Relaxed);
+    }
+}
+
+// SAFETY: all is done by the system's allocator, whose rules callers follow.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        Self::add(layout.size());
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        Self::add(layout.size());
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Relaxed);
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
 
 /// Blocks that are looked up together before they are used, as engines look up a request.
 const RUN: usize = 32;
@@ -75,13 +114,6 @@ fn million_resident(bencher: Bencher<'_, '_>, policy: &str) {
         .bench_local(|| play(policy, &stream, 1_000_000));
 }
 
-/// Resident memory of this process, in bytes; 0 where the system does not tell.
-fn resident() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = pages.split(' ').nth(1).and_then(|text| text.parse().ok());
-    pages.unwrap_or(0u64) * 4096
-}
-
 /// Seconds that this thread was on a processor, which other work on the machine disturbs least; Linux only.
 fn processor_seconds() -> f64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
@@ -94,12 +126,12 @@ fn play_file(path: &str) {
     let capacity = std::env::var("REPLAY_BENCH_CAPACITY").unwrap();
     let capacity: u32 = capacity.parse().unwrap();
     for policy in std::env::var("REPLAY_BENCH_POLICIES").unwrap().split(',') {
-        let before = resident();
+        let before = LIVE.load(Relaxed);
+        MOST.store(before, Relaxed);
         let start = processor_seconds();
         let misses = play(policy, &stream, capacity);
         let seconds = processor_seconds() - start;
-        // What is freed may stay with the allocator, so of several policies only the first growth means much.
-        let bytes = resident().saturating_sub(before);
+        let bytes = MOST.load(Relaxed) - before;
         println!(
             "{{\"policy\":\"{policy}\",\"uses\":{},\"distinct\":{},\"misses\":{misses},\"seconds\":{seconds},\"bytes\":{bytes}}}",
             stream.blocks.len(),
