@@ -73,7 +73,7 @@ impl Sketch {
         let mut places = [0; HASHES];
         for place in &mut places {
             let fraction = self.inverse.wrapping_mul(u64::from(at));
-            *place = (u128::from(fraction) * length >> 64) as u32;
+            *place = ((u128::from(fraction) * length) >> 64) as u32;
             at = at.wrapping_add(stride);
         }
         places
