@@ -510,6 +510,12 @@ fn numbers_that_make_no_sense() {
         (&["--capacity", "0"], "give inf"),
         (&["--model-config", "none.json"], "none.json"),
         (&["--hold", "x"], "requests:K"),
+        (&["--hold", "linear:1"], "linear:PREFILL_MS,DECODE_MS"),
+        (&["--hold", "trace"], "`gen-trace --service-time`"),
+        (
+            &["--hold", "linear:1,1", "--engine", "ideal"],
+            "--engine vllm or sglang",
+        ),
         (&["--block-size", "0"], "at least 1"),
         (&["--num-gpu-blocks", "1"], "2 or more"),
     ] {

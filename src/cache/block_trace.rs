@@ -4,7 +4,8 @@ use hashbrown::HashTable;
 
 use super::{BlockHasher, HashScheme};
 use crate::error::{Error, Result};
-use crate::trace::{Content, Nanos, Request, TokenReplay, Trace};
+use crate::trace::arrival::ServiceTime;
+use crate::trace::{Content, Nanos, Request, Service, TokenReplay, Trace};
 
 /// A block's index, counted from 0 in order of first use.
 pub type BlockId = u32;
@@ -22,6 +23,10 @@ pub struct Facts {
     pub input_length: u32,
     /// Output tokens, as far as their ids are known.
     pub output_length: u32,
+    /// Output tokens, whether their ids are known or not.
+    pub generated: u32,
+    /// How long it takes, where the trace says so.
+    pub service: Option<Service>,
 }
 
 /// One request's blocks, stored as what differs from the session's previous request.
@@ -196,6 +201,11 @@ impl BlockTrace {
             add(facts.arrival.0);
             add(u64::from(facts.session) << 32 | u64::from(entry.shared));
             add(u64::from(facts.input_length) << 32 | u64::from(facts.output_length));
+            add(u64::from(facts.generated));
+            if let Some(service) = facts.service {
+                add(service.prefill.0);
+                add(service.decode.0);
+            }
             add(u64::from(entry.fresh) << 32 | u64::from(entry.prompt));
         }
         for id in &self.ids {
@@ -223,6 +233,11 @@ impl BlockTrace {
             }
         }
         seen.iter().filter(|seen| **seen).count() as u32
+    }
+
+    /// What besides the blocks is known of each request, in arrival order.
+    pub fn facts(&self) -> impl Iterator<Item = &Facts> {
+        self.entries.iter().map(|entry| &entry.facts)
     }
 
     /// Walks the runs in arrival order.
@@ -319,6 +334,8 @@ struct Builder {
     to_come: Vec<u32>,
     /// Longest run per session.
     longest: Vec<u32>,
+    /// By which the trace was made.
+    service: Option<ServiceTime>,
 }
 
 impl Builder {
@@ -340,6 +357,7 @@ impl Builder {
             to_come: requests_per_session.clone(),
             requests_per_session,
             longest: vec![0; sessions],
+            service: ServiceTime::of_meta(&trace.meta),
         }
     }
 
@@ -358,6 +376,13 @@ impl Builder {
                 arrival: request.arrival,
                 input_length: request.input_length,
                 output_length: request.output.len() as u32,
+                generated: request.output_length,
+                service: request.service_time.map(Service::decoding).or_else(|| {
+                    Some(
+                        self.service?
+                            .parts(request.input_length, request.output_length),
+                    )
+                }),
             },
             shared,
             start,

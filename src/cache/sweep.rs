@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::BlockTrace;
 use super::curve::Curve;
-use super::engine::{Capacity, EngineOptions, Shape, build};
+use super::engine::{Capacity, EngineOptions, Happening, Outcome, Shape, Watch, build, replay};
+use super::{BlockId, Run};
 use crate::error::Result;
 use crate::trace::Nanos;
 
@@ -23,6 +24,12 @@ pub struct Counts {
     pub evictions: u64,
     /// Requests that need more blocks than there are.
     pub rejected: u64,
+    /// Requests that waited for blocks, where they overlap.
+    #[serde(default)]
+    pub waiting: u64,
+    /// How often a running request lost its blocks.
+    #[serde(default)]
+    pub preemptions: u64,
     /// Mean time since a block's last use when it hits; only where hits are prefixes.
     pub hit_gap_seconds: Option<f64>,
     /// Operations of the policy; none where it was not replayed, or does not count.
@@ -57,6 +64,8 @@ impl Counts {
             mean_request_hit_ratio: point.mean_request_hit_ratio,
             evictions: curve.evictions(blocks),
             rejected: 0,
+            waiting: 0,
+            preemptions: 0,
             hit_gap_seconds: Some(curve.mean_gap(blocks)),
             steps: None,
             seconds: start.elapsed().as_secs_f64(),
@@ -69,54 +78,103 @@ impl Counts {
     /// As [`build`].
     pub fn replay(blocks: &BlockTrace, options: &EngineOptions) -> Result<Self> {
         let start = Instant::now();
-        let mut engine = build(options, blocks)?;
         let prefixes = options.engine != "block";
-        let mut last = vec![
-            Nanos(0);
-            if prefixes {
-                blocks.distinct() as usize
-            } else {
-                0
+        let mut counter = Counter::new(blocks, prefixes);
+        let mut steps = 0;
+        if options.hold.overlaps() {
+            replay(blocks, options, &mut counter)?;
+        } else {
+            let mut engine = build(options, blocks)?;
+            let mut evicted = Vec::new();
+            let mut cursor = blocks.cursor();
+            while let Some(run) = cursor.next_run() {
+                evicted.clear();
+                let outcome = engine.serve(&run, Shape::of(&run.facts), &mut evicted);
+                counter.add(&run, run.facts.arrival, &outcome);
             }
-        ];
-        let mut evicted = Vec::new();
-        let (mut hits, mut lookups, mut cached, mut tokens) = (0u64, 0u64, 0u64, 0u64);
-        let (mut evictions, mut rejected, mut shares, mut gaps) = (0u64, 0u64, 0f64, 0u128);
-        let mut cursor = blocks.cursor();
-        while let Some(run) = cursor.next_run() {
-            let shape = Shape {
-                input_length: run.facts.input_length,
-                output_length: run.facts.output_length,
-            };
-            evicted.clear();
-            let outcome = engine.serve(&run, shape, &mut evicted);
-            hits += u64::from(outcome.hit_blocks);
-            lookups += run.prompt.len() as u64;
-            cached += u64::from(outcome.cached_tokens);
-            tokens += u64::from(run.facts.input_length);
-            evictions += u64::from(outcome.evicted);
-            rejected += u64::from(outcome.rejected);
-            shares += ratio(u64::from(outcome.hit_blocks), run.prompt.len() as u64);
-            if prefixes {
-                let now = run.facts.arrival;
-                for block in &run.prompt[..outcome.hit_blocks as usize] {
-                    gaps += u128::from((now - last[*block as usize]).0);
-                }
-                for block in run.all {
-                    last[*block as usize] = now;
-                }
-            }
+            steps = engine.steps();
         }
         Ok(Self {
-            block_hit_ratio: ratio(hits, lookups),
-            token_hit_ratio: ratio(cached, tokens),
-            mean_request_hit_ratio: shares / blocks.len().max(1) as f64,
-            evictions,
-            rejected,
-            hit_gap_seconds: prefixes.then(|| gaps as f64 / 1e9 / hits.max(1) as f64),
-            steps: Some(engine.steps()).filter(|steps| *steps > 0),
+            block_hit_ratio: ratio(counter.hits, counter.lookups),
+            token_hit_ratio: ratio(counter.cached, counter.tokens),
+            mean_request_hit_ratio: counter.shares / blocks.len().max(1) as f64,
+            evictions: counter.evictions,
+            rejected: counter.rejected,
+            waiting: counter.waiting,
+            preemptions: counter.preemptions,
+            hit_gap_seconds: prefixes
+                .then(|| counter.gaps as f64 / 1e9 / counter.hits.max(1) as f64),
+            steps: Some(steps).filter(|steps| *steps > 0),
             seconds: start.elapsed().as_secs_f64(),
         })
+    }
+}
+
+/// Adds up what requests meet.
+#[derive(Debug)]
+struct Counter {
+    /// Per block, its last use; only where hits are prefixes.
+    last: Option<Vec<Nanos>>,
+    hits: u64,
+    lookups: u64,
+    cached: u64,
+    tokens: u64,
+    evictions: u64,
+    rejected: u64,
+    waiting: u64,
+    preemptions: u64,
+    shares: f64,
+    gaps: u128,
+}
+
+impl Counter {
+    fn new(blocks: &BlockTrace, prefixes: bool) -> Self {
+        Self {
+            last: prefixes.then(|| vec![Nanos::ZERO; blocks.distinct() as usize]),
+            hits: 0,
+            lookups: 0,
+            cached: 0,
+            tokens: 0,
+            evictions: 0,
+            rejected: 0,
+            waiting: 0,
+            preemptions: 0,
+            shares: 0.0,
+            gaps: 0,
+        }
+    }
+
+    fn add(&mut self, run: &Run<'_>, now: Nanos, outcome: &Outcome) {
+        self.hits += u64::from(outcome.hit_blocks);
+        self.lookups += run.prompt.len() as u64;
+        self.cached += u64::from(outcome.cached_tokens);
+        self.tokens += u64::from(run.facts.input_length);
+        self.evictions += u64::from(outcome.evicted);
+        self.rejected += u64::from(outcome.rejected);
+        self.waiting += u64::from(outcome.waited.is_some());
+        self.shares += ratio(u64::from(outcome.hit_blocks), run.prompt.len() as u64);
+        if let Some(last) = &mut self.last {
+            for block in &run.prompt[..outcome.hit_blocks as usize] {
+                self.gaps += u128::from((now - last[*block as usize]).0);
+            }
+            for block in run.all {
+                last[*block as usize] = now;
+            }
+        }
+    }
+}
+
+impl Watch for Counter {
+    fn served(&mut self, run: &Run<'_>, now: Nanos, outcome: &Outcome, _: &[BlockId]) {
+        self.add(run, now, outcome);
+    }
+
+    fn changed(&mut self, _: usize, _: Nanos, _: &[BlockId], went: &[BlockId]) {
+        self.evictions += went.len() as u64;
+    }
+
+    fn happened(&mut self, _: usize, what: Happening) {
+        self.preemptions += u64::from(what == Happening::Preempted);
     }
 }
 

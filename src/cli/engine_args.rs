@@ -46,7 +46,8 @@ pub(super) struct CacheArgs {
     #[arg(long)]
     no_last_token_cap: bool,
 
-    /// How long requests keep their blocks: none, or requests:K
+    /// How long requests keep their blocks: none, requests:K, trace (service times that the trace has), or
+    /// linear:PREFILL_MS,DECODE_MS (per uncached prompt token, per output token); with the last two, requests overlap
     #[arg(long, default_value = "none", value_name = "MODEL")]
     hold: String,
 
@@ -74,7 +75,7 @@ impl CacheArgs {
     /// What the flags say, for an unbounded cache under LRU.
     pub(super) fn options(&self, engine: &str) -> Result<EngineOptions> {
         engine::hash_scheme(engine)?;
-        Ok(EngineOptions {
+        let options = EngineOptions {
             engine: engine.to_owned(),
             cache_output: match (self.cache_output, self.no_cache_output) {
                 (true, _) => Some(true),
@@ -86,14 +87,16 @@ impl CacheArgs {
                 OrderArg::HeadFirst => UseOrder::HeadFirst,
                 OrderArg::TailFirst => UseOrder::TailFirst,
             }),
-            hold: hold(&self.hold)?,
+            hold: Hold::parse(&self.hold)?,
             count_by_access: self.count == CountArg::Access,
             free_order: match self.free_order {
                 FreeOrderArg::Current => FreeOrder::Current,
                 FreeOrderArg::Legacy => FreeOrder::Legacy,
             },
             ..EngineOptions::default()
-        })
+        };
+        engine::check_hold(&options)?;
+        Ok(options)
     }
 }
 
@@ -178,19 +181,4 @@ impl EngineArgs {
             ..self.cache.options(&self.engine)?
         })
     }
-}
-
-fn hold(text: &str) -> Result<Hold> {
-    if text == "none" {
-        return Ok(Hold::None);
-    }
-    let requests = text
-        .strip_prefix("requests:")
-        .and_then(|count| count.parse().ok());
-    requests.map(Hold::Requests).ok_or_else(|| {
-        Error::usage(
-            format!("--hold {text}"),
-            "give none, or requests:K as requests:8",
-        )
-    })
 }

@@ -3,7 +3,9 @@
 use super::groups::{Groups, Sums, power_bucket, power_label};
 use super::{Distribution, Gap, Gaps};
 use crate::cache::curve::StackDistances;
-use crate::cache::engine::{CacheEngine, Capacity, EngineOptions, Outcome, Shape, build};
+use crate::cache::engine::{
+    CacheEngine, Capacity, EngineOptions, Happening, Outcome, Shape, Watch, build, replay,
+};
 use crate::cache::{BlockId, BlockTrace, Run};
 use crate::error::Result;
 use crate::trace::{Nanos, Trace};
@@ -40,6 +42,12 @@ pub struct RequestMetrics {
     pub new_blocks: u32,
     /// Turned away: it needs more blocks than there are.
     pub rejected: bool,
+    /// How long it waited for blocks, if it did; only where requests overlap.
+    pub waited: Option<Nanos>,
+    /// How often it lost its blocks to another request and began anew; only where requests overlap.
+    pub preempted: u32,
+    /// Its output ended early, because it needs more blocks than there are.
+    pub cut: bool,
 }
 
 impl RequestMetrics {
@@ -67,6 +75,8 @@ pub struct Residency {
     pub idle: Vec<f64>,
     /// From eviction to the next request that wanted the block again.
     pub reuse_after_eviction: Vec<f64>,
+    /// From the use before to a hit, of how many blocks.
+    pub hit_gaps: Vec<(f64, u64)>,
 }
 
 /// The result of a replay.
@@ -136,6 +146,14 @@ impl Analysis {
             .count() as u64
     }
 
+    /// How long those requests waited that had to wait, in seconds.
+    pub fn waits(&self) -> Vec<f64> {
+        self.requests
+            .iter()
+            .filter_map(|request| Some(request.waited?.as_secs_f64()))
+            .collect()
+    }
+
     /// Each request's sharing fraction, in arrival order.
     pub fn sharing_fractions(&self) -> Vec<f64> {
         self.requests
@@ -189,6 +207,11 @@ impl Analysis {
 /// # Errors
 /// As [`build`].
 pub fn analyze(trace: &Trace, blocks: &BlockTrace, options: &EngineOptions) -> Result<Analysis> {
+    if options.hold.overlaps() {
+        let mut analyzer = Analyzer::new(trace, blocks, options);
+        let resident = replay(blocks, options, &mut analyzer)?;
+        return Ok(analyzer.finish(resident));
+    }
     let mut engine = build(options, blocks)?;
     Ok(analyze_with(trace, blocks, options, engine.as_mut()))
 }
@@ -224,7 +247,10 @@ pub struct Analyzer<'a> {
     evicted: Vec<BlockId>,
     /// Whether blocks may have to go.
     bounded: bool,
-    /// Per block, the request that brought it in, and the one at which it last went; only where blocks may have to go.
+    /// When something happened, rising; and at which of them each request was served.
+    moments: Vec<Nanos>,
+    served: Vec<u32>,
+    /// Per block, the moment at which it came, and the one at which it last went; only where blocks may have to go.
     inserted: Vec<u32>,
     gone: Vec<u32>,
 }
@@ -287,6 +313,8 @@ impl<'a> Analyzer<'a> {
             window_length,
             evicted: Vec::new(),
             bounded,
+            moments: Vec::new(),
+            served: Vec::new(),
             inserted: vec![NEVER; tracked],
             gone: vec![NEVER; tracked],
         }
@@ -299,13 +327,41 @@ impl<'a> Analyzer<'a> {
             input_length: request.input_length,
             output_length: request.output.len() as u32,
         };
-        self.evicted.clear();
-        let outcome = engine.serve(run, shape, &mut self.evicted);
-        self.record(run, &outcome);
+        let mut evicted = std::mem::take(&mut self.evicted);
+        evicted.clear();
+        let outcome = engine.serve(run, shape, &mut evicted);
+        let came = if self.inserts_output {
+            run.all
+        } else {
+            run.prompt
+        };
+        self.keep_books(run, request.arrival, &outcome, came, &evicted);
+        self.evicted = evicted;
+    }
+
+    /// A request was served at some time; some blocks came for it, others went.
+    fn keep_books(
+        &mut self,
+        run: &Run<'_>,
+        now: Nanos,
+        outcome: &Outcome,
+        came: &[BlockId],
+        went: &[BlockId],
+    ) {
+        self.record(run, outcome);
+        let moment = self.moment(now);
+        self.served.push(moment);
         if self.bounded && !outcome.rejected {
-            self.track_residency(run);
+            self.gone(went, moment);
+            self.wanted(run.prompt, moment);
+            self.came(came, moment);
         }
-        self.access(run);
+        self.access(run, outcome.hit_blocks);
+    }
+
+    fn moment(&mut self, now: Nanos) -> u32 {
+        self.moments.push(now);
+        self.moments.len() as u32 - 1
     }
 
     fn record(&mut self, run: &Run<'_>, outcome: &Outcome) {
@@ -318,6 +374,9 @@ impl<'a> Analyzer<'a> {
             evicted: outcome.evicted,
             new_blocks: outcome.new_blocks,
             rejected: outcome.rejected,
+            waited: outcome.waited,
+            preempted: 0,
+            cut: outcome.cut,
         };
         let fraction = metrics.sharing_fraction();
         let session = self.session_lengths[request.session as usize];
@@ -332,7 +391,7 @@ impl<'a> Analyzer<'a> {
     }
 
     /// Books the accesses of a run, one piece of equal last use at a time.
-    fn access(&mut self, run: &Run<'_>) {
+    fn access(&mut self, run: &Run<'_>, hits: u32) {
         let now = run.index as u32;
         let mut rest = run.prompt;
         let mut position = 0;
@@ -355,6 +414,11 @@ impl<'a> Analyzer<'a> {
                 }
             }
             self.book(now, last, position, length);
+            let hits = hits.saturating_sub(position).min(length);
+            if self.bounded && hits > 0 && last != NEVER {
+                let gap = self.since(self.served[last as usize], self.served[now as usize]);
+                self.result.residency.hit_gaps.push((gap, u64::from(hits)));
+            }
             position += length;
             rest = &rest[length as usize..];
         }
@@ -395,38 +459,44 @@ impl<'a> Analyzer<'a> {
         });
     }
 
-    fn track_residency(&mut self, run: &Run<'_>) {
-        let now = run.index as u32;
-        let arrivals = &self.result.arrivals;
-        let since = |then: u32| (arrivals[now as usize] - arrivals[then as usize]).as_secs_f64();
-        let residency = &mut self.result.residency;
-        for block in &self.evicted {
+    /// Seconds between two moments.
+    fn since(&self, then: u32, now: u32) -> f64 {
+        (self.moments[now as usize] - self.moments[then as usize]).as_secs_f64()
+    }
+
+    /// Blocks lost their content.
+    fn gone(&mut self, blocks: &[BlockId], now: u32) {
+        for block in blocks {
             let index = *block as usize;
             let inserted = std::mem::replace(&mut self.inserted[index], NEVER);
             if inserted != NEVER {
-                residency.lifetimes.push(since(inserted));
-                let used = self.result.blocks[index].last;
-                let used = if used == NEVER {
-                    inserted
-                } else {
-                    used.max(inserted)
+                let lifetime = self.since(inserted, now);
+                let used = match self.result.blocks[index].last {
+                    NEVER => inserted,
+                    request => self.served[request as usize].max(inserted),
                 };
-                residency.idle.push(since(used));
+                let idle = self.since(used, now);
+                self.result.residency.lifetimes.push(lifetime);
+                self.result.residency.idle.push(idle);
             }
             self.gone[index] = now;
         }
-        for block in run.prompt {
+    }
+
+    /// A request looked for blocks.
+    fn wanted(&mut self, blocks: &[BlockId], now: u32) {
+        for block in blocks {
             let gone = std::mem::replace(&mut self.gone[*block as usize], NEVER);
             if gone != NEVER && gone != now {
-                residency.reuse_after_eviction.push(since(gone));
+                let gap = self.since(gone, now);
+                self.result.residency.reuse_after_eviction.push(gap);
             }
         }
-        let came = if self.inserts_output {
-            run.all
-        } else {
-            run.prompt
-        };
-        for block in came {
+    }
+
+    /// Blocks have content now, if they had not before.
+    fn came(&mut self, blocks: &[BlockId], now: u32) {
+        for block in blocks {
             let inserted = &mut self.inserted[*block as usize];
             if *inserted == NEVER {
                 *inserted = now;
@@ -443,5 +513,29 @@ impl<'a> Analyzer<'a> {
         };
         self.result.resident_blocks = resident_blocks;
         self.result
+    }
+}
+
+/// Keeps the books of requests that overlap.
+impl Watch for Analyzer<'_> {
+    fn served(&mut self, run: &Run<'_>, now: Nanos, outcome: &Outcome, evicted: &[BlockId]) {
+        self.keep_books(run, now, outcome, run.prompt, evicted);
+    }
+
+    fn changed(&mut self, request: usize, now: Nanos, came: &[BlockId], went: &[BlockId]) {
+        self.result.requests[request].evicted += went.len() as u32;
+        if self.bounded {
+            let moment = self.moment(now);
+            self.gone(went, moment);
+            self.came(came, moment);
+        }
+    }
+
+    fn happened(&mut self, request: usize, what: Happening) {
+        let request = &mut self.result.requests[request];
+        match what {
+            Happening::Preempted => request.preempted += 1,
+            Happening::Cut => request.cut = true,
+        }
     }
 }

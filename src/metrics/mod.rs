@@ -5,6 +5,7 @@ mod continuity;
 mod distribution;
 mod gaps;
 mod groups;
+mod histogram;
 mod serving;
 mod summary;
 
@@ -13,5 +14,6 @@ pub use continuity::Continuity;
 pub use distribution::{Distribution, percentile_sorted};
 pub use gaps::{Gap, Gaps};
 pub use groups::{Group, Groups};
+pub use histogram::{BLOCK_SECONDS, Histogram};
 pub use serving::{Cost, PoolUse, Serving, Slo, SlowdownLimit, Slowdowns, Unfinished};
 pub use summary::{Settings, Summary};

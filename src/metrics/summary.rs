@@ -1,11 +1,14 @@
 //! The figures of one replay under their published names.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-use super::{Analysis, Continuity, Distribution, Group};
+use super::analysis::Residency;
+use super::{Analysis, BLOCK_SECONDS, Continuity, Distribution, Group, Histogram};
 use crate::cache::BlockTrace;
 use crate::cache::capacity::ModelConfig;
-use crate::cache::engine::{Capacity, EngineOptions, FreeOrder, Hold, TierSummary};
+use crate::cache::engine::{Capacity, EngineOptions, FreeOrder, TierSummary};
 use crate::trace::Trace;
 
 /// What was in force.
@@ -25,6 +28,9 @@ pub struct Settings {
     pub last_token_cap: bool,
     /// How long requests keep their blocks.
     pub hold: String,
+    /// Whether requests run beside each other.
+    #[serde(skip)]
+    pub overlaps: bool,
     /// Where freed blocks without hash go in vLLM's free queue.
     pub free_order: &'static str,
 }
@@ -49,6 +55,23 @@ pub struct ResidencySummary {
     pub block_idle_before_evict_seconds: Distribution,
     /// Eviction to the next request that wanted the block.
     pub reuse_after_eviction_seconds: Distribution,
+    /// The same under the names and in the buckets of the engines' own metrics.
+    pub histograms: BTreeMap<&'static str, Histogram>,
+}
+
+/// What overlapping requests did to each other.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OverlapSummary {
+    /// Requests that did not fit when they came, and waited for blocks.
+    pub waiting_requests: u64,
+    /// How long they waited in all.
+    pub waiting_seconds_total: f64,
+    /// How long each of them waited.
+    pub waiting_seconds: Distribution,
+    /// Requests that lost their blocks while they ran, at least once.
+    pub preempted_requests: u64,
+    /// How often that happened.
+    pub preemptions: u64,
 }
 
 /// Different blocks used in a window of the trace's time.
@@ -69,6 +92,11 @@ pub struct Summary {
     pub requests: u64,
     /// Requests that need more blocks than there are.
     pub rejected_requests: u64,
+    /// Requests whose output ended early, because it needs more blocks than there are.
+    pub cut_outputs: u64,
+    /// Only where requests overlap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<OverlapSummary>,
     /// Prompt tokens.
     pub prompt_tokens: u64,
     /// Prompt tokens found in the cache.
@@ -131,16 +159,47 @@ impl Settings {
             },
             cache_output: options.caches_output(),
             last_token_cap: options.caps_last_token(blocks),
-            hold: match options.hold {
-                Hold::None => "none".into(),
-                Hold::Requests(requests) => format!("requests:{requests}"),
-            },
+            hold: options.hold.to_string(),
+            overlaps: options.hold.overlaps(),
             free_order: match options.free_order {
                 FreeOrder::Current => "current",
                 FreeOrder::Legacy => "legacy",
             },
         }
     }
+}
+
+impl OverlapSummary {
+    fn of(analysis: &Analysis) -> Self {
+        let mut waits = analysis.waits();
+        Self {
+            waiting_requests: waits.len() as u64,
+            waiting_seconds_total: waits.iter().sum(),
+            waiting_seconds: Distribution::from_values(&mut waits),
+            preempted_requests: analysis.sum(|request| u32::from(request.preempted > 0)),
+            preemptions: analysis.sum(|request| request.preempted),
+        }
+    }
+}
+
+/// vLLM's metrics of its KV blocks, and LMCache's of what was wanted again after its eviction.
+fn histograms(residency: &Residency) -> BTreeMap<&'static str, Histogram> {
+    let of = |values: &[f64]| Histogram::new(BLOCK_SECONDS, values.iter().map(|v| (*v, 1)));
+    BTreeMap::from([
+        ("vllm:kv_block_lifetime_seconds", of(&residency.lifetimes)),
+        (
+            "vllm:kv_block_idle_before_evict_seconds",
+            of(&residency.idle),
+        ),
+        (
+            "vllm:kv_block_reuse_gap_seconds",
+            Histogram::new(BLOCK_SECONDS, residency.hit_gaps.iter().copied()),
+        ),
+        (
+            "lmcache_mp_l1_chunk_evict_reuse_gap_seconds",
+            of(&residency.reuse_after_eviction),
+        ),
+    ])
 }
 
 impl Summary {
@@ -153,6 +212,7 @@ impl Summary {
     ) -> Self {
         let cached_tokens = analysis.sum(|request| request.cached_tokens);
         let bounded = settings.capacity_blocks.is_some();
+        let overlaps = settings.overlaps;
         let block_bytes =
             model.map(|model| model.bytes_per_token() * u64::from(settings.block_size));
         let held = u64::from(analysis.resident_blocks);
@@ -162,6 +222,8 @@ impl Summary {
             settings,
             requests: analysis.requests.len() as u64,
             rejected_requests: analysis.rejected(),
+            cut_outputs: analysis.sum(|request| u32::from(request.cut)),
+            overlap: overlaps.then(|| OverlapSummary::of(analysis)),
             prompt_tokens: analysis.sum(|request| request.prompt_tokens),
             cached_tokens,
             token_hit_ratio: analysis.token_hit_ratio(),
@@ -181,6 +243,7 @@ impl Summary {
                 block_lifetime_seconds: of(&residency.lifetimes),
                 block_idle_before_evict_seconds: of(&residency.idle),
                 reuse_after_eviction_seconds: of(&residency.reuse_after_eviction),
+                histograms: histograms(residency),
             }),
             savings: Savings {
                 prefill_tokens_avoided: cached_tokens,

@@ -41,6 +41,8 @@ pub enum Scale {
     Log,
     /// Fractions from 0 to 1, written as percentages.
     Percent,
+    /// The same, only as far up as there are values.
+    PercentUsed,
 }
 
 /// One axis.
@@ -248,7 +250,12 @@ mod tests {
 
     #[test]
     fn nothing_and_nonsense_are_drawn_without_panic() {
-        for scale in [Scale::Linear, Scale::Log, Scale::Percent] {
+        for scale in [
+            Scale::Linear,
+            Scale::Log,
+            Scale::Percent,
+            Scale::PercentUsed,
+        ] {
             for marks in [
                 Marks::Step(Vec::new()),
                 Marks::Step(vec![(f64::NAN, 0.5), (0.0, 1.0), (f64::INFINITY, 1.0)]),

@@ -364,7 +364,7 @@ impl Files<'_> {
                 } else {
                     "token hit ratio"
                 },
-                Scale::Percent,
+                Scale::PercentUsed,
             ),
             categories: Vec::new(),
             series,

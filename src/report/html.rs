@@ -243,7 +243,7 @@ fn scale_name(scale: Scale) -> &'static str {
     match scale {
         Scale::Linear => "linear",
         Scale::Log => "log",
-        Scale::Percent => "percent",
+        Scale::Percent | Scale::PercentUsed => "percent",
     }
 }
 

@@ -80,6 +80,40 @@ pub fn text(summary: &Summary) -> String {
             ),
         ));
     }
+    if s.cut_outputs > 0 {
+        rows.push((
+            "cut outputs".into(),
+            format!(
+                "{} need more blocks than there are",
+                thousands(s.cut_outputs)
+            ),
+        ));
+    }
+    if let Some(overlap) = &s.overlap {
+        let waits = &overlap.waiting_seconds;
+        let times = if overlap.waiting_requests > 0 {
+            format!(
+                " requests, {} in all, {} each, {} at most",
+                seconds(overlap.waiting_seconds_total),
+                seconds(waits.mean),
+                seconds(waits.max)
+            )
+        } else {
+            " requests".into()
+        };
+        rows.push((
+            "waited for blocks".into(),
+            thousands(overlap.waiting_requests) + &times,
+        ));
+        rows.push((
+            "preempted".into(),
+            format!(
+                "{} requests, {} times",
+                thousands(overlap.preempted_requests),
+                thousands(overlap.preemptions)
+            ),
+        ));
+    }
     if let Some(continuity) = s.continuity.filter(|continuity| continuity.lost() >= 0.005) {
         rows.push((
             "lost between turns".into(),
@@ -130,6 +164,12 @@ pub fn text(summary: &Summary) -> String {
             &residency.block_idle_before_evict_seconds,
             &seconds,
         ));
+        let again = &residency.reuse_after_eviction_seconds;
+        rows.push((
+            "wanted after eviction".into(),
+            format!("{} blocks", thousands(again.count)),
+        ));
+        spread.push(distribution("eviction to reuse", again, &seconds));
     }
     let tiers = s
         .tiers
@@ -232,14 +272,14 @@ fn rules(summary: &Summary) -> String {
         if !settings.last_token_cap {
             words.push_str(", no last-token cap");
         }
-        if settings.hold != "none" {
-            words.push_str(&format!(", hold {}", settings.hold));
-        }
         if settings.free_order != "current" {
             words.push_str(", legacy free order");
         }
     } else if settings.cache_output {
         words.push_str(", outputs cached");
+    }
+    if settings.hold != "none" {
+        words.push_str(&format!(", hold {}", settings.hold));
     }
     words
 }

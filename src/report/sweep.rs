@@ -144,6 +144,8 @@ impl Files<'_> {
                 "mean_request_hit_ratio",
                 "evictions",
                 "rejected",
+                "waiting",
+                "preemptions",
                 "hit_gap_seconds",
                 "steps",
                 "seconds",
@@ -163,6 +165,8 @@ impl Files<'_> {
                 float(counts.mean_request_hit_ratio),
                 counts.evictions.to_string(),
                 counts.rejected.to_string(),
+                counts.waiting.to_string(),
+                counts.preemptions.to_string(),
                 optional(counts.hit_gap_seconds),
                 counts
                     .steps
@@ -195,7 +199,8 @@ fn grid(sheet: &Sheet<'_>) -> Grid {
 /// Lines that can be told apart.
 const MOST_LINES: usize = 8;
 
-/// Policies that are drawn: the bound, LRU, and those with the best hit ratios, in order of the table.
+/// Policies that are drawn: the bound, LRU, and those with the best hit ratios, in order of the table; of those
+/// on one line the best known, which the registry has first.
 fn drawn<'a>(sheet: &Sheet<'a>) -> Vec<&'a str> {
     let total = |policy: &str| {
         let cells = sheet.cells.iter().filter(|cell| cell.policy == policy);
@@ -206,6 +211,17 @@ fn drawn<'a>(sheet: &Sheet<'a>) -> Vec<&'a str> {
     // Two bounds on one line say no more than one.
     ranked.retain(|policy| *policy != "belady-leaf" || !sheet.policies.contains(&"belady"));
     ranked.sort_by(|a, b| first(a).cmp(&first(b)).then(total(b).total_cmp(&total(a))));
+    let line = |policy: &str| {
+        let cells = sheet.cells.iter().filter(|cell| cell.policy == policy);
+        cells.map(|cell| cell.counts.token_hit_ratio).collect()
+    };
+    let mut seen: Vec<Vec<f64>> = Vec::new();
+    ranked.retain(|policy| {
+        let line = line(policy);
+        let fresh = !seen.contains(&line);
+        seen.push(line);
+        fresh
+    });
     ranked.truncate(MOST_LINES);
     let kept = |policy: &&str| ranked.contains(policy);
     sheet.policies.iter().copied().filter(kept).collect()
@@ -241,7 +257,7 @@ fn lines(sheet: &Sheet<'_>) -> Chart {
             sheet.block_size
         ),
         x: Axis::new("capacity (tokens)", Scale::Log),
-        y: Axis::new("token hit ratio", Scale::Percent),
+        y: Axis::new("token hit ratio", Scale::PercentUsed),
         categories: Vec::new(),
         series: series.collect(),
     }

@@ -108,6 +108,8 @@ pub(super) fn requests(run: &Run<'_>, path: &Path) -> Result<()> {
             "new_blocks",
             "evicted_blocks",
             "rejected",
+            "waited",
+            "preempted",
         ],
     )?;
     for (request, metrics) in run.trace.requests().iter().zip(&run.analysis.requests) {
@@ -125,6 +127,8 @@ pub(super) fn requests(run: &Run<'_>, path: &Path) -> Result<()> {
             metrics.new_blocks.to_string(),
             metrics.evicted.to_string(),
             metrics.rejected.to_string(),
+            metrics.waited.unwrap_or_default().to_string(),
+            metrics.preempted.to_string(),
         ])?;
     }
     csv.finish()

@@ -4,7 +4,7 @@ use rand_distr::{Distribution, Exp1, Gamma, LogNormal, StandardUniform};
 use rand_pcg::Pcg64;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::Nanos;
+use super::{Nanos, Service, TraceMeta};
 use crate::error::{Error, Result};
 
 /// A named random stream: the same name and seed give the same numbers, whatever else is drawn.
@@ -200,6 +200,31 @@ impl ServiceTime {
     pub fn of(self, input: u32, output: u32) -> Nanos {
         let millis = self.prefill_ms * f64::from(input) + self.decode_ms * f64::from(output);
         Nanos::from_secs_f64(self.fixed + millis / 1e3)
+    }
+
+    /// The same in two parts; what is fixed belongs to the first.
+    pub fn parts(self, input: u32, output: u32) -> Service {
+        let prefill = self.prefill_ms * f64::from(input) / 1e3;
+        let decode = self.decode_ms * f64::from(output) / 1e3;
+        Service {
+            prefill: Nanos::from_secs_f64(self.fixed + prefill),
+            decode: Nanos::from_secs_f64(decode),
+        }
+    }
+
+    /// By which a trace was generated, as its header has it; `None` where service takes no time there.
+    pub fn of_meta(meta: &TraceMeta) -> Option<Self> {
+        let model = meta.arrival.get("service_time")?;
+        let number = |key: &str| {
+            let number = model.get(key)?.as_f64()?;
+            (number.is_finite() && number >= 0.0).then_some(number)
+        };
+        let model = Self {
+            prefill_ms: number("prefill_ms")?,
+            decode_ms: number("decode_ms")?,
+            fixed: number("fixed_s")?,
+        };
+        (model.prefill_ms > 0.0 || model.decode_ms > 0.0 || model.fixed > 0.0).then_some(model)
     }
 }
 

@@ -14,7 +14,8 @@ pub use generate::{
     GenerateOptions, GenerateReport, Generator, Mode, Overlong, RateUnit, SessionTurns,
 };
 pub use model::{
-    Content, ExtraKeys, Identity, NewRequest, Request, Span, Trace, TraceBuilder, TraceMeta,
+    Content, ExtraKeys, Identity, NewRequest, Request, Service, Span, Trace, TraceBuilder,
+    TraceMeta,
 };
 pub use nanos::Nanos;
 pub use replayer::{TokenReplay, Tokens};

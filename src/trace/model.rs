@@ -85,6 +85,25 @@ pub struct ExtraKeys {
     pub cache_salt: Option<String>,
 }
 
+/// How long a request takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Service {
+    /// Until its prompt is computed.
+    pub prefill: Nanos,
+    /// From then until its last output token.
+    pub decode: Nanos,
+}
+
+impl Service {
+    /// Of which only the whole is known: the tokens are taken to be spread evenly over it.
+    pub fn decoding(decode: Nanos) -> Self {
+        Self {
+            prefill: Nanos::ZERO,
+            decode,
+        }
+    }
+}
+
 /// One request. Lengths are in tokens.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
@@ -108,6 +127,8 @@ pub struct Request {
     pub output: Span,
     /// Index into [`Trace::extra_keys`]; 0 is none.
     pub extra: u32,
+    /// From being taken up to the last token, where the trace says so.
+    pub service_time: Option<Nanos>,
 }
 
 /// Requests in arrival order, ties by session and turn.
@@ -273,8 +294,16 @@ impl TraceBuilder {
             fresh,
             output,
             extra,
+            service_time: None,
         });
         Ok(())
+    }
+
+    /// How long the request that was added last takes.
+    pub fn service_time(&mut self, time: Nanos) {
+        if let Some(request) = self.trace.requests.last_mut() {
+            request.service_time = Some(time);
+        }
     }
 
     fn check(&self, session: u32, new: &NewRequest<'_>) -> Result<(), String> {

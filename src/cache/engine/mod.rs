@@ -1,9 +1,14 @@
 //! Engines: by which rule a serving system looks blocks up, keeps them and gives them back.
 
 mod content;
+mod hold;
 mod ideal;
 mod naive;
+mod overlap;
+#[cfg(test)]
+mod overlap_tests;
 mod rules;
+mod server;
 mod sglang;
 mod sglang_order;
 mod sglang_tree;
@@ -12,18 +17,22 @@ mod tiered;
 #[cfg(test)]
 mod tiered_tests;
 mod vllm;
+pub(crate) mod vllm_manager;
 pub(crate) mod vllm_pool;
 
+pub use hold::Hold;
 pub use ideal::Ideal;
 pub use naive::Naive;
+pub use overlap::{Happening, Watch, replay};
 pub use sglang::{Running, Sglang, UnboundedSglang};
 pub use sglang_order::ORDERS;
 pub use tier::{Tier, TierSpec, TierSummary};
 pub use tiered::{TierCounts, Tiered};
-pub use vllm::{FreeOrder, Hold, UnboundedVllm, Vllm};
+pub use vllm::{FreeOrder, UnboundedVllm, Vllm};
 
-use super::{BlockId, BlockTrace, HashScheme, Run};
+use super::{BlockId, BlockTrace, Facts, HashScheme, Run};
 use crate::error::{Error, Result};
+use crate::trace::Nanos;
 
 /// What one request met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,6 +47,10 @@ pub struct Outcome {
     pub evicted: u32,
     /// The request needs more blocks than there are, and was turned away.
     pub rejected: bool,
+    /// Its output ended early, because it needs more blocks than there are.
+    pub cut: bool,
+    /// How long it waited for blocks, if it did; only where requests overlap.
+    pub waited: Option<Nanos>,
 }
 
 /// A KV cache that serves requests in order.
@@ -64,6 +77,16 @@ pub struct Shape {
     pub input_length: u32,
     /// Output, as far as its tokens are known.
     pub output_length: u32,
+}
+
+impl Shape {
+    /// Of a request of which this is known.
+    pub fn of(facts: &Facts) -> Self {
+        Self {
+            input_length: facts.input_length,
+            output_length: facts.output_length,
+        }
+    }
 }
 
 /// How many blocks fit.
@@ -190,11 +213,11 @@ impl EngineOptions {
     }
 }
 
-/// An engine for the blocks of `trace`.
+/// Whether an engine can honour its options, whatever the trace.
 ///
 /// # Errors
-/// [`Error::Usage`] for an unknown name, or options that the engine cannot honour.
-pub fn build(options: &EngineOptions, trace: &BlockTrace) -> Result<Box<dyn CacheEngine>> {
+/// [`Error::Usage`] that says what to take instead.
+pub fn check(options: &EngineOptions) -> Result<()> {
     let refuse = |what: &str, remedy: &str| {
         Err(Error::usage(
             format!("engine `{}` {what}", options.engine),
@@ -208,12 +231,7 @@ pub fn build(options: &EngineOptions, trace: &BlockTrace) -> Result<Box<dyn Cach
             "give at least 1, or `inf`",
         ));
     }
-    if options.engine != "vllm" && options.hold != Hold::None {
-        return refuse(
-            "has no running requests to hold blocks",
-            "take --engine vllm, or --hold none",
-        );
-    }
+    check_hold(options)?;
     if options.order.is_some() && !matches!(options.engine.as_str(), "ideal" | "block") {
         return refuse(
             "has an order of its own",
@@ -225,6 +243,39 @@ pub fn build(options: &EngineOptions, trace: &BlockTrace) -> Result<Box<dyn Cach
             "counts prefixes when a request comes",
             "take --engine block",
         );
+    }
+    Ok(())
+}
+
+/// Whether an engine has running requests of this kind.
+///
+/// # Errors
+/// [`Error::Usage`] if not.
+pub fn check_hold(options: &EngineOptions) -> Result<()> {
+    match (options.engine.as_str(), options.hold) {
+        (_, Hold::None) | ("vllm", _) | ("sglang", Hold::Trace | Hold::Linear { .. }) => Ok(()),
+        ("sglang", hold) => Err(Error::usage(
+            format!("engine `sglang` with --hold {hold}"),
+            "take --hold linear:PREFILL_MS,DECODE_MS, or --engine vllm",
+        )),
+        (engine, _) => Err(Error::usage(
+            format!("engine `{engine}` has no running requests to hold blocks"),
+            "take --engine vllm or sglang, or --hold none",
+        )),
+    }
+}
+
+/// An engine for the blocks of `trace`, that serves one request after the other.
+///
+/// # Errors
+/// [`Error::Usage`] for requests that overlap (see [`replay`]), an unknown name, or options that the engine cannot honour.
+pub fn build(options: &EngineOptions, trace: &BlockTrace) -> Result<Box<dyn CacheEngine>> {
+    check(options)?;
+    if options.hold.overlaps() {
+        return Err(Error::usage(
+            format!("--hold {} serves no request before the next", options.hold),
+            "replay it with `replay`",
+        ));
     }
     match options.engine.as_str() {
         "vllm" => Ok(match options.capacity {
@@ -238,10 +289,10 @@ pub fn build(options: &EngineOptions, trace: &BlockTrace) -> Result<Box<dyn Cach
         "ideal" | "block" => Ok(Box::new(Ideal::new(trace, options)?)),
         "naive" => match options.capacity {
             Capacity::Unbounded => Ok(Box::new(Naive::new(trace))),
-            Capacity::Blocks(_) => refuse(
-                "has no capacity: it keeps everything for ever, which is the point of it",
+            Capacity::Blocks(_) => Err(Error::usage(
+                "engine `naive` has no capacity: it keeps everything for ever, which is the point of it",
                 "leave --capacity away, or take --engine vllm",
-            ),
+            )),
         },
         name => Err(Error::unknown_name("engine", name, NAMES)),
     }

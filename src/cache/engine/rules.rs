@@ -33,6 +33,11 @@ impl Rules {
         most
     }
 
+    /// Whether the output of a request takes blocks: it is cached, and its tokens are known.
+    pub(super) fn decodes(&self, request: Shape) -> bool {
+        self.cache_output && request.output_length > 0 && !self.partial_tail
+    }
+
     /// Blocks that the prompt needs in all.
     pub(super) fn prompt_blocks(&self, request: Shape) -> u32 {
         request.input_length.div_ceil(self.block_size)
@@ -44,8 +49,7 @@ impl Rules {
             hit_blocks: hits,
             cached_tokens: tokens_in(hits, self.block_size, request.input_length),
             new_blocks: self.prompt_blocks(request) - hits,
-            evicted: 0,
-            rejected: false,
+            ..Outcome::default()
         }
     }
 }

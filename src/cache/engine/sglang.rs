@@ -3,6 +3,7 @@
 //! Agrees with it request by request. A page is a block; a page that is not full never enters the tree.
 
 use super::super::{BlockId, BlockTrace, HashScheme, Run};
+use super::overlap::{Ask, Candidate, Findable, Manager};
 use super::sglang_order::Order;
 use super::sglang_tree::{NodeId, Tree};
 use super::vllm::UnboundedVllm;
@@ -78,9 +79,21 @@ impl Sglang {
             // The last token must be computed, to get logits for the next.
             most = most.min((request.input_length.saturating_sub(1) / self.page_size) as usize);
         }
-        let (hits, node) = self.tree.find(&run.prompt[..most]);
+        let needed = self.prompt_pages(run, request);
+        self.begin(&run.prompt[..most], needed, priority, evicted)
+    }
+
+    /// As [`Sglang::start`], of what may be looked up and the pages needed in all.
+    fn begin(
+        &mut self,
+        lookups: &[BlockId],
+        needed: u32,
+        priority: i32,
+        evicted: &mut Vec<BlockId>,
+    ) -> Option<Running> {
+        let (hits, node) = self.tree.find(lookups);
         self.tree.lock(node);
-        let own = self.prompt_pages(run, request) - hits;
+        let own = needed - hits;
         if !self.tree.take(own, evicted) {
             self.tree.unlock(node);
             return None;
@@ -167,11 +180,11 @@ impl CacheEngine for Sglang {
             return rejected;
         };
         let hits = running.hits();
-        let mut pages = run.prompt;
+        let (mut pages, mut cut) = (run.prompt, false);
         if self.cache_output && request.output_length > 0 && !self.partial_tail {
             // The last token of an output is sampled, but never computed.
             let computed = request.input_length + request.output_length - 1;
-            self.extend(&mut running, computed.div_ceil(self.page_size), evicted);
+            cut = !self.extend(&mut running, computed.div_ceil(self.page_size), evicted);
             pages = run.all;
         }
         self.finish(running, pages);
@@ -180,12 +193,89 @@ impl CacheEngine for Sglang {
             cached_tokens: tokens_in(hits, self.page_size, request.input_length),
             new_blocks: needed - hits,
             evicted: (evicted.len() - before) as u32,
-            rejected: false,
+            cut,
+            ..Outcome::default()
         }
     }
 
     fn resident(&self) -> u32 {
         self.tree.resident()
+    }
+}
+
+/// Requests that overlap: a prompt can be found once it is computed, an output once its request has ended.
+///
+/// Simplified: a prompt is admitted as soon as it fits. SGLang also keeps room for a part of what running requests may still
+/// generate (`new_token_ratio`), and in a shortage it frees pages for the next 20 steps, not for one.
+impl Manager for Sglang {
+    type Held = Option<Running>;
+    const FINDABLE: Findable = Findable::AtEnd;
+    const TO_THE_FRONT: bool = false;
+
+    fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
+    fn admit(
+        &mut self,
+        ask: &Ask<'_>,
+        held: &mut Self::Held,
+        evicted: &mut Vec<BlockId>,
+    ) -> Option<u32> {
+        *held = self.begin(&ask.path[..ask.lookups], ask.needed, 0, evicted);
+        held.as_ref().map(Running::hits)
+    }
+
+    fn prefilled(&mut self, held: &mut Self::Held, path: &[BlockId]) {
+        if let Some(running) = held {
+            self.checkpoint(running, path);
+        }
+    }
+
+    fn grow(
+        &mut self,
+        held: &mut Self::Held,
+        computed: u32,
+        _: &[BlockId],
+        evicted: &mut Vec<BlockId>,
+    ) -> bool {
+        let pages = computed.div_ceil(self.page_size);
+        held.as_mut()
+            .is_none_or(|running| self.extend(running, pages, evicted))
+    }
+
+    fn finish(&mut self, held: &mut Self::Held, path: &[BlockId]) -> usize {
+        let Some(running) = held.take() else {
+            return 0;
+        };
+        let pages = path.len().min((running.shared + running.own) as usize);
+        Self::finish(self, running, path);
+        pages
+    }
+
+    /// `release_req` of `managers/schedule_batch.py`: pages that are not in the tree are lost.
+    fn preempt(&mut self, held: &mut Self::Held) {
+        if let Some(running) = held.take() {
+            self.tree.give_back(running.own);
+            self.tree.unlock(running.node);
+        }
+    }
+
+    /// `retract_decode` of `managers/schedule_batch.py`: the one with the shortest output, of those the longest prompt.
+    fn rank(candidate: &Candidate) -> (u64, u64) {
+        (
+            u64::from(candidate.generated),
+            u64::MAX - u64::from(candidate.input_length),
+        )
+    }
+
+    fn cached_blocks(&self) -> u32 {
+        self.tree.resident()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.tree.free() + self.tree.resident() == self.capacity
+            && self.tree.available() == self.capacity
     }
 }
 
@@ -215,6 +305,48 @@ impl CacheEngine for UnboundedSglang {
 
     fn resident(&self) -> u32 {
         self.0.resident()
+    }
+}
+
+/// Requests that overlap, with room for all of them.
+impl Manager for UnboundedSglang {
+    type Held = ();
+    const FINDABLE: Findable = Findable::AtEnd;
+    const TO_THE_FRONT: bool = false;
+
+    fn capacity(&self) -> u32 {
+        u32::MAX
+    }
+
+    fn admit(&mut self, ask: &Ask<'_>, (): &mut (), _: &mut Vec<BlockId>) -> Option<u32> {
+        Some(self.0.find(&ask.path[..ask.lookups]) as u32)
+    }
+
+    fn prefilled(&mut self, (): &mut (), path: &[BlockId]) {
+        self.0.add(path);
+    }
+
+    fn grow(&mut self, (): &mut (), _: u32, _: &[BlockId], _: &mut Vec<BlockId>) -> bool {
+        true
+    }
+
+    fn finish(&mut self, (): &mut (), path: &[BlockId]) -> usize {
+        self.0.add(path);
+        path.len()
+    }
+
+    fn preempt(&mut self, (): &mut ()) {}
+
+    fn rank(candidate: &Candidate) -> (u64, u64) {
+        (candidate.admission, 0)
+    }
+
+    fn cached_blocks(&self) -> u32 {
+        self.0.resident()
+    }
+
+    fn is_idle(&self) -> bool {
+        true
     }
 }
 

@@ -5,18 +5,10 @@
 use std::collections::VecDeque;
 
 use super::super::{BlockId, BlockTrace, Run};
+use super::overlap::{Ask, Candidate, Findable, Manager};
 use super::rules::Rules;
-use super::vllm_pool::{Pool, Slot};
-use super::{CacheEngine, EngineOptions, Outcome, Shape};
-
-/// How long a request keeps its blocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hold {
-    /// Given back before the next request comes.
-    None,
-    /// Given back once this many later requests have come.
-    Requests(u32),
-}
+use super::vllm_manager::{Held, VllmManager};
+use super::{CacheEngine, EngineOptions, Hold, Outcome, Shape};
 
 /// Where a freed block without hash goes in the free queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,25 +22,23 @@ pub enum FreeOrder {
 /// With a finite pool.
 #[derive(Debug)]
 pub struct Vllm {
-    pool: Pool,
-    slots: u32,
+    manager: VllmManager,
     rules: Rules,
     hold: usize,
-    running: VecDeque<Vec<Slot>>,
-    /// Emptied vectors, to be used again.
-    spare: Vec<Vec<Slot>>,
+    running: VecDeque<Held>,
+    /// Emptied, to be used again.
+    spare: Vec<Held>,
 }
 
 impl Vllm {
     /// An empty pool of `blocks` usable blocks; vLLM's own `num_gpu_blocks` is one more, for the null block.
     pub fn new(trace: &BlockTrace, blocks: u32, options: &EngineOptions) -> Self {
         Self {
-            pool: Pool::new(blocks, trace.distinct(), options.free_order),
-            slots: blocks,
+            manager: manager(trace, blocks, options),
             rules: Rules::new(trace, options),
             hold: match options.hold {
-                Hold::None => 0,
                 Hold::Requests(requests) => requests as usize,
+                _ => 0,
             },
             running: VecDeque::new(),
             spare: Vec::new(),
@@ -56,44 +46,23 @@ impl Vllm {
     }
 
     fn release_oldest(&mut self) -> bool {
-        let Some(mut slots) = self.running.pop_front() else {
+        let Some(mut held) = self.running.pop_front() else {
             return false;
         };
-        self.pool.release(&slots);
-        slots.clear();
-        self.spare.push(slots);
+        self.manager.free(&mut held);
+        self.spare.push(held);
         true
     }
+}
 
-    /// The steps of decoding: a block is taken when the first token falls into it, and can be found once it is full.
-    fn decode(
-        &mut self,
-        run: &Run<'_>,
-        request: Shape,
-        slots: &mut Vec<Slot>,
-        evicted: &mut Vec<BlockId>,
-    ) {
-        let size = self.rules.block_size;
-        let computed = request.input_length + request.output_length.saturating_sub(1);
-        let mut index = request.input_length / size;
-        // The prompt's partial block fills first, if there is one; it is there already.
-        while index * size < computed {
-            if index as usize >= slots.len() {
-                match self.pool.take(evicted) {
-                    Some(slot) => slots.push(slot),
-                    // No room to go on: the output ends here. (An engine would preempt, which a replay without
-                    // overlapping requests cannot express.)
-                    None => return,
-                }
-            }
-            if let Some(content) = run.all.get(index as usize)
-                && (index + 1) * size <= computed
-            {
-                self.pool.cache(slots[index as usize], *content);
-            }
-            index += 1;
-        }
-    }
+/// An empty pool by these options.
+pub(super) fn manager(trace: &BlockTrace, blocks: u32, options: &EngineOptions) -> VllmManager {
+    VllmManager::new(
+        blocks,
+        trace.distinct(),
+        trace.block_size(),
+        options.free_order,
+    )
 }
 
 impl CacheEngine for Vllm {
@@ -106,54 +75,93 @@ impl CacheEngine for Vllm {
             self.release_oldest();
         }
         let needed = self.rules.prompt_blocks(request);
-        if needed > self.slots {
+        if needed > self.manager.blocks() {
             return Outcome {
                 rejected: true,
                 ..Outcome::default()
             };
         }
         let before = evicted.len();
-        let mut slots = self.spare.pop().unwrap_or_default();
-        loop {
-            slots.clear();
-            let mut found_free = 0;
-            for content in &run.prompt[..self.rules.lookups(run, request)] {
-                let Some(slot) = self.pool.find(*content) else {
-                    break;
-                };
-                found_free += u32::from(self.pool.is_free(slot));
-                slots.push(slot);
+        let mut held = self.spare.pop().unwrap_or_default();
+        let lookups = &run.prompt[..self.rules.lookups(run, request)];
+        let hits = loop {
+            let unheld = self.manager.lookup(lookups, &mut held);
+            let hits = held.len();
+            // A request that does not fit waits until others end.
+            if self
+                .manager
+                .allocate(&mut held, unheld, needed, run.prompt, evicted)
+                || !self.release_oldest()
+            {
+                break hits;
             }
-            let hits = slots.len() as u32;
-            // Nothing changes unless all fits; a request that does not waits until others end.
-            if needed - hits + found_free <= self.pool.free_slots() || !self.release_oldest() {
-                break;
-            }
-        }
-        let hits = slots.len() as u32;
-        for slot in &slots {
-            self.pool.touch(*slot);
-        }
-        for _ in hits..needed {
-            if let Some(slot) = self.pool.take(evicted) {
-                slots.push(slot);
-            }
-        }
-        for (slot, content) in slots.iter().zip(run.prompt).skip(hits as usize) {
-            self.pool.cache(*slot, *content);
-        }
+        };
         let mut outcome = self.rules.outcome(hits, request);
-        outcome.evicted = (evicted.len() - before) as u32;
-        if self.rules.cache_output && request.output_length > 0 && !self.rules.partial_tail {
-            self.decode(run, request, &mut slots, evicted);
-            outcome.evicted = (evicted.len() - before) as u32;
+        if self.rules.decodes(request) {
+            let computed = request.input_length + request.output_length - 1;
+            // Without room to go on the output ends. An engine would preempt, which needs requests that overlap.
+            outcome.cut = !self.manager.grow(&mut held, computed, run.all, evicted);
         }
-        self.running.push_back(slots);
+        outcome.evicted = (evicted.len() - before) as u32;
+        self.running.push_back(held);
         outcome
     }
 
     fn resident(&self) -> u32 {
-        self.pool.cached_contents()
+        self.manager.cached()
+    }
+}
+
+/// Requests that overlap: a block can be found as soon as it is full, a prompt's from its admission on.
+impl Manager for VllmManager {
+    type Held = Held;
+    const FINDABLE: Findable = Findable::AsFilled;
+    const TO_THE_FRONT: bool = true;
+
+    fn capacity(&self) -> u32 {
+        self.blocks()
+    }
+
+    fn admit(&mut self, ask: &Ask<'_>, held: &mut Held, evicted: &mut Vec<BlockId>) -> Option<u32> {
+        let unheld = self.lookup(&ask.path[..ask.lookups], held);
+        let hits = held.len();
+        self.allocate(held, unheld, ask.needed, ask.path, evicted)
+            .then_some(hits)
+    }
+
+    fn prefilled(&mut self, _: &mut Held, _: &[BlockId]) {}
+
+    fn grow(
+        &mut self,
+        held: &mut Held,
+        computed: u32,
+        path: &[BlockId],
+        evicted: &mut Vec<BlockId>,
+    ) -> bool {
+        VllmManager::grow(self, held, computed, path, evicted)
+    }
+
+    fn finish(&mut self, held: &mut Held, path: &[BlockId]) -> usize {
+        let blocks = path.len().min(held.len() as usize);
+        self.free(held);
+        blocks
+    }
+
+    fn preempt(&mut self, held: &mut Held) {
+        self.free(held);
+    }
+
+    /// `Scheduler.schedule` of `vllm/v1/core/sched/scheduler.py` preempts the last of its running requests.
+    fn rank(candidate: &Candidate) -> (u64, u64) {
+        (u64::MAX - candidate.admission, 0)
+    }
+
+    fn cached_blocks(&self) -> u32 {
+        self.cached()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.free_blocks() == self.blocks()
     }
 }
 
@@ -174,6 +182,21 @@ impl UnboundedVllm {
             resident: 0,
         }
     }
+
+    /// How many leading blocks are there.
+    pub(super) fn find(&self, path: &[BlockId]) -> usize {
+        path.iter()
+            .take_while(|block| self.cached[**block as usize])
+            .count()
+    }
+
+    /// Prefixes are closed: what follows the first miss may be cached already (a copy, or the capped last block).
+    pub(super) fn add(&mut self, blocks: &[BlockId]) {
+        let cached = &mut self.cached;
+        for block in blocks {
+            self.resident += u32::from(!std::mem::replace(&mut cached[*block as usize], true));
+        }
+    }
 }
 
 impl CacheEngine for UnboundedVllm {
@@ -182,25 +205,65 @@ impl CacheEngine for UnboundedVllm {
     }
 
     fn serve(&mut self, run: &Run<'_>, request: Shape, _: &mut Vec<BlockId>) -> Outcome {
-        let cached = &mut self.cached;
-        let most = self.rules.lookups(run, request);
         let blocks = if self.rules.cache_output {
             run.all
         } else {
             run.prompt
         };
-        let hits = run.prompt[..most]
-            .iter()
-            .take_while(|block| cached[**block as usize])
-            .count();
-        // Prefixes are closed: what follows the first miss may be cached already (a copy, or the capped last block).
-        for block in &blocks[hits..] {
-            self.resident += u32::from(!std::mem::replace(&mut cached[*block as usize], true));
-        }
+        let hits = self.find(&run.prompt[..self.rules.lookups(run, request)]);
+        self.add(&blocks[hits..]);
         self.rules.outcome(hits as u32, request)
     }
 
     fn resident(&self) -> u32 {
         self.resident
+    }
+}
+
+/// Requests that overlap, with room for all of them.
+impl Manager for UnboundedVllm {
+    type Held = ();
+    const FINDABLE: Findable = Findable::AsFilled;
+    const TO_THE_FRONT: bool = true;
+
+    fn capacity(&self) -> u32 {
+        u32::MAX
+    }
+
+    fn admit(&mut self, ask: &Ask<'_>, (): &mut (), _: &mut Vec<BlockId>) -> Option<u32> {
+        let hits = self.find(&ask.path[..ask.lookups]);
+        self.add(&ask.path[hits..]);
+        Some(hits as u32)
+    }
+
+    fn prefilled(&mut self, (): &mut (), _: &[BlockId]) {}
+
+    fn grow(&mut self, (): &mut (), computed: u32, path: &[BlockId], _: &mut Vec<BlockId>) -> bool {
+        let full = (computed / self.rules.block_size) as usize;
+        // The one block that filled up since the last time; all of them, where decoding takes no time.
+        let from = path[..full.min(path.len())]
+            .iter()
+            .rposition(|block| self.cached[*block as usize])
+            .map_or(0, |last| last + 1);
+        self.add(&path[from..full.min(path.len())]);
+        true
+    }
+
+    fn finish(&mut self, (): &mut (), path: &[BlockId]) -> usize {
+        path.len()
+    }
+
+    fn preempt(&mut self, (): &mut ()) {}
+
+    fn rank(candidate: &Candidate) -> (u64, u64) {
+        (candidate.admission, 0)
+    }
+
+    fn cached_blocks(&self) -> u32 {
+        self.resident
+    }
+
+    fn is_idle(&self) -> bool {
+        true
     }
 }

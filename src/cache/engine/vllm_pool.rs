@@ -51,6 +51,11 @@ impl Pool {
         self.free.len()
     }
 
+    #[cfg(test)]
+    pub(super) fn references(&self) -> &[u32] {
+        &self.references
+    }
+
     pub(crate) fn cached_contents(&self) -> u32 {
         self.cached_contents
     }

@@ -270,6 +270,54 @@ mod tests {
     use super::*;
 
     #[test]
+    fn experts_regret_and_border_by_hand() {
+        // Four fit, two of them waiting. 0 is used twice and stands apart; 1, 2 and 3 wait, used once each. For 4 the first
+        // expert would evict 1, the oldest that waits; the second 3, the newest of the least used.
+        let mut victims = std::collections::BTreeSet::new();
+        for seed in 0..16 {
+            let setup = Setup {
+                seed,
+                ..Setup::of(5, 4)
+            };
+            let mut cache = Cacheus::new(&setup);
+            let victim = play(&mut cache, &[0, 1, 0, 2, 3, 4]).evicted[0];
+            victims.insert(victim);
+            assert_eq!((cache.new, cache.waiting), (1, 2.0));
+            // It comes back: it had no use when it went, so one more may wait; and who evicted it has e^-rate / (e^-rate + 1)
+            // of the weight now, but never less than a hundredth.
+            let lowered = libm::exp(-cache.rate.now);
+            play(&mut cache, &[victim]);
+            assert_eq!((cache.new > 1, cache.waiting), (false, 3.0));
+            let weight = if victim == 1 {
+                cache.weight
+            } else {
+                1.0 - cache.weight
+            };
+            assert!((weight - lowered / (lowered + 1.0)).abs() < 1e-12);
+        }
+        assert_eq!(victims.into_iter().collect::<Vec<_>>(), [1, 3]);
+    }
+
+    #[test]
+    fn a_rate_that_helped_goes_further() {
+        let mut random = Pcg64::seed_from_u64(0);
+        let mut rate = Rate {
+            now: 0.5,
+            before: 0.4,
+            hit_ratio: 0.2,
+            hits: 3,
+            uses: 10,
+            stuck: 0,
+        };
+        // It rose by 0.1 and hits rose to 0.3: it goes on by 0.5 * 0.1 to 0.55. Then hits fall to 0.1: back by 0.55 * 0.05.
+        rate.learn(&mut random);
+        assert!((rate.now - 0.55).abs() < 1e-12);
+        (rate.hits, rate.uses) = (1, 10);
+        rate.learn(&mut random);
+        assert!((rate.now - 0.522_5).abs() < 1e-12);
+    }
+
+    #[test]
     fn used_blocks_survive_a_scan() {
         let scan: Vec<u32> = [0, 1, 0, 1]
             .into_iter()

@@ -2,67 +2,78 @@
 //!
 //! As `Clock.c` of libCacheSim with its default of one bit; `clock:BITS` counts uses up to `2^BITS - 1`.
 
-use super::queues::{NONE, Queues};
+use super::ring::{Bits, Ring};
 use super::{BlockId, Eviction, Setup, Use};
 
 /// A queue with a small count of uses.
 #[derive(Debug)]
 pub struct Clock {
-    order: Queues,
-    capacity: u32,
-    most: u32,
+    order: Ring,
+    resident: Bits,
+    /// Uses of resident blocks since they came or were passed over.
+    counts: Vec<u16>,
+    most: u16,
+    steps: u64,
 }
 
 impl Clock {
     /// An empty cache that counts with so many bits.
     pub fn new(setup: &Setup, bits: u32) -> Self {
         Self {
-            order: Queues::new(setup.blocks, 1),
-            capacity: setup.capacity,
-            most: (1 << bits.clamp(1, 16)) - 1,
+            order: Ring::new(setup.capacity),
+            resident: Bits::new(setup.blocks),
+            counts: vec![0; setup.blocks as usize],
+            most: u16::MAX >> (16 - bits.clamp(1, 16)),
+            steps: 0,
         }
     }
 
-    fn evict(&mut self) -> Option<BlockId> {
+    /// Turns the queue until its oldest block was not used.
+    fn find_victim(&mut self) {
         loop {
-            let block = self.order.pop(0)?;
-            match self.order.count(block) {
-                0 => return Some(block),
-                count => {
-                    self.order.set_count(block, count - 1);
-                    self.order.push(0, block);
-                }
+            let count = &mut self.counts[self.order.oldest() as usize];
+            if *count == 0 {
+                break;
             }
+            *count -= 1;
+            self.order.turn();
+            self.steps += 1;
         }
     }
 }
 
 impl Eviction for Clock {
     fn contains(&self, block: BlockId) -> bool {
-        self.order.queue_of(block) != NONE
+        self.resident.get(block)
     }
 
     fn access(&mut self, used: &Use, evicted: &mut Vec<BlockId>) -> bool {
         let block = used.block;
         if self.contains(block) {
-            let count = (self.order.count(block) + 1).min(self.most);
-            self.order.set_count(block, count);
+            let count = &mut self.counts[block as usize];
+            *count = count.saturating_add(1).min(self.most);
             return true;
         }
-        if self.order.len(0) == self.capacity {
-            evicted.extend(self.evict());
+        if self.order.is_full() {
+            self.find_victim();
         }
-        self.order.set_count(block, 0);
-        self.order.push(0, block);
+        self.steps += 1;
+        if let Some(victim) = self.order.push(block) {
+            self.steps += 1;
+            self.resident.clear(victim);
+            evicted.push(victim);
+        }
+        self.counts[block as usize] = 0;
+        self.resident.set(block);
         false
     }
 
     fn len(&self) -> u32 {
-        self.order.len(0)
+        self.order.len()
     }
 
     fn steps(&self) -> u64 {
-        self.order.steps()
+        self.steps
     }
 }
 

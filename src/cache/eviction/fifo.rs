@@ -1,47 +1,52 @@
 //! First in, first out: the block that came first goes, whatever its use.
 
-use super::queues::{NONE, Queues};
+use super::ring::{Bits, Ring};
 use super::{BlockId, Eviction, Setup, Use};
 
 /// The order of arrival.
 #[derive(Debug)]
 pub struct Fifo {
-    order: Queues,
-    capacity: u32,
+    order: Ring,
+    resident: Bits,
+    steps: u64,
 }
 
 impl Fifo {
     /// An empty cache.
     pub fn new(setup: &Setup) -> Self {
         Self {
-            order: Queues::new(setup.blocks, 1),
-            capacity: setup.capacity,
+            order: Ring::new(setup.capacity),
+            resident: Bits::new(setup.blocks),
+            steps: 0,
         }
     }
 }
 
 impl Eviction for Fifo {
     fn contains(&self, block: BlockId) -> bool {
-        self.order.queue_of(block) != NONE
+        self.resident.get(block)
     }
 
     fn access(&mut self, used: &Use, evicted: &mut Vec<BlockId>) -> bool {
         if self.contains(used.block) {
             return true;
         }
-        if self.order.len(0) == self.capacity {
-            evicted.extend(self.order.pop(0));
+        self.steps += 1;
+        if let Some(oldest) = self.order.push(used.block) {
+            self.steps += 1;
+            self.resident.clear(oldest);
+            evicted.push(oldest);
         }
-        self.order.push(0, used.block);
+        self.resident.set(used.block);
         false
     }
 
     fn len(&self) -> u32 {
-        self.order.len(0)
+        self.order.len()
     }
 
     fn steps(&self) -> u64 {
-        self.order.steps()
+        self.steps
     }
 }
 
@@ -52,6 +57,7 @@ mod tests {
 
     #[test]
     fn use_does_not_help() {
+        // 0 came first, so it goes for 2, though it was used again; it comes back for 1, the oldest then.
         let played = play(&mut Fifo::new(&Setup::of(5, 2)), &[0, 1, 0, 2, 0]);
         assert_eq!(played.hits, "..h..");
         assert_eq!(played.evicted, [0, 1]);

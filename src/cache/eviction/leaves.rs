@@ -3,32 +3,144 @@
 //! `leaf-lru` evicts the leaf that was not used for longest, as radix caches do with nodes (SGLang's `radix_cache.py`).
 //! `belady-leaf` evicts the leaf whose next use is furthest: the bound under that constraint. A block for which nothing but
 //! its own predecessor could go is not let in, and neither is what comes behind it.
+//!
+//! Neither order is kept up to date as blocks are used. Entries are checked when a victim is looked for, and those of blocks
+//! that were used since, or that are no leaves, are dropped; so a use costs little more than noting it.
 
-use super::heap::{Heap, Key};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use super::belady::next_use;
 use super::queues::NONE;
-use super::ranked::next_use;
 use super::{BlockId, Eviction, Setup, Use};
+
+/// The key of a block that is not resident.
+const ABSENT: u64 = u64::MAX;
 
 #[derive(Debug, Clone, Copy)]
 struct Node {
+    /// When it was used last, or is used next; [`ABSENT`] if it is not resident.
+    key: u64,
     parent: u32,
     /// Successors in the cache.
     children: u32,
-    resident: bool,
-    key: Key,
 }
 
-/// A forest of blocks, and a heap of its leaves.
+impl Node {
+    /// Whether it may go, and an entry with this key speaks of it as it is.
+    fn is_leaf_at(&self, key: u64) -> bool {
+        self.key == key && self.children == 0
+    }
+}
+
+/// Which leaf goes first.
+#[derive(Debug)]
+enum Order {
+    /// The one not used for longest.
+    LastUse {
+        clock: u64,
+        /// Uses in order, from behind the last one that was looked at.
+        log: VecDeque<(u64, BlockId)>,
+        /// The last one that was looked at. What is no leaf is passed over there.
+        passed: u64,
+        /// What was passed over and became a leaf after that: older than all of the log.
+        late: BinaryHeap<Reverse<(u64, BlockId)>>,
+    },
+    /// The one used furthest from now, of several the deepest. Stale entries speak of the past, so they stay at the bottom.
+    NextUse {
+        leaves: BinaryHeap<(u64, Reverse<BlockId>)>,
+        /// The block used last, which most likely is no leaf for long: it has no entry yet.
+        tip: u32,
+    },
+}
+
+/// Entries per place of the cache from which on stale ones are dropped.
+const ROOM: usize = 4;
+
+impl Order {
+    /// A block was used.
+    fn touch(&mut self, nodes: &mut [Node], used: &Use, room: usize) {
+        let node = &mut nodes[used.block as usize];
+        match self {
+            Self::LastUse { clock, log, .. } => {
+                *clock += 1;
+                node.key = *clock;
+                log.push_back((*clock, used.block));
+                if log.len() > room {
+                    log.retain(|(key, block)| nodes[*block as usize].key == *key);
+                }
+            }
+            Self::NextUse { tip, .. } => {
+                node.key = next_use(used);
+                *tip = used.block;
+            }
+        }
+    }
+
+    /// A block lost its last successor, or is a leaf still when another is used.
+    fn add_leaf(&mut self, nodes: &[Node], block: BlockId, room: usize) {
+        let key = nodes[block as usize].key;
+        match self {
+            Self::LastUse { passed, late, .. } => {
+                if key <= *passed {
+                    late.push(Reverse((key, block)));
+                }
+            }
+            Self::NextUse { leaves, tip } => {
+                if block == *tip {
+                    return;
+                }
+                leaves.push((key, Reverse(block)));
+                if leaves.len() > room {
+                    let mut entries = std::mem::take(leaves).into_vec();
+                    entries.retain(|(key, Reverse(block))| nodes[*block as usize].is_leaf_at(*key));
+                    entries.sort_unstable();
+                    entries.dedup();
+                    *leaves = entries.into();
+                }
+            }
+        }
+    }
+
+    /// Takes out the entry of the first leaf.
+    fn pop(&mut self, nodes: &[Node]) -> Option<BlockId> {
+        match self {
+            Self::LastUse {
+                log, passed, late, ..
+            } => loop {
+                let (key, block) = match late.pop() {
+                    Some(Reverse(entry)) => entry,
+                    None => {
+                        let entry = log.pop_front()?;
+                        *passed = entry.0;
+                        entry
+                    }
+                };
+                if nodes[block as usize].is_leaf_at(key) {
+                    return Some(block);
+                }
+            },
+            Self::NextUse { leaves, .. } => loop {
+                let (key, Reverse(block)) = leaves.pop()?;
+                if nodes[block as usize].is_leaf_at(key) {
+                    return Some(block);
+                }
+            },
+        }
+    }
+}
+
+/// A forest of blocks, and the order of its leaves.
 #[derive(Debug)]
 pub struct Leaves {
     nodes: Vec<Node>,
-    leaves: Heap,
-    looks_ahead: bool,
+    order: Order,
     /// The last block that was not let in, until it is.
     refused: u32,
     capacity: u32,
     length: u32,
-    clock: u64,
+    /// Entries of the order that are kept at most.
+    room: usize,
     steps: u64,
 }
 
@@ -36,41 +148,66 @@ impl Leaves {
     /// An empty cache, by last use, or by next use.
     pub fn new(setup: &Setup, looks_ahead: bool) -> Self {
         let node = Node {
+            key: ABSENT,
             parent: NONE,
             children: 0,
-            resident: false,
-            key: (0, 0),
+        };
+        let order = if looks_ahead {
+            Order::NextUse {
+                leaves: BinaryHeap::new(),
+                tip: NONE,
+            }
+        } else {
+            Order::LastUse {
+                clock: 0,
+                log: VecDeque::new(),
+                passed: 0,
+                late: BinaryHeap::new(),
+            }
         };
         Self {
             nodes: vec![node; setup.blocks as usize],
-            leaves: Heap::default(),
-            looks_ahead,
+            order,
             refused: NONE,
             capacity: setup.capacity,
             length: 0,
-            clock: 0,
+            room: ROOM * setup.capacity.min(setup.blocks).max(16) as usize,
             steps: 0,
+        }
+    }
+
+    /// The block used last needs an entry, unless this one stands on it.
+    fn settle_tip(&mut self, parent: u32) {
+        if let Order::NextUse { tip, .. } = &mut self.order
+            && *tip != NONE
+            && *tip != parent
+        {
+            let block = std::mem::replace(tip, NONE);
+            let node = &self.nodes[block as usize];
+            if node.key != ABSENT && node.children == 0 {
+                self.order.add_leaf(&self.nodes, block, self.room);
+            }
         }
     }
 
     /// Lets a leaf go, other than the predecessor of what comes.
     fn evict(&mut self, spared: u32) -> Option<BlockId> {
-        let mut victim = self.leaves.pop()?;
+        let mut victim = self.order.pop(&self.nodes)?;
         if victim == spared {
-            let other = self.leaves.pop();
-            self.leaves.put(spared, self.nodes[spared as usize].key);
+            let other = self.order.pop(&self.nodes);
+            self.order.add_leaf(&self.nodes, spared, self.room);
             victim = other?;
         }
         self.steps += 1;
         self.length -= 1;
         let node = &mut self.nodes[victim as usize];
-        node.resident = false;
+        node.key = ABSENT;
         let parent = node.parent;
         if parent != NONE {
             let above = &mut self.nodes[parent as usize];
             above.children -= 1;
-            if above.children == 0 && above.resident {
-                self.leaves.put(parent, above.key);
+            if above.children == 0 && above.key != ABSENT {
+                self.order.add_leaf(&self.nodes, parent, self.room);
                 self.steps += 1;
             }
         }
@@ -80,16 +217,16 @@ impl Leaves {
 
 impl Eviction for Leaves {
     fn contains(&self, block: BlockId) -> bool {
-        self.nodes[block as usize].resident
+        self.nodes[block as usize].key != ABSENT
     }
 
     fn access(&mut self, used: &Use, evicted: &mut Vec<BlockId>) -> bool {
-        self.clock += 1;
         self.steps += 1;
         let block = used.block;
         let hit = self.contains(block);
+        let parent = used.parent.unwrap_or(NONE);
+        self.settle_tip(parent);
         if !hit {
-            let parent = used.parent.unwrap_or(NONE);
             if self.length == self.capacity {
                 let unreachable = parent != NONE && parent == self.refused;
                 let victim = if unreachable {
@@ -99,6 +236,7 @@ impl Eviction for Leaves {
                 };
                 let Some(victim) = victim else {
                     self.refused = block;
+                    self.settle_tip(NONE);
                     evicted.push(block);
                     return false;
                 };
@@ -110,21 +248,10 @@ impl Eviction for Leaves {
             self.length += 1;
             if parent != NONE {
                 self.nodes[parent as usize].children += 1;
-                self.leaves.remove(parent);
             }
-            let node = &mut self.nodes[block as usize];
-            node.resident = true;
-            node.parent = parent;
+            self.nodes[block as usize].parent = parent;
         }
-        let node = &mut self.nodes[block as usize];
-        node.key = if self.looks_ahead {
-            next_use(used)
-        } else {
-            (0, self.clock)
-        };
-        if node.children == 0 {
-            self.leaves.put(block, node.key);
-        }
+        self.order.touch(&mut self.nodes, used, self.room);
         hit
     }
 
@@ -159,5 +286,27 @@ mod tests {
         ];
         let played = play_uses(&mut Leaves::new(&Setup::of(5, 3), false), uses);
         assert_eq!(played.evicted, [1, 0]);
+    }
+
+    #[test]
+    fn the_bound_refuses_what_nothing_could_go_for() {
+        let used = |block, parent, next| Use {
+            block,
+            parent,
+            next,
+            ..Use::default()
+        };
+        // Two fit. 0 is used later than 1, but 1 stands on it, so 1 goes for 2, then 0 for 3. Nothing stands free but 3 when
+        // 4 comes on top of it, so 4 is not let in, and 5, which stands on 4, is not either.
+        let uses = [
+            used(0, None, 9),
+            used(1, Some(0), 5),
+            used(2, None, 3),
+            used(3, Some(2), 4),
+            used(4, Some(3), 6),
+            used(5, Some(4), 7),
+        ];
+        let played = play_uses(&mut Leaves::new(&Setup::of(6, 2), true), uses);
+        assert_eq!(played.evicted, [1, 0, 4, 5]);
     }
 }

@@ -142,6 +142,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn regret_by_hand() {
+        // Two fit. 0 is used twice, then 1: LRU would evict 0, LFU 1; the die says which goes for 2. That one comes back one
+        // use later. Its regret is 0.005^(1/2) = 0.0707107, so the weight of who evicted it falls from 1/2 by the factor
+        // exp(-0.45 * 0.0707107) = 0.9686811, to 0.4843406 of 0.4843406 + 0.5: 0.4920456.
+        for seed in 0..8 {
+            let setup = Setup {
+                seed,
+                ..Setup::of(3, 2)
+            };
+            let mut lecar = Lecar::new(&setup);
+            let victim = play(&mut lecar, &[0, 0, 1, 2]).evicted[0];
+            play(&mut lecar, &[victim]);
+            let of_lru = match victim {
+                0 => 0.492_045_6,
+                1 => 1.0 - 0.492_045_6,
+                _ => 0.0,
+            };
+            assert!(
+                (lecar.weight - of_lru).abs() < 1e-6,
+                "{victim}: {}",
+                lecar.weight
+            );
+        }
+    }
+
+    #[test]
     fn who_evicted_what_comes_back_loses_weight() {
         let setup = Setup::of(40, 10);
         let mut lecar = Lecar::new(&setup);

@@ -4,6 +4,7 @@
 //! went. So the ghosts, windows and adaptive targets of published algorithms have a place, and an access costs one call.
 
 mod arc;
+mod belady;
 mod cacheus;
 mod clock;
 mod fifo;
@@ -20,6 +21,7 @@ mod queues;
 mod random;
 mod ranked;
 mod registry;
+mod ring;
 mod s3_fifo;
 mod sieve;
 mod slru;
@@ -30,6 +32,7 @@ mod two_q;
 mod w_tinylfu;
 
 pub use arc::Arc;
+pub use belady::Belady;
 pub use cacheus::Cacheus;
 pub use clock::Clock;
 pub use fifo::Fifo;

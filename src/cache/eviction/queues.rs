@@ -86,7 +86,8 @@ impl Queues {
     }
 
     /// The one behind a block, which is younger.
-    pub(super) fn younger(&mut self, block: BlockId) -> Option<BlockId> {
+    #[cfg(test)]
+    fn younger(&mut self, block: BlockId) -> Option<BlockId> {
         self.steps += 1;
         let next = self.nodes[block as usize].next;
         (next != NONE).then_some(next)

@@ -71,6 +71,48 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_new_block_takes_the_place_that_is_drawn() {
+        // Two places, holding 0 and 1. Each new block draws one of them, and what stood there goes: the generator alone
+        // says what.
+        let mut random = Pcg64::seed_from_u64(0);
+        let mut places = [0, 1];
+        let gone: Vec<u32> = (2..50)
+            .map(|block| {
+                let place: u32 = random.random_range(0..2);
+                std::mem::replace(&mut places[place as usize], block)
+            })
+            .collect();
+        let stream: Vec<u32> = (0..50).collect();
+        let played = play(&mut Random::new(&Setup::of(50, 2)), &stream);
+        assert_eq!(played.evicted, gone);
+        // With one place nothing is left to chance.
+        let played = play(&mut Random::new(&Setup::of(2, 1)), &[0, 0, 1, 1, 0]);
+        assert_eq!((&*played.hits, played.evicted), (".h.h.", [0, 1].to_vec()));
+    }
+
+    #[test]
+    fn each_place_is_as_likely() {
+        // 8,000 victims out of 4 places: 2,000 each, with a deviation of sqrt(8000 * 1/4 * 3/4) = 39.
+        let mut cache = Random::new(&Setup::of(8_004, 4));
+        let (mut evicted, mut counts) = (Vec::new(), [0i32; 4]);
+        for block in 0..8_004 {
+            let used = Use {
+                block,
+                ..Use::default()
+            };
+            cache.access(&used, &mut evicted);
+            if !evicted.is_empty() {
+                counts[cache.places[block as usize] as usize] += 1;
+                evicted.clear();
+            }
+        }
+        assert!(
+            counts.iter().all(|count| (count - 2_000).abs() < 160),
+            "{counts:?}"
+        );
+    }
+
+    #[test]
     fn a_seed_gives_the_same_choices() {
         let stream: Vec<u32> = (0..50).chain(0..50).collect();
         let evicted = |seed| {

@@ -21,8 +21,6 @@ pub enum Rank {
     /// Blocks of sessions that are over go first, then by last use. That a session has turns to come is read off the
     /// trace; a server would have to guess it.
     SessionAware,
-    /// The next use, furthest first, deepest of several: Belady's bound (1966). Knows the future.
-    NextUse,
 }
 
 /// Blocks by rank.
@@ -65,14 +63,8 @@ impl Ranked {
             }
             Rank::GreedyDual => (self.inflation + i64::from(uses), self.clock),
             Rank::SessionAware => (i64::from(used.turns_left > 0), self.clock),
-            Rank::NextUse => next_use(used),
         }
     }
-}
-
-/// Furthest first, then deepest.
-pub(super) fn next_use(used: &Use) -> Key {
-    (-i64::from(used.next), u64::from(u32::MAX - used.depth))
 }
 
 impl Eviction for Ranked {
@@ -116,16 +108,15 @@ mod tests {
     use super::super::testing::play_uses;
     use super::*;
 
-    /// Three blocks fit; each use is block, depth, priority, turns left, next.
-    fn evicted(rank: Rank, uses: &[(u32, u32, i32, u32, u32)]) -> Vec<u32> {
+    /// Three blocks fit; each use is block, depth, priority, turns left.
+    fn evicted(rank: Rank, uses: &[(u32, u32, i32, u32)]) -> Vec<u32> {
         let uses = uses
             .iter()
-            .map(|&(block, depth, priority, turns_left, next)| Use {
+            .map(|&(block, depth, priority, turns_left)| Use {
                 block,
                 depth,
                 priority,
                 turns_left,
-                next,
                 ..Use::default()
             });
         let mut cache = Ranked::new(&Setup::of(9, 3), rank);
@@ -134,47 +125,40 @@ mod tests {
 
     #[test]
     fn each_rank_by_hand() {
-        let priorities = [
-            (0, 0, 2, 0, 0),
-            (1, 0, 1, 0, 0),
-            (2, 0, 2, 0, 0),
-            (3, 0, 0, 0, 0),
-        ];
+        // 1 has the lowest priority of the three.
+        let priorities = [(0, 0, 2, 0), (1, 0, 1, 0), (2, 0, 2, 0), (3, 0, 0, 0)];
         assert_eq!(evicted(Rank::Priority, &priorities), [1]);
         // All used once but 0: of 1 and 2 the deeper goes, though it came later.
         let depths = [
-            (0, 0, 0, 0, 0),
-            (0, 0, 0, 0, 0),
-            (1, 1, 0, 0, 0),
-            (2, 2, 0, 0, 0),
-            (3, 0, 0, 0, 0),
+            (0, 0, 0, 0),
+            (0, 0, 0, 0),
+            (1, 1, 0, 0),
+            (2, 2, 0, 0),
+            (3, 0, 0, 0),
         ];
         assert_eq!(evicted(Rank::LengthAware, &depths), [2]);
         // Worth 2, 2 and 3: of 0 and 1 the older goes at 2, so 3 enters at 2 + 1, and 1 at 2 goes next.
         let costs = [
-            (0, 0, 0, 0, 0),
-            (0, 0, 0, 0, 0),
-            (1, 1, 0, 0, 0),
-            (2, 2, 0, 0, 0),
-            (3, 0, 0, 0, 0),
-            (4, 0, 0, 0, 0),
+            (0, 0, 0, 0),
+            (0, 0, 0, 0),
+            (1, 1, 0, 0),
+            (2, 2, 0, 0),
+            (3, 0, 0, 0),
+            (4, 0, 0, 0),
         ];
         assert_eq!(evicted(Rank::CostAware, &costs), [0, 1]);
+        // Worth 2, 1 and 1: of 1 and 2 the older goes at 1, so 3 enters at 1 + 1; 2 goes at 1, and 4 enters at 2 too; now 0
+        // is the oldest at 2 and goes, though LFU would keep it.
+        let worths = [0, 0, 1, 2, 3, 4, 5].map(|block| (block, 0, 0, 0));
+        assert_eq!(evicted(Rank::GreedyDual, &worths), [1, 2, 0]);
+        // 1's session is over; of the others, whose go on, 0 is the oldest.
         let sessions = [
-            (0, 0, 0, 1, 0),
-            (1, 0, 0, 0, 0),
-            (2, 0, 0, 1, 0),
-            (3, 0, 0, 1, 0),
-            (4, 0, 0, 1, 0),
+            (0, 0, 0, 1),
+            (1, 0, 0, 0),
+            (2, 0, 0, 1),
+            (3, 0, 0, 1),
+            (4, 0, 0, 1),
         ];
         assert_eq!(evicted(Rank::SessionAware, &sessions), [1, 0]);
-        let next = [
-            (0, 0, 0, 0, 9),
-            (1, 0, 0, 0, 5),
-            (2, 1, 0, 0, 9),
-            (3, 0, 0, 0, 4),
-            (4, 0, 0, 0, 4),
-        ];
-        assert_eq!(evicted(Rank::NextUse, &next), [2, 0]);
     }
 }

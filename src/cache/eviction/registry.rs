@@ -1,8 +1,8 @@
 //! Policies by name.
 
 use super::{
-    Arc, Cacheus, Clock, Eviction, Fifo, Leaves, Lecar, Lfu, Lirs, Lru, Random, Rank, Ranked,
-    S3Fifo, Setup, Sieve, Slru, Ttl, TwoQ, WTinyLfu,
+    Arc, Belady, Cacheus, Clock, Eviction, Fifo, Leaves, Lecar, Lfu, Lirs, Lru, Random, Rank,
+    Ranked, S3Fifo, Setup, Sieve, Slru, Ttl, TwoQ, WTinyLfu,
 };
 use crate::error::{Error, Result};
 use crate::trace::Nanos;
@@ -126,7 +126,7 @@ pub const POLICIES: &[Entry] = &[
         ..entry(
             "belady",
             "bound: furthest next use, block by block",
-            |s, _| Some(Box::new(Ranked::new(s, Rank::NextUse))),
+            |s, _| Some(Box::new(Belady::new(s))),
         )
     },
     Entry {

@@ -1,67 +1,112 @@
 //! SIEVE (Zhang et al., NSDI 2024): a queue that keeps its order, and a hand that walks from old to young, sparing what was
 //! used since it last came by.
 
-use super::queues::{NONE, Queues};
 use super::{BlockId, Eviction, Setup, Use};
 
+/// A place in the queue whose block is gone.
+const GONE: u32 = u32::MAX;
+
+/// Marks of a block.
+const RESIDENT: u8 = 1;
+const USED: u8 = 2;
+
 /// The queue and its hand.
+///
+/// What leaves the middle leaves a gap; gaps are closed when there are as many as blocks, so each use pays a constant.
 #[derive(Debug)]
 pub struct Sieve {
-    order: Queues,
+    /// Old to young.
+    order: Vec<BlockId>,
+    marks: Vec<u8>,
+    hand: usize,
+    room: usize,
     capacity: u32,
-    hand: Option<BlockId>,
+    length: u32,
+    steps: u64,
 }
 
 impl Sieve {
     /// An empty cache.
     pub fn new(setup: &Setup) -> Self {
         Self {
-            order: Queues::new(setup.blocks, 1),
+            order: Vec::new(),
+            marks: vec![0; setup.blocks as usize],
+            hand: 0,
+            room: 2 * setup.capacity as usize,
             capacity: setup.capacity,
-            hand: None,
+            length: 0,
+            steps: 0,
         }
     }
 
-    fn evict(&mut self) -> Option<BlockId> {
-        let mut block = self.hand.or_else(|| self.order.front(0))?;
-        while self.order.count(block) > 0 {
-            self.order.set_count(block, 0);
-            block = match self.order.younger(block) {
-                Some(next) => next,
-                None => self.order.front(0)?,
+    fn evict(&mut self) -> BlockId {
+        loop {
+            let at = self.hand;
+            let block = self.order[at];
+            // Behind the youngest comes the oldest; the youngest is never a gap when this begins.
+            self.hand = if at + 1 == self.order.len() {
+                0
+            } else {
+                at + 1
             };
+            self.steps += 1;
+            if block == GONE {
+                continue;
+            }
+            let marks = &mut self.marks[block as usize];
+            if *marks & USED == 0 {
+                *marks = 0;
+                self.order[at] = GONE;
+                self.length -= 1;
+                return block;
+            }
+            *marks = RESIDENT;
         }
-        self.hand = self.order.younger(block);
-        self.order.remove(block);
-        Some(block)
+    }
+
+    #[cold]
+    fn close_gaps(&mut self) {
+        self.steps += self.order.len() as u64;
+        let behind = self.order[..self.hand].iter();
+        self.hand = behind.filter(|block| **block != GONE).count();
+        self.order.retain(|block| *block != GONE);
+        // It stood before the youngest place, which was a gap.
+        if self.hand == self.order.len() {
+            self.hand = 0;
+        }
     }
 }
 
 impl Eviction for Sieve {
     fn contains(&self, block: BlockId) -> bool {
-        self.order.queue_of(block) != NONE
+        self.marks[block as usize] != 0
     }
 
     fn access(&mut self, used: &Use, evicted: &mut Vec<BlockId>) -> bool {
-        let block = used.block;
-        if self.contains(block) {
-            self.order.set_count(block, 1);
+        let marks = &mut self.marks[used.block as usize];
+        if *marks != 0 {
+            *marks |= USED;
             return true;
         }
-        if self.order.len(0) == self.capacity {
-            evicted.extend(self.evict());
+        *marks = RESIDENT;
+        if self.length == self.capacity {
+            evicted.push(self.evict());
         }
-        self.order.set_count(block, 0);
-        self.order.push(0, block);
+        if self.order.len() == self.room {
+            self.close_gaps();
+        }
+        self.order.push(used.block);
+        self.length += 1;
+        self.steps += 1;
         false
     }
 
     fn len(&self) -> u32 {
-        self.order.len(0)
+        self.length
     }
 
     fn steps(&self) -> u64 {
-        self.order.steps()
+        self.steps
     }
 }
 

@@ -291,6 +291,12 @@ fn y_range(chart: &Chart) -> (f64, f64) {
 fn range(extent: Option<(f64, f64)>, scale: Scale) -> (f64, f64) {
     match (scale, extent) {
         (Scale::Percent, _) => (0.0, 1.0),
+        (Scale::PercentUsed, extent) => {
+            // Ticks at whole per cents need five of them.
+            let high = extent.map_or(1.0, |(_, high)| high).clamp(0.05, 1.0);
+            let step = step(high);
+            (0.0, ((high / step - 1e-9).ceil() * step).min(1.0))
+        }
         (Scale::Log, None) => (1.0, 100.0),
         (Scale::Log, Some((low, high))) => {
             let (low, high) = (round_down(low), round_up(high));
@@ -340,7 +346,7 @@ fn step(length: f64) -> f64 {
 
 fn format(scale: Scale) -> TickFormat {
     let text: fn(f64) -> String = match scale {
-        Scale::Percent => |value| format!("{:.0} %", value * 100.0),
+        Scale::Percent | Scale::PercentUsed => |value| format!("{:.0} %", value * 100.0),
         _ => number,
     };
     TickFormat::Custom(std::sync::Arc::new(text))

@@ -54,7 +54,7 @@ impl Grid {
     }
 
     fn scene(&self) -> Scene {
-        let shown = |value: &Option<f64>| value.map_or(f64::NAN, |v| (v * 1000.0).round() / 10.0);
+        let shown = |value: &Option<f64>| value.map_or(f64::NAN, |v| v * 100.0);
         // Rows are drawn from the bottom.
         let data: Vec<Vec<f64>> = self
             .values

@@ -1,6 +1,6 @@
 //! BurstGPT: CSV `Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type`, times in seconds.
 //!
-//! Defined by `data/` of HPMLL/BurstGPT; newer files add `Session ID`. Lengths only.
+//! Defined by `data/` of HPMLL/BurstGPT; its release 2.0 adds `Session ID` and `Elapsed time`. Lengths only.
 
 use std::path::Path;
 
@@ -13,12 +13,13 @@ use crate::trace::Trace;
 use super::csv_rows::{self, Label};
 use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport};
 
-/// What is read; `Session ID` may be missing.
-const COLUMNS: [&str; 4] = [
+/// What is read; `Session ID` and `Elapsed time` may be missing.
+const COLUMNS: [&str; 5] = [
     "Timestamp",
     "Request tokens",
     "Response tokens",
     "Session ID",
+    "Elapsed time",
 ];
 
 /// See the module.
@@ -52,6 +53,10 @@ impl TraceFormat for BurstGpt {
             Ok(Label {
                 id: index.to_string(),
                 session: Some(session),
+                service_time: match row.text(4)? {
+                    "" => None,
+                    _ => Some(row.seconds(4)?),
+                },
             })
         })
     }
@@ -78,6 +83,7 @@ impl TraceFormat for BurstGpt {
 mod tests {
     use super::super::testing;
     use super::*;
+    use crate::trace::Nanos;
 
     #[test]
     fn round_trip() {
@@ -93,6 +99,19 @@ mod tests {
             testing::loads(&back.trace),
             testing::loads(&testing::sample())
         );
+    }
+
+    #[test]
+    fn elapsed_time_is_the_service_time() {
+        let text = b"Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens,Total tokens,Log Type\n\
+            5.0,a,43,GPT-4,906,446,1352,Conversation log\n6.0,b,,GPT-4,36,29,65,Conversation log\n";
+        let trace = testing::read(text, &ReadOptions::default())
+            .expect("reads")
+            .trace;
+        let times: Vec<_> = trace.requests().iter().map(|r| r.service_time).collect();
+        assert_eq!(times, [Some(Nanos(43_000_000_000)), None]);
+        let bad = String::from_utf8_lossy(text).replace("43", "long");
+        testing::refuses(&[(&bad, "t:2: `Elapsed time`: expected seconds, found `long`")]);
     }
 
     #[test]

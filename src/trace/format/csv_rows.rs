@@ -17,6 +17,8 @@ pub(super) struct Label {
     pub(super) id: String,
     /// The session and the turn in it; `None` is a session of its own, named as the request.
     pub(super) session: Option<(String, u32)>,
+    /// How long it took, where the file says so.
+    pub(super) service_time: Option<Nanos>,
 }
 
 impl Label {
@@ -25,6 +27,7 @@ impl Label {
         Self {
             id: id.to_string(),
             session: None,
+            service_time: None,
         }
     }
 }
@@ -68,6 +71,9 @@ pub(super) fn read(
         let (arrival, prompt, output) = (row.seconds(0)?, row.count(1)?, row.count(2)?);
         let label = label(builder.len(), row)?;
         builder.push(lengths(&label, arrival, prompt, output))?;
+        if let Some(time) = label.service_time {
+            builder.service_time(time);
+        }
         Ok(())
     })?;
     Ok((finish(builder, foreign(format), &path)?, report))

@@ -140,6 +140,10 @@ fn push_request(trace: &Trace, request: &Request, ids_key: Option<&str>, out: &m
     out.extend_from_slice(request.arrival.to_string().as_bytes());
     bytes::number(out, "input_length", request.input_length);
     bytes::number(out, "output_length", request.output_length);
+    if let Some(time) = request.service_time {
+        bytes::key(out, "service_time");
+        out.extend_from_slice(time.to_string().as_bytes());
+    }
     bytes::number(out, "shared", request.shared);
     if let Some(key) = ids_key {
         bytes::key(out, key);
@@ -251,19 +255,14 @@ impl Reader {
         self.output.clear();
         let (mut id, mut session, mut arrival) = (None, None, None);
         let (mut turn, mut input, mut output, mut shared) = (0, None, None, 0);
-        let mut extra = ExtraKeys::default();
+        let (mut extra, mut service) = (ExtraKeys::default(), None);
         Scanner::new(line)?.object(|key, value| {
             match key {
                 "request_id" => id = Some(value.name()?),
                 "session_id" => session = Some(value.name()?),
                 "turn" => turn = value.count()?,
-                "arrival_time" => {
-                    let text = value.number()?;
-                    let time = Nanos::parse_secs(text).ok_or_else(|| {
-                        Fault::new(format!("expected seconds of 0 or more, found {text}"))
-                    })?;
-                    arrival = Some(time);
-                }
+                "arrival_time" => arrival = Some(value.seconds()?),
+                "service_time" => service = Some(value.seconds()?),
                 "input_length" => input = Some(value.count()?),
                 "output_length" => output = Some(value.count()?),
                 "shared" => shared = value.count()?,
@@ -296,6 +295,9 @@ impl Reader {
             output: &self.output,
             extra: Some(&extra),
         })?;
+        if let Some(time) = service {
+            builder.service_time(time);
+        }
         self.last = arrival;
         Ok(())
     }
@@ -332,6 +334,30 @@ mod tests {
             testing::write(&back, "native", &WriteOptions::default()),
             written
         );
+    }
+
+    #[test]
+    fn service_times_stay() {
+        let head = r#"{"format":"replay-trace","version":1,"content":"tokens"}"#;
+        let line = |id: &str, time: &str| {
+            format!(
+                r#"{{"request_id":"{id}","session_id":"{id}","turn":0,"arrival_time":1.0,"input_length":1,"output_length":1,{time}"shared":0,"tokens":[1],"output":[3]}}"#
+            )
+        };
+        let text = format!(
+            "{head}\n{}\n{}\n",
+            line("a", r#""service_time":2.000000001,"#),
+            line("b", "")
+        );
+        let trace = again(text.as_bytes());
+        let times: Vec<_> = trace.requests().iter().map(|r| r.service_time).collect();
+        assert_eq!(times, [Some(Nanos(2_000_000_001)), None]);
+        let written = testing::write(&trace, "native", &WriteOptions::default());
+        assert!(String::from_utf8_lossy(&written).contains(r#""service_time":2.000000001,"#));
+        let back = again(&written);
+        assert_eq!(back.requests(), trace.requests());
+        let bad = text.replace("2.000000001", "-1");
+        testing::refuses(&[(&bad, "expected seconds of 0 or more, found -1")]);
     }
 
     #[test]

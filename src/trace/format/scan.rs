@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use super::lines::Fault;
+use crate::trace::Nanos;
 
 /// A cursor over one line.
 pub(super) struct Scanner<'a> {
@@ -178,6 +179,13 @@ impl<'a> Scanner<'a> {
         }
         self.at += len;
         Ok(text)
+    }
+
+    /// A time in seconds, of 0 or more.
+    pub(super) fn seconds(&mut self) -> Result<Nanos, Fault> {
+        let text = self.number()?;
+        Nanos::parse_secs(text)
+            .ok_or_else(|| Fault::new(format!("expected seconds of 0 or more, found {text}")))
     }
 
     /// A whole number that fits 32 bits.

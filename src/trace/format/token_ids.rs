@@ -1,5 +1,5 @@
 //! Whole prompts with conversations and times: JSONL `request_id, conversation_id, turn_index, arrival_time,
-//! prompt_token_ids, response_token_ids`, and where they matter `lora` and `cache_salt`.
+//! prompt_token_ids, response_token_ids`, and where they matter `lora`, `cache_salt` and `service_time` (seconds).
 //!
 //! The form in which scripts that drive a real engine's cache manager take requests. Read, never written.
 
@@ -51,19 +51,14 @@ impl TraceFormat for TokenIds {
             output.clear();
             let (mut id, mut session, mut turn, mut arrival) = (None, None, 0, None);
             let mut has_prompt = false;
-            let mut extra = ExtraKeys::default();
+            let (mut extra, mut service) = (ExtraKeys::default(), None);
             Scanner::new(line)?.object(|key, value| {
                 match key {
                     "request_id" => id = Some(value.name()?),
                     "conversation_id" => session = value.optional_name()?,
                     "turn_index" => turn = value.count()?,
-                    "arrival_time" => {
-                        let text = value.number()?;
-                        let time = Nanos::parse_secs(text).ok_or_else(|| {
-                            Fault::new(format!("expected seconds of 0 or more, found {text}"))
-                        })?;
-                        arrival = Some(time);
-                    }
+                    "arrival_time" => arrival = Some(value.seconds()?),
+                    "service_time" => service = Some(value.seconds()?),
                     "prompt_token_ids" => {
                         has_prompt = true;
                         value.integers(&mut prompt)?;
@@ -108,6 +103,9 @@ impl TraceFormat for TokenIds {
                 output: &output,
                 extra: Some(&extra),
             })?;
+            if let Some(time) = service {
+                builder.service_time(time);
+            }
             last.arrival = arrival;
             last.joined.truncate(shared);
             last.joined.extend_from_slice(&prompt[shared..]);
@@ -126,12 +124,19 @@ mod tests {
     #[test]
     fn sharing_is_found_again() {
         let text = br#"{"request_id":"a","conversation_id":"c","turn_index":0,"arrival_time":0.5,"prompt_token_ids":[1,2],"response_token_ids":[3]}
-{"request_id":"b","conversation_id":"c","turn_index":1,"arrival_time":1.5,"prompt_token_ids":[1,2,3,4],"response_token_ids":[5]}
+{"request_id":"b","conversation_id":"c","turn_index":1,"arrival_time":1.5,"prompt_token_ids":[1,2,3,4],"response_token_ids":[5],"service_time":0.25}
 {"request_id":"d","conversation_id":"c","turn_index":2,"arrival_time":2.5,"prompt_token_ids":[1,9],"response_token_ids":[]}"#;
         let read = testing::read(text, &ReadOptions::default()).expect("reads");
         assert_eq!(read.format, "token-ids");
         let shared: Vec<u32> = read.trace.requests().iter().map(|r| r.shared).collect();
         assert_eq!(shared, [0, 3, 1]);
+        let times: Vec<_> = read
+            .trace
+            .requests()
+            .iter()
+            .map(|r| r.service_time)
+            .collect();
+        assert_eq!(times, [None, Some(Nanos(250_000_000)), None]);
         assert_eq!(testing::prompts(&read.trace)[2].2, [1, 9]);
     }
 

@@ -1,0 +1,146 @@
+//! How long a request keeps its blocks.
+
+use std::fmt;
+
+use super::super::Facts;
+use crate::error::{Error, Result};
+use crate::trace::{Nanos, Service};
+
+/// How long a request keeps its blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// Given back before the next request comes.
+    None,
+    /// Given back once this many later requests have come.
+    Requests(u32),
+    /// Given back after the service time that the trace has.
+    Trace,
+    /// Given back after a simulated service time.
+    Linear {
+        /// For each prompt token that is not cached.
+        prefill_per_token: Nanos,
+        /// For each output token.
+        decode_per_token: Nanos,
+    },
+}
+
+impl Hold {
+    /// Reads `none`, `trace`, `requests:K` or `linear:PREFILL_MS,DECODE_MS`.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn parse(text: &str) -> Result<Self> {
+        let millis = |text: &str| {
+            let millis = text.trim().parse::<f64>().ok()?;
+            (millis.is_finite() && millis >= 0.0).then(|| Nanos::from_secs_f64(millis / 1e3))
+        };
+        let parsed = match text.split_once(':') {
+            None if text == "none" => Some(Self::None),
+            None if text == "trace" => Some(Self::Trace),
+            Some(("requests", count)) => count.parse().ok().map(Self::Requests),
+            Some(("linear", times)) => times.split_once(',').and_then(|(prefill, decode)| {
+                Some(Self::Linear {
+                    prefill_per_token: millis(prefill)?,
+                    decode_per_token: millis(decode)?,
+                })
+            }),
+            _ => None,
+        };
+        parsed.ok_or_else(|| {
+            Error::usage(
+                format!("--hold {text}"),
+                "give none, trace, requests:K as requests:8, or linear:PREFILL_MS,DECODE_MS (milliseconds per token) as \
+                 linear:0.1,20",
+            )
+        })
+    }
+
+    /// Whether requests run beside each other in simulated time.
+    pub fn overlaps(self) -> bool {
+        matches!(self, Self::Trace | Self::Linear { .. })
+    }
+
+    /// The service time of a request of which so many tokens have to be computed.
+    ///
+    /// `None` if the trace should say it and does not.
+    pub(super) fn service(self, facts: &Facts, uncached: u32) -> Option<Service> {
+        match self {
+            Self::None | Self::Requests(_) => Some(Service::default()),
+            Self::Trace => facts.service,
+            Self::Linear {
+                prefill_per_token,
+                decode_per_token,
+            } => Some(Service {
+                prefill: times(prefill_per_token, uncached),
+                decode: times(decode_per_token, facts.generated),
+            }),
+        }
+    }
+}
+
+fn times(each: Nanos, count: u32) -> Nanos {
+    Nanos(each.0.saturating_mul(u64::from(count)))
+}
+
+impl fmt::Display for Hold {
+    /// As [`Hold::parse`] reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = |time: &Nanos| time.0 as f64 / 1e6;
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Trace => f.write_str("trace"),
+            Self::Requests(requests) => write!(f, "requests:{requests}"),
+            Self::Linear {
+                prefill_per_token,
+                decode_per_token,
+            } => write!(
+                f,
+                "linear:{},{}",
+                millis(prefill_per_token),
+                millis(decode_per_token)
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_as_users_write_them() {
+        for text in ["none", "trace", "requests:8", "linear:0.1,20", "linear:0,0"] {
+            assert_eq!(Hold::parse(text).expect("parses").to_string(), text);
+        }
+        assert_eq!(
+            Hold::parse("linear:0.25,1e1").expect("parses"),
+            Hold::Linear {
+                prefill_per_token: Nanos(250_000),
+                decode_per_token: Nanos(10_000_000),
+            }
+        );
+        for text in [
+            "",
+            "no",
+            "requests",
+            "requests:",
+            "requests:-1",
+            "requests:1.5",
+            "linear",
+            "linear:",
+            "linear:1",
+            "linear:1,",
+            "linear:-1,2",
+            "linear:1,nan",
+            "linear:1,inf",
+            "linear:1,2,3",
+            "trace:1",
+        ] {
+            let error = Hold::parse(text).expect_err("refused").to_string();
+            assert!(
+                error.contains(&format!("--hold {text}")) && error.contains("linear:0.1,20"),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,446 @@
+//! The clock, the queue and the running requests of [`super::overlap`].
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use super::super::{BlockId, Facts, Run};
+use super::overlap::{Ask, Candidate, Findable, Happening, Manager, Watch};
+use super::rules::Rules;
+use super::{Hold, Outcome, Shape, tokens_in};
+use crate::trace::{Nanos, Service};
+
+/// What a running request does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    Finish,
+    Prefilled,
+    /// So many tokens are computed then.
+    Grow(u32),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Event {
+    time: Nanos,
+    class: Class,
+    /// Of whose admission it is: a preempted request's event is void. Whoever was admitted first goes on first, as in
+    /// vLLM's list of running requests; nobody has two events at once.
+    admission: u64,
+    request: usize,
+    what: Step,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    Ends,
+    GoesOn,
+}
+
+/// A request from its arrival to its end.
+#[derive(Debug, Default)]
+struct Live<H> {
+    index: usize,
+    facts: Facts,
+    /// Full blocks of prompt and output; its first `prompt` are those that the prompt has.
+    path: Vec<BlockId>,
+    prompt: usize,
+    lookups: usize,
+    /// Not admitted at once.
+    late: bool,
+    served: bool,
+    cut: bool,
+    /// Output tokens that it had when it was admitted.
+    generated: u32,
+    /// Tokens that take blocks now.
+    computed: u32,
+    /// When the prompt is computed.
+    start: Nanos,
+    service: Service,
+    /// 0 while it waits.
+    admission: u64,
+    /// Where it stands among those that run.
+    place: usize,
+    held: H,
+}
+
+/// A manager, its requests and the clock.
+pub(super) struct Server<'w, M: Manager> {
+    pub(super) manager: M,
+    rules: Rules,
+    hold: Hold,
+    watch: &'w mut dyn Watch,
+    now: Nanos,
+    events: BinaryHeap<Reverse<Event>>,
+    admissions: u64,
+    requests: Vec<Live<M::Held>>,
+    /// Places in `requests` to be used again.
+    spare: Vec<usize>,
+    /// Requests that have come and not ended.
+    pub(super) live: usize,
+    running: Vec<usize>,
+    waiting: VecDeque<usize>,
+    evicted: Vec<BlockId>,
+}
+
+impl<'w, M: Manager> Server<'w, M> {
+    pub(super) fn new(manager: M, rules: Rules, hold: Hold, watch: &'w mut dyn Watch) -> Self {
+        Self {
+            manager,
+            rules,
+            hold,
+            watch,
+            now: Nanos::ZERO,
+            events: BinaryHeap::new(),
+            admissions: 0,
+            requests: Vec::new(),
+            spare: Vec::new(),
+            live: 0,
+            running: Vec::new(),
+            waiting: VecDeque::new(),
+            evicted: Vec::new(),
+        }
+    }
+
+    /// Lets everything happen up to and including a time.
+    pub(super) fn advance(&mut self, until: Nanos) {
+        while let Some(Reverse(event)) = self.events.peek()
+            && event.time <= until
+        {
+            self.now = event.time;
+            let mut ended = false;
+            while let Some(Reverse(event)) = self.events.peek().copied()
+                && event.time == self.now
+            {
+                self.events.pop();
+                if self.requests[event.request].admission == event.admission {
+                    ended |= event.what == Step::Finish;
+                    self.step(event.request, event.what);
+                }
+            }
+            // Blocks that a preempted request lost are for those that run, so it does not come back in the same step.
+            if ended {
+                self.admit_waiting();
+            }
+        }
+    }
+
+    pub(super) fn arrive(&mut self, run: &Run<'_>) {
+        self.now = run.facts.arrival;
+        let id = self.spare.pop().unwrap_or_else(|| {
+            self.requests.push(Live::default());
+            self.requests.len() - 1
+        });
+        let request = &mut self.requests[id];
+        request.path.clear();
+        request.path.extend_from_slice(run.all);
+        *request = Live {
+            index: run.index,
+            facts: run.facts,
+            path: std::mem::take(&mut request.path),
+            prompt: run.prompt.len(),
+            lookups: self.rules.lookups(run, Shape::of(&run.facts)),
+            held: std::mem::take(&mut request.held),
+            ..Live::default()
+        };
+        self.live += 1;
+        let first = self.waiting.is_empty();
+        self.waiting.push_back(id);
+        if first {
+            self.admit_waiting();
+        }
+        // Wherever it is now, it is not gone: a request that was turned away has left its place.
+        let request = &mut self.requests[id];
+        request.late = !request.served;
+    }
+
+    /// Admits from the head of the queue whatever fits.
+    fn admit_waiting(&mut self) {
+        while let Some(id) = self.waiting.front().copied() {
+            let request = &mut self.requests[id];
+            let size = self.rules.block_size;
+            let generated = if self.rules.decodes(Shape::of(&request.facts)) {
+                request.generated
+            } else {
+                0
+            };
+            let tokens = request.facts.input_length + generated;
+            let (blocks, lookups) = if generated == 0 {
+                (request.prompt, request.lookups)
+            } else {
+                let full = ((tokens / size) as usize).min(request.path.len());
+                let most = if self.rules.last_token_cap {
+                    ((tokens - 1) / size) as usize
+                } else {
+                    full
+                };
+                (full, most.min(full))
+            };
+            let ask = Ask {
+                path: &request.path[..blocks],
+                lookups,
+                needed: tokens.div_ceil(size).max(blocks as u32),
+            };
+            self.evicted.clear();
+            let hits = if ask.needed > self.manager.capacity() {
+                None
+            } else {
+                let admitted = self
+                    .manager
+                    .admit(&ask, &mut request.held, &mut self.evicted);
+                if admitted.is_none() {
+                    return;
+                }
+                admitted
+            };
+            self.waiting.pop_front();
+            self.report(id, hits, blocks);
+            match hits {
+                Some(hits) => self.start(id, hits, tokens),
+                None => self.leave(id),
+            }
+        }
+    }
+
+    /// Tells of an admission, or that a request was turned away.
+    fn report(&mut self, id: usize, hits: Option<u32>, blocks: usize) {
+        let request = &mut self.requests[id];
+        let evicted = &self.evicted;
+        if request.served {
+            self.watch
+                .changed(request.index, self.now, &request.path[..blocks], evicted);
+            return;
+        }
+        request.served = true;
+        let outcome = match hits {
+            None => Outcome {
+                rejected: true,
+                ..Outcome::default()
+            },
+            Some(hits) => Outcome {
+                evicted: evicted.len() as u32,
+                waited: request.late.then(|| self.now - request.facts.arrival),
+                ..self.rules.outcome(hits, Shape::of(&request.facts))
+            },
+        };
+        let run = Run {
+            index: request.index,
+            prompt: &request.path[..request.prompt],
+            all: &request.path,
+            facts: request.facts,
+        };
+        self.watch.served(&run, self.now, &outcome, evicted);
+    }
+
+    fn start(&mut self, id: usize, hits: u32, tokens: u32) {
+        let request = &mut self.requests[id];
+        let uncached = tokens - tokens_in(hits, self.rules.block_size, tokens);
+        request.service = self
+            .hold
+            .service(&request.facts, uncached)
+            .unwrap_or_default();
+        request.start = self.now + request.service.prefill;
+        request.computed = tokens;
+        self.admissions += 1;
+        request.admission = self.admissions;
+        request.place = self.running.len();
+        self.running.push(id);
+        if M::FINDABLE == Findable::AtEnd && request.end() > request.start {
+            let time = request.start;
+            self.schedule(id, time, Step::Prefilled);
+        } else {
+            self.schedule_next(id);
+        }
+    }
+
+    fn schedule(&mut self, id: usize, time: Nanos, what: Step) {
+        self.events.push(Reverse(Event {
+            time,
+            class: match what {
+                Step::Finish => Class::Ends,
+                _ => Class::GoesOn,
+            },
+            admission: self.requests[id].admission,
+            request: id,
+            what,
+        }));
+    }
+
+    /// The next time that a running request changes something.
+    fn schedule_next(&mut self, id: usize) {
+        let request = &self.requests[id];
+        let size = self.rules.block_size;
+        let shape = Shape::of(&request.facts);
+        let computed = request.computed;
+        if !request.cut && self.rules.decodes(shape) {
+            // The last token of an output is sampled, but never computed.
+            let last = shape.input_length + shape.output_length - 1;
+            let next = if request.service.decode == Nanos::ZERO {
+                last
+            } else if computed.is_multiple_of(size) {
+                computed + 1
+            } else {
+                let full = computed.next_multiple_of(size);
+                match M::FINDABLE {
+                    Findable::AsFilled => full,
+                    Findable::AtEnd => full + 1,
+                }
+            };
+            if next > computed && next <= last {
+                let time = request.time_of(next - shape.input_length);
+                self.schedule(id, time, Step::Grow(next));
+                return;
+            }
+        }
+        let time = request.end();
+        self.schedule(id, time, Step::Finish);
+    }
+
+    fn step(&mut self, id: usize, what: Step) {
+        match what {
+            Step::Prefilled => {
+                let request = &mut self.requests[id];
+                let blocks = request.full_blocks(&self.rules);
+                self.manager
+                    .prefilled(&mut request.held, &request.path[..blocks]);
+                self.schedule_next(id);
+            }
+            Step::Grow(computed) => self.grow(id, computed),
+            Step::Finish => self.finish(id),
+        }
+    }
+
+    fn grow(&mut self, id: usize, computed: u32) {
+        loop {
+            let request = &mut self.requests[id];
+            self.evicted.clear();
+            let fits = self.manager.grow(
+                &mut request.held,
+                computed,
+                &request.path,
+                &mut self.evicted,
+            );
+            let before = request.full_blocks(&self.rules);
+            if fits {
+                request.computed = computed;
+            }
+            let came = match M::FINDABLE {
+                Findable::AsFilled => &request.path[before..request.full_blocks(&self.rules)],
+                Findable::AtEnd => &[],
+            };
+            if !came.is_empty() || !self.evicted.is_empty() {
+                self.watch
+                    .changed(request.index, self.now, came, &self.evicted);
+            }
+            if fits {
+                break;
+            }
+            // With more blocks than there are it cannot go on, whoever goes.
+            if computed.div_ceil(self.rules.block_size) > self.manager.capacity() {
+                request.cut = true;
+                self.watch.happened(request.index, Happening::Cut);
+                break;
+            }
+            let now = self.now;
+            let rank = |id: &usize| {
+                let request = &self.requests[*id];
+                let candidate = Candidate {
+                    admission: request.admission,
+                    generated: request.generated_at(now),
+                    input_length: request.facts.input_length,
+                };
+                (M::rank(&candidate), Reverse(request.admission))
+            };
+            let Some(victim) = self.running.iter().copied().min_by_key(rank) else {
+                break;
+            };
+            self.preempt(victim);
+            if victim == id {
+                return;
+            }
+        }
+        self.schedule_next(id);
+    }
+
+    fn preempt(&mut self, id: usize) {
+        self.stop(id);
+        let request = &mut self.requests[id];
+        request.generated = request.generated_at(self.now);
+        request.admission = 0;
+        self.manager.preempt(&mut request.held);
+        self.watch.happened(request.index, Happening::Preempted);
+        if M::TO_THE_FRONT {
+            self.waiting.push_front(id);
+        } else {
+            self.waiting.push_back(id);
+        }
+    }
+
+    fn finish(&mut self, id: usize) {
+        self.stop(id);
+        let request = &mut self.requests[id];
+        let shape = Shape::of(&request.facts);
+        if self.rules.decodes(shape) {
+            request.computed = shape.input_length + shape.output_length - 1;
+        }
+        let blocks = request.full_blocks(&self.rules);
+        let has = self
+            .manager
+            .finish(&mut request.held, &request.path[..blocks]);
+        if M::FINDABLE == Findable::AtEnd && has > request.prompt {
+            let came = &request.path[request.prompt..has];
+            self.watch.changed(request.index, self.now, came, &[]);
+        }
+        request.admission = 0;
+        self.leave(id);
+    }
+
+    /// Takes a request out of those that run.
+    fn stop(&mut self, id: usize) {
+        let place = self.requests[id].place;
+        self.running.swap_remove(place);
+        if let Some(moved) = self.running.get(place) {
+            self.requests[*moved].place = place;
+        }
+    }
+
+    fn leave(&mut self, id: usize) {
+        self.spare.push(id);
+        self.live -= 1;
+    }
+}
+
+impl<H> Live<H> {
+    /// Full blocks of what is computed; where outputs take no blocks, the prompt's.
+    fn full_blocks(&self, rules: &Rules) -> usize {
+        if rules.decodes(Shape::of(&self.facts)) {
+            ((self.computed / rules.block_size) as usize).min(self.path.len())
+        } else {
+            self.prompt
+        }
+    }
+
+    /// When an output token is there, counted from 1.
+    fn time_of(&self, token: u32) -> Nanos {
+        let tokens = u128::from(self.facts.generated.max(1));
+        let more = u128::from(token - self.generated);
+        let part = u128::from(self.service.decode.0) * more / tokens;
+        self.start + Nanos(u64::try_from(part).unwrap_or(u64::MAX))
+    }
+
+    fn end(&self) -> Nanos {
+        self.time_of(self.facts.generated.max(1))
+    }
+
+    /// Output tokens that are there; those of an earlier try that was preempted are in the prompt.
+    fn generated_at(&self, now: Nanos) -> u32 {
+        let decode = u128::from(self.service.decode.0);
+        let most = self.facts.generated.saturating_sub(1);
+        if now < self.start || decode == 0 || most == 0 {
+            return self.generated;
+        }
+        // The last token whose time, rounded down, is not after now.
+        let elapsed = u128::from((now - self.start).0) + 1;
+        let more = (elapsed * u128::from(self.facts.generated) - 1) / decode;
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        self.generated.saturating_add(more).min(most)
+    }
+}
