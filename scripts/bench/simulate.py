@@ -103,7 +103,8 @@ def main():
         print(f"| the same by Dynamo's offline replay | | | | | skipped: {error} |")
 
     if args.workload and args.profile:
-        config = ["--set", "latency.kind=profile", "--set", f"latency.folder={args.profile}"]
+        config = ["--set", "latency.kind=profile", "--set", f"latency.folder={args.profile}", "--set",
+                  "model.name=llama-3.1-8b"]
         ours = [REPLAY, "simulate", args.workload, "--preset", "llama-8b-aggregated-4", "--threads", "1", "--json",
                 "--set", "pool.replicas.instances=1", "--set", "pool.replicas.blocks=30000", *config]
         cpu, memory, text = measure(ours, args.runs)

@@ -78,6 +78,15 @@ fn set(table: &mut Table, text: &str) -> Result<()> {
         }
     }
     place.insert((*last).to_owned(), value);
+    // Where only a number of it is set, it is the default kind.
+    let kind = match folders.last() {
+        Some(&"scheduler") => "vllm-v1",
+        Some(&"latency") => "roofline",
+        _ => return Ok(()),
+    };
+    place
+        .entry("kind")
+        .or_insert_with(|| Value::String(kind.to_owned()));
     Ok(())
 }
 
@@ -92,7 +101,9 @@ fn read(text: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::SchedulerConfig;
     use super::*;
+    use crate::sim::replica::VllmV1Config;
 
     fn with(overrides: &[&str]) -> Result<SimConfig> {
         let text = "seed = 1\n[[pool]]\nname = \"a\"\n[[pool]]\nname = \"b\"\n";
@@ -109,12 +120,18 @@ mod tests {
             "pool.b.instances=3",
             "pool.0.role=prefill",
             "transfer.layerwise=true",
+            "scheduler.max_num_seqs=7",
         ])
         .expect("fits");
         assert_eq!((config.seed, config.pool[1].instances), (7, 3));
         assert_eq!(config.router.prompt, "round-robin");
         assert_eq!(config.pool[0].role, crate::sim::Role::Prefill);
         assert!(config.transfer.layerwise);
+        let expected = VllmV1Config {
+            max_num_seqs: 7,
+            ..VllmV1Config::default()
+        };
+        assert_eq!(config.scheduler, SchedulerConfig::VllmV1(expected));
     }
 
     #[test]
