@@ -145,3 +145,44 @@ fn the_built_in_table_is_the_measured_one() {
     let measured = SplitwiseTable::read(reference.join("perf_model.csv.gz")).expect("reads");
     assert_eq!(&measured, SplitwiseTable::builtin());
 }
+
+/// Slowdowns at p50, p90 and p99 as the reference's own analysis has them, for the runs that are there.
+#[test]
+fn slowdowns_are_those_of_the_study() {
+    let Some(folder) = shared("reference/splitwise") else {
+        return;
+    };
+    let targets = content(&folder, "slowdown_targets.csv").expect("targets");
+    let mut compared = 0;
+    for line in targets.lines().skip(1) {
+        let cells: Vec<&str> = line.split(',').collect();
+        let run = folder.join("runs").join(cells[0]);
+        if !run.join("config.yaml").exists() {
+            continue;
+        }
+        let hydra = Hydra::read(run.join("config.yaml")).expect("reads");
+        let trace = hydra.trace.file_name().expect("named").to_string_lossy();
+        let path = folder.join("traces").join(format!("{trace}.gz"));
+        let trace = read_arrivals(Input::open(path).expect("opens"), 0).expect("reads");
+        let report =
+            simulate(&hydra.config, &trace.requests, SplitwiseTable::builtin()).expect("runs");
+        let (found, _) =
+            replay::report::splitwise::study_slowdowns(&report, SplitwiseTable::builtin())
+                .expect("measured");
+        let ours = [found.ttft, found.tbt, found.e2e]
+            .iter()
+            .flat_map(|d| [d.p50, d.p90, d.p99])
+            .collect::<Vec<_>>();
+        for (ours, theirs) in ours.iter().zip(&cells[1..]) {
+            let theirs: f64 = theirs.parse().expect("a number");
+            // Printed with four decimals.
+            assert!(
+                (ours - theirs).abs() < 1e-4,
+                "{}: {ours}, not {theirs}",
+                cells[0]
+            );
+        }
+        compared += 1;
+    }
+    assert!(compared >= 3, "{compared} runs");
+}

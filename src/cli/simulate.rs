@@ -12,7 +12,7 @@ use super::trace_input::TraceArgs;
 use crate::error::{Error, Result};
 use crate::io::Input;
 use crate::metrics::Serving;
-use crate::report::{simulation, vidur};
+use crate::report::{self, simulation, vidur};
 use crate::sim::compat::splitwise::{self, Hydra};
 use crate::sim::compat::vidur::VidurConfig;
 use crate::sim::config::{Compat, PRESETS, Prepared, Setup, SimConfig, SloSection};
@@ -334,19 +334,29 @@ fn run_splitwise(args: &SimulateArgs, config: &splitwise::Config) -> anyhow::Res
             config.model.architecture.clone(),
             config.scheduler.name.clone(),
         ];
+        let mut figures = report::splitwise::figures(&report, table);
+        figures["version"] = json!(env!("CARGO_PKG_VERSION"));
+        figures["seed"] = json!(seed);
+        figures["command"] = json!(super::typed_command());
         if let Some(folder) = folder(args, seed, &input, &names) {
             let options = splitwise::WriteOptions {
                 application_id: config.application_id,
                 integral: arrivals.integral,
             };
-            splitwise::write_report(&report, options, &folder)?;
+            let effective = SimConfig {
+                name: config.cluster_label(),
+                compat: Compat::Splitwise,
+                splitwise: Some(config.clone()),
+                ..SimConfig::default()
+            };
+            let config = effective.to_toml();
+            report::splitwise::write(&report, options, &figures, &config, &folder)?;
             output::note(&format!("wrote {}", folder.display()));
         }
-        let figures = simulation::splitwise_figures(&report);
         if args.json {
             output::print(&serde_json::to_string_pretty(&figures)?)?;
         } else {
-            output::print(&simulation::splitwise_text(&report))?;
+            output::print(&report::splitwise::text(&report, table))?;
         }
     }
     Ok(())

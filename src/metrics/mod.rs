@@ -7,6 +7,7 @@ mod gaps;
 mod groups;
 mod histogram;
 mod serving;
+mod slowdown;
 mod summary;
 
 pub use analysis::{Analysis, Analyzer, BlockMetrics, RequestMetrics, analyze, analyze_with};
@@ -15,5 +16,6 @@ pub use distribution::{Distribution, percentile_sorted};
 pub use gaps::{Gap, Gaps};
 pub use groups::{Group, Groups};
 pub use histogram::{BLOCK_SECONDS, Histogram};
-pub use serving::{Cost, PoolUse, Serving, Slo, SlowdownLimit, Slowdowns, Unfinished};
+pub use serving::{Cost, PoolUse, Serving, Slo, Unfinished};
+pub use slowdown::{SlowdownLimit, Slowdowns, Times, slowdowns};
 pub use summary::{Settings, Summary};

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Distribution;
-use super::percentile_sorted;
+use super::slowdown::{SlowdownLimit, Slowdowns, Times, slowdowns};
 use crate::sim::config::{Setup, SloSection};
 use crate::sim::latency::{Chunk, Clamped, LatencyModel, Step};
 use crate::sim::{InstanceRecord, Outcome, Records, RequestRecord};
@@ -74,17 +74,6 @@ pub struct Unfinished {
     pub not_arrived: u64,
 }
 
-/// Multiples of what the reference needs.
-#[derive(Debug, Clone, Serialize)]
-pub struct Slowdowns {
-    /// Of the time to first token.
-    pub ttft: Distribution,
-    /// Of the time between tokens.
-    pub tbt: Distribution,
-    /// Of the whole time.
-    pub e2e: Distribution,
-}
-
 /// Objectives of the Splitwise study, and a user's own.
 #[derive(Debug, Clone, Serialize)]
 pub struct Slo {
@@ -100,21 +89,6 @@ pub struct Slo {
     pub tbt_attainment: f64,
     /// Part that ended in time, where there is such an objective.
     pub e2e_attainment: Option<f64>,
-}
-
-/// One limit.
-#[derive(Debug, Clone, Serialize)]
-pub struct SlowdownLimit {
-    /// Which time.
-    pub metric: &'static str,
-    /// Which percentile.
-    pub percentile: u32,
-    /// What is allowed.
-    pub limit: f64,
-    /// What was.
-    pub value: f64,
-    /// Whether it is kept.
-    pub met: bool,
 }
 
 /// Hours and dollars.
@@ -151,13 +125,6 @@ pub struct PoolUse {
     pub peak_kv_usage: f64,
 }
 
-/// Allowed at p50, p90 and p99 (Splitwise, ISCA 2024, table 6).
-const LIMITS: [(&str, [f64; 3]); 3] = [
-    ("ttft", [2.0, 3.0, 6.0]),
-    ("tbt", [1.25, 1.5, 5.0]),
-    ("e2e", [1.25, 1.5, 5.0]),
-];
-
 impl Serving {
     /// Of a run; slowdowns are against `reference`, an instance that has nothing else to do.
     pub fn new(
@@ -180,7 +147,14 @@ impl Serving {
             of(RequestRecord::e2e),
             of(RequestRecord::queued),
         );
-        let (slowdown, limits) = slowdowns(&finished, reference);
+        let times = finished.iter().map(|r| Times {
+            prompt: r.prompt,
+            output: r.output,
+            ttft: r.ttft(),
+            tbt: r.tbt(),
+            e2e: r.e2e(),
+        });
+        let (slowdown, limits) = slowdowns(times, |prompt| alone(prompt, reference));
         let seconds = records.end.as_secs_f64();
         let per_second = |count: usize| {
             if seconds > 0.0 {
@@ -276,11 +250,11 @@ fn token_gaps(records: &Records) -> Distribution {
     Distribution::from_weighted(&mut pairs)
 }
 
-/// What a request would take alone: the prompt in one step, then decodes with its prompt as context.
-fn alone(request: &RequestRecord, reference: &mut dyn LatencyModel) -> (f64, f64) {
+/// What a request would take alone: the prompt in one step, and a decode with its prompt as context.
+fn alone(prompt: u32, reference: &mut dyn LatencyModel) -> (f64, f64) {
     let mut step = Step {
         prefills: vec![Chunk {
-            tokens: request.prompt,
+            tokens: prompt,
             past: 0,
         }],
         sampled: 1,
@@ -289,47 +263,9 @@ fn alone(request: &RequestRecord, reference: &mut dyn LatencyModel) -> (f64, f64
     let first = reference.seconds(&step);
     step.clear();
     step.decodes = 1;
-    step.decode_context = u64::from(request.prompt.saturating_sub(1));
+    step.decode_context = u64::from(prompt.saturating_sub(1));
     step.sampled = 1;
     (first, reference.seconds(&step))
-}
-
-fn slowdowns(
-    finished: &[&RequestRecord],
-    reference: &mut dyn LatencyModel,
-) -> (Slowdowns, Vec<SlowdownLimit>) {
-    let mut values: [Vec<f64>; 3] = [Vec::new(), Vec::new(), Vec::new()];
-    for request in finished {
-        let (first, between) = alone(request, reference);
-        let whole = first + between * f64::from(request.output - 1);
-        let times = [
-            (request.ttft(), first),
-            (request.tbt(), between),
-            (request.e2e(), whole),
-        ];
-        for (values, (time, alone)) in values.iter_mut().zip(times) {
-            if let Some(time) = time
-                && alone > 0.0
-            {
-                values.push(time / alone);
-            }
-        }
-    }
-    let [ttft, tbt, e2e] = values.each_mut().map(|v| Distribution::from_values(v));
-    let mut limits = Vec::new();
-    for ((metric, allowed), values) in LIMITS.into_iter().zip(&values) {
-        for (percentile, limit) in [50, 90, 99].into_iter().zip(allowed) {
-            let value = percentile_sorted(values, f64::from(percentile) / 100.0);
-            limits.push(SlowdownLimit {
-                metric,
-                percentile,
-                limit,
-                value,
-                met: value <= limit,
-            });
-        }
-    }
-    (Slowdowns { ttft, tbt, e2e }, limits)
 }
 
 /// Hours from asking for an instance until it was given back.

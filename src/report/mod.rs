@@ -9,6 +9,7 @@ pub mod number;
 pub mod pictures;
 pub mod sharing;
 pub mod simulation;
+pub mod splitwise;
 pub mod sweep;
 pub mod table;
 pub mod tables;
