@@ -1,6 +1,7 @@
 //! Belady's bound (1966): the block whose next use is furthest goes, of several the deepest. Knows the future.
 //!
-//! Entries of blocks that were used since are left in the heap: they speak of the past, so they stay at its bottom.
+//! Entries of blocks that were used since are left in the heap: they speak of the past, so they stay at its bottom. Blocks
+//! that are used no more need no heap, only their depths.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -13,9 +14,40 @@ const ABSENT: u64 = u64::MAX;
 /// Entries per place of the cache from which on stale ones are dropped.
 const ROOM: usize = 4;
 
+/// Blocks that are used no more, by depth; of one depth the last to come first.
+#[derive(Debug, Default)]
+pub(super) struct Unused {
+    by_depth: Vec<Vec<BlockId>>,
+    /// No deeper one holds any.
+    end: usize,
+}
+
+impl Unused {
+    pub(super) fn push(&mut self, depth: u32, block: BlockId) {
+        let depth = depth as usize;
+        if self.by_depth.len() <= depth {
+            self.by_depth.resize_with(depth + 1, Vec::new);
+        }
+        self.by_depth[depth].push(block);
+        self.end = self.end.max(depth + 1);
+    }
+
+    /// Takes out the deepest.
+    pub(super) fn pop(&mut self) -> Option<BlockId> {
+        while self.end > 0 {
+            if let Some(block) = self.by_depth[self.end - 1].pop() {
+                return Some(block);
+            }
+            self.end -= 1;
+        }
+        None
+    }
+}
+
 /// Blocks by next use.
 #[derive(Debug)]
 pub struct Belady {
+    unused: Unused,
     /// Furthest on top.
     heap: BinaryHeap<(u64, Reverse<BlockId>)>,
     /// Per block, its next use and below that its depth.
@@ -30,6 +62,7 @@ impl Belady {
     /// An empty cache.
     pub fn new(setup: &Setup) -> Self {
         Self {
+            unused: Unused::default(),
             heap: BinaryHeap::new(),
             keys: vec![ABSENT; setup.blocks as usize],
             capacity: setup.capacity,
@@ -40,25 +73,28 @@ impl Belady {
     }
 
     fn evict(&mut self) -> Option<BlockId> {
-        while let Some((key, Reverse(block))) = self.heap.pop() {
+        loop {
+            let (key, block) = match self.unused.pop() {
+                Some(block) => (None, block),
+                None => {
+                    let (key, Reverse(block)) = self.heap.pop()?;
+                    (Some(key), block)
+                }
+            };
             let known = &mut self.keys[block as usize];
-            if *known == key {
+            if *known != ABSENT && key.unwrap_or(*known) == *known {
                 *known = ABSENT;
                 self.length -= 1;
                 self.steps += 1;
                 return Some(block);
             }
         }
-        None
     }
 
     #[cold]
     fn drop_stale(&mut self) {
         let mut entries = std::mem::take(&mut self.heap).into_vec();
         entries.retain(|(key, Reverse(block))| self.keys[*block as usize] == *key);
-        // A block that is used no more may have been used twice by its last request.
-        entries.sort_unstable();
-        entries.dedup();
         self.heap = entries.into();
     }
 }
@@ -84,7 +120,11 @@ impl Eviction for Belady {
         }
         let key = next_use(used);
         self.keys[used.block as usize] = key;
-        self.heap.push((key, Reverse(used.block)));
+        if used.next == u32::MAX {
+            self.unused.push(used.depth, used.block);
+        } else {
+            self.heap.push((key, Reverse(used.block)));
+        }
         if self.heap.len() > self.room {
             self.drop_stale();
         }

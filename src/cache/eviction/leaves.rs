@@ -10,12 +10,15 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use super::belady::next_use;
+use super::belady::{Unused, next_use};
 use super::queues::NONE;
 use super::{BlockId, Eviction, Setup, Use};
 
 /// The key of a block that is not resident.
 const ABSENT: u64 = u64::MAX;
+
+/// Keys of blocks without a next use are from here on, by depth.
+const UNUSED: u64 = (u32::MAX as u64) << 32;
 
 #[derive(Debug, Clone, Copy)]
 struct Node {
@@ -49,6 +52,7 @@ enum Order {
     /// The one used furthest from now, of several the deepest. Stale entries speak of the past, so they stay at the bottom.
     NextUse {
         leaves: BinaryHeap<(u64, Reverse<BlockId>)>,
+        unused: Unused,
         /// The block used last, which most likely is no leaf for long: it has no entry yet.
         tip: u32,
     },
@@ -86,9 +90,16 @@ impl Order {
                     late.push(Reverse((key, block)));
                 }
             }
-            Self::NextUse { leaves, tip } => {
+            Self::NextUse {
+                leaves,
+                unused,
+                tip,
+            } => {
                 if block == *tip {
                     return;
+                }
+                if key >= UNUSED {
+                    return unused.push(key as u32, block);
                 }
                 leaves.push((key, Reverse(block)));
                 if leaves.len() > room {
@@ -120,9 +131,15 @@ impl Order {
                     return Some(block);
                 }
             },
-            Self::NextUse { leaves, .. } => loop {
-                let (key, Reverse(block)) = leaves.pop()?;
-                if nodes[block as usize].is_leaf_at(key) {
+            Self::NextUse { leaves, unused, .. } => loop {
+                let (key, block) = match unused.pop() {
+                    Some(block) => (nodes[block as usize].key, block),
+                    None => {
+                        let (key, Reverse(block)) = leaves.pop()?;
+                        (key, block)
+                    }
+                };
+                if key != ABSENT && nodes[block as usize].is_leaf_at(key) {
                     return Some(block);
                 }
             },
@@ -155,6 +172,7 @@ impl Leaves {
         let order = if looks_ahead {
             Order::NextUse {
                 leaves: BinaryHeap::new(),
+                unused: Unused::default(),
                 tip: NONE,
             }
         } else {
