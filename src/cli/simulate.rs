@@ -1,7 +1,7 @@
 //! `replay simulate`
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use clap::Args;
 use rayon::prelude::*;
@@ -221,7 +221,7 @@ fn run_accurate(
     let simulate = |seed: &u64| -> Result<(u64, Records, Serving)> {
         let mut cluster = prepared.cluster(&workload, *seed)?;
         cluster.log_steps = logs;
-        let records = Simulation::new(&workload, cluster).run();
+        let records = Simulation::new(&workload, cluster).watched(&done).run();
         let setups = prepared.setups();
         let serving = Serving::new(
             &records,
@@ -229,10 +229,10 @@ fn run_accurate(
             &config.slo,
             prepared.reference().as_mut(),
         );
-        done.fetch_add(1, Ordering::Relaxed);
         Ok((*seed, records, serving))
     };
-    let runs = output::with_progress("runs", seeds.len() as u64, &done, || {
+    let total = (seeds.len() * workload.items().len()) as u64;
+    let runs = output::with_progress("requests", total, &done, || {
         seeds.par_iter().map(simulate).collect::<Result<Vec<_>>>()
     })?;
     let names = [

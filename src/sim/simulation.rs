@@ -1,6 +1,7 @@
 //! The event loop: arrivals, routing, steps, transfers, and the end of each request.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hdrhistogram::Histogram;
 
@@ -51,6 +52,8 @@ pub struct Simulation<'a> {
     candidates: Vec<u32>,
     done: Vec<LiveId>,
     flows: Vec<Flow>,
+    /// Counts requests that have left, for whoever watches.
+    progress: Option<&'a AtomicU64>,
 }
 
 #[derive(Debug, Default)]
@@ -95,6 +98,7 @@ impl<'a> Simulation<'a> {
             candidates: Vec::new(),
             done: Vec::new(),
             flows: Vec::new(),
+            progress: None,
             cluster,
         };
         for pool in 0..simulation.cluster.pools.len() {
@@ -107,6 +111,13 @@ impl<'a> Simulation<'a> {
             simulation.queue.push(resize.at, Event::Resize(index));
         }
         simulation
+    }
+
+    /// Adds one to a counter for each request that leaves.
+    #[must_use]
+    pub fn watched(mut self, progress: &'a AtomicU64) -> Self {
+        self.progress = Some(progress);
+        self
     }
 
     /// Runs to the end: until nothing is left to happen, or the time is over.
@@ -485,6 +496,9 @@ impl<'a> Simulation<'a> {
     /// A request leaves the cluster; the next turn of its session may come.
     fn leave(&mut self, id: LiveId, outcome: Outcome) {
         self.write(id, outcome);
+        if let Some(progress) = self.progress {
+            progress.fetch_add(1, Ordering::Relaxed);
+        }
         let session = self.lives[id].session;
         self.lives.remove(id);
         if let Some(turns) = self.sessions.get_mut(session as usize) {
@@ -570,6 +584,10 @@ impl<'a> Simulation<'a> {
     }
 
     fn close(mut self, outcome: Outcome) -> Records {
+        debug_assert!(
+            !self.lives.is_empty() || self.instances.iter().all(|i| i.kv.free() == i.kv.total()),
+            "everybody has left, and blocks are held"
+        );
         let left: Vec<LiveId> = self.lives.in_use().collect();
         for id in left {
             self.write(id, outcome);
