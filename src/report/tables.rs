@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::sharing::Run;
 use crate::error::{Error, Result};
-use crate::io::{OutputFile, write_file};
+use crate::io::{OutputFile, PythonFloat, write_file};
 
 /// Writes JSON, indented by two.
 ///
@@ -21,22 +21,7 @@ pub fn json(path: &Path, value: &Value) -> Result<()> {
 
 /// A float as Python's `repr` has it: the shortest text that gives it back, `0.0` for whole ones.
 pub fn float(value: f64) -> String {
-    let plain = value.abs() == 0.0 || (1e-4..1e16).contains(&value.abs());
-    if plain {
-        return format!("{value:?}");
-    }
-    let text = format!("{value:e}");
-    match text.split_once('e') {
-        // Python pads the exponent to two digits.
-        Some((digits, exponent)) => {
-            let (sign, exponent) = match exponent.strip_prefix('-') {
-                Some(exponent) => ('-', exponent),
-                None => ('+', exponent),
-            };
-            format!("{digits}e{sign}{exponent:0>2}")
-        }
-        None => text,
-    }
+    PythonFloat(value).to_string()
 }
 
 /// A CSV file that appears only when whole.

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::report::{Report, RequestRecord};
 use super::statistics::{Statistics, statistics};
 use crate::error::Result;
-use crate::io::write_file;
+use crate::io::{PythonFloat, write_file};
 
 /// What the files say that the report does not.
 #[derive(Debug, Clone, Copy, Default)]
@@ -36,7 +36,7 @@ pub fn write_report(report: &Report, options: WriteOptions, folder: &Path) -> Re
     )?;
     let mut alloc = "instance_names,utilizations\n".to_owned();
     for instance in &report.instances {
-        let utilization = Float(instance.utilization);
+        let utilization = PandasFloat(instance.utilization);
         let _ = writeln!(alloc, "{},{utilization}", instance.name);
     }
     write_file(
@@ -125,7 +125,7 @@ fn nodes(report: &Report, integral: bool) -> String {
                 }
                 None => write!(text, "{number},{kind},DummyLink"),
             };
-            let _ = writeln!(text, ",{},{}", Float(span.0), Float(span.1));
+            let _ = writeln!(text, ",{},{}", PandasFloat(span.0), PandasFloat(span.1));
         };
         node(
             0,
@@ -145,83 +145,18 @@ fn push(text: &mut String, value: f64, whole: bool) {
     let _ = if whole && value.is_finite() {
         write!(text, "{value}")
     } else {
-        write!(text, "{}", Float(value))
+        write!(text, "{}", PandasFloat(value))
     };
 }
 
-/// A double as Python's `repr` and pandas write it: shortest digits that read back, empty where it is no number.
-struct Float(f64);
+/// As pandas writes a double: empty where it is no number.
+struct PandasFloat(f64);
 
-impl std::fmt::Display for Float {
+impl std::fmt::Display for PandasFloat {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let value = self.0;
-        if value.is_nan() {
+        if self.0.is_nan() {
             return Ok(());
         }
-        if !value.is_finite() {
-            return write!(f, "{value}");
-        }
-        let (digits, exponent) = shortest(value);
-        if value != 0.0 && !(-4..16).contains(&exponent) {
-            let sign = if exponent < 0 { '-' } else { '+' };
-            return write!(f, "{digits}e{sign}{:02}", exponent.abs());
-        }
-        let decimals = digits.find('.').map_or(0, |point| digits.len() - point - 1);
-        let decimals = (decimals as i32 - exponent).max(1) as usize;
-        write!(f, "{value:.decimals$}")
-    }
-}
-
-/// Fewest digits that read back, and the power of ten of the first; of two that are as near, the even one, where Rust's own
-/// shortest form has the larger.
-fn shortest(value: f64) -> (String, i32) {
-    let text = format!("{value:e}");
-    let digits = text.find('e').unwrap_or(text.len());
-    let decimals = text[..digits]
-        .find('.')
-        .map_or(0, |point| digits - point - 1);
-    // Only an odd last digit of many can be the larger of two that are as near.
-    let text = match text.as_bytes()[digits - 1] {
-        b'1' | b'3' | b'5' | b'7' | b'9' if decimals >= 14 => {
-            let even = format!("{value:.decimals$e}");
-            if even.parse() == Ok(value) {
-                even
-            } else {
-                text
-            }
-        }
-        _ => text,
-    };
-    match text.split_once('e') {
-        Some((digits, exponent)) => (digits.to_owned(), exponent.parse().unwrap_or(0)),
-        None => (text, 0),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Float;
-
-    #[test]
-    fn floats_are_written_as_python_writes_them() {
-        for (value, text) in [
-            (0.0, "0.0"),
-            (1.0, "1.0"),
-            (0.1, "0.1"),
-            (-2.5, "-2.5"),
-            (1e-4, "0.0001"),
-            (7.105_029_834_866_61e-5, "7.10502983486661e-05"),
-            (1e-300, "1e-300"),
-            (1e15, "1000000000000000.0"),
-            (1.5e16, "1.5e+16"),
-            (123_456_789.125, "123456789.125"),
-            (0.021_402_359_008_789_062, "0.021402359008789062"),
-            (-0.0, "-0.0"),
-            (100.0, "100.0"),
-            (f64::INFINITY, "inf"),
-            (f64::NAN, ""),
-        ] {
-            assert_eq!(Float(value).to_string(), text);
-        }
+        PythonFloat(self.0).fmt(f)
     }
 }
