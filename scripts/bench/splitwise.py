@@ -92,8 +92,9 @@ def main():
     options = parser.parse_args()
     checkout = options.checkout.resolve()
 
-    print("| case | requests | SplitwiseSim CPU s | MB | replay CPU s | MB | ratio | largest difference |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    print("| case | requests | SplitwiseSim CPU s | MB | replay CPU s | MB | ratio | without files, CPU s | ratio |"
+          " largest difference |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         plain_config(checkout, folder)
@@ -118,10 +119,11 @@ def main():
             command = [options.ours.resolve(), "simulate", trace, "--config", (case / "config.yaml").resolve(),
                        "--output-dir", ours_out, "--json"]
             our_cpu, our_memory, text = measure(command, options.repeat)
+            bare_cpu, _, _ = measure([*command[:5], "--json"], options.repeat)
             result = json.loads(text[text.index("{"):])
             least = difference(times(ours_out / "detailed" / "0.csv"), times(theirs_out / "detailed" / "0.csv"))
             print(f"| {case.name} | {result['finished']} | {their_cpu:.1f} | {their_memory:.0f} | {our_cpu:.3f} |"
-                  f" {our_memory:.0f} | {their_cpu / our_cpu:.0f} | {least:.1e} |", flush=True)
+                  f" {our_memory:.0f} | {their_cpu / our_cpu:.0f} | {bare_cpu:.3f} | {their_cpu / bare_cpu:.0f} | {least:.1e} |", flush=True)
 
 
 if __name__ == "__main__":
