@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use clap::Args;
 use rayon::prelude::*;
@@ -86,9 +86,21 @@ pub(super) struct SweepArgs {
 /// One block size with all that its cells share.
 struct Sheet {
     blocks: BlockTrace,
-    curve: Option<Curve>,
+    /// Made when a cell first asks for it; none where no pass can follow the engine, or ids name no prefixes.
+    curve: OnceLock<Option<Curve>>,
     distinct_in_prompts: u32,
     fingerprint: u64,
+}
+
+impl Sheet {
+    /// The curve, if it answers for these options. Its rules are the same for all cells of a sweep.
+    fn curve_for(&self, options: &EngineOptions) -> Option<&Curve> {
+        if !on_curve(options, self.blocks.distinct()) {
+            return None;
+        }
+        let pass = || exact(&self.blocks, &Rules::new(options, &self.blocks)).ok();
+        self.curve.get_or_init(pass).as_ref()
+    }
 }
 
 /// What is to be done.
@@ -112,7 +124,7 @@ pub(super) fn run(args: &SweepArgs) -> anyhow::Result<()> {
         ..args.cache.options(&args.engine)?
     };
     let model = args.cache.model()?;
-    let sheets = args.sheets(&base)?;
+    let sheets = args.sheets()?;
     let tasks = tasks(&sheets, &policies, &asked, &base, model.as_ref())?;
     let journal = Journal::open(args.output_dir.as_deref())?;
     let done = AtomicU64::new(0);
@@ -180,21 +192,17 @@ impl SweepArgs {
     }
 
     /// Reads the trace and cuts it at each block size.
-    fn sheets(&self, options: &EngineOptions) -> Result<Vec<Sheet>> {
+    fn sheets(&self) -> Result<Vec<Sheet>> {
         let read = self.input.read(self.block_size.first().copied(), false)?;
         let sizes: Vec<Option<u32>> = if self.block_size.is_empty() {
             vec![None]
         } else {
             self.block_size.iter().copied().map(Some).collect()
         };
-        let one_pass = matches!(&*self.engine, "ideal" | "block") && !options.count_by_access;
         let sheet = |size: Option<u32>| {
             let blocks = BlockTrace::new(&read.trace, size, hash_scheme(&self.engine)?)?;
             Ok(Sheet {
-                // Ids that name no prefixes have no curve; their cells are replayed.
-                curve: one_pass
-                    .then(|| exact(&blocks, &Rules::new(options, &blocks)).ok())
-                    .flatten(),
+                curve: OnceLock::new(),
                 distinct_in_prompts: blocks.distinct_in_prompts(),
                 fingerprint: blocks.fingerprint(),
                 blocks,
@@ -244,11 +252,9 @@ fn run_task(task: &Task, sheet: &Sheet, journal: &Journal) -> Result<Cell> {
     let counts = match journal.find(&task.key) {
         Some(counts) => counts,
         None => {
-            let counts = match &sheet.curve {
-                Some(curve) if on_curve(&task.options, sheet.blocks.distinct()) => {
-                    Counts::of_curve(curve, task.options.capacity)
-                }
-                _ => Counts::replay(&sheet.blocks, &task.options)?,
+            let counts = match sheet.curve_for(&task.options) {
+                Some(curve) => Counts::of_curve(curve, task.options.capacity),
+                None => Counts::replay(&sheet.blocks, &task.options)?,
             };
             journal.add(&task.key, &counts)?;
             counts
