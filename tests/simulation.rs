@@ -43,23 +43,8 @@ fn servers(
         latency: latency(number),
     };
     Cluster {
-        pools: vec![Pool {
-            name: "servers".into(),
-            role: Role::Aggregated,
-            instances: servers,
-            startup: Nanos::ZERO,
-            make: Box::new(make),
-        }],
         prompt_router: router::by_name("central:1", 0, Stage::Prompt).expect("known"),
-        output_router: router::by_name("jsq", 0, Stage::Output).expect("known"),
-        transfer: TransferConfig::default(),
-        kv_bytes_per_token: 1.0,
-        layers: 1,
-        write_back: false,
-        pacing: Pacing::Open,
-        resizes: Vec::new(),
-        end: None,
-        log_steps: false,
+        ..Cluster::aggregated("servers", servers, Box::new(make))
     }
 }
 

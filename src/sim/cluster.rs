@@ -4,7 +4,7 @@ use super::instance::Role;
 use super::kv::Kv;
 use super::latency::LatencyModel;
 use super::replica::ReplicaScheduler;
-use super::router::Router;
+use super::router::{RoundRobin, Router};
 use super::transfer::TransferConfig;
 use crate::trace::Nanos;
 
@@ -93,4 +93,29 @@ pub struct Cluster<'a> {
     pub end: Option<Nanos>,
     /// Whether each step is recorded.
     pub log_steps: bool,
+}
+
+impl<'a> Cluster<'a> {
+    /// Instances of one kind that serve whole requests, one after another: nothing is moved, and nothing ends it early.
+    pub fn aggregated(name: &str, instances: u32, make: Make<'a>) -> Self {
+        Self {
+            pools: vec![Pool {
+                name: name.to_owned(),
+                role: Role::Aggregated,
+                instances,
+                startup: Nanos::ZERO,
+                make,
+            }],
+            prompt_router: Box::<RoundRobin>::default(),
+            output_router: Box::<RoundRobin>::default(),
+            transfer: TransferConfig::default(),
+            kv_bytes_per_token: 0.0,
+            layers: 1,
+            write_back: false,
+            pacing: Pacing::Open,
+            resizes: Vec::new(),
+            end: None,
+            log_steps: false,
+        }
+    }
 }

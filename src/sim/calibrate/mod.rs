@@ -17,13 +17,10 @@ pub use measured::{Measured, read as read_measured};
 
 use super::latency::Profile;
 use super::replica::VllmV1;
-use super::router::{self, Stage};
-use super::transfer::TransferConfig;
-use super::{Cluster, Kv, Pacing, Parts, Pool, Records, Role, Simulation, Workload};
+use super::{Cluster, Kv, Parts, Records, Simulation, Workload};
 use crate::cache::BlockTrace;
 use crate::error::{Error, Result};
 use crate::metrics::Distribution;
-use crate::trace::Nanos;
 
 /// The largest overhead that is tried, in milliseconds.
 const LARGEST: f64 = 64.0;
@@ -56,25 +53,7 @@ impl Single<'_> {
             scheduler: Box::new(VllmV1::new(engine.scheduler.clone())),
             latency: Box::new(latency.clone()),
         };
-        let cluster = Cluster {
-            pools: vec![Pool {
-                name: "engine".into(),
-                role: Role::Aggregated,
-                instances: 1,
-                startup: Nanos::ZERO,
-                make: Box::new(make),
-            }],
-            prompt_router: router::by_name("round-robin", 0, Stage::Prompt)?,
-            output_router: router::by_name("round-robin", 0, Stage::Output)?,
-            transfer: TransferConfig::default(),
-            kv_bytes_per_token: 0.0,
-            layers: 1,
-            write_back: false,
-            pacing: Pacing::Open,
-            resizes: Vec::new(),
-            end: None,
-            log_steps: false,
-        };
+        let cluster = Cluster::aggregated("engine", 1, Box::new(make));
         Ok(Simulation::new(self.workload, cluster).run())
     }
 }

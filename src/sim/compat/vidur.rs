@@ -12,8 +12,7 @@ use crate::io::Input;
 use crate::sim::latency::{BatchingOverhead, VidurTable};
 use crate::sim::replica::{ReplicaScheduler, Sarathi, SarathiConfig, VllmV0, VllmV0Config};
 use crate::sim::router::{RoundRobin, Router, VidurLor, VidurRandom};
-use crate::sim::transfer::TransferConfig;
-use crate::sim::{Cluster, Item, Kv, Pacing, Parts, Pool, Role};
+use crate::sim::{Cluster, Item, Kv, Parts};
 use crate::trace::Nanos;
 
 /// What of the file decides a run.
@@ -351,23 +350,10 @@ impl VidurConfig {
         };
         let end = Nanos::from_secs_f64(self.time_limit);
         Cluster {
-            pools: vec![Pool {
-                name: "replica".to_owned(),
-                role: Role::Aggregated,
-                instances: config.num_replicas,
-                startup: Nanos::ZERO,
-                make: Box::new(make),
-            }],
             prompt_router: self.router(),
-            output_router: Box::new(RoundRobin::default()),
-            transfer: TransferConfig::default(),
-            kv_bytes_per_token: 0.0,
             layers: config.replica_config.model_config.num_layers as u32,
-            write_back: false,
-            pacing: Pacing::Open,
-            resizes: Vec::new(),
             end: (end > Nanos::ZERO).then_some(end),
-            log_steps: false,
+            ..Cluster::aggregated("replica", config.num_replicas, Box::new(make))
         }
     }
 

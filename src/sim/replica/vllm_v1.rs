@@ -322,11 +322,7 @@ impl ReplicaScheduler for VllmV1 {
 mod tests {
     use super::*;
     use crate::sim::latency::Constant;
-    use crate::sim::router::{self, Stage};
-    use crate::sim::transfer::TransferConfig;
-    use crate::sim::{
-        Cluster, Item, Pacing, Parts, Pool, RequestRecord, Role, Simulation, Workload,
-    };
+    use crate::sim::{Cluster, Item, Parts, RequestRecord, Simulation, Workload};
     use crate::trace::Nanos;
 
     /// Requests of arrival in halves of a second, prompt and output; steps of one second; blocks of four tokens.
@@ -343,25 +339,7 @@ mod tests {
             scheduler: Box::new(VllmV1::new(config.clone())),
             latency: Box::new(Constant { seconds: 1.0 }),
         };
-        let cluster = Cluster {
-            pools: vec![Pool {
-                name: "one".into(),
-                role: Role::Aggregated,
-                instances: 1,
-                startup: Nanos::ZERO,
-                make: Box::new(make),
-            }],
-            prompt_router: router::by_name("round-robin", 0, Stage::Prompt).expect("known"),
-            output_router: router::by_name("round-robin", 0, Stage::Output).expect("known"),
-            transfer: TransferConfig::default(),
-            kv_bytes_per_token: 0.0,
-            layers: 1,
-            write_back: false,
-            pacing: Pacing::Open,
-            resizes: Vec::new(),
-            end: None,
-            log_steps: false,
-        };
+        let cluster = Cluster::aggregated("one", 1, Box::new(make));
         Simulation::new(&workload, cluster).run().requests
     }
 
