@@ -124,7 +124,7 @@ fn overlong_prompts() {
     let long = "x".repeat(50);
     let input = record("c", &[("q1", "a1"), (&long, "a2"), ("q3", "a3")])
         + "\n"
-        + &record("d", &[("q", "a")]);
+        + record("d", &[("q", "a")]).as_str();
     let run = Run::new(&input);
     let fixed = ["--arrival", "fixed", "--max-model-len", "60"];
     let with = |overlong| {
