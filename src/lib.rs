@@ -5,6 +5,7 @@
 //! parameters by what such runs measured. A module uses what stands left of it,
 //! never what stands right of it.
 
+pub mod autoscale;
 pub mod cache;
 pub mod cli;
 pub mod dataset;

@@ -7,6 +7,7 @@ pub mod experiment;
 pub mod html;
 pub mod number;
 pub mod pictures;
+mod scaling;
 pub mod sharing;
 pub mod simulation;
 pub mod splitwise;
