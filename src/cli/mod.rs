@@ -17,6 +17,7 @@ mod simulate;
 mod sweep;
 pub mod synth_dataset;
 mod trace_input;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -57,6 +58,8 @@ enum Command {
     Sweep(sweep::SweepArgs),
     /// Serve a trace on a simulated cluster
     Simulate(simulate::SimulateArgs),
+    /// Choose a scheduler's parameters, and say whether a difference is real
+    Tune(tune::TuneArgs),
     /// Single-turn and multi-turn side by side, from conversations to report
     Experiment(experiment::ExperimentArgs),
     /// Write a trace in another tool's format
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Tune(args) => tune::run(&args),
         Command::Experiment(args) => experiment::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),

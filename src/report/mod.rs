@@ -14,4 +14,5 @@ pub mod splitwise;
 pub mod sweep;
 pub mod table;
 pub mod tables;
+pub mod tuning;
 pub mod vidur;
