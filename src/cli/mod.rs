@@ -3,6 +3,7 @@
 mod analyze;
 mod calibrate;
 mod capacity;
+mod compare;
 mod completions;
 mod conversations;
 mod curve;
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::error::Error;
+use crate::report::shell::quoted;
 
 /// How much of your chat traffic can a prefix cache save?
 ///
@@ -57,6 +59,8 @@ enum Command {
     Sweep(sweep::SweepArgs),
     /// Serve a trace on a simulated cluster
     Simulate(simulate::SimulateArgs),
+    /// Runs of autoscaling policies side by side
+    Compare(compare::CompareArgs),
     /// Single-turn and multi-turn side by side, from conversations to report
     Experiment(experiment::ExperimentArgs),
     /// Write a trace in another tool's format
@@ -86,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Experiment(args) => experiment::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),
@@ -161,15 +166,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// The command as it was typed, to stand in reports.
 fn typed_command() -> String {
-    let quote = |word: String| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,%+@".contains(c);
-        if !word.is_empty() && word.chars().all(plain) {
-            word
-        } else {
-            format!("'{}'", word.replace('\'', "'\\''"))
-        }
-    };
-    let mut words: Vec<_> = std::env::args().map(quote).collect();
+    let mut words: Vec<_> = std::env::args().map(|word| quoted(&word)).collect();
     if let Some(first) = words.first_mut() {
         "replay".clone_into(first);
     }

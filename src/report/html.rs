@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::chart::{Axis, Chart, Marks, Scale};
+use super::chart::{Axis, Chart, Marks, Scale, Series, Sign};
 use crate::error::{Error, Result};
 use crate::io::write_file;
 
@@ -226,14 +226,32 @@ fn chart_json(chart: &Chart) -> Value {
     };
     let values =
         |values: &[Option<f64>]| json!(values.iter().map(|v| v.map(short)).collect::<Vec<_>>());
-    let series = chart.series.iter().map(|series| {
-        let (kind, of, data) = match &series.marks {
-            Marks::Line(all) => ("line", None, points(all)),
-            Marks::Step(all) => ("step", None, points(all)),
-            Marks::Bars(all) => ("bars", None, values(all)),
-            Marks::Rules(of, all) => ("rules", Some(of), values(all)),
+    let drawn = |series: &&Series| !matches!(series.marks, Marks::Span(..));
+    let series = chart.series.iter().filter(drawn).map(|series| {
+        let mut one = json!({"name": series.name, "color": series.color, "dashed": series.dashed});
+        let (kind, data) = match &series.marks {
+            Marks::Line(all) => ("line", points(all)),
+            Marks::Step(all) => ("step", points(all)),
+            Marks::Bars(all) => ("bars", values(all)),
+            Marks::Rules(of, all) => {
+                one["of"] = json!(of);
+                ("rules", values(all))
+            }
+            Marks::Styled(all, look) => {
+                one["look"] = json!({"sign": look.sign.map(Sign::name), "dash": look.dash});
+                (if look.step { "step" } else { "line" }, points(all))
+            }
+            Marks::Tagged(all) => {
+                one["colors"] = json!(all.iter().map(|(_, color)| color).collect::<Vec<_>>());
+                let all: Vec<Option<f64>> = all.iter().map(|(value, _)| *value).collect();
+                ("bars", values(&all))
+            }
+            Marks::Limit(at) => ("limit", json!([short(*at)])),
+            Marks::Span(low, high) => ("span", json!([short(*low), short(*high)])),
         };
-        json!({"name": series.name, "color": series.color, "dashed": series.dashed, "kind": kind, "of": of, "data": data})
+        one["kind"] = json!(kind);
+        one["data"] = data;
+        one
     });
     json!({"name": chart.name, "title": chart.title, "x": axis(&chart.x), "y": axis(&chart.y),
         "categories": chart.categories, "series": series.collect::<Vec<_>>()})

@@ -1,6 +1,7 @@
 //! Results for people and for programs: tables, JSON, CSV, pictures, a page.
 
 pub mod chart;
+pub mod compare;
 pub mod course;
 pub mod curve;
 pub mod experiment;
@@ -8,6 +9,7 @@ pub mod html;
 pub mod number;
 pub mod pictures;
 pub mod sharing;
+pub mod shell;
 pub mod simulation;
 pub mod splitwise;
 pub mod sweep;

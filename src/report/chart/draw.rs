@@ -5,12 +5,13 @@ use kuva::backend::svg::SvgBackend;
 use kuva::plot::bar::{BarGroup, BarValue};
 use kuva::plot::legend::{LegendEntry, LegendPosition, LegendShape};
 use kuva::plot::{BarPlot, LinePlot};
-use kuva::render::annotations::TextAnnotation;
+use kuva::render::annotations::{ReferenceLine, TextAnnotation};
 use kuva::render::layout::{Layout, TickFormat};
 use kuva::render::plots::Plot;
 use kuva::render::render::{Primitive, Scene, TextAnchor, render_multiple};
 use kuva::render::theme::Theme;
 
+use super::look;
 use super::{Chart, Marks, Scale, Series};
 
 /// Of the plot's canvas, in SVG units; two thirds of a page's width in print at 10 pt.
@@ -35,11 +36,11 @@ const BARS_WIDTH: f64 = 0.76;
 const LOG_BARS_FROM: f64 = 0.5;
 
 pub(super) fn svg(chart: &Chart) -> String {
-    svg_of(&scene(chart), chart.name)
+    svg_of(&scene(chart, SIZE, true), chart.name)
 }
 
 pub(super) fn png(chart: &Chart) -> Result<Vec<u8>, String> {
-    png_of(&scene(chart))
+    png_of(&scene(chart, SIZE, true))
 }
 
 /// A scene as SVG; `name` makes its ids unique in a page.
@@ -65,7 +66,8 @@ pub(super) fn png_of(scene: &Scene) -> Result<Vec<u8>, String> {
     PngBackend::new().with_scale(PIXELS).render_scene(scene)
 }
 
-fn scene(chart: &Chart) -> Scene {
+/// A chart at a size of its plot's canvas, with its legend or without.
+pub(super) fn scene(chart: &Chart, size: (f64, f64), with_legend: bool) -> Scene {
     let (x_range, y_range) = (x_range(chart), y_range(chart));
     let theme = Theme {
         grid_color: "#E4E4E4".into(),
@@ -75,8 +77,8 @@ fn scene(chart: &Chart) -> Scene {
         ..Theme::light()
     };
     let mut layout = Layout::new(x_range, y_range)
-        .with_width(SIZE.0)
-        .with_height(SIZE.1)
+        .with_width(size.0)
+        .with_height(size.1)
         .with_theme(theme)
         .with_font_family("DejaVu Sans, Helvetica, Arial, sans-serif")
         .with_title(chart.title.clone())
@@ -116,11 +118,26 @@ fn scene(chart: &Chart) -> Scene {
     if !chart.categories.is_empty() {
         layout = layout.with_x_categories(chart.categories.clone());
     }
-    if chart.series.len() > 1 && !chart.is_empty() {
+    if with_legend && chart.series.len() > 1 && !chart.is_empty() {
         layout = layout
             .with_legend_entries(legend(chart))
             .with_legend_position(LegendPosition::OutsideBottomColumns)
             .with_legend_box(false);
+    }
+    for series in &chart.series {
+        if let Marks::Limit(at) = series.marks {
+            let mut line = ReferenceLine::horizontal(at).with_color(series.color);
+            line.stroke_width = 1.6;
+            layout = layout.with_reference_line(line);
+        }
+        if let Marks::Tagged(values) = &series.marks {
+            for (place, (value, _)) in values.iter().enumerate() {
+                let Some(value) = *value else { continue };
+                let lift = (y_range.1 - y_range.0) * 0.025;
+                let tag = TextAnnotation::new(tag(value), place as f64 + 1.0, value + lift);
+                layout = layout.with_annotation(tag.with_font_size(13).with_color("#1A1A1A"));
+            }
+        }
     }
     if chart.is_empty() {
         let middle = |(low, high): (f64, f64), scale| match scale {
@@ -161,6 +178,23 @@ fn plots(chart: &Chart, floor: f64) -> Vec<Plot> {
         match &series.marks {
             Marks::Line(points) if !points.is_empty() => plots.push(curve(series, points, false)),
             Marks::Step(points) if !points.is_empty() => plots.push(curve(series, points, true)),
+            Marks::Styled(points, look) if !points.is_empty() => {
+                plots.extend(look::plots(points, *look, series.color));
+            }
+            Marks::Tagged(values) => {
+                let mut plot = BarPlot::new().with_width(BARS_WIDTH);
+                for (label, (value, color)) in chart.categories.iter().zip(values) {
+                    let bar = BarValue {
+                        value: value.unwrap_or(floor),
+                        color: (*color).into(),
+                    };
+                    plot.groups.push(BarGroup {
+                        label: label.clone(),
+                        bars: vec![bar],
+                    });
+                }
+                plots.push(Plot::Bar(plot));
+            }
             Marks::Rules(of, values) => {
                 let Some(slot) = bars.iter().position(|index| index == of) else {
                     continue;
@@ -233,7 +267,8 @@ fn curve(series: &Series, points: &[(f64, f64)], step: bool) -> Plot {
 fn legend(chart: &Chart) -> Vec<LegendEntry> {
     let mut entries: Vec<LegendEntry> = Vec::new();
     for series in &chart.series {
-        if entries.iter().all(|entry| entry.label != series.name) {
+        let span = matches!(series.marks, Marks::Span(..));
+        if !span && entries.iter().all(|entry| entry.label != series.name) {
             entries.push(entry(series));
         }
     }
@@ -241,15 +276,27 @@ fn legend(chart: &Chart) -> Vec<LegendEntry> {
 }
 
 fn entry(series: &Series) -> LegendEntry {
+    let dash = match &series.marks {
+        Marks::Limit(_) => Some("6 4"),
+        Marks::Styled(_, look) => look.dash.filter(|dash| !dash.is_empty()),
+        _ => series.dashed.then_some("8 4"),
+    };
     LegendEntry {
         label: series.name.clone(),
         color: series.color.into(),
-        shape: match series.marks {
-            Marks::Bars(_) => LegendShape::Rect,
+        shape: match &series.marks {
+            Marks::Bars(_) | Marks::Tagged(_) => LegendShape::Rect,
+            Marks::Styled(_, look) => look::legend_shape(*look),
             _ => LegendShape::Line,
         },
-        dasharray: series.dashed.then(|| "8 4".into()),
+        dasharray: dash.map(Into::into),
     }
+}
+
+/// A value on its bar, to three digits.
+fn tag(value: f64) -> String {
+    let digits = 2 - (value.abs().max(1e-9).log10().floor() as i32).clamp(-4, 2);
+    format!("{value:.*}", digits.max(0) as usize)
 }
 
 /// Smallest and largest of all values on one axis.
@@ -265,7 +312,7 @@ fn x_range(chart: &Chart) -> (f64, f64) {
         return (0.5, chart.categories.len() as f64 + 0.5);
     }
     let xs = chart.series.iter().flat_map(|series| match &series.marks {
-        Marks::Line(points) | Marks::Step(points) => points.as_slice(),
+        Marks::Line(points) | Marks::Step(points) | Marks::Styled(points, _) => points.as_slice(),
         _ => &[],
     });
     range(extent(xs.map(|point| point.0)), chart.x.scale)
@@ -273,13 +320,23 @@ fn x_range(chart: &Chart) -> (f64, f64) {
 
 fn y_range(chart: &Chart) -> (f64, f64) {
     let of = |series: &Series| match &series.marks {
-        Marks::Line(points) | Marks::Step(points) => points.iter().map(|point| point.1).collect(),
+        Marks::Line(points) | Marks::Step(points) | Marks::Styled(points, _) => {
+            points.iter().map(|point| point.1).collect()
+        }
+        // Room for the value above the highest bar.
+        Marks::Tagged(values) => values
+            .iter()
+            .filter_map(|v| v.0)
+            .map(|v| v * 1.06)
+            .collect(),
+        Marks::Limit(at) => vec![*at],
+        Marks::Span(low, high) => vec![*low, *high],
         Marks::Bars(values) | Marks::Rules(_, values) => {
             values.iter().flatten().copied().collect::<Vec<_>>()
         }
     };
     let (low, high) = range(extent(chart.series.iter().flat_map(of)), chart.y.scale);
-    let bars = |series: &Series| matches!(series.marks, Marks::Bars(_));
+    let bars = |series: &Series| matches!(series.marks, Marks::Bars(_) | Marks::Tagged(_));
     if chart.y.scale == Scale::Log && chart.series.iter().any(bars) {
         (low.min(LOG_BARS_FROM), high)
     } else {
