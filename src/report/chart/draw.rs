@@ -116,7 +116,7 @@ pub(super) fn scene(chart: &Chart, size: (f64, f64), with_legend: bool) -> Scene
         layout = layout.with_y_tick_step(step(y_range.1 - y_range.0));
     }
     if !chart.categories.is_empty() {
-        layout = layout.with_x_categories(chart.categories.clone());
+        layout = layout.with_x_categories(labels(chart, size.0));
     }
     if with_legend && chart.series.len() > 1 && !chart.is_empty() {
         layout = layout
@@ -135,7 +135,8 @@ pub(super) fn scene(chart: &Chart, size: (f64, f64), with_legend: bool) -> Scene
                 let Some(value) = *value else { continue };
                 let lift = (y_range.1 - y_range.0) * 0.025;
                 let tag = TextAnnotation::new(tag(value), place as f64 + 1.0, value + lift);
-                layout = layout.with_annotation(tag.with_font_size(13).with_color("#1A1A1A"));
+                let letters = if values.len() > 7 { 10 } else { 13 };
+                layout = layout.with_annotation(tag.with_font_size(letters).with_color("#1A1A1A"));
             }
         }
     }
@@ -152,6 +153,17 @@ pub(super) fn scene(chart: &Chart, size: (f64, f64), with_legend: bool) -> Scene
         layout = layout.with_annotation(note.with_font_size(20).with_color("#777777"));
     }
     let mut scene = render_multiple(plots(chart, y_range.0), layout);
+    if chart
+        .series
+        .iter()
+        .any(|series| matches!(series.marks, Marks::Styled(..)))
+    {
+        // All lies within the axes; only signs on their edge would lose a half.
+        let clip = |element: &Primitive| {
+            matches!(element, Primitive::ClipStart { .. } | Primitive::ClipEnd)
+        };
+        scene.elements.retain(|element| !clip(element));
+    }
     // Level above its axis: kuva turns letters without smoothing them, and nobody likes to turn the head.
     scene.add(Primitive::Text {
         x: MARGINS.0 - 8.0,
@@ -183,6 +195,9 @@ fn plots(chart: &Chart, floor: f64) -> Vec<Plot> {
             }
             Marks::Tagged(values) => {
                 let mut plot = BarPlot::new().with_width(BARS_WIDTH);
+                if values.iter().all(|(value, _)| value.is_none()) {
+                    continue;
+                }
                 for (label, (value, color)) in chart.categories.iter().zip(values) {
                     let bar = BarValue {
                         value: value.unwrap_or(floor),
@@ -293,8 +308,22 @@ fn entry(series: &Series) -> LegendEntry {
     }
 }
 
+/// The categories; none where they would run into each other and the bars' colours tell them.
+fn labels(chart: &Chart, width: f64) -> Vec<String> {
+    let tagged = |series: &Series| matches!(series.marks, Marks::Tagged(_));
+    let room = (width - MARGINS.0 - MARGINS.1) / chart.categories.len() as f64;
+    let wide = |label: &String| label.chars().count() as f64 * 7.6 > room - 6.0;
+    if chart.series.iter().any(tagged) && chart.categories.iter().any(wide) {
+        return vec![" ".into(); chart.categories.len()];
+    }
+    chart.categories.clone()
+}
+
 /// A value on its bar, to three digits.
 fn tag(value: f64) -> String {
+    if value.fract() == 0.0 && value.abs() < 1e6 {
+        return format!("{value}");
+    }
     let digits = 2 - (value.abs().max(1e-9).log10().floor() as i32).clamp(-4, 2);
     format!("{value:.*}", digits.max(0) as usize)
 }

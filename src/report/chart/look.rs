@@ -29,6 +29,8 @@ pub enum Sign {
     Cross,
     /// Two strokes upright.
     Plus,
+    /// A pale disc around another sign, which marks it.
+    Halo,
 }
 
 impl Sign {
@@ -45,6 +47,7 @@ impl Sign {
             Self::Hexagon => "hexagon",
             Self::Cross => "cross",
             Self::Plus => "plus",
+            Self::Halo => "halo",
         }
     }
 }
@@ -125,13 +128,15 @@ pub(super) fn plots(points: &[(f64, f64)], look: Look, color: &str) -> Vec<Plot>
         plots.push(Plot::Line(line));
     }
     if let Some(sign) = look.sign {
-        plots.push(Plot::Scatter(
-            ScatterPlot::new()
-                .with_data(points.iter().copied())
-                .with_color(color)
-                .with_size(RADIUS)
-                .with_marker(shape(sign)),
-        ));
+        let mut signs = ScatterPlot::new()
+            .with_data(points.iter().copied())
+            .with_color(color)
+            .with_size(RADIUS)
+            .with_marker(shape(sign));
+        if sign == Sign::Halo {
+            signs = signs.with_size(2.3 * RADIUS).with_marker_opacity(0.3);
+        }
+        plots.push(Plot::Scatter(signs));
     }
     plots
 }
@@ -145,7 +150,7 @@ pub(super) fn legend_shape(look: Look) -> LegendShape {
 
 fn shape(sign: Sign) -> MarkerShape {
     match sign {
-        Sign::Circle => MarkerShape::Circle,
+        Sign::Circle | Sign::Halo => MarkerShape::Circle,
         Sign::Square => MarkerShape::Square,
         Sign::Triangle => MarkerShape::Triangle,
         Sign::Diamond => MarkerShape::Diamond,

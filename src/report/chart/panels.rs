@@ -25,6 +25,8 @@ pub struct Panels {
 
 /// Of a chart's canvas, in SVG units.
 const CELL: (f64, f64) = (430.0, 330.0);
+/// The same of one that stands alone.
+const ALONE: (f64, f64) = (720.0, 400.0);
 /// Height of the common title.
 const TITLE: f64 = 44.0;
 /// Height of a row of the legend.
@@ -65,10 +67,11 @@ impl Panels {
     fn scene(&self) -> Scene {
         let columns = self.columns.clamp(1, self.charts.len().max(1));
         let rows = self.charts.len().div_ceil(columns);
-        let width = CELL.0 * columns as f64;
+        let cell = if columns == 1 { ALONE } else { CELL };
+        let width = cell.0 * columns as f64;
         let entries = self.entries();
         let lines = layout(&entries, width - 40.0);
-        let height = TITLE + CELL.1 * rows as f64 + ROW * lines.len() as f64 + 18.0;
+        let height = TITLE + cell.1 * rows as f64 + ROW * lines.len() as f64 + 18.0;
         let mut scene = Scene::new(width, height);
         scene.font_family = Some("DejaVu Sans, Helvetica, Arial, sans-serif".into());
         scene.text_color = Some("#1A1A1A".into());
@@ -84,10 +87,10 @@ impl Panels {
         });
         for (number, chart) in self.charts.iter().enumerate() {
             let place = (
-                CELL.0 * (number % columns) as f64,
-                TITLE + CELL.1 * (number / columns) as f64,
+                cell.0 * (number % columns) as f64,
+                TITLE + cell.1 * (number / columns) as f64,
             );
-            let panel = draw::scene(&chart.cleaned(), CELL, false);
+            let panel = draw::scene(&chart.cleaned(), cell, false);
             place_at(&mut scene, panel, place, &format!("{}-{number}", self.name));
         }
         let top = height - ROW * lines.len() as f64 - 6.0;
@@ -117,9 +120,14 @@ impl Panels {
     fn entries(&self) -> Vec<&Series> {
         let mut entries: Vec<&Series> = Vec::new();
         for series in self.charts.iter().flat_map(|chart| &chart.series) {
-            let unnamed = matches!(series.marks, Marks::Tagged(_) | Marks::Span(..));
-            if !unnamed && entries.iter().all(|entry| entry.name != series.name) {
-                entries.push(series);
+            if matches!(series.marks, Marks::Span(..)) {
+                continue;
+            }
+            match entries.iter_mut().find(|entry| entry.name == series.name) {
+                None => entries.push(series),
+                // A line tells more than a bar's colour.
+                Some(entry) if matches!(entry.marks, Marks::Tagged(_)) => *entry = series,
+                Some(_) => {}
             }
         }
         entries
@@ -166,7 +174,7 @@ fn place_at(scene: &mut Scene, part: Scene, (x, y): (f64, f64), name: &str) {
 
 /// A piece of the series as it is drawn, its middle left at a place.
 fn swatch(scene: &mut Scene, series: &Series, (x, y): (f64, f64), name: &str) {
-    if matches!(series.marks, Marks::Bars(_)) {
+    if matches!(series.marks, Marks::Bars(_) | Marks::Tagged(_)) {
         scene.add(Primitive::Rect {
             x: x + SWATCH - 16.0,
             y: y - 8.0,

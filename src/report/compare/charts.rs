@@ -6,7 +6,7 @@ use super::read::{Figures, METRIC_NAMES, METRICS, PERCENTILES};
 use super::scaling::Steps;
 use super::{Run, Scenario, arrivals};
 use crate::error::Result;
-use crate::report::chart::{Axis, Chart, GREY, Look, Marks, Panels, Scale, Series};
+use crate::report::chart::{Axis, Chart, GREY, Look, Marks, Panels, Scale, Series, Sign};
 
 /// Of what an objective allows.
 const RED: &str = "#D00000";
@@ -255,44 +255,58 @@ fn metrics_grid(scenario: &Scenario<'_>) -> Panels {
     }
 }
 
+/// A bar for each policy, in its colour and with its value.
+fn policy_bars(scenario: &Scenario<'_>, title: &str, label: &str, of: Of<'_>) -> Chart {
+    let policies = scenario.policies();
+    let one = |(place, policy): (usize, &&str)| {
+        let color = scenario.study.styles.color(policy);
+        let mut values = vec![(None, color); policies.len()];
+        values[place].0 = scenario.mean(policy, of);
+        Series {
+            name: (*policy).to_owned(),
+            color,
+            dashed: false,
+            marks: Marks::Tagged(values),
+        }
+    };
+    Chart {
+        name: "panel",
+        title: title.to_owned(),
+        x: Axis::new("policy", Scale::Linear),
+        y: Axis::new(label, Scale::Linear),
+        categories: policies.iter().map(|policy| (*policy).to_owned()).collect(),
+        series: policies.iter().enumerate().map(one).collect(),
+    }
+}
+
 /// TBT slowdown at P90, mean over all traces.
 fn bars(scenario: &Scenario<'_>) -> Panels {
-    let policies = scenario.policies();
-    let of = |policy: &&str| {
-        let mean = scenario.mean(policy, |figures| figures.slowdowns[1][1]);
-        (mean, scenario.study.styles.color(policy))
-    };
-    let values: Vec<_> = policies.iter().map(of).collect();
-    let mut charts = Vec::new();
-    if values.iter().any(|(value, _)| value.is_some()) {
-        charts.push(Chart {
-            name: "panel",
-            title: String::new(),
-            x: Axis::new("policy", Scale::Linear),
-            y: Axis::new("TBT slowdown (x), P90, mean over traces", Scale::Linear),
-            categories: policies.iter().map(|policy| (*policy).to_owned()).collect(),
-            series: vec![
-                Series {
-                    name: "mean".into(),
-                    color: GREY,
-                    dashed: false,
-                    marks: Marks::Tagged(values),
-                },
-                Series {
-                    name: "SLO".into(),
-                    color: RED,
-                    dashed: true,
-                    marks: Marks::Limit(SLOWDOWN_LIMITS[1][1]),
-                },
-            ],
-        });
-    }
+    let title = format!("mean over {}", counted(scenario));
+    let of = |figures: &Figures| figures.slowdowns[1][1];
+    let mut chart = policy_bars(scenario, &title, "TBT slowdown (x), P90", &of);
+    let empty = chart.is_empty();
+    chart.series.push(Series {
+        name: "SLO".into(),
+        color: RED,
+        dashed: true,
+        marks: Marks::Limit(SLOWDOWN_LIMITS[1][1]),
+    });
     Panels {
         name: "bar_comparison_tbt_p90",
-        title: "TBT slowdown at P90".into(),
+        title: "TBT slowdown by policy".into(),
         columns: 1,
-        charts,
+        charts: if empty { Vec::new() } else { vec![chart] },
     }
+}
+
+/// `3 traces, 2 seeds`
+pub(super) fn counted(scenario: &Scenario<'_>) -> String {
+    let many = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    };
+    let (traces, seeds) = (scenario.traces().len(), scenario.seeds().len());
+    format!("{}, {}", many(traces, "trace"), many(seeds, "seed"))
 }
 
 /// What was paid, by which name: dollars where all runs have them, else hours.
@@ -356,8 +370,8 @@ fn cost_vs_slo(scenario: &Scenario<'_>) -> Panels {
                     marks: Marks::Styled(
                         pareto(&points),
                         Look {
-                            sign: None,
-                            dash: Some("6 4"),
+                            sign: Some(Sign::Halo),
+                            dash: Some("6 6"),
                             step: true,
                         },
                     ),
@@ -556,9 +570,13 @@ fn load(scenario: &Scenario<'_>, trace: &str) -> Result<Chart> {
             .map(|(bin, count)| (bin as f64 * width, f64::from(*count) / width))
             .collect();
         steps.push((last, 0.0));
+        // As far as the instances below.
+        let ends = scenario.runs.iter().filter(|run| run.key.trace == trace);
+        let ends = ends.filter_map(|run| Some(run.figures.scaling.as_ref()?.end));
+        steps.push((ends.fold(last, f64::max), 0.0));
         series.push(Series {
             name: "arrivals".into(),
-            color: "#000000",
+            color: "#1F1F1F",
             dashed: false,
             marks: Marks::Step(steps),
         });
@@ -575,26 +593,9 @@ fn load(scenario: &Scenario<'_>, trace: &str) -> Result<Chart> {
 
 /// How often policies acted, and when.
 fn events(scenario: &Scenario<'_>) -> Panels {
-    let policies = scenario.policies();
-    let styles = &scenario.study.styles;
     let count = |of: fn(&super::Scaling) -> u64, title: &str| {
-        let one = |policy: &&str| {
-            let mean = scenario.mean(policy, |figures| Some(of(figures.scaling.as_ref()?) as f64));
-            (mean, styles.color(policy))
-        };
-        Chart {
-            name: "panel",
-            title: title.to_owned(),
-            x: Axis::new("policy (mean of its runs)", Scale::Linear),
-            y: Axis::new("events", Scale::Linear),
-            categories: policies.iter().map(|policy| (*policy).to_owned()).collect(),
-            series: vec![Series {
-                name: "events".into(),
-                color: GREY,
-                dashed: false,
-                marks: Marks::Tagged(policies.iter().map(one).collect()),
-            }],
-        }
+        let of = |figures: &Figures| Some(of(figures.scaling.as_ref()?) as f64);
+        policy_bars(scenario, title, "events a run", &of)
     };
     let mut charts = kept(vec![
         count(|scaling| scaling.scale_out, "Scale-out events"),

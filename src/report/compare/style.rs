@@ -54,7 +54,10 @@ impl Styles {
 
     /// Its colour.
     pub fn color(&self, policy: &str) -> &'static str {
-        COLORS[self.rank(policy) % COLORS.len()]
+        // Others begin with the darker ones, away from those of the usual baselines.
+        let rank = self.rank(policy);
+        let shift = if rank < POLICIES.len() { 0 } else { 8 };
+        COLORS[(rank + shift) % COLORS.len()]
     }
 
     /// Its sign and pattern.
@@ -77,7 +80,7 @@ mod tests {
         }
         assert_eq!((many.rank("also_mine"), many.rank("mine")), (13, 14));
         // Colours come again, and then the signs differ.
-        assert_eq!(many.color("also_mine"), many.color("no_autoscaling"));
-        assert_ne!(many.look("also_mine"), many.look("no_autoscaling"));
+        assert_eq!(many.color("also_mine"), many.color("queue"));
+        assert_ne!(many.look("also_mine"), many.look("queue"));
     }
 }

@@ -124,10 +124,9 @@ pub fn text(study: &Study) -> String {
             })
             .collect();
         out.push(format!(
-            "{}: {} traces, {} seeds\n{}",
+            "{}: {}\n{}",
             scenario.title(),
-            scenario.traces().len(),
-            scenario.seeds().len(),
+            super::charts::counted(&scenario),
             table(&header, &rows)
         ));
     }
