@@ -1,13 +1,17 @@
 //! The cluster simulator against queueing theory, and what holds for every simulation.
 
 use proptest::prelude::*;
+use rand::Rng;
 use rand_distr::{Distribution, Exp};
+use replay::autoscale::{ScalingCounts, ScalingLog};
 use replay::sim::latency::{Constant, Exponential, LatencyModel, Linear};
 use replay::sim::replica::{VllmV1, VllmV1Config};
 use replay::sim::router::{self, Stage};
+use replay::sim::topology::Topology;
 use replay::sim::transfer::{Contention, TransferConfig};
 use replay::sim::{
-    Cluster, Item, Kv, Outcome, Pacing, Parts, Pool, Records, Resize, Role, Simulation, Workload,
+    Cluster, Controller, Item, Kv, Order, Outcome, Pacing, Parts, Pool, Records, Resize, Role,
+    Sight, Simulation, Workload,
 };
 use replay::trace::Nanos;
 use replay::trace::arrival::stream;
@@ -115,6 +119,8 @@ struct Case {
     ahead: bool,
     resizes: Vec<(u64, u32, u32)>,
     end: Option<u64>,
+    /// Seed of random changes of size, if there are any.
+    meddling: Option<u64>,
 }
 
 fn case() -> impl Strategy<Value = Case> {
@@ -132,9 +138,19 @@ fn case() -> impl Strategy<Value = Case> {
         (contention, any::<bool>(), any::<bool>(), any::<bool>()),
         prop::collection::vec((0u64..5_000, 0u32..3, 0u32..4), 0..5),
         prop::option::weighted(0.2, 0u64..6_000),
+        prop::option::weighted(0.5, any::<u64>()),
     )
         .prop_map(
-            |(requests, (prefill, decode, mixed), blocks, routers, flags, resizes, end)| Case {
+            |(
+                requests,
+                (prefill, decode, mixed),
+                blocks,
+                routers,
+                flags,
+                resizes,
+                end,
+                meddling,
+            )| Case {
                 requests,
                 prefill,
                 decode,
@@ -147,8 +163,69 @@ fn case() -> impl Strategy<Value = Case> {
                 ahead: flags.3,
                 resizes,
                 end,
+                meddling,
             },
         )
+}
+
+/// Starts, drains, parks and reinstates what it likes, but for the first instance of each pool.
+#[derive(Debug)]
+struct Meddler {
+    random: rand_pcg::Pcg64,
+    meddles: bool,
+    firsts: [u32; 3],
+}
+
+impl Meddler {
+    fn new(case: &Case) -> Self {
+        Self {
+            random: stream(case.meddling.unwrap_or(0), "meddler", 0),
+            meddles: case.meddling.is_some(),
+            firsts: [0, case.prefill, case.prefill + case.decode],
+        }
+    }
+}
+
+impl Controller for Meddler {
+    fn interval(&self) -> Nanos {
+        Nanos(50_000_000)
+    }
+
+    fn tick(&mut self, sight: &Sight<'_, '_>) -> Vec<Order> {
+        if !self.meddles {
+            return Vec::new();
+        }
+        let count = sight.instances.len() as u32;
+        let mut draw = |below: u32| (self.random.next_u64() % u64::from(below)) as u32;
+        let instance = draw(count);
+        let order = match draw(4) {
+            0 if count < 40 => Order::Start {
+                pool: draw(3),
+                site: 0,
+            },
+            1 => Order::Drain(instance),
+            2 => Order::Park(instance),
+            _ => Order::Reinstate(instance),
+        };
+        let spared = |number: &u32| self.firsts.contains(number);
+        match order {
+            Order::Drain(number) | Order::Park(number) if spared(&number) => Vec::new(),
+            order => vec![order],
+        }
+    }
+
+    fn ready(&mut self, _: &Sight<'_, '_>, _: u32) -> Vec<Order> {
+        Vec::new()
+    }
+
+    fn finish(self: Box<Self>) -> ScalingLog {
+        ScalingLog {
+            policy: "meddler".into(),
+            fleets: Vec::new(),
+            ticks: Vec::new(),
+            counts: ScalingCounts::default(),
+        }
+    }
 }
 
 /// In milliseconds.
@@ -173,6 +250,7 @@ fn run(case: &Case) -> Records {
         role,
         instances,
         startup: Nanos(100_000_000),
+        sites: Vec::new(),
         make: Box::new(move |_| Parts {
             kv: Kv::counted(16, blocks),
             scheduler: Box::new(VllmV1::new(VllmV1Config {
@@ -216,6 +294,8 @@ fn run(case: &Case) -> Records {
                 instances,
             })
             .collect(),
+        topology: Topology::default(),
+        controller: Some(Box::new(Meddler::new(case))),
         // Where nothing ends a simulation, this tells one that goes on for ever.
         end: Some(Nanos(case.end.unwrap_or(FOREVER) * 1_000_000)),
         log_steps: false,

@@ -12,7 +12,8 @@ use crate::prompt::template::{ChatTemplate, SpecialTokens};
 use crate::prompt::tokenizer::{self, Tokenizer};
 use crate::trace::arrival::{ARRIVALS, ArrivalProcess, ServiceTime, THINK_TIMES, ThinkTime};
 use crate::trace::{
-    BuildReport, GenerateOptions, Mode, Overlong, RateUnit, TakeOptions, Trace, build_trace,
+    BuildReport, GenerateOptions, Mode, Overlong, RateShape, RateUnit, TakeOptions, Trace,
+    build_trace,
 };
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -78,6 +79,28 @@ pub(super) struct ConversationArgs {
     /// What the rate counts
     #[arg(long, value_enum, default_value = "request")]
     rate_unit: RateUnitArg,
+
+    /// How the rate varies in time, in multiples of --rate: steady, diurnal, ramp, spike, square, file:PATH or trace:PATH
+    ///
+    /// Options follow a colon, as in diurnal:period=24h,low=0.2,high=1.8. Times are seconds, or have s, m, h or d behind them.
+    ///
+    /// steady: the same all the time.
+    /// diurnal: a sine between low (0.5) and high (1.5) per period (24h), highest at peak (half the period).
+    /// ramp: a straight line from (0) to (2) over (10m), then on at to.
+    /// spike: 1 until at (60s), then factor (5) for width (60s); it may rise (0s) in a line and decay (0s) exponentially.
+    /// square: high (1.5) for duty (0.5) of a period (60s), then low (0.5).
+    /// file:PATH: lines of time,rate, repeated, scaled to a mean of --rate.
+    /// trace:PATH[,bin=60s]: the arrivals per bin of any readable trace, repeated, scaled to a mean of --rate.
+    ///
+    /// Arrivals keep the burstiness of their --arrival. Sessions start by this rate; later turns come their think times
+    /// after.
+    #[arg(
+        long,
+        default_value = "steady",
+        value_name = "SHAPE",
+        verbatim_doc_comment
+    )]
+    rate_shape: String,
 
     /// Mean think time between an answer and the next question, in seconds
     #[arg(
@@ -203,6 +226,7 @@ impl ConversationArgs {
                 RateUnitArg::Session => RateUnit::Session,
                 RateUnitArg::Request => RateUnit::Request,
             },
+            rate_shape: RateShape::parse(&self.rate_shape)?,
             turn_delay: self.turn_delay,
             think_time: ThinkTime::by_name(&self.think_time)?,
             service_time: ServiceTime::parse(&self.service_time)?,

@@ -22,6 +22,9 @@ enum ModeArg {
 Examples:
   replay gen-trace --input data/sharegpt-synthetic.jsonl.zst --output output/trace.jsonl.zst
   replay gen-trace --input a.json b.jsonl.gz --tokenizer ~/models/Qwen3-8B --rate 10 --output trace.jsonl.zst
+  replay gen-trace --input chats.json --rate 5 --rate-shape diurnal:period=24h,low=0.2,high=1.8 --output day.jsonl.zst
+  replay gen-trace --input chats.json --rate 5 --rate-shape spike:at=2m,factor=8,width=30s,decay=1m --output crowd.jsonl.zst
+  replay gen-trace --input chats.json --rate 5 --rate-shape trace:azure.csv,bin=1m --output azure-like.jsonl.zst
   zcat chats.jsonl.gz | replay gen-trace --input - --mode single --arrival gamma --cv 4 --output trace.jsonl")]
 pub(super) struct GenTraceArgs {
     #[command(flatten)]

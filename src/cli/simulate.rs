@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::output;
 use super::trace_input::TraceArgs;
+use crate::autoscale::policy::POLICIES;
 use crate::error::{Error, Result};
 use crate::io::Input;
 use crate::metrics::Serving;
@@ -30,6 +31,7 @@ Examples:
   replay simulate trace.jsonl.zst --preset llama-8b-pd-4-4
   replay simulate mooncake.jsonl --preset llama-8b-pd-4-4 --set pool.decode.instances=6 --set router.prompt=round-robin
   replay simulate trace.jsonl.zst --config cluster.toml --seeds 0,1,2 --results output/results
+  replay simulate trace.jsonl.zst --preset llama-8b-pd-4-4 --policy heteroscale --set autoscaling.heteroscale.target_tps=900
   replay simulate rr_conv_40.csv --config config.yaml      (SplitwiseSim's own configuration and rules)
   replay simulate conv.csv --config config.json            (Vidur's own configuration and rules)
   replay simulate --list-presets
@@ -57,6 +59,10 @@ pub(super) struct SimulateArgs {
     /// A cluster that ships [default: llama-8b-pd-4-4]
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
+
+    /// Who changes the cluster's size: a policy's name, see --list-policies
+    #[arg(long, value_name = "NAME")]
+    policy: Option<String>,
 
     /// Set a key of the configuration, as pool.prefill.instances=4
     #[arg(long, value_name = "KEY=VALUE")]
@@ -102,6 +108,10 @@ pub(super) struct SimulateArgs {
     #[arg(long)]
     list_presets: bool,
 
+    /// Print the autoscaling policies, and do nothing
+    #[arg(long)]
+    list_policies: bool,
+
     /// Threads to use [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -110,7 +120,7 @@ pub(super) struct SimulateArgs {
 /// Cluster where none is named.
 const DEFAULT_PRESET: &str = "llama-8b-pd-4-4";
 
-/// There is no autoscaling yet: results say so in their path.
+/// Where other simulators' rules hold there is no autoscaling, and results say so in their path.
 const POLICY: &str = "no_autoscaling";
 
 pub(super) fn run(args: &SimulateArgs) -> anyhow::Result<()> {
@@ -119,6 +129,12 @@ pub(super) fn run(args: &SimulateArgs) -> anyhow::Result<()> {
         let lines = PRESETS
             .iter()
             .map(|preset| format!("{:<28} {}", preset.name, preset.summary));
+        return output::print(&lines.collect::<Vec<_>>().join("\n"));
+    }
+    if args.list_policies {
+        let lines = POLICIES
+            .iter()
+            .map(|policy| format!("{:<16} {}", policy.name, policy.summary));
         return output::print(&lines.collect::<Vec<_>>().join("\n"));
     }
     if let Some(metrics) = &args.metrics
@@ -140,6 +156,9 @@ pub(super) fn run(args: &SimulateArgs) -> anyhow::Result<()> {
             SimConfig::preset(name, &args.set)?
         }
     };
+    if let Some(policy) = &args.policy {
+        config.autoscaling.policy.clone_from(policy);
+    }
     if let Some(size) = args.block_size {
         config.cache.block_size = size;
     }
@@ -240,6 +259,7 @@ fn run_accurate(
         config.name.clone(),
         config.model.name.clone(),
         prepared.schedulers(),
+        config.autoscaling.label(),
     ];
     for (seed, records, serving) in &runs {
         let Some(folder) = folder(args, *seed, input, &names) else {
@@ -291,15 +311,14 @@ fn folder(
     args: &SimulateArgs,
     seed: u64,
     input: &TraceArgs,
-    [start_state, cluster, model, scheduler]: &[String; 4],
+    [start_state, cluster, model, scheduler, policy]: &[String; 5],
 ) -> Option<PathBuf> {
     if let Some(folder) = &args.output_dir {
         return Some(folder.clone());
     }
     let trace = simulation::trace_name(&input.trace);
     let results = args.results.as_ref()?;
-    let policy = POLICY.to_owned();
-    let parts = [start_state, &trace, cluster, model, scheduler, &policy];
+    let parts = [start_state, &trace, cluster, model, scheduler, policy];
     let mut folder = results.join(seed.to_string());
     for part in parts {
         folder.push(part.replace('/', "_"));
@@ -328,6 +347,7 @@ fn run_splitwise(args: &SimulateArgs, config: &splitwise::Config) -> anyhow::Res
             config.cluster_label(),
             config.model.architecture.clone(),
             config.scheduler.name.clone(),
+            POLICY.to_owned(),
         ];
         let mut figures = report::splitwise::figures(&report, table);
         figures["version"] = json!(env!("CARGO_PKG_VERSION"));
@@ -386,6 +406,7 @@ fn run_vidur(args: &SimulateArgs, path: &Path) -> anyhow::Result<()> {
         config.cluster_config.replica_config.device.clone(),
         config.cluster_config.replica_config.model_name.clone(),
         config.cluster_config.replica_scheduler_config.name.clone(),
+        POLICY.to_owned(),
     ];
     if let Some(folder) = folder(args, config.seed, &input, &names) {
         let (parameters, attention_width, flops) = config.work();

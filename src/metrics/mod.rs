@@ -8,6 +8,7 @@ mod groups;
 mod histogram;
 mod serving;
 mod slowdown;
+pub mod statistics;
 mod summary;
 
 pub use analysis::{Analysis, Analyzer, BlockMetrics, RequestMetrics, analyze, analyze_with};

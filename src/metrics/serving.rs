@@ -4,9 +4,11 @@ use serde::Serialize;
 
 use super::Distribution;
 use super::slowdown::{SlowdownLimit, Slowdowns, Times, slowdowns};
+use crate::autoscale::ScalingCounts;
 use crate::sim::config::{Setup, SloSection};
 use crate::sim::latency::{Chunk, Clamped, LatencyModel, Step};
-use crate::sim::{InstanceRecord, Outcome, Records, RequestRecord};
+use crate::sim::{InstanceRecord, Outcome, Records, RequestRecord, Role, State};
+use crate::trace::Nanos;
 
 /// The figures of one run, under the names of `summary.json`. Times are in seconds.
 #[derive(Debug, Clone, Serialize)]
@@ -57,6 +59,78 @@ pub struct Serving {
     pub cost: Cost,
     /// By pool.
     pub pools: Vec<PoolUse>,
+    /// What the autoscaler did, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<Scaling>,
+}
+
+/// What an autoscaler did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Scaling {
+    /// Its policy.
+    pub policy: String,
+    /// How often what was done.
+    #[serde(flatten)]
+    pub counts: ScalingCounts,
+    /// Most instances that there were at once, those that started or drained included.
+    pub most_instances: u64,
+    /// Ready prefill instances for each ready decode instance, mean by time; none without both.
+    pub pd_ratio_mean: Option<f64>,
+    /// Its standard deviation.
+    pub pd_ratio_deviation: Option<f64>,
+}
+
+impl Scaling {
+    fn of(records: &Records) -> Option<Self> {
+        let log = records.scaling.as_ref()?;
+        let mut kinds = vec![None; records.instances.len()];
+        let (mut ready, mut there) = ([0_u64; 2], 0_u64);
+        let (mut most, mut weight, mut sum, mut squares) = (0, 0.0, 0.0, 0.0);
+        let mut since = Nanos::ZERO;
+        let mut add = |time: Nanos, since: Nanos, ready: [u64; 2]| {
+            let seconds = (time - since).as_secs_f64();
+            if ready[1] > 0 {
+                let ratio = ready[0] as f64 / ready[1] as f64;
+                weight += seconds;
+                sum += seconds * ratio;
+                squares += seconds * ratio * ratio;
+            }
+        };
+        for event in &records.lives {
+            add(event.time, since, ready);
+            since = event.time;
+            let role = records.instances[event.instance as usize].role;
+            let index = match role {
+                Role::Prefill => Some(0),
+                Role::Decode => Some(1),
+                _ => None,
+            };
+            let before = kinds[event.instance as usize].replace(event.state);
+            if before.is_none() {
+                there += 1;
+            }
+            if event.state == State::Gone {
+                there -= 1;
+            }
+            most = most.max(there);
+            if let Some(index) = index {
+                ready[index] -= u64::from(before == Some(State::Ready));
+                ready[index] += u64::from(event.state == State::Ready);
+            }
+        }
+        add(records.end.max(since), since, ready);
+        let paired = [Role::Prefill, Role::Decode]
+            .iter()
+            .all(|role| records.instances.iter().any(|i| i.role == *role));
+        let mean = (paired && weight > 0.0).then(|| sum / weight);
+        Some(Self {
+            policy: log.policy.clone(),
+            counts: log.counts,
+            most_instances: most,
+            pd_ratio_mean: mean,
+            pd_ratio_deviation: mean.map(|mean| (squares / weight - mean * mean).max(0.0).sqrt()),
+        })
+    }
 }
 
 /// Requests that did not end, by reason.
@@ -214,6 +288,7 @@ impl Serving {
             clamped,
             cost: Cost::of(records, setups),
             pools: pools(records, setups),
+            scaling: Scaling::of(records),
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod experiment;
 pub mod html;
 pub mod number;
 pub mod pictures;
+mod scaling;
 pub mod sharing;
 pub mod shell;
 pub mod simulation;

@@ -103,7 +103,7 @@ pub fn text(summary: &Summary) -> String {
         };
         rows.push((
             "waited for blocks".into(),
-            thousands(overlap.waiting_requests) + &times,
+            thousands(overlap.waiting_requests) + times.as_str(),
         ));
         rows.push((
             "preempted".into(),

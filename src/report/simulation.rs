@@ -58,6 +58,7 @@ pub fn write(run: &Run<'_>, folder: &Path) -> Result<()> {
     write_report(&report, WriteOptions::default(), folder)?;
     requests(run, &folder.join("request.csv"))?;
     instances(&run.records.instances, &folder.join("instances.csv"))?;
+    super::scaling::write(run.records, folder)?;
     write_file(folder.join("config.toml"), run.config.as_bytes())?;
     let mut summary = json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -145,6 +146,7 @@ fn instances(instances: &[InstanceRecord], path: &Path) -> Result<()> {
             "pool",
             "created",
             "ready",
+            "draining",
             "gone",
             "busy",
             "utilisation",
@@ -164,6 +166,9 @@ fn instances(instances: &[InstanceRecord], path: &Path) -> Result<()> {
             instance.pool.clone(),
             instance.created.to_string(),
             instance.ready.to_string(),
+            instance
+                .draining
+                .map_or(String::new(), |time| time.to_string()),
             instance.gone.to_string(),
             instance.busy.to_string(),
             float(instance.utilisation()),
@@ -340,6 +345,23 @@ pub fn text(serving: &Serving) -> String {
         cost += &format!(", {:.1} kWh of GPUs", watt_hours / 1e3);
     }
     rows.push(("cost".to_owned(), cost));
+    if let Some(scaling) = &serving.scaling {
+        let counts = scaling.counts;
+        rows.push((
+            "scaling".to_owned(),
+            format!(
+                "{}: {} changes in {} looks ({} out, {} in, {} both), {} flaps, at most {} instances",
+                scaling.policy,
+                counts.changes(),
+                counts.ticks,
+                counts.scale_out,
+                counts.scale_in,
+                counts.rebalance,
+                counts.flaps,
+                scaling.most_instances
+            ),
+        ));
+    }
     let clamped = serving.clamped;
     if clamped.steps > 0 {
         rows.push((

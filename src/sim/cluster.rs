@@ -1,10 +1,12 @@
 //! What a cluster is made of.
 
+use super::controller::Controller;
 use super::instance::Role;
 use super::kv::Kv;
 use super::latency::LatencyModel;
 use super::replica::ReplicaScheduler;
 use super::router::{RoundRobin, Router};
+use super::topology::Topology;
 use super::transfer::TransferConfig;
 use crate::trace::Nanos;
 
@@ -32,6 +34,8 @@ pub struct Pool<'a> {
     pub instances: u32,
     /// From asking for an instance until it can serve. Those of the beginning are there at once.
     pub startup: Nanos,
+    /// Sites of those, by number in the pool; the first site, where it says nothing.
+    pub sites: Vec<u32>,
     /// Makes one.
     pub make: Make<'a>,
 }
@@ -87,8 +91,12 @@ pub struct Cluster<'a> {
     pub write_back: bool,
     /// Order of turns.
     pub pacing: Pacing,
+    /// Where instances stand.
+    pub topology: Topology,
     /// Changes of size that are known beforehand.
     pub resizes: Vec<Resize>,
+    /// Changes its size while it runs.
+    pub controller: Option<Box<dyn Controller + 'a>>,
     /// When to stop, whatever is left.
     pub end: Option<Nanos>,
     /// Whether each step is recorded.
@@ -104,6 +112,7 @@ impl<'a> Cluster<'a> {
                 role: Role::Aggregated,
                 instances,
                 startup: Nanos::ZERO,
+                sites: Vec::new(),
                 make,
             }],
             prompt_router: Box::<RoundRobin>::default(),
@@ -113,7 +122,9 @@ impl<'a> Cluster<'a> {
             layers: 1,
             write_back: false,
             pacing: Pacing::Open,
+            topology: Topology::default(),
             resizes: Vec::new(),
+            controller: None,
             end: None,
             log_steps: false,
         }

@@ -33,10 +33,21 @@ pub enum State {
     Starting,
     /// Serves.
     Ready,
+    /// Takes no new work, and is kept: it may serve again at once.
+    Parked,
     /// Takes no new work, and finishes what it has.
     Draining,
     /// Given back.
     Gone,
+}
+
+/// A token came out.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Heard {
+    /// A request's first, so long after it came.
+    First(Nanos),
+    /// Another, so long after the one before.
+    Gap(Nanos),
 }
 
 /// An instance.
@@ -64,6 +75,10 @@ pub struct Instance {
     stepping: bool,
     /// Place of the step in the log of steps.
     pub(super) logged: usize,
+    /// Site of the topology where it stands.
+    pub site: u32,
+    /// Prompt tokens of requests that it began, found in its cache or not.
+    pub begun_tokens: u64,
     /// Part of a nanosecond that steps so far took more than their whole ones.
     remainder: f64,
     pub(super) record: InstanceRecord,
@@ -94,6 +109,8 @@ impl Instance {
             started: Nanos::ZERO,
             stepping: false,
             logged: 0,
+            site: 0,
+            begun_tokens: 0,
             remainder: 0.0,
             record: InstanceRecord::default(),
             usage_since: Nanos::ZERO,
@@ -114,6 +131,21 @@ impl Instance {
     /// Requests in its batches.
     pub fn running(&self) -> usize {
         self.scheduler.running()
+    }
+
+    /// Requests whose KV waits for room here.
+    pub fn incoming(&self) -> usize {
+        self.incoming.len()
+    }
+
+    /// Time that it computed until now, with the part of a step that is done.
+    pub fn busy(&self, now: Nanos) -> Nanos {
+        let part = if self.stepping {
+            now - self.started
+        } else {
+            Nanos::ZERO
+        };
+        self.record.busy + part
     }
 
     /// What it did so far.
@@ -161,6 +193,7 @@ impl Instance {
                 live.scheduled = Some(now);
                 live.last_step = now;
                 self.record.cached_tokens += u64::from(live.cached);
+                self.begun_tokens += u64::from(live.prompt);
             }
             let past = live.computed;
             if live.decodes() {
@@ -209,7 +242,7 @@ impl Instance {
         now: Nanos,
         lives: &mut Lives,
         done: &mut Vec<LiveId>,
-        mut gap: impl FnMut(Nanos),
+        mut heard: impl FnMut(Heard),
     ) {
         let duration = now - self.started;
         self.stepping = false;
@@ -235,10 +268,11 @@ impl Instance {
             self.record.output_tokens += 1;
             if live.first_token.is_none() {
                 live.first_token = Some(now);
+                heard(Heard::First(now - live.arrival));
             } else {
                 let since = now - live.last_token;
                 live.longest_gap = live.longest_gap.max(since);
-                gap(since);
+                heard(Heard::Gap(since));
             }
             live.last_token = now;
             if live.is_done() {

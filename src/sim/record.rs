@@ -2,7 +2,9 @@
 
 use hdrhistogram::Histogram;
 
+use super::instance::{Role, State};
 use super::latency::Clamped;
+use crate::autoscale::ScalingLog;
 use crate::trace::Nanos;
 
 /// No instance.
@@ -106,12 +108,16 @@ impl RequestRecord {
 pub struct InstanceRecord {
     /// Name of its pool.
     pub pool: String,
+    /// What it was there for.
+    pub role: Role,
     /// Number within the cluster.
     pub instance: u32,
     /// When it was asked for.
     pub created: Nanos,
     /// When it could take work.
     pub ready: Nanos,
+    /// When it was told to finish what it had, if it was.
+    pub draining: Option<Nanos>,
     /// When it was given back, or the simulation ended.
     pub gone: Nanos,
     /// Time in steps.
@@ -171,6 +177,17 @@ pub struct StepRecord {
     pub usage_after: f64,
 }
 
+/// An instance was in another state from a time on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LifeEvent {
+    /// When.
+    pub time: Nanos,
+    /// Which instance.
+    pub instance: u32,
+    /// Its state from then on.
+    pub state: State,
+}
+
 /// Everything that a simulation leaves behind.
 #[derive(Debug, Clone)]
 pub struct Records {
@@ -188,4 +205,8 @@ pub struct Records {
     pub steps: u64,
     /// Each of them, in the order in which they began, where [`super::Cluster::log_steps`] asks for it.
     pub step_log: Vec<StepRecord>,
+    /// Changes of instances' states, in order.
+    pub lives: Vec<LifeEvent>,
+    /// What the autoscaler saw and decided, if there was one.
+    pub scaling: Option<ScalingLog>,
 }

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hdrhistogram::Histogram;
 
 use super::cluster::{Cluster, Pacing};
-use super::instance::{Instance, Role, State};
+use super::controller::{Order, Sight, Window};
+use super::instance::{Heard, Instance, Role, State};
 use super::kernel::{EventQueue, Key};
 use super::live::{LiveId, Lives, Work};
-use super::record::{NOWHERE, Outcome, Records, RequestRecord, StepRecord};
+use super::record::{LifeEvent, NOWHERE, Outcome, Records, RequestRecord, StepRecord};
 use super::router::{Stage, View, serves};
 use super::transfer::{Flow, Links};
 use super::workload::Workload;
@@ -22,7 +23,11 @@ enum Event {
     Ready(u32),
     Transfers,
     Resize(usize),
+    Tick,
 }
+
+/// So many ticks at which nothing else was left to happen, and nobody has been helped: then nobody will be.
+const MOST_IDLE_TICKS: u32 = 1_000;
 
 /// One run of a cluster over a workload.
 #[derive(Debug)]
@@ -46,6 +51,10 @@ pub struct Simulation<'a> {
     gaps: Histogram<u64>,
     moved_bytes: f64,
     steps: Vec<StepRecord>,
+    window: Window,
+    /// Ticks in a row at which nothing but ticks was left to happen.
+    idle_ticks: u32,
+    states: Vec<LifeEvent>,
     /// Instances at which something changed now.
     touched: Vec<u32>,
     is_touched: Vec<bool>,
@@ -93,6 +102,9 @@ impl<'a> Simulation<'a> {
             gaps: new_histogram(),
             moved_bytes: 0.0,
             steps: Vec::new(),
+            window: Window::default(),
+            idle_ticks: 0,
+            states: Vec::new(),
             touched: Vec::new(),
             is_touched: Vec::new(),
             candidates: Vec::new(),
@@ -102,10 +114,15 @@ impl<'a> Simulation<'a> {
             cluster,
         };
         for pool in 0..simulation.cluster.pools.len() {
-            for _ in 0..simulation.cluster.pools[pool].instances {
+            for index in 0..simulation.cluster.pools[pool].instances as usize {
                 let instance = simulation.create(pool as u32);
-                simulation.instances[instance as usize].state = State::Ready;
+                let site = simulation.cluster.pools[pool].sites.get(index).copied();
+                simulation.instances[instance as usize].site = site.unwrap_or(0);
+                simulation.set_state(instance, State::Ready);
             }
+        }
+        if let Some(controller) = &simulation.cluster.controller {
+            simulation.queue.push(controller.interval(), Event::Tick);
         }
         for (index, resize) in simulation.cluster.resizes.iter().enumerate() {
             simulation.queue.push(resize.at, Event::Resize(index));
@@ -138,8 +155,8 @@ impl<'a> Simulation<'a> {
                 self.now = end;
                 return self.close(Outcome::EndOfTime);
             }
-            // Where only changes of size are left, nobody is there to see them.
-            if arrival.is_none() && self.lives.is_empty() {
+            // Where only changes of size are left, nobody is there to see them; nor where ticks alone go on and help nobody.
+            if arrival.is_none() && (self.lives.is_empty() || self.idle_ticks > MOST_IDLE_TICKS) {
                 break;
             }
             self.now = time;
@@ -158,6 +175,15 @@ impl<'a> Simulation<'a> {
         self.close(Outcome::NoInstance)
     }
 
+    fn set_state(&mut self, instance: u32, state: State) {
+        self.instances[instance as usize].state = state;
+        self.states.push(LifeEvent {
+            time: self.now,
+            instance,
+            state,
+        });
+    }
+
     /// An instance of a pool is made; it cannot serve yet.
     fn create(&mut self, pool: u32) -> u32 {
         let number = self.instances.len() as u32;
@@ -165,6 +191,7 @@ impl<'a> Simulation<'a> {
         let parts = (kind.make)(number);
         let mut instance = Instance::new(pool, kind.role, parts.kv, parts.scheduler, parts.latency);
         instance.record.pool.clone_from(&kind.name);
+        instance.record.role = kind.role;
         instance.record.instance = number;
         instance.record.created = self.now;
         instance.record.ready = self.now;
@@ -182,18 +209,82 @@ impl<'a> Simulation<'a> {
     fn happen(&mut self, event: Event) {
         match event {
             Event::StepEnd(instance) => self.step_ended(instance),
-            Event::Ready(instance) => {
-                let instance = &mut self.instances[instance as usize];
+            Event::Ready(number) => {
+                let instance = &mut self.instances[number as usize];
                 if instance.state == State::Starting {
-                    instance.state = State::Ready;
                     instance.record.ready = self.now;
+                    self.set_state(number, State::Ready);
+                    self.control(Some(number));
                 }
             }
+            Event::Tick => self.tick(),
             Event::Transfers => {
                 self.links_event = None;
                 self.transfers_ended();
             }
             Event::Resize(index) => self.resize(index),
+        }
+    }
+
+    fn tick(&mut self) {
+        self.control(None);
+        self.window.clear();
+        let alone = self.queue.peek().is_none();
+        self.idle_ticks = if alone { self.idle_ticks + 1 } else { 0 };
+        if let Some(controller) = &self.cluster.controller {
+            let next = self.now + controller.interval();
+            self.queue.push(next, Event::Tick);
+        }
+    }
+
+    /// The controller looks at the cluster, or at an instance that has started, and its orders are carried out.
+    fn control(&mut self, started: Option<u32>) {
+        let Some(mut controller) = self.cluster.controller.take() else {
+            return;
+        };
+        let sight = Sight {
+            now: self.now,
+            pools: &self.cluster.pools,
+            instances: &self.instances,
+            lives: &self.lives,
+            window: &self.window,
+            unrouted: &self.unrouted,
+            homeless: self.homeless.len(),
+        };
+        let orders = match started {
+            None => controller.tick(&sight),
+            Some(number) => controller.ready(&sight, number),
+        };
+        self.cluster.controller = Some(controller);
+        for order in orders {
+            self.obey(order);
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        let state = |number: u32| self.instances[number as usize].state;
+        match order {
+            Order::Start { pool, site } => {
+                let number = self.start_instance(pool);
+                self.instances[number as usize].site = site;
+            }
+            Order::Drain(number) if matches!(state(number), State::Ready | State::Parked) => {
+                self.drain(number);
+            }
+            Order::Drain(number) if state(number) == State::Starting => {
+                let record = &mut self.instances[number as usize].record;
+                record.ready = self.now;
+                record.gone = self.now;
+                self.set_state(number, State::Gone);
+            }
+            Order::Park(number) if state(number) == State::Ready => {
+                self.set_state(number, State::Parked);
+            }
+            Order::Reinstate(number) if state(number) == State::Parked => {
+                self.set_state(number, State::Ready);
+            }
+            // It is too late for it.
+            Order::Drain(_) | Order::Park(_) | Order::Reinstate(_) => {}
         }
     }
 
@@ -234,6 +325,8 @@ impl<'a> Simulation<'a> {
 
     fn arrive(&mut self, request: u32) {
         let item = &self.workload.items()[request as usize];
+        self.window.arrived += 1;
+        self.window.arrived_prompt_tokens += u64::from(item.prompt);
         let id = self.lives.add();
         let live = &mut self.lives[id];
         let mut blocks = std::mem::take(&mut live.blocks);
@@ -358,6 +451,7 @@ impl<'a> Simulation<'a> {
         if self.candidates.is_empty() {
             return false;
         }
+        self.keep_near(from);
         let view = View {
             instances: &self.instances,
             candidates: &self.candidates,
@@ -371,6 +465,19 @@ impl<'a> Simulation<'a> {
         self.records[self.lives[id].request as usize].decode_instance = chosen;
         self.touch(chosen);
         true
+    }
+
+    /// Outputs stay in the deployment group where their prompt was computed, if anybody there serves them.
+    fn keep_near(&mut self, from: u32) {
+        let topology = &self.cluster.topology;
+        if topology.site.is_empty() {
+            return;
+        }
+        let here = self.instances[from as usize].site;
+        let near = |number: &u32| topology.together(here, self.instances[*number as usize].site);
+        if self.candidates.iter().any(near) {
+            self.candidates.retain(near);
+        }
     }
 
     /// An instance takes in what has come to it and fits: its KV begins to move.
@@ -402,7 +509,9 @@ impl<'a> Simulation<'a> {
             if moved == 0 || from == number {
                 self.arrived(id, from, number);
             } else {
-                self.links.start(self.now, id, from, number, bytes);
+                let site = |number: u32| self.instances[number as usize].site;
+                let part = self.cluster.topology.bandwidth(site(from), site(number));
+                self.links.start(self.now, id, (from, number), bytes, part);
             }
         }
     }
@@ -452,9 +561,16 @@ impl<'a> Simulation<'a> {
     fn step_ended(&mut self, number: u32) {
         let mut done = std::mem::take(&mut self.done);
         let instance = &mut self.instances[number as usize];
-        let gaps = &mut self.gaps;
-        instance.finish(self.now, &mut self.lives, &mut done, |gap| {
-            gaps.saturating_record(gap.0);
+        let (gaps, window) = (&mut self.gaps, &mut self.window);
+        let watched = self.cluster.controller.is_some();
+        instance.finish(self.now, &mut self.lives, &mut done, |heard| match heard {
+            Heard::First(time) if watched => window.ttft.push(time.as_secs_f64()),
+            Heard::First(_) => {}
+            Heard::Gap(gap) => {
+                gaps.saturating_record(gap.0);
+                window.gaps += 1;
+                window.gap_nanos += gap.0;
+            }
         });
         for id in done.drain(..) {
             if self.lives[id].generated >= self.lives[id].output {
@@ -493,9 +609,23 @@ impl<'a> Simulation<'a> {
         self.leave(id, Outcome::Finished);
     }
 
+    /// A request that ended is told to whoever controls the cluster.
+    fn count(&mut self, record: &RequestRecord) {
+        let window = &mut self.window;
+        window.completed += 1;
+        window.completed_prompt_tokens += u64::from(record.prompt);
+        window.completed_output_tokens += u64::from(record.output);
+        window.e2e.extend(record.e2e());
+        window.tbt.extend(record.tbt());
+    }
+
     /// A request leaves the cluster; the next turn of its session may come.
     fn leave(&mut self, id: LiveId, outcome: Outcome) {
         self.write(id, outcome);
+        if outcome == Outcome::Finished && self.cluster.controller.is_some() {
+            let record = self.records[self.lives[id].request as usize];
+            self.count(&record);
+        }
         if let Some(progress) = self.progress {
             progress.fetch_add(1, Ordering::Relaxed);
         }
@@ -544,21 +674,24 @@ impl<'a> Simulation<'a> {
         }
         // The youngest go first.
         for number in there.iter().skip(wanted).rev() {
-            self.drain(*number);
+            self.obey(Order::Drain(*number));
         }
     }
 
     /// Asks for an instance of a pool; it serves once it has started.
-    fn start_instance(&mut self, pool: u32) {
+    fn start_instance(&mut self, pool: u32) -> u32 {
         let number = self.create(pool);
+        self.set_state(number, State::Starting);
         let startup = self.cluster.pools[pool as usize].startup;
         self.queue.push(self.now + startup, Event::Ready(number));
+        number
     }
 
     /// An instance takes no new work; what waits without memory is sent elsewhere, the rest it finishes.
     fn drain(&mut self, number: u32) {
+        self.set_state(number, State::Draining);
         let instance = &mut self.instances[number as usize];
-        instance.state = State::Draining;
+        instance.record.draining = Some(self.now);
         let waiting = instance.scheduler.give_up_waiting(&instance.kv);
         instance.requests -= waiting.len() as u32;
         for id in &waiting {
@@ -577,9 +710,9 @@ impl<'a> Simulation<'a> {
     fn retire_if_drained(&mut self, number: u32) {
         let instance = &mut self.instances[number as usize];
         if instance.state == State::Draining && instance.requests == 0 {
-            instance.state = State::Gone;
             instance.note_usage(self.now);
             instance.record.gone = self.now;
+            self.set_state(number, State::Gone);
         }
     }
 
@@ -606,6 +739,11 @@ impl<'a> Simulation<'a> {
             moved_bytes: self.moved_bytes as u64,
             steps,
             step_log: self.steps,
+            lives: self.states,
+            scaling: self
+                .cluster
+                .controller
+                .map(|controller| controller.finish()),
         }
     }
 }

@@ -55,6 +55,8 @@ pub struct Flow {
     /// Instance that gets it.
     pub to: u32,
     left: f64,
+    /// Part of a link's bandwidth that it can have at most.
+    part: f64,
     rate: f64,
 }
 
@@ -98,14 +100,15 @@ impl Links {
         self.len() == 0
     }
 
-    /// Begins to move `bytes`.
-    pub fn start(&mut self, now: Nanos, id: LiveId, from: u32, to: u32, bytes: f64) {
+    /// Begins to move `bytes`, at no more than a part of a link's bandwidth.
+    pub fn start(&mut self, now: Nanos, id: LiveId, (from, to): (u32, u32), bytes: f64, part: f64) {
         self.advance(now);
         let flow = Flow {
             id,
             from,
             to,
             left: bytes,
+            part,
             rate: 0.0,
         };
         if self.latency == Nanos::ZERO {
@@ -195,7 +198,7 @@ impl Links {
                 }
                 Contention::Fabric => all,
             };
-            flow.rate = self.bytes_per_second / sharers;
+            flow.rate = self.bytes_per_second * flow.part / sharers;
         }
     }
 }
@@ -219,7 +222,7 @@ mod tests {
             match (start, links.next()) {
                 (Some(start), end) if end.is_none_or(|end| start <= end) => {
                     let (_, from, to, bytes) = flows[next];
-                    links.start(start, next as LiveId, from, to, bytes);
+                    links.start(start, next as LiveId, (from, to), bytes, 1.0);
                     next += 1;
                 }
                 (_, Some(end)) => {

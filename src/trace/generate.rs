@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::arrival::{ArrivalProcess, ServiceTime, ThinkTime, stream};
-use super::{Content, Nanos, NewRequest, Trace, TraceBuilder, TraceMeta};
+use super::{Content, Nanos, NewRequest, RateShape, Trace, TraceBuilder, TraceMeta};
 use crate::error::{Error, Result};
 
 /// Which requests a conversation gives.
@@ -57,6 +57,8 @@ pub struct GenerateOptions {
     pub rate: f64,
     /// Of what.
     pub rate_unit: RateUnit,
+    /// How the rate varies in time.
+    pub rate_shape: RateShape,
     /// Mean think time in seconds.
     pub turn_delay: f64,
     /// Its distribution.
@@ -80,6 +82,7 @@ impl Default for GenerateOptions {
             arrival: ArrivalProcess::Poisson,
             rate: 2.0,
             rate_unit: RateUnit::Request,
+            rate_shape: RateShape::steady(),
             turn_delay: 1.0,
             think_time: ThinkTime::Fixed,
             service_time: ServiceTime {
@@ -233,6 +236,15 @@ impl Generator {
                 "give a --turn-delay of 0 or more seconds",
             ));
         }
+        if options.arrival == ArrivalProcess::Timestamps && !options.rate_shape.is_steady() {
+            return Err(Error::usage(
+                format!(
+                    "the rate shape {} with arrivals at the data's own times",
+                    options.rate_shape.name()
+                ),
+                "take another --arrival, or leave --rate-shape out",
+            ));
+        }
         Ok(Self {
             options,
             sessions: Vec::new(),
@@ -328,7 +340,11 @@ impl Generator {
             let mut random = stream(self.options.seed, "think", index as u64);
             let mut arrival = starts[index] - origin;
             if self.options.sequential {
-                arrival += free_from;
+                arrival = if self.options.rate_shape.is_steady() {
+                    free_from + arrival
+                } else {
+                    self.options.rate_shape.after(free_from, arrival)
+                };
             }
             let mut at = 0;
             for turn in &session.turns {
@@ -367,7 +383,7 @@ impl Generator {
         Ok((trace, self.report))
     }
 
-    /// When sessions start; with `sequential`, how long after the end of the one before.
+    /// When sessions start; with `sequential`, how long after the end of the one before, at a steady rate.
     fn session_starts(&self) -> Vec<Nanos> {
         if self.options.arrival == ArrivalProcess::Timestamps {
             return self
@@ -377,7 +393,17 @@ impl Generator {
                 .collect();
         }
         let rate = self.session_rate();
+        let shape = &self.options.rate_shape;
         let mut random = stream(self.options.seed, "arrivals", 0);
+        if !shape.is_steady() && !self.options.sequential {
+            let mut due = 0.0;
+            return (0..self.sessions.len())
+                .map(|_| {
+                    due += self.options.arrival.gap(1.0, &mut random);
+                    Nanos::from_secs_f64(shape.inverse(due / rate))
+                })
+                .collect();
+        }
         let mut now = Nanos::ZERO;
         (0..self.sessions.len())
             .map(|_| {
@@ -404,6 +430,9 @@ impl Generator {
         }
         into.insert("rate".into(), json!(options.rate));
         into.insert("rate_unit".into(), json!(unit));
+        if !options.rate_shape.is_steady() {
+            into.insert("rate_shape".into(), json!(options.rate_shape.name()));
+        }
         into.insert("turn_delay".into(), json!(options.turn_delay));
         into.insert("think_time".into(), json!(options.think_time.name()));
         into.insert(

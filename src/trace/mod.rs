@@ -7,6 +7,7 @@ mod generate;
 pub mod inspect;
 mod model;
 mod nanos;
+mod rate_shape;
 mod replayer;
 
 pub use from_conversations::{BuildReport, TakeOptions, build_trace};
@@ -18,4 +19,5 @@ pub use model::{
     TraceMeta,
 };
 pub use nanos::Nanos;
+pub use rate_shape::RateShape;
 pub use replayer::{TokenReplay, Tokens};

@@ -90,7 +90,7 @@ pub(super) fn method(
             let mut chars = text.chars();
             let first = chars.next().map(|c| c.to_uppercase().collect::<String>());
             Ok(Value::from(
-                first.unwrap_or_default() + &chars.as_str().to_lowercase(),
+                first.unwrap_or_default() + chars.as_str().to_lowercase().as_str(),
             ))
         }
         _ => unknown_method_callback(state, value, name, args),

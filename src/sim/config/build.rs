@@ -4,6 +4,8 @@ use super::latency::{LatencyConfig, Prototype};
 use super::scheduler::SchedulerConfig;
 use super::sku::Sku;
 use super::{PoolSection, SimConfig};
+use crate::autoscale::placement::{Placer, PoolNeeds};
+use crate::autoscale::{Autoscaler, signals::FleetKind};
 use crate::cache::BlockTrace;
 use crate::cache::capacity::{Budget, KvDtype, ModelConfig, Storage, gpu_memory};
 use crate::cache::engine;
@@ -42,6 +44,8 @@ pub struct Prepared {
     kv_bytes_per_token: f64,
     layers: u32,
     resizes: Vec<Resize>,
+    placer: Placer,
+    sites: Vec<Vec<u32>>,
 }
 
 #[derive(Debug)]
@@ -135,14 +139,53 @@ impl SimConfig {
         ] {
             router::by_name(text, self.seed, stage)?;
         }
-        Ok(Prepared {
+        let (placer, sites) = self.place()?;
+        let prepared = Prepared {
             config: self.clone(),
             kinds,
             reference,
             kv_bytes_per_token,
             layers,
             resizes,
-        })
+            placer,
+            sites,
+        };
+        if self.autoscaling.is_on() {
+            prepared.autoscaler()?;
+        }
+        Ok(prepared)
+    }
+
+    /// Where the instances of the beginning stand, pool by pool.
+    fn place(&self) -> Result<(Placer, Vec<Vec<u32>>)> {
+        let needs = |pool: &PoolSection| PoolNeeds {
+            kind: FleetKind::from(pool.role),
+            sku: pool.sku.clone(),
+            gpus: pool.gpus,
+        };
+        let placer = Placer::new(&self.topology, self.pool.iter().map(needs).collect());
+        let mut sites: Vec<Vec<u32>> = vec![Vec::new(); self.pool.len()];
+        let most = self.pool.iter().map(|pool| pool.instances).max();
+        let mut filling = placer.clone();
+        // In turn, so that roles stand together.
+        for round in 0..most.unwrap_or(0) {
+            for (index, pool) in self.pool.iter().enumerate() {
+                if round < pool.instances {
+                    let Some(site) = filling.next_of(index as u32) else {
+                        return Err(Error::usage(
+                            format!(
+                                "no [[topology.site]] has room for instance {} of pool `{}`",
+                                round + 1,
+                                pool.name
+                            ),
+                            format!("give sites more of {}", pool.sku),
+                        ));
+                    };
+                    sites[index].push(site);
+                }
+            }
+        }
+        Ok((placer, sites))
     }
 
     fn check(&self) -> Result<()> {
@@ -315,7 +358,7 @@ fn no_pool() -> Error {
     )
 }
 
-fn positive(name: &str, number: f64, zero: bool) -> Result<()> {
+pub(crate) fn positive(name: &str, number: f64, zero: bool) -> Result<()> {
     if number.is_finite() && (number > 0.0 || zero && number == 0.0) {
         return Ok(());
     }
@@ -327,6 +370,23 @@ fn positive(name: &str, number: f64, zero: bool) -> Result<()> {
 }
 
 impl Prepared {
+    /// What changes the cluster's size.
+    ///
+    /// # Errors
+    /// As [`Autoscaler::new`].
+    fn autoscaler(&self) -> Result<Autoscaler> {
+        let mut fleets: Vec<FleetKind> = self.kinds.iter().map(|kind| kind.role.into()).collect();
+        fleets.sort_unstable();
+        fleets.dedup();
+        let config = &self.config;
+        Autoscaler::new(
+            &config.autoscaling,
+            &config.slo,
+            &fleets,
+            self.placer.clone(),
+        )
+    }
+
     /// The configuration that it was made of.
     pub fn config(&self) -> &SimConfig {
         &self.config
@@ -392,7 +452,7 @@ impl Prepared {
         let own = config.cache.block_size;
         let size = workload.blocks().map_or(own, BlockTrace::block_size);
         let mut pools = Vec::new();
-        for kind in &self.kinds {
+        for (kind, sites) in self.kinds.iter().zip(&self.sites) {
             let blocks = (u64::from(kind.setup.blocks) * u64::from(own) / u64::from(size)).max(1);
             let blocks = u32::try_from(blocks).unwrap_or(u32::MAX);
             let contents = contents.filter(|_| kind.scheduler.finds_prefixes());
@@ -401,6 +461,7 @@ impl Prepared {
                 role: kind.role,
                 instances: kind.instances,
                 startup: kind.startup,
+                sites: sites.clone(),
                 make: Box::new(move |number| Parts {
                     kv: match contents {
                         Some(contents) => Kv::cached(size, blocks, contents),
@@ -424,6 +485,11 @@ impl Prepared {
             write_back: config.cache.write_back,
             pacing: config.workload.pacing,
             resizes: self.resizes.clone(),
+            topology: config.topology.clone(),
+            controller: match config.autoscaling.is_on() {
+                true => Some(Box::new(self.autoscaler()?)),
+                false => None,
+            },
             end: config.end_seconds.map(Nanos::from_secs_f64),
             log_steps: false,
         })

@@ -14,10 +14,13 @@ use serde::{Deserialize, Serialize};
 use super::cluster::Pacing;
 use super::compat::splitwise;
 use super::instance::Role;
+use super::topology::Topology;
 use super::transfer::TransferConfig;
+use crate::autoscale::AutoscalingSection;
 use crate::error::{Error, Location, Result};
 use crate::io::Input;
 
+pub(crate) use build::positive;
 pub use build::{Prepared, Setup};
 pub use latency::LatencyConfig;
 pub use presets::{PRESETS, Preset};
@@ -65,6 +68,10 @@ pub struct SimConfig {
     pub latency: LatencyConfig,
     /// Kinds of instances.
     pub pool: Vec<PoolSection>,
+    /// Where instances stand.
+    pub topology: Topology,
+    /// Who changes the cluster's size.
+    pub autoscaling: AutoscalingSection,
     /// Changes of size at known times.
     pub resize: Vec<ResizeSection>,
     /// SplitwiseSim's own configuration.
@@ -88,6 +95,8 @@ impl Default for SimConfig {
             scheduler: SchedulerConfig::default(),
             latency: LatencyConfig::default(),
             pool: Vec::new(),
+            topology: Topology::default(),
+            autoscaling: AutoscalingSection::default(),
             resize: Vec::new(),
             splitwise: None,
         }

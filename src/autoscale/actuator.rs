@@ -1,0 +1,256 @@
+//! From what a policy wants to what is done: bounds, cooldowns, damping, caps, the GPU budget.
+
+use super::config::AutoscalingSection;
+use super::log::Move;
+use super::policy::{Decision, Pace};
+use super::signals::{FleetKind, Signals};
+use crate::error::{Error, Result};
+use crate::sim::config::positive;
+
+/// Least and most instances of a fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// At least.
+    pub min: u32,
+    /// At most.
+    pub max: u32,
+}
+
+/// Everything that keeps a wish in bounds.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    prefill: Limits,
+    decode: Limits,
+    aggregated: Limits,
+    out_cooldown: f64,
+    in_cooldown: f64,
+    damping: f64,
+    max_step_out: u32,
+    max_step_in: u32,
+    /// GPUs in all, and of an instance by fleet.
+    budget: Option<u32>,
+    last_out: f64,
+    last_change: f64,
+}
+
+impl Shape {
+    /// Of a configuration, with the policy's own cooldowns.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for bounds that cannot be.
+    pub fn new(section: &AutoscalingSection, pace: Pace) -> Result<Self> {
+        let limits = |name: &str, section: super::FleetSection| {
+            if section.max < section.min.max(1) {
+                return Err(Error::usage(
+                    format!(
+                        "autoscaling.{name}.max is {} and min {}",
+                        section.max, section.min
+                    ),
+                    "give a max of at least min, and of at least 1",
+                ));
+            }
+            Ok(Limits {
+                min: section.min.max(1),
+                max: section.max,
+            })
+        };
+        let out_cooldown = section
+            .scale_out_cooldown_seconds
+            .unwrap_or(pace.out_cooldown);
+        let in_cooldown = section
+            .scale_in_cooldown_seconds
+            .unwrap_or(pace.in_cooldown);
+        positive("autoscaling.scale_out_cooldown_seconds", out_cooldown, true)?;
+        positive("autoscaling.scale_in_cooldown_seconds", in_cooldown, true)?;
+        positive("autoscaling.damping", section.damping, false)?;
+        Ok(Self {
+            prefill: limits("prefill", section.prefill)?,
+            decode: limits("decode", section.decode)?,
+            aggregated: limits("aggregated", section.aggregated)?,
+            out_cooldown,
+            in_cooldown,
+            damping: section.damping.min(1.0),
+            max_step_out: section.max_step_out.unwrap_or(u32::MAX),
+            max_step_in: section.max_step_in.unwrap_or(u32::MAX),
+            budget: section.gpu_budget,
+            last_out: f64::NEG_INFINITY,
+            last_change: f64::NEG_INFINITY,
+        })
+    }
+
+    /// Bounds of a fleet; mixed instances are nobody's to scale.
+    pub fn limits(&self, kind: FleetKind) -> Option<Limits> {
+        match kind {
+            FleetKind::Prefill => Some(self.prefill),
+            FleetKind::Decode => Some(self.decode),
+            FleetKind::Aggregated => Some(self.aggregated),
+            FleetKind::Mixed => None,
+        }
+    }
+
+    /// A wish in bounds, by fleet, and what was done to it. `gpus` are those of one instance, by fleet.
+    pub fn bound(
+        &mut self,
+        signals: &Signals,
+        decision: &Decision,
+        gpus: &[u32],
+    ) -> (Vec<Move>, Vec<&'static str>) {
+        let mut notes = Vec::new();
+        let mut note = |text: &'static str, applies: bool| {
+            if applies && !notes.contains(&text) {
+                notes.push(text);
+            }
+        };
+        let since = |time: f64| signals.time - time;
+        // A look comes a rounding error early, never late.
+        let may_grow = since(self.last_out) >= self.out_cooldown - 1e-9;
+        let may_shrink = since(self.last_change) >= self.in_cooldown - 1e-9;
+        let mut moves = Vec::new();
+        for (fleet, wanted) in signals.fleets.iter().zip(&decision.targets) {
+            let from = fleet.provisioned();
+            let mut one = Move {
+                kind: fleet.kind,
+                from,
+                wanted: *wanted,
+                to: from,
+            };
+            if let Some(limits) = self.limits(fleet.kind) {
+                let wish = (*wanted).clamp(limits.min, limits.max);
+                note("at its bound", wish != *wanted);
+                let (grows, shrinks) = (wish > from, wish < from);
+                note("held: scale-out cooling down", grows && !may_grow);
+                note("held: scale-in cooling down", shrinks && !may_shrink);
+                if grows && may_grow {
+                    let step = self.damped(wish - from);
+                    note("capped", step > self.max_step_out);
+                    one.to = from + step.min(self.max_step_out);
+                } else if shrinks && may_shrink {
+                    let step = self.damped(from - wish);
+                    note("capped", step > self.max_step_in);
+                    one.to = from - step.min(self.max_step_in);
+                }
+            }
+            moves.push(one);
+        }
+        note(
+            "held: GPU budget",
+            self.keep_budget(signals, &mut moves, gpus),
+        );
+        if moves.iter().any(|one| one.to > one.from) {
+            self.last_out = signals.time;
+        }
+        if moves.iter().any(|one| one.to != one.from) {
+            self.last_change = signals.time;
+        }
+        (moves, notes)
+    }
+
+    fn damped(&self, step: u32) -> u32 {
+        ((f64::from(step) * self.damping).ceil() as u32).min(step)
+    }
+
+    /// Takes back what would need more GPUs than there are, from all that grow alike; whether it did.
+    fn keep_budget(&self, signals: &Signals, moves: &mut [Move], gpus: &[u32]) -> bool {
+        let Some(budget) = self.budget else {
+            return false;
+        };
+        let there = |fleet: &super::signals::Fleet| {
+            fleet.ready + fleet.starting + fleet.parked + fleet.draining
+        };
+        // Instances that go hold their GPUs until they are gone.
+        let used: u32 = signals
+            .fleets
+            .iter()
+            .zip(gpus)
+            .map(|(fleet, gpus)| there(fleet) * gpus)
+            .sum();
+        // Parked ones have their GPUs already.
+        let fresh = |(one, fleet): (&Move, &super::signals::Fleet)| {
+            one.to.saturating_sub(one.from).saturating_sub(fleet.parked)
+        };
+        let news: Vec<u32> = moves.iter().zip(&signals.fleets).map(fresh).collect();
+        let asked: u32 = news.iter().zip(gpus).map(|(new, gpus)| new * gpus).sum();
+        let left = budget.saturating_sub(used);
+        if asked <= left {
+            return false;
+        }
+        let mut spare = left;
+        let part = f64::from(left) / f64::from(asked);
+        let mut granted: Vec<u32> = news
+            .iter()
+            .zip(gpus)
+            .map(|(new, gpus)| {
+                let new = (f64::from(*new) * part).floor() as u32;
+                spare -= new * gpus;
+                new
+            })
+            .collect();
+        // What rounding left over, one by one.
+        for ((granted, new), gpus) in granted.iter_mut().zip(&news).zip(gpus) {
+            if *granted < *new && *gpus <= spare {
+                *granted += 1;
+                spare -= gpus;
+            }
+        }
+        for ((one, new), granted) in moves.iter_mut().zip(&news).zip(&granted) {
+            one.to -= new - granted;
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::autoscale::testing::signals;
+
+    fn shape(set: impl FnOnce(&mut AutoscalingSection)) -> Shape {
+        let mut section = AutoscalingSection::default();
+        set(&mut section);
+        Shape::new(&section, Pace::DOCUMENTED).unwrap_or_else(|_| unreachable!())
+    }
+
+    fn to(shape: &mut Shape, time: f64, have: (u32, u32), want: (u32, u32)) -> Vec<u32> {
+        let mut seen = signals(have.0, have.1);
+        seen.time = time;
+        let decision = Decision::pair(&seen, want.0, want.1, "");
+        let (moves, _) = shape.bound(&seen, &decision, &[4, 1]);
+        moves.iter().map(|one| one.to).collect()
+    }
+
+    #[test]
+    fn cooldowns_by_hand() {
+        let mut shape = shape(|_| {});
+        // The first is free; the next scale-out after 180 s, a scale-in 600 s after the last change.
+        assert_eq!(to(&mut shape, 10.0, (4, 4), (5, 5)), [5, 5]);
+        assert_eq!(to(&mut shape, 189.0, (5, 5), (6, 6)), [5, 5]);
+        assert_eq!(to(&mut shape, 190.0, (5, 5), (6, 6)), [6, 6]);
+        assert_eq!(to(&mut shape, 789.0, (6, 6), (5, 5)), [6, 6]);
+        assert_eq!(to(&mut shape, 790.0, (6, 6), (5, 5)), [5, 5]);
+    }
+
+    #[test]
+    fn bounds_damping_and_caps_by_hand() {
+        let mut bounded = shape(|section| {
+            section.prefill.max = 6;
+        });
+        // Never none: at least one of each role.
+        assert_eq!(to(&mut bounded, 0.0, (4, 4), (9, 0)), [6, 1]);
+        let mut damped = shape(|section| section.damping = 0.5);
+        // Half of 5, up, is 3; half of 1 is 1.
+        assert_eq!(to(&mut damped, 0.0, (4, 4), (9, 3)), [7, 3]);
+        let mut capped = shape(|section| {
+            section.max_step_out = Some(2);
+            section.max_step_in = Some(1);
+        });
+        assert_eq!(to(&mut capped, 0.0, (4, 4), (9, 1)), [6, 3]);
+    }
+
+    #[test]
+    fn budget_by_hand() {
+        // 4 x 4 + 8 x 1 = 24 GPUs of 32. Two more of each would need 10; 8 are left: 0.8 x 2 = 1.6, so 1 and 1, for 5; of
+        // the 3 left the decode pool gets its second.
+        let mut shape = shape(|section| section.gpu_budget = Some(32));
+        assert_eq!(to(&mut shape, 0.0, (4, 8), (6, 10)), [5, 10]);
+    }
+}

@@ -1,0 +1,345 @@
+//! The loop: look, decide, bound, and say which instances it falls on.
+
+use super::actuator::Shape;
+use super::config::AutoscalingSection;
+use super::log::{Action, Move, ScalingCounts, ScalingLog, Tick};
+use super::meter::Meter;
+use super::placement::Placer;
+use super::policy::{self, ScalingPolicy};
+use super::signals::{FleetKind, Signals};
+use crate::error::Result;
+use crate::sim::config::{SloSection, positive};
+use crate::sim::{Controller, Instance, Order, Sight, State};
+use crate::trace::Nanos;
+
+/// A policy with everything around it; one is made for each run.
+#[derive(Debug)]
+pub struct Autoscaler {
+    policy: Box<dyn ScalingPolicy>,
+    interval: Nanos,
+    meter: Meter,
+    shape: Shape,
+    soft: Soft,
+    guard: bool,
+    placer: Placer,
+    /// Parked instances, and until when they are watched; without a time, until the other role has started.
+    aside: Vec<(u32, Option<f64>)>,
+    /// By fleet: the last change's time and direction.
+    directions: Vec<(f64, bool)>,
+    targets: Vec<(FleetKind, u32)>,
+    log: ScalingLog,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Soft {
+    seconds: f64,
+    ttft: f64,
+    tbt: f64,
+}
+
+impl Autoscaler {
+    /// Of a configuration, for a cluster with such fleets.
+    ///
+    /// # Errors
+    /// As [`policy::build`], and for a cluster that the policy cannot scale.
+    pub fn new(
+        section: &AutoscalingSection,
+        slo: &SloSection,
+        fleets: &[FleetKind],
+        placer: Placer,
+    ) -> Result<Self> {
+        let policy = policy::build(section, slo)?;
+        policy.check(fleets)?;
+        let pace = policy.pace();
+        let interval = section.interval_seconds.unwrap_or(pace.interval);
+        positive("autoscaling.interval_seconds", interval, false)?;
+        let window = section.window_seconds.unwrap_or(interval);
+        positive("autoscaling.window_seconds", window, false)?;
+        positive(
+            "autoscaling.soft_scale_in.seconds",
+            section.soft_scale_in.seconds,
+            true,
+        )?;
+        Ok(Self {
+            interval: Nanos::from_secs_f64(interval).max(Nanos(1)),
+            meter: Meter::new(Nanos::from_secs_f64(window)),
+            shape: Shape::new(section, pace)?,
+            soft: Soft {
+                seconds: section.soft_scale_in.seconds,
+                ttft: section
+                    .soft_scale_in
+                    .ttft_seconds
+                    .unwrap_or(slo.ttft_seconds),
+                tbt: section.soft_scale_in.tbt_seconds.unwrap_or(slo.tbt_seconds),
+            },
+            guard: section.ready_ratio_guard,
+            placer,
+            aside: Vec::new(),
+            directions: Vec::new(),
+            targets: Vec::new(),
+            log: ScalingLog {
+                policy: section.policy.replace('-', "_"),
+                fleets: fleets.to_vec(),
+                ticks: Vec::new(),
+                counts: ScalingCounts::default(),
+            },
+            policy,
+        })
+    }
+
+    /// Instances that were put aside come back if latency got worse, and drain if it stayed well for long enough.
+    fn watch(
+        &mut self,
+        sight: &Sight<'_, '_>,
+        signals: &Signals,
+        orders: &mut Vec<Order>,
+        notes: &mut Vec<String>,
+    ) {
+        if self.aside.is_empty() {
+            return;
+        }
+        let worse = signals.ttft.at(90.0) > self.soft.ttft || signals.tbt.at(90.0) > self.soft.tbt;
+        let now = signals.time;
+        let mut back = 0;
+        let aside = std::mem::take(&mut self.aside);
+        for (instance, until) in aside {
+            match until {
+                Some(_) if worse => {
+                    orders.push(Order::Reinstate(instance));
+                    back += 1;
+                }
+                Some(until) if now >= until - 1e-9 => {
+                    orders.push(Order::Drain(instance));
+                    self.log.counts.instances_drained += 1;
+                }
+                None if !self.is_waited_for(sight, instance) => {
+                    orders.push(Order::Reinstate(instance));
+                }
+                _ => self.aside.push((instance, until)),
+            }
+        }
+        if back > 0 {
+            self.log.counts.reinstated += back;
+            notes.push(format!("{back} back in routing: latency got worse"));
+        }
+    }
+
+    /// Which instances a change of size falls on.
+    fn carry_out(
+        &mut self,
+        sight: &Sight<'_, '_>,
+        one: &Move,
+        orders: &mut Vec<Order>,
+    ) -> Option<&'static str> {
+        let mut missing = one.to.saturating_sub(one.from);
+        let mut surplus = one.from.saturating_sub(one.to);
+        let now = sight.now.as_secs_f64();
+        let of_kind = |instance: &Instance| FleetKind::from(instance.role) == one.kind;
+        while missing > 0 {
+            // The last that went is the first to come back.
+            let found = self.aside.iter().rposition(|(number, until)| {
+                until.is_some() && of_kind(&sight.instances[*number as usize])
+            });
+            match found {
+                Some(index) => {
+                    let (number, _) = self.aside.remove(index);
+                    orders.push(Order::Reinstate(number));
+                    self.log.counts.reinstated += 1;
+                }
+                None => match self.placer.next(one.kind) {
+                    Some((pool, site)) => {
+                        orders.push(Order::Start { pool, site });
+                        self.log.counts.instances_started += 1;
+                    }
+                    None => {
+                        self.log.counts.no_room += u64::from(missing);
+                        return Some("no site has room");
+                    }
+                },
+            }
+            missing -= 1;
+        }
+        let mut going: Vec<(bool, u32, std::cmp::Reverse<u32>)> = sight
+            .instances
+            .iter()
+            .enumerate()
+            .filter(|(_, instance)| of_kind(instance))
+            .filter_map(|(number, instance)| {
+                let youngest = std::cmp::Reverse(number as u32);
+                match instance.state {
+                    State::Starting => Some((false, 0, youngest)),
+                    State::Ready => Some((true, instance.requests, youngest)),
+                    _ => None,
+                }
+            })
+            .collect();
+        // Who starts goes first, then who has the least to do.
+        going.sort_unstable();
+        for (serves, _, std::cmp::Reverse(number)) in going {
+            if surplus == 0 {
+                break;
+            }
+            surplus -= 1;
+            if serves && self.soft.seconds > 0.0 {
+                orders.push(Order::Park(number));
+                self.aside.push((number, Some(now + self.soft.seconds)));
+                self.log.counts.parked += 1;
+            } else {
+                orders.push(Order::Drain(number));
+                self.log.counts.instances_drained += 1;
+            }
+        }
+        None
+    }
+
+    fn count(&mut self, time: f64, moves: &[Move]) -> Action {
+        let (mut grows, mut shrinks) = (false, false);
+        self.directions
+            .resize(moves.len(), (f64::NEG_INFINITY, true));
+        for (one, last) in moves.iter().zip(&mut self.directions) {
+            if one.to == one.from {
+                continue;
+            }
+            let up = one.to > one.from;
+            grows |= up;
+            shrinks |= !up;
+            if time - last.0 <= ScalingCounts::FLAP_SECONDS && up != last.1 {
+                self.log.counts.flaps += 1;
+            }
+            *last = (time, up);
+        }
+        let counts = &mut self.log.counts;
+        match (grows, shrinks) {
+            (true, true) => {
+                counts.rebalance += 1;
+                Action::Rebalance
+            }
+            (true, false) => {
+                counts.scale_out += 1;
+                Action::ScaleOut
+            }
+            (false, true) => {
+                counts.scale_in += 1;
+                Action::ScaleIn
+            }
+            (false, false) => Action::Hold,
+        }
+    }
+
+    /// Instances of a kind in a state.
+    fn number(sight: &Sight<'_, '_>, kind: FleetKind, state: State) -> u32 {
+        let found = sight.instances.iter();
+        found
+            .filter(|i| FleetKind::from(i.role) == kind && i.state == state)
+            .count() as u32
+    }
+
+    /// Whether an instance that is held back still has the other role to wait for.
+    fn is_waited_for(&self, sight: &Sight<'_, '_>, instance: u32) -> bool {
+        let kind = FleetKind::from(sight.instances[instance as usize].role);
+        self.is_ahead(sight, kind, Self::number(sight, kind, State::Ready) + 1)
+    }
+
+    /// Whether one more ready instance of a kind would be more than the P/D ratio allows while the other role starts.
+    fn is_ahead(&self, sight: &Sight<'_, '_>, kind: FleetKind, ready: u32) -> bool {
+        let other = match kind {
+            FleetKind::Prefill => FleetKind::Decode,
+            FleetKind::Decode => FleetKind::Prefill,
+            _ => return false,
+        };
+        let target = |kind| {
+            let found = self.targets.iter().find(|(known, _)| *known == kind);
+            found.map_or(1, |(_, target)| *target)
+        };
+        let starting = Self::number(sight, other, State::Starting);
+        let allowed = f64::from(target(kind)) / f64::from(target(other).max(1))
+            * f64::from(Self::number(sight, other, State::Ready));
+        starting > 0 && f64::from(ready) > allowed + 1e-9
+    }
+}
+
+impl Controller for Autoscaler {
+    fn interval(&self) -> Nanos {
+        self.interval
+    }
+
+    fn tick(&mut self, sight: &Sight<'_, '_>) -> Vec<Order> {
+        let mut orders = Vec::new();
+        let mut notes = Vec::new();
+        let mut signals = self.meter.look(sight);
+        self.watch(sight, &signals, &mut orders, &mut notes);
+        // Who comes back now is there for the decision.
+        for order in &orders {
+            if let Order::Reinstate(number) = order {
+                let kind = FleetKind::from(sight.instances[*number as usize].role);
+                if let Some(fleet) = signals.fleets.iter_mut().find(|f| f.kind == kind) {
+                    fleet.ready += 1;
+                    fleet.parked -= 1;
+                }
+            }
+        }
+        // Who is held back until the other role is there is as good as starting.
+        for (number, until) in &self.aside {
+            let kind = FleetKind::from(sight.instances[*number as usize].role);
+            if until.is_none()
+                && let Some(fleet) = signals.fleets.iter_mut().find(|f| f.kind == kind)
+            {
+                fleet.starting += 1;
+                fleet.parked -= 1;
+            }
+        }
+        let decision = self.policy.decide(&signals);
+        let gpus = self.placer.gpus(&self.log.fleets);
+        let (moves, bounds) = self.shape.bound(&signals, &decision, &gpus);
+        notes.extend(bounds.iter().map(|note| (*note).to_owned()));
+        self.placer.begin(sight);
+        for one in &moves {
+            if let Some(note) = self.carry_out(sight, one, &mut orders) {
+                notes.push(note.to_owned());
+            }
+        }
+        self.targets = moves.iter().map(|one| (one.kind, one.to)).collect();
+        let mut tick = Tick::new(&signals);
+        tick.action = self.count(signals.time, &moves);
+        tick.moves = moves;
+        tick.reason = decision.reason;
+        for note in notes {
+            tick.reason += "; ";
+            tick.reason += &note;
+        }
+        self.log.counts.ticks += 1;
+        self.log.ticks.push(tick);
+        orders
+    }
+
+    fn ready(&mut self, sight: &Sight<'_, '_>, instance: u32) -> Vec<Order> {
+        if !self.guard {
+            return Vec::new();
+        }
+        let mut orders = Vec::new();
+        let kind = FleetKind::from(sight.instances[instance as usize].role);
+        if self.is_ahead(sight, kind, Self::number(sight, kind, State::Ready)) {
+            self.aside.push((instance, None));
+            self.log.counts.parked += 1;
+            orders.push(Order::Park(instance));
+        }
+        // Others may have waited for this one.
+        let aside = std::mem::take(&mut self.aside);
+        let mut back = 0;
+        for (number, until) in aside {
+            let kind = FleetKind::from(sight.instances[number as usize].role);
+            let ready = Self::number(sight, kind, State::Ready) + back + 1;
+            if number == instance || until.is_some() || self.is_ahead(sight, kind, ready) {
+                self.aside.push((number, until));
+            } else {
+                back += 1;
+                orders.push(Order::Reinstate(number));
+            }
+        }
+        orders
+    }
+
+    fn finish(self: Box<Self>) -> ScalingLog {
+        self.log
+    }
+}

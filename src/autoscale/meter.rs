@@ -1,0 +1,266 @@
+//! From looks at the cluster to [`Signals`] over a sliding window.
+
+use std::collections::VecDeque;
+
+use super::signals::{Fleet, FleetKind, Member, Sample, Signals};
+use crate::sim::{Instance, Sight, State, Window, Work};
+use crate::trace::Nanos;
+
+/// Between two looks.
+#[derive(Debug, Default)]
+struct Slice {
+    seconds: f64,
+    window: Window,
+    begun_tokens: u64,
+    cached_tokens: u64,
+    /// By [`FleetKind`].
+    fleets: [FleetSlice; 4],
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct FleetSlice {
+    busy: f64,
+    life: f64,
+    prefill_tokens: u64,
+    output_tokens: u64,
+}
+
+/// What an instance's books said at the last look.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    busy: Nanos,
+    prefill_tokens: u64,
+    output_tokens: u64,
+    begun_tokens: u64,
+    cached_tokens: u64,
+}
+
+/// Keeps what a window needs.
+#[derive(Debug)]
+pub(super) struct Meter {
+    window: Nanos,
+    last: Nanos,
+    seen: Vec<Seen>,
+    slices: VecDeque<(Nanos, Slice)>,
+}
+
+impl Meter {
+    /// Over windows of a length; at least the last slice is always in.
+    pub(super) fn new(window: Nanos) -> Self {
+        Self {
+            window,
+            last: Nanos::ZERO,
+            seen: Vec::new(),
+            slices: VecDeque::new(),
+        }
+    }
+
+    /// A look: closes a slice.
+    pub(super) fn look(&mut self, sight: &Sight<'_, '_>) -> Signals {
+        let slice = self.slice(sight);
+        self.slices.push_back((sight.now, slice));
+        self.last = sight.now;
+        while let Some((end, slice)) = self.slices.front()
+            && self.slices.len() > 1
+            && sight.now.as_secs_f64() - end.as_secs_f64() + slice.seconds
+                > self.window.as_secs_f64() + 1e-9
+        {
+            self.slices.pop_front();
+        }
+        self.signals(sight)
+    }
+
+    fn slice(&mut self, sight: &Sight<'_, '_>) -> Slice {
+        self.seen.resize(sight.instances.len(), Seen::default());
+        let mut slice = Slice {
+            seconds: (sight.now - self.last).as_secs_f64(),
+            window: sight.window.clone(),
+            ..Slice::default()
+        };
+        for (instance, seen) in sight.instances.iter().zip(&mut self.seen) {
+            let record = instance.record();
+            if instance.state == State::Gone && instance.busy(sight.now) == seen.busy {
+                continue;
+            }
+            let now = Seen {
+                busy: instance.busy(sight.now),
+                prefill_tokens: record.prefill_tokens,
+                output_tokens: record.output_tokens,
+                begun_tokens: instance.begun_tokens,
+                cached_tokens: record.cached_tokens,
+            };
+            slice.begun_tokens += now.begun_tokens - seen.begun_tokens;
+            slice.cached_tokens += now.cached_tokens - seen.cached_tokens;
+            let fleet = &mut slice.fleets[FleetKind::from(instance.role) as usize];
+            fleet.prefill_tokens += now.prefill_tokens - seen.prefill_tokens;
+            fleet.output_tokens += now.output_tokens - seen.output_tokens;
+            // Who drains or is parked loses work: it would make those that serve look idle.
+            if instance.state == State::Ready {
+                fleet.busy += (now.busy - seen.busy).as_secs_f64();
+                fleet.life += (sight.now - record.ready.max(self.last)).as_secs_f64();
+            }
+            *seen = now;
+        }
+        slice
+    }
+
+    fn signals(&self, sight: &Sight<'_, '_>) -> Signals {
+        let mut all = Slice::default();
+        let mut gaps = (0, 0);
+        for (_, slice) in &self.slices {
+            all.seconds += slice.seconds;
+            let (sum, one) = (&mut all.window, &slice.window);
+            sum.arrived += one.arrived;
+            sum.arrived_prompt_tokens += one.arrived_prompt_tokens;
+            sum.completed += one.completed;
+            sum.completed_output_tokens += one.completed_output_tokens;
+            sum.ttft.extend_from_slice(&one.ttft);
+            sum.tbt.extend_from_slice(&one.tbt);
+            sum.e2e.extend_from_slice(&one.e2e);
+            gaps = (gaps.0 + one.gaps, gaps.1 + one.gap_nanos);
+            all.begun_tokens += slice.begun_tokens;
+            all.cached_tokens += slice.cached_tokens;
+            for (sum, one) in all.fleets.iter_mut().zip(&slice.fleets) {
+                sum.busy += one.busy;
+                sum.life += one.life;
+                sum.prefill_tokens += one.prefill_tokens;
+                sum.output_tokens += one.output_tokens;
+            }
+        }
+        let per_second = |count: u64| per(count as f64, all.seconds);
+        let mut fleets = fleets(sight);
+        for fleet in &mut fleets {
+            let slice = &all.fleets[fleet.kind as usize];
+            fleet.busy = per(slice.busy, slice.life);
+            fleet.prefill_tps = per_second(slice.prefill_tokens);
+            fleet.output_tps = per_second(slice.output_tokens);
+        }
+        let queues = Queues::of(sight);
+        for fleet in &mut fleets {
+            queues.add_to(fleet);
+        }
+        let window = all.window;
+        Signals {
+            time: sight.now.as_secs_f64(),
+            window: all.seconds,
+            arrival_rate: per_second(window.arrived),
+            completed: window.completed,
+            arrived_prompt_tps: per_second(window.arrived_prompt_tokens),
+            cache_missed_tps: per_second(all.begun_tokens.saturating_sub(all.cached_tokens)),
+            hit_ratio: per(all.cached_tokens as f64, all.begun_tokens as f64),
+            prefill_tps: fleets.iter().map(|fleet| fleet.prefill_tps).sum(),
+            decode_tps: fleets.iter().map(|fleet| fleet.output_tps).sum(),
+            completed_output_tps: per_second(window.completed_output_tokens),
+            isl: per(window.arrived_prompt_tokens as f64, window.arrived as f64),
+            osl: per(
+                window.completed_output_tokens as f64,
+                window.completed as f64,
+            ),
+            ttft: Sample::new(window.ttft),
+            tbt: Sample::new(window.tbt),
+            itl: per(gaps.1 as f64 / 1e9, gaps.0 as f64),
+            e2e: Sample::new(window.e2e),
+            waiting: queues.waiting,
+            oldest_wait: queues.oldest.as_secs_f64(),
+            in_flight: sight.lives.len() as u32,
+            fleets,
+        }
+    }
+}
+
+fn per(value: f64, of: f64) -> f64 {
+    if of > 0.0 { value / of } else { 0.0 }
+}
+
+/// Instances as they are now, by task.
+fn fleets(sight: &Sight<'_, '_>) -> Vec<Fleet> {
+    let mut kinds: Vec<FleetKind> = sight.pools.iter().map(|pool| pool.role.into()).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let one = |kind: &FleetKind| {
+        let mut fleet = Fleet::none(*kind);
+        let there = sight.instances.iter().enumerate();
+        for (number, instance) in there.filter(|(_, i)| FleetKind::from(i.role) == *kind) {
+            match instance.state {
+                State::Starting => fleet.starting += 1,
+                State::Parked => fleet.parked += 1,
+                State::Draining => fleet.draining += 1,
+                State::Gone => continue,
+                State::Ready => fleet.members.push(member(number as u32, instance)),
+            }
+            fleet.waiting += waiting(instance);
+            fleet.running += instance.running() as u32;
+            fleet.requests += instance.requests;
+            if kind.prefills() {
+                fleet.queue_tokens += instance.backlog;
+            }
+        }
+        fleet.ready = fleet.members.len() as u32;
+        let usage: f64 = fleet.members.iter().map(|member| member.kv_usage).sum();
+        fleet.kv_usage = per(usage, f64::from(fleet.ready));
+        fleet
+    };
+    kinds.iter().map(one).collect()
+}
+
+fn waiting(instance: &Instance) -> u32 {
+    (instance.waiting() + instance.incoming()) as u32
+}
+
+fn member(number: u32, instance: &Instance) -> Member {
+    Member {
+        instance: number,
+        kv_usage: instance.kv.usage(),
+        waiting: waiting(instance),
+        running: instance.running() as u32,
+        requests: instance.requests,
+    }
+}
+
+/// What waits in front of the fleets.
+#[derive(Debug, Default)]
+struct Queues {
+    waiting: u32,
+    oldest: Nanos,
+    unrouted: (u32, u64),
+    homeless: u32,
+    unmoved_tokens: u64,
+}
+
+impl Queues {
+    fn of(sight: &Sight<'_, '_>) -> Self {
+        let mut queues = Self {
+            homeless: sight.homeless as u32,
+            ..Self::default()
+        };
+        for id in sight.lives.in_use() {
+            let live = &sight.lives[id];
+            if live.scheduled.is_none() {
+                queues.waiting += 1;
+                queues.oldest = queues.oldest.max(sight.now - live.arrival);
+            } else if live.work == Work::Prefill && live.is_done() {
+                queues.unmoved_tokens += u64::from(live.tokens());
+            }
+        }
+        for id in sight.unrouted {
+            queues.unrouted.0 += 1;
+            queues.unrouted.1 += u64::from(sight.lives[*id].gap());
+        }
+        queues
+    }
+
+    /// Requests in the cluster's own queues wait for the fleet that they need.
+    fn add_to(&self, fleet: &mut Fleet) {
+        match fleet.kind {
+            FleetKind::Prefill | FleetKind::Aggregated => {
+                fleet.waiting += self.unrouted.0;
+                fleet.queue_tokens += self.unrouted.1;
+            }
+            FleetKind::Decode => {
+                fleet.waiting += self.homeless;
+                fleet.queue_tokens += self.unmoved_tokens;
+            }
+            FleetKind::Mixed => {}
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Autoscaling: what is seen of a cluster, who decides its size, and how that comes to be.
+//!
+//! [`signals`] measures a window of the cluster, [`policy`] turns that into wanted sizes, [`actuator`] bounds them and says
+//! which instances start, stop or are put aside; the simulator lets start-up and draining take their time. What was seen
+//! and decided at each tick is in the [`ScalingLog`].
+
+mod actuator;
+mod autoscaler;
+mod config;
+mod log;
+mod meter;
+pub mod placement;
+pub mod policy;
+pub mod signals;
+#[cfg(test)]
+mod testing;
+
+pub use actuator::{Limits, Shape};
+pub use autoscaler::Autoscaler;
+pub use config::{AutoscalingSection, FleetSection, SoftScaleIn};
+pub use log::{Action, Move, ScalingCounts, ScalingLog, Tick};

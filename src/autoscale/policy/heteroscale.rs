@@ -1,0 +1,204 @@
+//! HeteroScale (arXiv 2508.19559): decode tokens per second give the whole size, a fixed P/D ratio splits it, and latency
+//! corrects it upwards in tiers. The panic rule is that of the Splitwise fork's `HeteroScalePolicy`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Decision, Rounding, ScalingPolicy, needs_pair};
+use crate::autoscale::signals::{FleetKind, Signals};
+use crate::error::Result;
+use crate::sim::config::positive;
+
+/// Parameters, with the documented values as defaults.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HeteroScaleConfig {
+    /// Decode tokens per second that one instance, of either role, is to carry.
+    pub target_tps: f64,
+    /// Prefill instances for each decode instance.
+    pub pd_ratio: f64,
+    /// How far above 1 wanted over present must be to scale out.
+    pub out_threshold: f64,
+    /// How far below 1 it must be to scale in.
+    pub in_threshold: f64,
+    /// Time between tokens that is to be kept, in seconds.
+    pub tbt_slo: f64,
+    /// Percentile at which it is looked at.
+    pub percentile: f64,
+    /// From this multiple of the SLO on, both pools grow by `moderate_step`.
+    pub moderate_breach: f64,
+    /// Part by which they grow then.
+    pub moderate_step: f64,
+    /// From this multiple of the SLO on, both pools grow by `severe_step`: panic.
+    pub severe_breach: f64,
+    /// Part by which they grow then.
+    pub severe_step: f64,
+    /// Whether size goes by tokens of requests that ended, as the fork counts them, and not by tokens generated.
+    pub completed_tokens: bool,
+    /// How sizes become whole.
+    pub rounding: Rounding,
+    /// How grown sizes become whole in a breach; the fork's `int` never lets four or fewer grow.
+    pub breach_rounding: Rounding,
+    /// Whether instances may go while latency is in breach, as the fork lets them where the cooldown keeps it from growing.
+    pub shrink_in_breach: bool,
+}
+
+impl Default for HeteroScaleConfig {
+    fn default() -> Self {
+        Self {
+            target_tps: 100.0,
+            pd_ratio: 0.33,
+            out_threshold: 0.2,
+            in_threshold: 0.2,
+            tbt_slo: 0.04,
+            percentile: 90.0,
+            moderate_breach: 1.1,
+            moderate_step: 0.1,
+            severe_breach: 1.2,
+            severe_step: 0.2,
+            completed_tokens: false,
+            rounding: Rounding::Nearest,
+            breach_rounding: Rounding::Up,
+            shrink_in_breach: false,
+        }
+    }
+}
+
+/// The policy.
+#[derive(Debug)]
+pub struct HeteroScale {
+    config: HeteroScaleConfig,
+}
+
+impl HeteroScale {
+    /// With parameters.
+    ///
+    /// # Errors
+    /// Parameters that cannot be.
+    pub fn new(config: HeteroScaleConfig) -> Result<Self> {
+        for (name, number, zero) in [
+            ("target_tps", config.target_tps, false),
+            ("pd_ratio", config.pd_ratio, false),
+            ("out_threshold", config.out_threshold, true),
+            ("in_threshold", config.in_threshold, true),
+            ("tbt_slo", config.tbt_slo, false),
+            ("moderate_step", config.moderate_step, true),
+            ("severe_step", config.severe_step, true),
+        ] {
+            positive(&format!("autoscaling.heteroscale.{name}"), number, zero)?;
+        }
+        Ok(Self { config })
+    }
+
+    /// Prefill and decode instances that a decode rate asks for, in parts of instances.
+    fn sizes(&self, decode_tps: f64) -> (f64, f64) {
+        let all = decode_tps / self.config.target_tps;
+        let prefill = all / (1.0 + 1.0 / self.config.pd_ratio);
+        (prefill, prefill / self.config.pd_ratio)
+    }
+}
+
+impl ScalingPolicy for HeteroScale {
+    fn check(&self, fleets: &[FleetKind]) -> Result<()> {
+        needs_pair("heteroscale", fleets)
+    }
+
+    fn decide(&mut self, signals: &Signals) -> Decision {
+        let config = &self.config;
+        let have = |kind| signals.fleet(kind).map_or(0, |fleet| fleet.provisioned());
+        let (prefill, decode) = (have(FleetKind::Prefill), have(FleetKind::Decode));
+        let tbt = signals.tbt.at(config.percentile);
+        let breach = tbt / config.tbt_slo;
+        let tier = [
+            (config.severe_breach, config.severe_step, "panic"),
+            (config.moderate_breach, config.moderate_step, "slow"),
+        ];
+        for (from, step, name) in tier {
+            if step > 0.0 && breach > from {
+                let grow = |count: u32| {
+                    config
+                        .breach_rounding
+                        .apply(f64::from(count) * (1.0 + step))
+                };
+                let reason = format!(
+                    "{name}: TBT p{} {:.1} ms is {breach:.2} x the SLO",
+                    config.percentile,
+                    tbt * 1e3
+                );
+                return Decision::pair(signals, grow(prefill), grow(decode), reason);
+            }
+        }
+        let tps = if config.completed_tokens {
+            signals.completed_output_tps
+        } else {
+            signals.decode_tps
+        };
+        let (more_prefill, more_decode) = self.sizes(tps);
+        let ratio = (more_prefill + more_decode) / f64::from((prefill + decode).max(1));
+        let reason = format!("{tps:.0} decode tokens/s want {ratio:.2} x what is there");
+        let out = ratio > 1.0 + config.out_threshold;
+        let shrink = ratio < 1.0 - config.in_threshold;
+        if shrink && breach > 1.0 && !config.shrink_in_breach {
+            return Decision::hold(signals, format!("{reason}, but TBT is over the SLO"));
+        }
+        if out || shrink {
+            let whole = |size| config.rounding.apply(size);
+            return Decision::pair(signals, whole(more_prefill), whole(more_decode), reason);
+        }
+        Decision::hold(signals, reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::autoscale::testing::{all, signals};
+
+    fn policy() -> HeteroScale {
+        HeteroScale::new(HeteroScaleConfig {
+            pd_ratio: 0.5,
+            ..HeteroScaleConfig::default()
+        })
+        .unwrap_or_else(|_| unreachable!())
+    }
+
+    #[test]
+    fn proportional_by_hand() {
+        // 1,800 tokens/s at 100 each: 18 instances, at 1 to 2: 6 and 12. There are 4 + 8 = 12: 18 / 12 = 1.5 > 1.2.
+        let mut seen = signals(4, 8);
+        seen.decode_tps = 1800.0;
+        assert_eq!(policy().decide(&seen).targets, [6, 12]);
+        // 1,300: 13 / 12 = 1.08 is within the band; 900: 9 / 12 = 0.75 is below 0.8: 3 and 6.
+        seen.decode_tps = 1300.0;
+        assert_eq!(policy().decide(&seen).targets, [4, 8]);
+        seen.decode_tps = 900.0;
+        assert_eq!(policy().decide(&seen).targets, [3, 6]);
+        // The same, but tokens are late: nobody goes.
+        seen.tbt = all(0.041);
+        assert_eq!(policy().decide(&seen).targets, [4, 8]);
+    }
+
+    #[test]
+    fn tiers_by_hand() {
+        // 45 ms is 1.125 x 40 ms: a tenth more, 4.4 and 8.8, up: 5 and 9. 50 ms is 1.25: a fifth, 4.8 and 9.6: 5 and 10.
+        let mut seen = signals(4, 8);
+        seen.tbt = all(0.045);
+        assert_eq!(policy().decide(&seen).targets, [5, 9]);
+        seen.tbt = all(0.050);
+        assert_eq!(policy().decide(&seen).targets, [5, 10]);
+        // As shipped: int(4.8) = 4 and int(9.6) = 9.
+        let mut shipped = policy();
+        shipped.config.breach_rounding = Rounding::Down;
+        assert_eq!(shipped.decide(&seen).targets, [4, 9]);
+    }
+
+    #[test]
+    fn starting_instances_count() {
+        let mut seen = signals(4, 8);
+        seen.decode_tps = 1800.0;
+        seen.fleets[0].starting = 2;
+        seen.fleets[1].starting = 4;
+        // 18 are wanted and 18 are there or will be.
+        assert_eq!(policy().decide(&seen).targets, [6, 12]);
+        assert!(policy().decide(&seen).reason.contains("1.00 x"));
+    }
+}

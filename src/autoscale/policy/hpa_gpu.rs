@@ -1,0 +1,174 @@
+//! HPA by GPU utilisation of both pools, as the Splitwise fork's `HPAGPUPolicy` documents it: one pool over its target is
+//! enough to scale out, both must be under to scale in, and then each goes to its own size.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Decision, Rounding, ScalingPolicy, needs_pair};
+use crate::autoscale::signals::{Fleet, FleetKind, Signals};
+use crate::error::Result;
+use crate::sim::config::positive;
+
+/// What counts as utilisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Utilisation {
+    /// Part of the time that instances computed, as `DCGM_FI_DEV_GPU_UTIL` shows it.
+    Busy,
+    /// Part of the GPU's memory in use, weights included, as the fork takes it.
+    Memory,
+}
+
+/// Parameters, with the documented values as defaults.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HpaGpuConfig {
+    /// Utilisation that prefill instances are to have.
+    pub prefill_target: f64,
+    /// Utilisation that decode instances are to have.
+    pub decode_target: f64,
+    /// How far above 1 wanted over present must be to scale out.
+    pub out_threshold: f64,
+    /// How far below 1 both must be to scale in.
+    pub in_threshold: f64,
+    /// What utilisation is.
+    pub utilisation: Utilisation,
+    /// With `memory`: the part of a GPU's memory that weights take; 0.479 for BLOOM-176B on eight GPUs of 80 GB.
+    pub memory_floor: f64,
+    /// How sizes become whole: up as documented, nearest as shipped.
+    pub rounding: Rounding,
+}
+
+impl Default for HpaGpuConfig {
+    fn default() -> Self {
+        Self {
+            prefill_target: 0.7,
+            decode_target: 0.7,
+            out_threshold: 0.1,
+            in_threshold: 0.1,
+            utilisation: Utilisation::Busy,
+            memory_floor: 0.479,
+            rounding: Rounding::Up,
+        }
+    }
+}
+
+/// The policy.
+#[derive(Debug)]
+pub struct HpaGpu {
+    config: HpaGpuConfig,
+}
+
+impl HpaGpu {
+    /// With parameters.
+    ///
+    /// # Errors
+    /// Parameters that cannot be.
+    pub fn new(config: HpaGpuConfig) -> Result<Self> {
+        for (name, number, zero) in [
+            ("prefill_target", config.prefill_target, false),
+            ("decode_target", config.decode_target, false),
+            ("out_threshold", config.out_threshold, true),
+            ("in_threshold", config.in_threshold, true),
+            ("memory_floor", config.memory_floor, true),
+        ] {
+            positive(&format!("autoscaling.hpa_gpu.{name}"), number, zero)?;
+        }
+        Ok(Self { config })
+    }
+
+    /// Wanted over present, and the utilisation.
+    fn ratio(&self, fleet: &Fleet) -> (f64, f64) {
+        let config = &self.config;
+        let used = match config.utilisation {
+            Utilisation::Busy => fleet.busy,
+            Utilisation::Memory => {
+                config.memory_floor + (1.0 - config.memory_floor) * fleet.kv_usage
+            }
+        };
+        let target = match fleet.kind {
+            FleetKind::Prefill => config.prefill_target,
+            _ => config.decode_target,
+        };
+        // Instances that start do nothing yet, and take their share when they do.
+        let share = f64::from(fleet.ready) / f64::from(fleet.provisioned().max(1));
+        (used * share / target, used)
+    }
+}
+
+impl ScalingPolicy for HpaGpu {
+    fn check(&self, fleets: &[FleetKind]) -> Result<()> {
+        needs_pair("hpa_gpu", fleets)
+    }
+
+    fn decide(&mut self, signals: &Signals) -> Decision {
+        let of = |kind| {
+            signals
+                .fleet(kind)
+                .map_or((1.0, 0.0), |fleet| self.ratio(fleet))
+        };
+        let ((prefill, p_used), (decode, d_used)) = (of(FleetKind::Prefill), of(FleetKind::Decode));
+        let reason = format!(
+            "utilisation: prefill {:.0} %, decode {:.0} %",
+            p_used * 100.0,
+            d_used * 100.0
+        );
+        let config = &self.config;
+        let out = prefill.max(decode) > 1.0 + config.out_threshold;
+        let shrink = prefill.max(decode) < 1.0 - config.in_threshold;
+        if !out && !shrink {
+            return Decision::hold(signals, reason);
+        }
+        Decision::map(signals, reason, |fleet| {
+            if !matches!(fleet.kind, FleetKind::Prefill | FleetKind::Decode) {
+                return fleet.provisioned();
+            }
+            let (ratio, _) = self.ratio(fleet);
+            config
+                .rounding
+                .apply(f64::from(fleet.provisioned()) * ratio)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::autoscale::testing::signals;
+
+    fn decide(config: HpaGpuConfig, signals: &Signals) -> Vec<u32> {
+        let policy = HpaGpu::new(config);
+        policy.map_or(Vec::new(), |mut policy| policy.decide(signals).targets)
+    }
+
+    #[test]
+    fn either_out_both_in() {
+        let mut seen = signals(10, 20);
+        // 0.84 / 0.7 = 1.2: out to 12; decode at 0.49 / 0.7 = 0.7 goes to 14 in the same breath.
+        seen.fleets[0].busy = 0.84;
+        seen.fleets[1].busy = 0.49;
+        assert_eq!(decide(HpaGpuConfig::default(), &seen), [12, 14]);
+        // Prefill idle alone is not enough: decode that is always busy keeps both.
+        seen.fleets[0].busy = 0.1;
+        seen.fleets[1].busy = 0.7;
+        assert_eq!(decide(HpaGpuConfig::default(), &seen), [10, 20]);
+        // Both under: 0.1 / 0.7 x 10 = 1.43, up: 2; 0.6 / 0.7 x 20 = 17.1, up: 18.
+        seen.fleets[1].busy = 0.6;
+        assert_eq!(decide(HpaGpuConfig::default(), &seen), [2, 18]);
+        let shipped = HpaGpuConfig {
+            rounding: Rounding::Nearest,
+            ..HpaGpuConfig::default()
+        };
+        assert_eq!(decide(shipped, &seen), [1, 17]);
+    }
+
+    #[test]
+    fn memory_has_a_floor() {
+        // An idle pool shows 0.479 of 0.7 = 0.684: 20 idle instances become 14, which show the same, and stay.
+        let seen = signals(20, 20);
+        let memory = HpaGpuConfig {
+            utilisation: Utilisation::Memory,
+            ..HpaGpuConfig::default()
+        };
+        assert_eq!(decide(memory, &seen), [14, 14]);
+    }
+}

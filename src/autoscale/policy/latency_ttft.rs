@@ -1,0 +1,124 @@
+//! Latency in tiers, each pool by its own, as the Splitwise fork's `LatencyBasedPolicy`: TTFT moves prefill alone, TBT
+//! decode alone; an aggregated fleet goes by the worse of both.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Decision, Rounding, ScalingPolicy};
+use crate::autoscale::signals::{Fleet, FleetKind, Signals};
+use crate::error::Result;
+use crate::sim::config::positive;
+
+/// Parameters, with the documented values as defaults.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LatencyTtftConfig {
+    /// Time to first token that is to be kept, in seconds.
+    pub ttft_target: f64,
+    /// Time between tokens that is to be kept, in seconds; without one, decode stays.
+    pub tbt_target: Option<f64>,
+    /// Percentile at which both are looked at: 90 as documented, 50 as shipped.
+    pub percentile: f64,
+    /// How grown sizes become whole; the fork rounds to the nearest, so that two never become three.
+    pub rounding: Rounding,
+}
+
+impl Default for LatencyTtftConfig {
+    fn default() -> Self {
+        Self {
+            ttft_target: 1.0,
+            tbt_target: None,
+            percentile: 90.0,
+            rounding: Rounding::Up,
+        }
+    }
+}
+
+/// The policy.
+#[derive(Debug)]
+pub struct LatencyTtft {
+    config: LatencyTtftConfig,
+}
+
+/// From this multiple of the target on, so many times the size.
+const OUT: [(f64, f64); 2] = [(1.2, 1.2), (1.1, 1.1)];
+/// Down to this multiple of the target, so many times the size.
+const IN: (f64, f64) = (0.9, 0.95);
+/// 0.055 over 0.05 is a little less than 1.1 in floating point.
+const NEAR: f64 = 1e-9;
+
+impl LatencyTtft {
+    /// With parameters.
+    ///
+    /// # Errors
+    /// Parameters that cannot be.
+    pub fn new(config: LatencyTtftConfig) -> Result<Self> {
+        positive(
+            "autoscaling.latency_ttft.ttft_target",
+            config.ttft_target,
+            false,
+        )?;
+        let tbt = config.tbt_target.unwrap_or(1.0);
+        positive("autoscaling.latency_ttft.tbt_target", tbt, false)?;
+        Ok(Self { config })
+    }
+
+    fn size(&self, fleet: &Fleet, breach: f64) -> u32 {
+        let have = fleet.provisioned();
+        if breach <= 0.0 {
+            return have;
+        }
+        if let Some((_, factor)) = OUT.iter().find(|(from, _)| breach >= *from - NEAR) {
+            return self.config.rounding.apply(f64::from(have) * factor);
+        }
+        if breach <= IN.0 + NEAR {
+            let rounding = match self.config.rounding {
+                // What grows by at least one shrinks by at least one.
+                Rounding::Up => Rounding::Down,
+                other => other,
+            };
+            return rounding.apply(f64::from(have) * IN.1);
+        }
+        have
+    }
+}
+
+impl ScalingPolicy for LatencyTtft {
+    fn decide(&mut self, signals: &Signals) -> Decision {
+        let config = &self.config;
+        let ttft = signals.ttft.at(config.percentile) / config.ttft_target;
+        let tbt = config
+            .tbt_target
+            .map_or(0.0, |target| signals.tbt.at(config.percentile) / target);
+        let reason = format!("TTFT {ttft:.2} x and TBT {tbt:.2} x their targets");
+        Decision::map(signals, reason, |fleet| match fleet.kind {
+            FleetKind::Prefill => self.size(fleet, ttft),
+            FleetKind::Decode => self.size(fleet, tbt),
+            FleetKind::Aggregated | FleetKind::Mixed => self.size(fleet, ttft.max(tbt)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::autoscale::testing::{all, signals};
+
+    #[test]
+    fn tiers_by_hand() {
+        let config = LatencyTtftConfig {
+            tbt_target: Some(0.05),
+            ..LatencyTtftConfig::default()
+        };
+        let mut policy = LatencyTtft::new(config).unwrap_or_else(|_| unreachable!());
+        let mut seen = signals(12, 8);
+        // 1.2 s: 14.4, up 15. 1.15 s: 13.2, up 14. 0.95 s: stays. 0.9 s: 11.4, down 11. TBT of nobody: decode stays.
+        for (ttft, prefill) in [(1.2, 15), (1.15, 14), (0.95, 12), (0.9, 11)] {
+            seen.ttft = all(ttft);
+            assert_eq!(policy.decide(&seen).targets, [prefill, 8], "{ttft}");
+        }
+        // 55 ms is 1.1 x: 8.8, up 9.
+        seen.tbt = all(0.055);
+        seen.ttft = all(0.95);
+        assert_eq!(policy.decide(&seen).targets, [12, 9]);
+    }
+}

@@ -1,0 +1,156 @@
+//! llm-d's Workload Variant Autoscaler, its rule by percentages (saturation analyzer V1): spare KV and queue places of the
+//! instances that are not saturated, one instance at a time (llm-d-workload-variant-autoscaler,
+//! `docs/saturation-scaling-config.md`).
+
+use serde::{Deserialize, Serialize};
+
+use super::{Decision, Pace, ScalingPolicy};
+use crate::autoscale::signals::{Fleet, Signals};
+use crate::error::Result;
+use crate::sim::config::positive;
+
+/// Parameters under the original's names, with its defaults.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WvaConfig {
+    /// An instance with this part of its KV in use is saturated.
+    pub kv_cache_threshold: f64,
+    /// So is one with so many requests waiting.
+    pub queue_length_threshold: f64,
+    /// One more if the mean spare KV of the others is less than this part.
+    pub kv_spare_trigger: f64,
+    /// One more if their mean spare places in the queue are fewer than this.
+    pub queue_spare_trigger: f64,
+}
+
+impl Default for WvaConfig {
+    fn default() -> Self {
+        Self {
+            kv_cache_threshold: 0.8,
+            queue_length_threshold: 5.0,
+            kv_spare_trigger: 0.1,
+            queue_spare_trigger: 3.0,
+        }
+    }
+}
+
+/// The policy.
+#[derive(Debug)]
+pub struct Wva {
+    config: WvaConfig,
+}
+
+/// What a fleet is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Out,
+    In,
+    Stay,
+}
+
+impl Wva {
+    /// With parameters.
+    ///
+    /// # Errors
+    /// Parameters that cannot be.
+    pub fn new(config: WvaConfig) -> Result<Self> {
+        for (name, number) in [
+            ("kv_cache_threshold", config.kv_cache_threshold),
+            ("queue_length_threshold", config.queue_length_threshold),
+            ("kv_spare_trigger", config.kv_spare_trigger),
+            ("queue_spare_trigger", config.queue_spare_trigger),
+        ] {
+            positive(&format!("autoscaling.wva.{name}"), number, false)?;
+        }
+        Ok(Self { config })
+    }
+
+    fn step(&self, fleet: &Fleet) -> (Step, &'static str) {
+        let config = &self.config;
+        let healthy: Vec<(f64, f64)> = fleet
+            .members
+            .iter()
+            .map(|member| (member.kv_usage, f64::from(member.waiting)))
+            .filter(|(kv, queue)| {
+                *kv < config.kv_cache_threshold && *queue < config.queue_length_threshold
+            })
+            .collect();
+        if fleet.starting > 0 {
+            return (Step::Stay, "one is starting");
+        }
+        if healthy.is_empty() {
+            return (Step::Out, "all are saturated");
+        }
+        let count = healthy.len() as f64;
+        let kv = healthy.iter().map(|(kv, _)| kv).sum::<f64>();
+        let queue = healthy.iter().map(|(_, queue)| queue).sum::<f64>();
+        let spare = |over: f64| {
+            config.kv_cache_threshold - kv / over < config.kv_spare_trigger
+                || config.queue_length_threshold - queue / over < config.queue_spare_trigger
+        };
+        if spare(count) {
+            return (Step::Out, "little to spare");
+        }
+        // Two are needed, so that one is left to take the other's load.
+        if healthy.len() < 2 || spare(count - 1.0) {
+            return (Step::Stay, "one less would not do");
+        }
+        (Step::In, "one less would do")
+    }
+}
+
+impl ScalingPolicy for Wva {
+    fn pace(&self) -> Pace {
+        Pace::every(30.0)
+    }
+
+    fn decide(&mut self, signals: &Signals) -> Decision {
+        let mut seen = Vec::new();
+        let decision = Decision::map(signals, "", |fleet| {
+            let (step, why) = self.step(fleet);
+            seen.push(format!("{}: {why}", fleet.kind.name()));
+            match step {
+                Step::Out => fleet.provisioned() + 1,
+                Step::In => fleet.provisioned() - 1,
+                Step::Stay => fleet.provisioned(),
+            }
+        });
+        Decision {
+            reason: seen.join(", "),
+            ..decision
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::autoscale::signals::FleetKind;
+    use crate::autoscale::testing::fleet;
+
+    fn step(members: &[(f64, u32)]) -> Step {
+        let mut fleet = fleet(FleetKind::Decode, members.len() as u32);
+        for (member, (kv, waiting)) in fleet.members.iter_mut().zip(members) {
+            member.kv_usage = *kv;
+            member.waiting = *waiting;
+        }
+        let wva = Wva::new(WvaConfig::default());
+        wva.map_or(Step::Stay, |wva| wva.step(&fleet).0)
+    }
+
+    #[test]
+    fn by_hand() {
+        // 0.75 and 0.65: mean 0.70, spare 0.10 is not less than 0.10; 0.76 and 0.66: spare 0.09.
+        assert_eq!(step(&[(0.75, 0), (0.65, 0)]), Step::Stay);
+        assert_eq!(step(&[(0.76, 0), (0.66, 0)]), Step::Out);
+        // Queue: mean 2.5 waiting, 2.5 of 5 to spare, fewer than 3.
+        assert_eq!(step(&[(0.1, 2), (0.1, 3)]), Step::Out);
+        // A saturated one is not in the mean: 0.9 is left out, 0.2 alone has plenty, but it must stay.
+        assert_eq!(step(&[(0.9, 0), (0.2, 0)]), Step::Stay);
+        assert_eq!(step(&[(0.9, 0), (0.2, 9)]), Step::Out);
+        // 0.3 each on two would be 0.6 on one: 0.2 to spare.
+        assert_eq!(step(&[(0.3, 0), (0.3, 0)]), Step::In);
+        // 0.4 each would be 0.8: nothing to spare.
+        assert_eq!(step(&[(0.4, 0), (0.4, 0)]), Step::Stay);
+    }
+}

@@ -1,0 +1,359 @@
+//! What a policy may know of the cluster, each signal defined once.
+//!
+//! Rates and latencies are over a window that ends now; numbers of instances and queues are those of now. A signal that
+//! nothing was heard of in the window (no request got its first token, say) is 0, as in the reference systems; whether
+//! anything was heard is told by [`Sample::is_empty`] and by `window.completed`.
+
+use crate::sim::Role;
+
+/// Instances with one task, over all pools that have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FleetKind {
+    /// Prompts.
+    Prefill,
+    /// Outputs.
+    Decode,
+    /// Both at once.
+    Mixed,
+    /// Whole requests.
+    Aggregated,
+}
+
+impl FleetKind {
+    /// As configuration and results name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Prefill => "prefill",
+            Self::Decode => "decode",
+            Self::Mixed => "mixed",
+            Self::Aggregated => "aggregated",
+        }
+    }
+
+    /// Whether its instances compute prompts.
+    pub fn prefills(self) -> bool {
+        self != Self::Decode
+    }
+
+    /// Whether its instances compute outputs.
+    pub fn decodes(self) -> bool {
+        self != Self::Prefill
+    }
+}
+
+impl From<Role> for FleetKind {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Prefill => Self::Prefill,
+            Role::Decode => Self::Decode,
+            Role::Mixed => Self::Mixed,
+            Role::Aggregated => Self::Aggregated,
+        }
+    }
+}
+
+/// Values heard in a window, rising.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sample {
+    sorted: Vec<f64>,
+}
+
+impl Sample {
+    /// Of values in any order.
+    pub fn new(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        Self { sorted: values }
+    }
+
+    /// How many were heard.
+    pub fn len(&self) -> usize {
+        self.sorted.len()
+    }
+
+    /// Whether none was.
+    pub fn is_empty(&self) -> bool {
+        self.sorted.is_empty()
+    }
+
+    /// Mean; 0 of none.
+    pub fn mean(&self) -> f64 {
+        self.sorted.iter().sum::<f64>() / self.sorted.len().max(1) as f64
+    }
+
+    /// A percentile, 0 to 100, between the two nearest values as numpy's default does; 0 of none.
+    pub fn at(&self, percentile: f64) -> f64 {
+        let Some(last) = self.sorted.len().checked_sub(1) else {
+            return 0.0;
+        };
+        let place = (percentile / 100.0).clamp(0.0, 1.0) * last as f64;
+        let low = place.floor() as usize;
+        let high = place.ceil() as usize;
+        self.sorted[low] + (self.sorted[high] - self.sorted[low]) * (place - low as f64)
+    }
+}
+
+/// One instance that serves.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Member {
+    /// Its number.
+    pub instance: u32,
+    /// Part of its blocks that requests hold.
+    pub kv_usage: f64,
+    /// Requests that wait for a batch, or for room for their KV.
+    pub waiting: u32,
+    /// Requests in its batches.
+    pub running: u32,
+    /// Requests that were sent to it and are not done.
+    pub requests: u32,
+}
+
+/// Instances with one task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fleet {
+    /// Which task.
+    pub kind: FleetKind,
+    /// Instances that serve.
+    pub ready: u32,
+    /// Instances that were asked for and cannot serve yet.
+    pub starting: u32,
+    /// Instances that take no new work, and are kept.
+    pub parked: u32,
+    /// Instances that finish what they have, and then go.
+    pub draining: u32,
+    /// Part of the window that ready instances computed.
+    pub busy: f64,
+    /// Part of their blocks that requests hold, mean over ready instances, now.
+    pub kv_usage: f64,
+    /// Requests that wait: for a batch, or to be taken in.
+    pub waiting: u32,
+    /// Tokens that wait: for a prefill or aggregated fleet, prompt tokens still to be computed; for a decode fleet, tokens
+    /// whose KV is not where its output will be.
+    pub queue_tokens: u64,
+    /// Requests in batches.
+    pub running: u32,
+    /// Requests that were sent to it and are not done.
+    pub requests: u32,
+    /// Prompt tokens computed per second, those computed again included.
+    pub prefill_tps: f64,
+    /// Output tokens sampled per second.
+    pub output_tps: f64,
+    /// Ready instances, by number.
+    pub members: Vec<Member>,
+}
+
+impl Fleet {
+    /// None of a kind.
+    pub fn none(kind: FleetKind) -> Self {
+        Self {
+            kind,
+            ready: 0,
+            starting: 0,
+            parked: 0,
+            draining: 0,
+            busy: 0.0,
+            kv_usage: 0.0,
+            waiting: 0,
+            queue_tokens: 0,
+            running: 0,
+            requests: 0,
+            prefill_tps: 0.0,
+            output_tps: 0.0,
+            members: Vec::new(),
+        }
+    }
+
+    /// Instances that serve, or will soon: what a target is compared with.
+    pub fn provisioned(&self) -> u32 {
+        self.ready + self.starting
+    }
+
+    /// A signal by its name in [`FLEET_SIGNALS`].
+    pub fn signal(&self, name: &str) -> Option<f64> {
+        let found = FLEET_SIGNALS.iter().find(|signal| signal.name == name)?;
+        Some((found.get)(self))
+    }
+}
+
+/// What is seen at one tick.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Signals {
+    /// Seconds since the start.
+    pub time: f64,
+    /// Seconds that rates and latencies are over.
+    pub window: f64,
+    /// Requests that came, per second.
+    pub arrival_rate: f64,
+    /// Requests that ended, in the window.
+    pub completed: u64,
+    /// Prompt tokens of requests that came, per second.
+    pub arrived_prompt_tps: f64,
+    /// Prompt tokens of requests that began, less those that a prefix cache had, per second: what prefill has to compute.
+    pub cache_missed_tps: f64,
+    /// Prompt tokens of requests that began, as a part: how many a prefix cache had.
+    pub hit_ratio: f64,
+    /// Prompt tokens computed per second.
+    pub prefill_tps: f64,
+    /// Output tokens sampled per second.
+    pub decode_tps: f64,
+    /// Output tokens of requests that ended, per second; it lags behind by a request's time.
+    pub completed_output_tps: f64,
+    /// Prompt tokens of a request that came (ISL), mean.
+    pub isl: f64,
+    /// Output tokens of a request that ended (OSL), mean.
+    pub osl: f64,
+    /// From arrival to the first token, of requests that got theirs, in seconds.
+    pub ttft: Sample,
+    /// Mean time between tokens of requests that ended, in seconds.
+    pub tbt: Sample,
+    /// Mean gap between tokens (ITL) of all that came out, in seconds.
+    pub itl: f64,
+    /// From arrival to the last token, of requests that ended, in seconds.
+    pub e2e: Sample,
+    /// Requests that were in no batch yet.
+    pub waiting: u32,
+    /// How long the oldest of them has waited, in seconds.
+    pub oldest_wait: f64,
+    /// Requests in the cluster.
+    pub in_flight: u32,
+    /// By task, in the order of [`FleetKind`], those that the cluster has.
+    pub fleets: Vec<Fleet>,
+}
+
+impl Signals {
+    /// Of a cluster of which nothing is known.
+    pub fn empty() -> Self {
+        Self {
+            time: 0.0,
+            window: 0.0,
+            arrival_rate: 0.0,
+            completed: 0,
+            arrived_prompt_tps: 0.0,
+            cache_missed_tps: 0.0,
+            hit_ratio: 0.0,
+            prefill_tps: 0.0,
+            decode_tps: 0.0,
+            completed_output_tps: 0.0,
+            isl: 0.0,
+            osl: 0.0,
+            ttft: Sample::default(),
+            tbt: Sample::default(),
+            itl: 0.0,
+            e2e: Sample::default(),
+            waiting: 0,
+            oldest_wait: 0.0,
+            in_flight: 0,
+            fleets: Vec::new(),
+        }
+    }
+
+    /// The fleet of a kind.
+    pub fn fleet(&self, kind: FleetKind) -> Option<&Fleet> {
+        self.fleets.iter().find(|fleet| fleet.kind == kind)
+    }
+
+    /// Ready prefill instances for each ready decode instance; 0 without either.
+    pub fn pd_ratio(&self) -> f64 {
+        let ready = |kind| self.fleet(kind).map_or(0, |fleet| fleet.ready);
+        match (ready(FleetKind::Prefill), ready(FleetKind::Decode)) {
+            (_, 0) => 0.0,
+            (prefill, decode) => f64::from(prefill) / f64::from(decode),
+        }
+    }
+
+    /// A signal of the whole cluster by its name in [`SIGNALS`], or `ttft_p95` and the like at any percentile.
+    pub fn signal(&self, name: &str) -> Option<f64> {
+        if let Some(found) = SIGNALS.iter().find(|signal| signal.name == name) {
+            return Some((found.get)(self));
+        }
+        let (sample, percentile) = name.rsplit_once("_p")?;
+        let percentile: f64 = percentile.parse().ok()?;
+        let sample = match sample {
+            "ttft" => &self.ttft,
+            "tbt" => &self.tbt,
+            "e2e" => &self.e2e,
+            _ => return None,
+        };
+        (0.0..=100.0)
+            .contains(&percentile)
+            .then(|| sample.at(percentile))
+    }
+}
+
+/// A signal's name, unit, meaning, and where it is read.
+#[derive(Debug)]
+pub struct Signal<T> {
+    /// As configuration, scripts and logs name it.
+    pub name: &'static str,
+    /// Unit.
+    pub unit: &'static str,
+    /// Meaning in few words.
+    pub meaning: &'static str,
+    /// Reads it.
+    pub get: fn(&T) -> f64,
+}
+
+macro_rules! signals {
+    ($of:ty: $($name:literal, $unit:literal, $meaning:literal, $get:expr;)*) => {
+        &[$(Signal { name: $name, unit: $unit, meaning: $meaning, get: { let get: fn(&$of) -> f64 = $get; get } }),*] as &[Signal<$of>]
+    };
+}
+
+/// Signals of the whole cluster, in the order of the log.
+pub const SIGNALS: &[Signal<Signals>] = signals! { Signals:
+    "arrival_rate", "1/s", "requests that came", |s| s.arrival_rate;
+    "completion_rate", "1/s", "requests that ended", |s| s.completed as f64 / s.window.max(f64::MIN_POSITIVE);
+    "arrived_prompt_tps", "tokens/s", "prompt tokens of requests that came", |s| s.arrived_prompt_tps;
+    "cache_missed_tps", "tokens/s", "prompt tokens of requests that began, less cached ones", |s| s.cache_missed_tps;
+    "hit_ratio", "", "part of the prompt tokens of requests that began which a prefix cache had", |s| s.hit_ratio;
+    "prefill_tps", "tokens/s", "prompt tokens computed", |s| s.prefill_tps;
+    "decode_tps", "tokens/s", "output tokens sampled", |s| s.decode_tps;
+    "completed_output_tps", "tokens/s", "output tokens of requests that ended", |s| s.completed_output_tps;
+    "isl", "tokens", "prompt of a request that came, mean", |s| s.isl;
+    "osl", "tokens", "output of a request that ended, mean", |s| s.osl;
+    "ttft_p50", "s", "time to first token, median", |s| s.ttft.at(50.0);
+    "ttft_p90", "s", "time to first token, 90th percentile", |s| s.ttft.at(90.0);
+    "ttft_p99", "s", "time to first token, 99th percentile", |s| s.ttft.at(99.0);
+    "tbt_p50", "s", "time between tokens of a request, median", |s| s.tbt.at(50.0);
+    "tbt_p90", "s", "time between tokens of a request, 90th percentile", |s| s.tbt.at(90.0);
+    "tbt_p99", "s", "time between tokens of a request, 99th percentile", |s| s.tbt.at(99.0);
+    "itl", "s", "single gaps between tokens, mean", |s| s.itl;
+    "e2e_p50", "s", "arrival to last token, median", |s| s.e2e.at(50.0);
+    "e2e_p90", "s", "arrival to last token, 90th percentile", |s| s.e2e.at(90.0);
+    "e2e_p99", "s", "arrival to last token, 99th percentile", |s| s.e2e.at(99.0);
+    "waiting", "requests", "in no batch yet", |s| f64::from(s.waiting);
+    "oldest_wait", "s", "the oldest of these has waited", |s| s.oldest_wait;
+    "in_flight", "requests", "in the cluster", |s| f64::from(s.in_flight);
+    "pd_ratio", "", "ready prefill instances for each ready decode instance", Signals::pd_ratio;
+};
+
+/// Signals of a fleet, in the order of the log.
+pub const FLEET_SIGNALS: &[Signal<Fleet>] = signals! { Fleet:
+    "ready", "instances", "that serve", |f| f64::from(f.ready);
+    "starting", "instances", "asked for, and not there yet", |f| f64::from(f.starting);
+    "parked", "instances", "out of routing, and kept", |f| f64::from(f.parked);
+    "draining", "instances", "that finish what they have, and then go", |f| f64::from(f.draining);
+    "busy", "", "part of the window that ready instances computed", |f| f.busy;
+    "kv_usage", "", "part of their blocks that requests hold, mean of ready instances, now", |f| f.kv_usage;
+    "waiting", "requests", "that wait for a batch, or to be taken in", |f| f64::from(f.waiting);
+    "queue_tokens", "tokens", "that wait to be computed, or to be moved here", |f| f.queue_tokens as f64;
+    "running", "requests", "in batches", |f| f64::from(f.running);
+    "requests", "requests", "sent here and not done", |f| f64::from(f.requests);
+    "prefill_tps", "tokens/s", "prompt tokens computed here", |f| f.prefill_tps;
+    "output_tps", "tokens/s", "output tokens sampled here", |f| f.output_tps;
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_numpys() {
+        // numpy.percentile([1, 2, 3, 4], 90) is 3.7.
+        let sample = Sample::new(vec![4.0, 1.0, 3.0, 2.0]);
+        assert!((sample.at(90.0) - 3.7).abs() < 1e-12);
+        assert_eq!(sample.at(0.0), 1.0);
+        assert_eq!(sample.at(100.0), 4.0);
+        assert_eq!(Sample::default().at(50.0), 0.0);
+    }
+}

@@ -1,0 +1,530 @@
+//! Two samples set against each other, and what is to be said of them.
+
+use serde::Serialize;
+
+use super::bootstrap::{Contrast, Interval, Resamples, Statistic};
+use super::effect::{Effect, effect};
+use super::student::{paired_t, reach, spread, welch, welch_error};
+use super::{Test, mann_whitney, mean_and_variance, signed_rank};
+use crate::error::{Error, Result};
+
+/// Below so many values the interval of means is Student's: a bootstrap of few values is too narrow.
+const FEW: usize = 20;
+
+/// How to compare.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Options {
+    /// Of what.
+    pub statistic: Statistic,
+    /// Whether values with the same index belong together.
+    pub paired: bool,
+    /// Of the interval.
+    pub confidence: f64,
+    /// Bootstrap resamples.
+    pub resamples: usize,
+    /// Of the resamples.
+    pub seed: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            statistic: Statistic::Mean,
+            paired: false,
+            confidence: 0.95,
+            resamples: 10_000,
+            seed: 0,
+        }
+    }
+}
+
+/// One side.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Sample {
+    /// Number of values.
+    pub count: usize,
+    /// Their mean.
+    pub mean: f64,
+    /// Their standard deviation.
+    pub deviation: f64,
+    /// What is compared.
+    pub value: f64,
+}
+
+/// Everything found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// What is compared.
+    pub statistic: String,
+    /// The first.
+    pub a: Sample,
+    /// The second.
+    pub b: Sample,
+    /// First less second.
+    pub difference: f64,
+    /// Where the true one lies, at the confidence asked for.
+    pub difference_interval: Interval,
+    /// The same by the second; none where that is not above 0.
+    pub relative: Option<f64>,
+    /// Its interval.
+    pub relative_interval: Option<Interval>,
+    /// Effect sizes.
+    pub effect: Effect,
+    /// Tests: of means, then of ranks.
+    pub tests: Vec<Test>,
+    /// The p-value that decides, and of which test it is.
+    pub p: f64,
+    /// Its test.
+    pub test: &'static str,
+    /// The same after [`holm`], where several comparisons were made.
+    pub p_adjusted: f64,
+    /// Largest p that counts as a difference: 1 less the confidence.
+    pub alpha: f64,
+}
+
+impl Comparison {
+    /// Whether a difference can be told.
+    pub fn is_significant(&self) -> bool {
+        self.p_adjusted < self.alpha
+    }
+}
+
+/// Compares a first sample with a second. Means are judged by Welch's test (paired: Student's), medians by ranks, other
+/// quantiles by the bootstrap.
+///
+/// # Errors
+/// Fewer than two values, values that are no numbers, pairs that do not match, or options out of range.
+pub fn compare(a: &[f64], b: &[f64], options: &Options) -> Result<Comparison> {
+    check(a, b, options)?;
+    let Options {
+        statistic,
+        paired,
+        confidence,
+        ..
+    } = *options;
+    let resamples = Resamples::new(statistic, a, b, paired, options.resamples, options.seed);
+    let (value_a, value_b) = resamples.point;
+    let tests = if paired {
+        vec![paired_t(a, b), signed_rank(a, b)]
+    } else {
+        vec![welch(a, b), mann_whitney(a, b)]
+    };
+    let (p, test) = match statistic {
+        Statistic::Mean => (tests[0].p, tests[0].name),
+        Statistic::Quantile(0.5) => (tests[1].p, tests[1].name),
+        Statistic::Quantile(_) => (resamples.p(), "bootstrap"),
+    };
+    let few = statistic == Statistic::Mean && a.len().min(b.len()) < FEW;
+    let difference_interval = if few {
+        student_difference(a, b, paired, confidence)
+    } else {
+        resamples.bca(Contrast::Difference, confidence)
+    };
+    let known = value_b > 0.0;
+    let relative_interval = known.then(|| {
+        few.then(|| student_relative(a, b, paired, confidence))
+            .flatten()
+            .unwrap_or_else(|| resamples.bca(Contrast::Relative, confidence))
+    });
+    let sample = |values: &[f64], value| {
+        let (mean, variance) = mean_and_variance(values);
+        Sample {
+            count: values.len(),
+            mean,
+            deviation: variance.sqrt(),
+            value,
+        }
+    };
+    Ok(Comparison {
+        statistic: statistic.name(),
+        a: sample(a, value_a),
+        b: sample(b, value_b),
+        difference: value_a - value_b,
+        difference_interval,
+        relative: known.then(|| value_a / value_b - 1.0),
+        relative_interval,
+        effect: effect(a, b),
+        tests,
+        p,
+        test,
+        p_adjusted: p,
+        alpha: 1.0 - confidence,
+    })
+}
+
+fn check(a: &[f64], b: &[f64], options: &Options) -> Result<()> {
+    let refuse = |problem: String, remedy: &str| Err(Error::usage(problem, remedy));
+    if a.len() < 2 || b.len() < 2 {
+        return refuse(
+            format!("samples of {} and {} values", a.len(), b.len()),
+            "two values on each side are the least that can be compared",
+        );
+    }
+    if let Some(value) = a.iter().chain(b).find(|value| !value.is_finite()) {
+        return refuse(format!("a value of {value}"), "leave out what is no number");
+    }
+    if options.paired && a.len() != b.len() {
+        return refuse(
+            format!("pairs of {} and {} values", a.len(), b.len()),
+            "give both sides the same values in the same order, or compare without pairs",
+        );
+    }
+    if !(options.confidence > 0.0 && options.confidence < 1.0) {
+        return refuse(
+            format!("a confidence of {}", options.confidence),
+            "give a part between 0 and 1, as 0.95",
+        );
+    }
+    if options.resamples < 100 {
+        return refuse(
+            format!("{} resamples", options.resamples),
+            "give at least 100; 10000 is usual",
+        );
+    }
+    Ok(())
+}
+
+/// Around the difference of means.
+fn student_difference(a: &[f64], b: &[f64], paired: bool, confidence: f64) -> Interval {
+    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+    let (middle, error, df, method) = if paired {
+        let n = differences.len() as f64;
+        let (mean, variance) = mean_and_variance(&differences);
+        (mean, (variance / n).sqrt(), n - 1.0, "paired t")
+    } else {
+        let (error, df) = welch_error(a, b);
+        let difference = mean_and_variance(a).0 - mean_and_variance(b).0;
+        (difference, error, df, "welch")
+    };
+    let half = reach(confidence, df) * error;
+    Interval {
+        low: middle - half,
+        high: middle + half,
+        method,
+    }
+}
+
+/// Around the ratio of means less 1, by its first-order error on a log scale (pairs: on a plain one).
+fn student_relative(a: &[f64], b: &[f64], paired: bool, confidence: f64) -> Option<Interval> {
+    let ((mean_a, var_a), (mean_b, var_b)) = (mean_and_variance(a), mean_and_variance(b));
+    let ratio = mean_a / mean_b;
+    if paired {
+        let n = a.len() as f64;
+        let off: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - ratio * b).collect();
+        let error = (mean_and_variance(&off).1 / n).sqrt() / mean_b;
+        let half = reach(confidence, n - 1.0) * error;
+        return Some(Interval {
+            low: ratio - 1.0 - half,
+            high: ratio - 1.0 + half,
+            method: "paired t",
+        });
+    }
+    if mean_a <= 0.0 {
+        return None;
+    }
+    let part = |mean: f64, variance: f64, n: usize| variance / (n as f64 * mean * mean);
+    let (error, df) = spread(
+        part(mean_a, var_a, a.len()),
+        a.len(),
+        part(mean_b, var_b, b.len()),
+        b.len(),
+    );
+    let factor = (reach(confidence, df) * error).exp();
+    Some(Interval {
+        low: ratio / factor - 1.0,
+        high: ratio * factor - 1.0,
+        method: "welch",
+    })
+}
+
+/// Corrects p-values for there being several (Holm 1979): the chance that any of them errs stays that of one.
+pub fn holm(p: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..p.len()).collect();
+    order.sort_by(|a, b| p[*a].total_cmp(&p[*b]).then(a.cmp(b)));
+    let mut adjusted = vec![0.0; p.len()];
+    let mut largest: f64 = 0.0;
+    for (rank, index) in order.iter().enumerate() {
+        largest = largest.max((p.len() - rank) as f64 * p[*index]).min(1.0);
+        adjusted[*index] = largest;
+    }
+    adjusted
+}
+
+/// `p < 0.001` or `p = 0.023`.
+pub(super) fn p_text(p: f64) -> String {
+    match p {
+        p if p < 0.001 => "p < 0.001".to_owned(),
+        p if p < 0.1 => format!("p = {p:.3}"),
+        p => format!("p = {p:.2}"),
+    }
+}
+
+/// A number with three digits that count, or as a percentage with fewer.
+fn number(value: f64, percent: bool) -> String {
+    let size = value.abs();
+    if !percent {
+        return format!("{:.4}", value)
+            .parse::<f64>()
+            .ok()
+            .filter(|short| size == 0.0 || (short - value).abs() < size * 0.01)
+            .map_or_else(|| format!("{value:.2e}"), |short| short.to_string());
+    }
+    let text = match size {
+        size if size < 1.0 => format!("{value:.2}"),
+        size if size < 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    };
+    // No minus before a zero.
+    match text.strip_prefix('-') {
+        Some(rest) if rest.chars().all(|c| c == '0' || c == '.') => rest.to_owned(),
+        _ => text,
+    }
+}
+
+/// Says in a sentence which of two is better, by how much, and how sure that is; or that no difference can be told.
+pub fn sentence(
+    name_a: &str,
+    name_b: &str,
+    comparison: &Comparison,
+    lower_is_better: bool,
+) -> String {
+    let relative = comparison.relative.zip(comparison.relative_interval);
+    let (value, interval, percent) = match relative {
+        Some((value, interval)) => (value * 100.0, scaled(interval, 100.0), true),
+        None => (comparison.difference, comparison.difference_interval, false),
+    };
+    let p = p_text(comparison.p_adjusted);
+    let unit = if percent { " %" } else { "" };
+    let show = |value| number(value, percent);
+    if !comparison.is_significant() {
+        return format!(
+            "no difference can be told between {name_a} and {name_b}: {}{unit} [{}, {}], {p}",
+            show(value),
+            show(interval.low),
+            show(interval.high)
+        );
+    }
+    let lower = value < 0.0;
+    let word = if lower == lower_is_better {
+        "better"
+    } else {
+        "worse"
+    };
+    // As a size: turned round where the first is the lower one.
+    let (low, high) = if lower {
+        (-interval.high, -interval.low)
+    } else {
+        (interval.low, interval.high)
+    };
+    format!(
+        "{name_a} is {word} than {name_b} by {}{unit} [{}, {}], {p}",
+        show(value.abs()),
+        show(low),
+        show(high)
+    )
+}
+
+fn scaled(interval: Interval, factor: f64) -> Interval {
+    Interval {
+        low: interval.low * factor,
+        high: interval.high * factor,
+        ..interval
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::arrival::stream;
+    use rand_distr::{Distribution, LogNormal, Normal};
+
+    fn normal(seed: u64, name: &str, mean: f64, deviation: f64, n: usize) -> Vec<f64> {
+        let mut random = stream(seed, name, 0);
+        let normal = Normal::new(mean, deviation).expect("a distribution");
+        (0..n).map(|_| normal.sample(&mut random)).collect()
+    }
+
+    /// Part of 1000 pairs of samples between which a difference is told.
+    fn told(effect: f64, n: usize, options: &Options) -> f64 {
+        let runs = 1000;
+        let found = (0..runs).filter(|run| {
+            let a = normal(*run, "a", 10.0 + effect, 1.0, n);
+            let mut b = normal(*run, "b", 10.0, 1.0, n);
+            if options.paired {
+                // Most of what varies is common to both.
+                let both = normal(*run, "both", 0.0, 5.0, n);
+                let a: Vec<f64> = a.iter().zip(&both).map(|(a, c)| a + c).collect();
+                b = b.iter().zip(&both).map(|(b, c)| b + c).collect();
+                return compare(&a, &b, options).expect("compares").is_significant();
+            }
+            compare(&a, &b, options).expect("compares").is_significant()
+        });
+        found.count() as f64 / runs as f64
+    }
+
+    #[test]
+    fn no_effect_is_found_no_oftener_than_alpha_says_and_large_ones_always() {
+        for statistic in [
+            Statistic::Mean,
+            Statistic::Quantile(0.5),
+            Statistic::Quantile(0.9),
+        ] {
+            for paired in [false, true] {
+                let options = Options {
+                    statistic,
+                    paired,
+                    resamples: 300,
+                    ..Options::default()
+                };
+                if paired && matches!(statistic, Statistic::Quantile(q) if q != 0.5) {
+                    // The pairs' common part is in the quantile's own error.
+                    continue;
+                }
+                // 5 %, and three standard errors of 1000 runs.
+                let wrong = told(0.0, 40, &options);
+                assert!(wrong < 0.05 + 0.021, "{options:?}: {wrong}");
+                // d = 2 (of pairs 1.4): sure. d = 0.5: seldom missed, seldom sure.
+                let large = told(2.0, 40, &options);
+                assert!(large > 0.99, "{options:?}: {large}");
+                let small = told(0.5, 40, &options);
+                assert!((0.2..0.9).contains(&small), "{options:?}: {small}");
+            }
+        }
+    }
+
+    #[test]
+    fn power_is_what_the_formula_says() {
+        // d = 0.5 with 64 on each side: power 0.80 (Cohen 1988, table 2.3.5).
+        let options = Options {
+            resamples: 100,
+            ..Options::default()
+        };
+        let power = told(0.5, 64, &options);
+        assert!((power - 0.80).abs() < 0.04, "{power}");
+    }
+
+    #[test]
+    fn ten_comparisons_err_no_oftener_than_one() {
+        let options = Options {
+            resamples: 100,
+            ..Options::default()
+        };
+        let wrong = (0..300u64).filter(|run| {
+            let base = normal(*run, "base", 10.0, 1.0, 30);
+            let p: Vec<f64> = (0..10)
+                .map(|other| {
+                    let other = normal(*run * 10 + other, "other", 10.0, 1.0, 30);
+                    compare(&other, &base, &options).expect("compares").p
+                })
+                .collect();
+            holm(&p).iter().any(|p| *p < 0.05)
+        });
+        let part = wrong.count() as f64 / 300.0;
+        assert!(part < 0.05 + 0.038, "{part}");
+    }
+
+    #[test]
+    fn holm_by_hand() {
+        // 0.01 x 4, 0.02 x 3, max with 0.03 x 2, then 0.5.
+        let adjusted = holm(&[0.02, 0.01, 0.5, 0.03]);
+        for (found, expected) in adjusted.iter().zip([0.06, 0.04, 0.5, 0.06]) {
+            assert!((found - expected).abs() < 1e-12, "{adjusted:?}");
+        }
+        assert!(holm(&[]).is_empty());
+    }
+
+    #[test]
+    fn sentences() {
+        let mut random = stream(1, "latency", 0);
+        let skewed = LogNormal::new(0.0, 0.5).expect("a distribution");
+        let base: Vec<f64> = (0..2000).map(|_| skewed.sample(&mut random)).collect();
+        let less: Vec<f64> = base.iter().map(|value| value * 0.88).collect();
+        let found = compare(&less, &base, &Options::default()).expect("compares");
+        let text = sentence("new", "old", &found, true);
+        assert!(
+            text.starts_with("new is better than old by 12 % ["),
+            "{text}"
+        );
+        assert!(text.ends_with("], p < 0.001"), "{text}");
+        let text = sentence("new", "old", &found, false);
+        assert!(
+            text.starts_with("new is worse than old by 12 % ["),
+            "{text}"
+        );
+        let found = compare(&base, &less, &Options::default()).expect("compares");
+        let text = sentence("old", "new", &found, true);
+        assert!(
+            text.starts_with("old is worse than new by 14 % ["),
+            "{text}"
+        );
+        let found = compare(&base[..1000], &base[1000..], &Options::default()).expect("compares");
+        let text = sentence("one", "other", &found, true);
+        assert!(
+            text.starts_with("no difference can be told between one and other: "),
+            "{text}"
+        );
+        let mut adjusted = found;
+        adjusted.p_adjusted = 0.0234;
+        adjusted.relative = None;
+        adjusted.difference = -0.5;
+        adjusted.difference_interval = Interval {
+            low: -0.75,
+            high: -0.25,
+            method: "welch",
+        };
+        let text = sentence("one", "other", &adjusted, false);
+        assert_eq!(
+            text,
+            "one is worse than other by 0.5 [0.25, 0.75], p = 0.023"
+        );
+    }
+
+    #[test]
+    fn few_values_get_students_interval() {
+        // Differences 1, 2, 3: mean 2, error 1 / sqrt(3), t(2) at 97.5 % is 4.3027.
+        let options = Options {
+            paired: true,
+            ..Options::default()
+        };
+        let found = compare(&[11.0, 12.0, 13.0], &[10.0, 10.0, 10.0], &options).expect("compares");
+        let half = 4.302_652_729_911_275 / 3f64.sqrt();
+        assert!((found.difference_interval.low - (2.0 - half)).abs() < 1e-9);
+        let relative = found.relative_interval.expect("is known");
+        assert!((relative.high - (0.2 + half / 10.0)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_cannot_be_compared_is_refused() {
+        let options = Options::default();
+        for (a, b, options) in [
+            (&[1.0][..], &[1.0, 2.0][..], options),
+            (&[1.0, f64::NAN], &[1.0, 2.0], options),
+            (
+                &[1.0, 2.0],
+                &[1.0, 2.0, 3.0],
+                Options {
+                    paired: true,
+                    ..options
+                },
+            ),
+            (
+                &[1.0, 2.0],
+                &[1.0, 2.0],
+                Options {
+                    confidence: 1.0,
+                    ..options
+                },
+            ),
+            (
+                &[1.0, 2.0],
+                &[1.0, 2.0],
+                Options {
+                    resamples: 5,
+                    ..options
+                },
+            ),
+        ] {
+            assert!(compare(a, b, &options).is_err(), "{a:?} {b:?}");
+        }
+    }
+}
