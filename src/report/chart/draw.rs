@@ -40,7 +40,7 @@ pub(super) fn svg(chart: &Chart) -> String {
 }
 
 pub(super) fn png(chart: &Chart) -> Result<Vec<u8>, String> {
-    png_of(&scene(chart, SIZE, true))
+    png_of(scene(chart, SIZE, true))
 }
 
 /// A scene as SVG; `name` makes its ids unique in a page.
@@ -62,8 +62,33 @@ pub(super) fn svg_of(scene: &Scene, name: &str) -> String {
 }
 
 /// A scene as PNG.
-pub(super) fn png_of(scene: &Scene) -> Result<Vec<u8>, String> {
-    PngBackend::new().with_scale(PIXELS).render_scene(scene)
+pub(super) fn png_of(scene: Scene) -> Result<Vec<u8>, String> {
+    png_scaled(scene, PIXELS)
+}
+
+/// A scene as PNG with so many pixels by unit.
+pub(super) fn png_scaled(mut scene: Scene, pixels: f32) -> Result<Vec<u8>, String> {
+    // The library counts the parts of broken lines in pixels, and all else in units.
+    for element in &mut scene.elements {
+        let dash = match element {
+            Primitive::Line {
+                stroke_dasharray, ..
+            }
+            | Primitive::PolyLine {
+                stroke_dasharray, ..
+            } => stroke_dasharray,
+            Primitive::Path(path) => &mut path.stroke_dasharray,
+            _ => continue,
+        };
+        if let Some(text) = dash {
+            let part = |part: &str| {
+                let length: f32 = part.parse().unwrap_or(1.0);
+                (length * pixels).to_string()
+            };
+            *text = text.split(' ').map(part).collect::<Vec<_>>().join(" ");
+        }
+    }
+    PngBackend::new().with_scale(pixels).render_scene(&scene)
 }
 
 /// A chart at a size of its plot's canvas, with its legend or without.
@@ -124,6 +149,14 @@ pub(super) fn scene(chart: &Chart, size: (f64, f64), with_legend: bool) -> Scene
             .with_legend_position(LegendPosition::OutsideBottomColumns)
             .with_legend_box(false);
     }
+    let limits: Vec<f64> = chart
+        .series
+        .iter()
+        .filter_map(|series| match series.marks {
+            Marks::Limit(at) => Some(at),
+            _ => None,
+        })
+        .collect();
     for series in &chart.series {
         if let Marks::Limit(at) = series.marks {
             let mut line = ReferenceLine::horizontal(at).with_color(series.color);
@@ -134,7 +167,10 @@ pub(super) fn scene(chart: &Chart, size: (f64, f64), with_legend: bool) -> Scene
             for (place, (value, _)) in values.iter().enumerate() {
                 let Some(value) = *value else { continue };
                 let lift = (y_range.1 - y_range.0) * 0.025;
-                let tag = TextAnnotation::new(tag(value), place as f64 + 1.0, value + lift);
+                // Above a limit that would cross it.
+                let near = |at: &f64| (value..value + 4.0 * lift).contains(at);
+                let from = limits.iter().copied().find(near).unwrap_or(value);
+                let tag = TextAnnotation::new(tag(value), place as f64 + 1.0, from + lift);
                 let letters = if values.len() > 7 { 10 } else { 13 };
                 layout = layout.with_annotation(tag.with_font_size(letters).with_color("#1A1A1A"));
             }

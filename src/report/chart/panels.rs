@@ -49,7 +49,7 @@ impl Panels {
     pub fn save(&self, folder: &Path) -> Result<()> {
         let scene = self.scene();
         let svg = draw::svg_of(&scene, self.name);
-        write_pictures(folder, self.name, &svg, draw::png_of(&scene))
+        write_pictures(folder, self.name, &svg, draw::png_of(scene))
     }
 
     /// The picture as a PNG of about this many pixels across.
@@ -59,9 +59,7 @@ impl Panels {
     pub(crate) fn png(&self, width: f64) -> std::result::Result<Vec<u8>, String> {
         let scene = self.scene();
         let scale = (width / scene.width) as f32;
-        kuva::backend::png::PngBackend::new()
-            .with_scale(scale)
-            .render_scene(&scene)
+        draw::png_scaled(scene, scale)
     }
 
     fn scene(&self) -> Scene {
