@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::output;
-use crate::report::compare::{Reading, Selection, Study, files, text};
+use crate::report::compare::{Reading, Selection, Study, files, pairs, text};
 
 /// Arguments of `replay compare`.
 #[derive(Debug, Args)]
@@ -120,7 +120,6 @@ impl SloArgs {
             ttft_slo: self.ttft_slo,
             tbt_slo: self.tbt_slo,
             e2e_slo: self.e2e_slo,
-            keep_requests: false,
         }
     }
 }
@@ -135,12 +134,17 @@ pub(super) fn run(args: &CompareArgs) -> anyhow::Result<()> {
         .clone()
         .unwrap_or_else(|| args.results.join("comparison"));
     let command = super::typed_command();
-    files::write(&study, &folder, &command)?;
+    let scenarios = study.scenarios();
+    let pairs: Vec<_> = match args.quick {
+        true => vec![Vec::new(); scenarios.len()],
+        false => scenarios.iter().map(pairs::pairs).collect(),
+    };
+    let value = text::json(&study, &pairs, &command);
+    files::write(&study, &value, &folder)?;
     if args.json {
-        let value = text::json(&study, &command);
         return output::print(&serde_json::to_string_pretty(&value)?);
     }
-    output::print(&text::text(&study))?;
+    output::print(&text::text(&study, &pairs))?;
     output::note(&format!("wrote {}", folder.display()));
     Ok(())
 }

@@ -135,7 +135,11 @@ mod tests {
             (&[1e-5, 1e-5, 1e-5, 1e-5, 1e-5, 1e-5, 1e-5], 1e-5),
         ] {
             let found = exact_mean(values);
-            assert_eq!(found.to_bits(), f64::to_bits(expected), "{values:?}: {found:e}");
+            assert_eq!(
+                found.to_bits(),
+                f64::to_bits(expected),
+                "{values:?}: {found:e}"
+            );
         }
         assert!(exact_mean(&[]).is_nan());
         assert_eq!(exact_mean(&[f64::INFINITY, 1.0]), f64::INFINITY);

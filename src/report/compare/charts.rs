@@ -405,7 +405,7 @@ fn kept(charts: Vec<Chart>) -> Vec<Chart> {
 }
 
 /// The first, the last, and those evenly between.
-fn spread<'a>(names: &[&'a str], most: usize) -> Vec<&'a str> {
+pub(super) fn spread<'a>(names: &[&'a str], most: usize) -> Vec<&'a str> {
     if names.len() <= most {
         return names.to_vec();
     }

@@ -13,7 +13,7 @@ use crate::report::tables::{self, CsvFile, float};
 ///
 /// # Errors
 /// A file that cannot be written, or arrival times that cannot be read.
-pub fn write(study: &Study, folder: &Path, command: &str) -> Result<()> {
+pub fn write(study: &Study, json: &serde_json::Value, folder: &Path) -> Result<()> {
     if !study.reading.quick {
         results_summary(study, &folder.join("results_summary.csv"))?;
     }
@@ -25,10 +25,7 @@ pub fn write(study: &Study, folder: &Path, command: &str) -> Result<()> {
         summary_table(&scenario, &own.join("summary_table.csv"))?;
         charts::save(&charts::all(&scenario, study.reading.quick)?, &own)?;
     }
-    tables::json(
-        &folder.join("comparison.json"),
-        &super::text::json(study, command),
-    )
+    tables::json(&folder.join("comparison.json"), json)
 }
 
 /// Policy and the means of TTFT, TBT and E2E at P90, to four digits.

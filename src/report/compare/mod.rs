@@ -5,6 +5,7 @@ mod columns;
 mod discover;
 pub mod files;
 pub mod key;
+pub mod pairs;
 mod read;
 pub mod scaling;
 pub mod select;

@@ -49,12 +49,12 @@ pub struct Figures {
     pub cost: Option<f64>,
     /// What the autoscaler did.
     pub scaling: Option<Scaling>,
+    /// Flaps as the autoscaler counted them.
+    #[serde(skip)]
+    flaps: Option<u64>,
     /// The command that made the run.
     #[serde(skip)]
     pub command: Option<String>,
-    /// TTFT, TBT and E2E of each finished request, where asked for.
-    #[serde(skip)]
-    pub requests: Option<[Vec<f64>; 3]>,
 }
 
 /// How a run is read.
@@ -68,8 +68,6 @@ pub struct Reading {
     pub tbt_slo: Option<f64>,
     /// Objective for the whole time.
     pub e2e_slo: Option<f64>,
-    /// Keep each request's times.
-    pub keep_requests: bool,
 }
 
 impl Figures {
@@ -150,6 +148,7 @@ impl Figures {
         self.instance_hours = number("/cost/instance_hours");
         self.gpu_hours = number("/cost/gpu_hours");
         self.cost = number("/cost/dollars");
+        self.flaps = count("/scaling/flaps");
         self.command = summary["command"].as_str().map(str::to_owned);
     }
 
@@ -183,9 +182,6 @@ impl Figures {
         }
         if foreign && let Some(slow) = requests.study_slowdowns() {
             self.slowdowns = slow;
-        }
-        if how.keep_requests {
-            self.requests = Some(requests.times);
         }
     }
 
@@ -233,8 +229,10 @@ impl Figures {
             let role = roles.iter().find(|(name, _)| name == pool);
             role.map_or_else(|| Phase::of(pool), |(_, phase)| *phase)
         };
-        let scaling = Scaling::new(&lives, phase);
+        let mut scaling = Scaling::new(&lives, phase);
         self.instance_hours.get_or_insert(scaling.instance_hours);
+        // The autoscaler knows of instances that were put aside and taken back.
+        scaling.flaps = self.flaps.unwrap_or(scaling.flaps);
         self.scaling = Some(scaling);
         Ok(())
     }
@@ -311,6 +309,14 @@ pub fn arrivals(folder: &Path) -> Result<Vec<f64>> {
     times.retain(|time| time.is_finite());
     times.sort_by(f64::total_cmp);
     Ok(times)
+}
+
+/// TTFT, TBT and E2E of each finished request; none where no file tells them.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(super) fn request_times(folder: &Path) -> Result<Option<[Vec<f64>; 3]>> {
+    Ok(Requests::of_run(folder)?.map(|requests| requests.times))
 }
 
 /// Requests of a run.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::pairs::{self, Pair};
 use super::read::{Figures, METRICS, PERCENTILES};
 use super::{Scenario, Study};
 use crate::report::number::{percent, seconds};
@@ -105,9 +106,9 @@ pub fn rows(scenario: &Scenario<'_>) -> (Vec<String>, Vec<Vec<(String, Option<f6
 }
 
 /// For the terminal: a table for each scenario.
-pub fn text(study: &Study) -> String {
+pub fn text(study: &Study, pairs: &[Vec<Pair>]) -> String {
     let mut out = Vec::new();
-    for scenario in study.scenarios() {
+    for (scenario, pairs) in study.scenarios().into_iter().zip(pairs) {
         let (header, rows) = rows(&scenario);
         let header: Vec<&str> = header.iter().map(String::as_str).collect();
         let aligned = |cell: String| match cell.strip_suffix(" *") {
@@ -129,6 +130,9 @@ pub fn text(study: &Study) -> String {
             super::charts::counted(&scenario),
             table(&header, &rows)
         ));
+        if !pairs.is_empty() {
+            out.push(pairs::text(pairs));
+        }
     }
     let mut text = out.join("\n\n");
     text.push_str("\nmeans over traces of means over seeds; * is the best of its column");
@@ -136,8 +140,8 @@ pub fn text(study: &Study) -> String {
 }
 
 /// The same for programs.
-pub fn json(study: &Study, command: &str) -> Value {
-    let scenario = |scenario: &Scenario<'_>| {
+pub fn json(study: &Study, pairs: &[Vec<Pair>], command: &str) -> Value {
+    let scenario = |(scenario, pairs): (&Scenario<'_>, &Vec<Pair>)| {
         let policy = |policy: &&str| {
             let mean = |of: fn(&Figures) -> Option<f64>| scenario.mean(policy, of);
             let mut value = json!({
@@ -169,6 +173,7 @@ pub fn json(study: &Study, command: &str) -> Value {
             "traces": scenario.traces(),
             "seeds": scenario.seeds(),
             "policies": scenario.policies().iter().map(policy).collect::<Vec<_>>(),
+            "pairs": pairs,
         })
     };
     let scenarios = study.scenarios();
@@ -177,7 +182,7 @@ pub fn json(study: &Study, command: &str) -> Value {
         "command": command,
         "results": study.root,
         "reading": study.reading,
-        "scenarios": scenarios.iter().map(scenario).collect::<Vec<_>>(),
+        "scenarios": scenarios.iter().zip(pairs).map(scenario).collect::<Vec<_>>(),
         "runs": study.runs,
         "missing": study.missing,
         "skipped": study.skipped,
