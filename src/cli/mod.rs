@@ -14,6 +14,7 @@ mod gen_trace;
 mod inspect;
 mod model_args;
 mod output;
+mod report;
 mod simulate;
 mod sweep;
 pub mod synth_dataset;
@@ -63,6 +64,8 @@ enum Command {
     Compare(compare::CompareArgs),
     /// Single-turn and multi-turn side by side, from conversations to report
     Experiment(experiment::ExperimentArgs),
+    /// One page to zoom, sort and share, of a folder of results
+    Report(report::ReportArgs),
     /// Write a trace in another tool's format
     Export(export::ExportArgs),
     /// Say what a trace file is and holds
@@ -92,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Experiment(args) => experiment::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::SynthDataset(args) => synth_dataset::run(&args),

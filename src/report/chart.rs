@@ -85,8 +85,8 @@ pub enum Marks {
     Tagged(Vec<(Option<f64>, &'static str)>),
     /// A line across the whole chart: what is allowed.
     Limit(f64),
-    /// Nothing: the axis up reaches from one to the other, as that of a chart beside it.
-    Span(f64, f64),
+    /// Nothing: the axes have room for these points, as those of a chart beside or after it.
+    Room(Vec<(f64, f64)>),
 }
 
 /// Values that belong together.
@@ -150,12 +150,11 @@ impl Chart {
                     Marks::Tagged(all.iter().map(keep).take(self.categories.len()).collect())
                 }
                 Marks::Limit(at) => Marks::Limit(*at),
-                Marks::Span(low, high) => Marks::Span(*low, *high),
+                Marks::Room(all) => Marks::Room(points(all)),
             };
         }
         let limit = |series: &Series| match series.marks {
             Marks::Limit(at) => drawable(at, self.y.scale),
-            Marks::Span(low, high) => drawable(low, self.y.scale) && drawable(high, self.y.scale),
             _ => true,
         };
         chart.series.retain(limit);
@@ -169,7 +168,7 @@ impl Chart {
             Marks::Bars(values) | Marks::Rules(_, values) => values.iter().all(Option::is_none),
             Marks::Styled(points, _) => points.is_empty(),
             Marks::Tagged(values) => values.iter().all(|(value, _)| value.is_none()),
-            Marks::Limit(_) | Marks::Span(..) => true,
+            Marks::Limit(_) | Marks::Room(_) => true,
         })
     }
 

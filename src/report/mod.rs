@@ -3,10 +3,12 @@
 pub mod chart;
 pub mod compare;
 pub mod course;
+mod csv_columns;
 pub mod curve;
 pub mod experiment;
 pub mod html;
 pub mod number;
+pub mod pages;
 pub mod pictures;
 mod scaling;
 pub mod sharing;

@@ -318,7 +318,7 @@ fn curve(series: &Series, points: &[(f64, f64)], step: bool) -> Plot {
 fn legend(chart: &Chart) -> Vec<LegendEntry> {
     let mut entries: Vec<LegendEntry> = Vec::new();
     for series in &chart.series {
-        let span = matches!(series.marks, Marks::Span(..));
+        let span = matches!(series.marks, Marks::Room(_));
         if !span && entries.iter().all(|entry| entry.label != series.name) {
             entries.push(entry(series));
         }
@@ -377,7 +377,10 @@ fn x_range(chart: &Chart) -> (f64, f64) {
         return (0.5, chart.categories.len() as f64 + 0.5);
     }
     let xs = chart.series.iter().flat_map(|series| match &series.marks {
-        Marks::Line(points) | Marks::Step(points) | Marks::Styled(points, _) => points.as_slice(),
+        Marks::Line(points)
+        | Marks::Step(points)
+        | Marks::Styled(points, _)
+        | Marks::Room(points) => points.as_slice(),
         _ => &[],
     });
     range(extent(xs.map(|point| point.0)), chart.x.scale)
@@ -385,9 +388,10 @@ fn x_range(chart: &Chart) -> (f64, f64) {
 
 fn y_range(chart: &Chart) -> (f64, f64) {
     let of = |series: &Series| match &series.marks {
-        Marks::Line(points) | Marks::Step(points) | Marks::Styled(points, _) => {
-            points.iter().map(|point| point.1).collect()
-        }
+        Marks::Line(points)
+        | Marks::Step(points)
+        | Marks::Styled(points, _)
+        | Marks::Room(points) => points.iter().map(|point| point.1).collect(),
         // Room for the value above the highest bar.
         Marks::Tagged(values) => values
             .iter()
@@ -395,7 +399,6 @@ fn y_range(chart: &Chart) -> (f64, f64) {
             .map(|v| v * 1.06)
             .collect(),
         Marks::Limit(at) => vec![*at],
-        Marks::Span(low, high) => vec![*low, *high],
         Marks::Bars(values) | Marks::Rules(_, values) => {
             values.iter().flatten().copied().collect::<Vec<_>>()
         }

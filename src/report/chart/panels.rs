@@ -118,7 +118,7 @@ impl Panels {
     fn entries(&self) -> Vec<&Series> {
         let mut entries: Vec<&Series> = Vec::new();
         for series in self.charts.iter().flat_map(|chart| &chart.series) {
-            if matches!(series.marks, Marks::Span(..)) {
+            if matches!(series.marks, Marks::Room(_)) {
                 continue;
             }
             match entries.iter_mut().find(|entry| entry.name == series.name) {

@@ -55,7 +55,7 @@ pub fn save(panels: &[Panels], folder: &Path) -> Result<()> {
 }
 
 /// A value of a cell.
-type Of<'a> = &'a dyn Fn(&Figures) -> Option<f64>;
+pub(super) type Of<'a> = &'a dyn Fn(&Figures) -> Option<f64>;
 
 /// TTFT, TBT or E2E in seconds at three percentiles.
 fn times(scenario: &Scenario<'_>, metric: usize) -> Panels {
@@ -118,7 +118,7 @@ fn percentiles(
 }
 
 /// A line per policy over the rates, or bars over the traces.
-fn by_rate(
+pub(super) fn by_rate(
     scenario: &Scenario<'_>,
     title: &str,
     label: &str,
@@ -192,11 +192,11 @@ fn points_of(series: &Series) -> Vec<f64> {
 }
 
 /// All values of a chart that are no limits.
-fn lines(chart: &Chart) -> Vec<f64> {
+pub(super) fn lines(chart: &Chart) -> Vec<f64> {
     chart.series.iter().flat_map(points_of).collect()
 }
 
-fn scale(values: impl Iterator<Item = f64>) -> Scale {
+pub(super) fn scale(values: impl Iterator<Item = f64>) -> Scale {
     let (mut low, mut high) = (f64::INFINITY, 0.0_f64);
     for value in values.filter(|value| value.is_finite()) {
         low = low.min(value);
@@ -225,13 +225,22 @@ fn same_height(charts: &mut [Chart]) {
         return;
     }
     for chart in charts {
+        // Where points are anyway, or between the bars.
+        let x = first_place(chart).unwrap_or(1.0);
         chart.series.push(Series {
             name: String::new(),
             color: GREY,
             dashed: false,
-            marks: Marks::Span(low, high),
+            marks: Marks::Room(vec![(x, low), (x, high)]),
         });
     }
+}
+
+fn first_place(chart: &Chart) -> Option<f64> {
+    chart.series.iter().find_map(|series| match &series.marks {
+        Marks::Styled(points, _) => points.first().map(|point| point.0),
+        _ => None,
+    })
 }
 
 /// The three slowdowns at P90.
@@ -339,54 +348,57 @@ pub fn pareto(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     front
 }
 
-/// Cost against violations: a panel per trace, up to six.
-fn cost_vs_slo(scenario: &Scenario<'_>) -> Panels {
+/// Cost against violations on one trace.
+pub(super) fn cost_of_trace(scenario: &Scenario<'_>, trace: &str) -> Chart {
     let (label, cost) = cost(scenario);
     let styles = &scenario.study.styles;
-    let chart = |trace: &&str| {
-        let mut series = Vec::new();
-        let mut points = Vec::new();
-        for policy in scenario.policies() {
-            let paid = scenario.cell(policy, trace, cost);
-            let violated = scenario.cell(policy, trace, |figures| figures.slo_violation_rate);
-            let Some(point) = paid.zip(violated) else {
-                continue;
-            };
-            points.push(point);
-            series.push(Series {
-                name: policy.to_owned(),
-                color: styles.color(policy),
-                dashed: false,
-                marks: Marks::Styled(vec![point], styles.look(policy).alone()),
-            });
-        }
-        if !points.is_empty() {
-            series.insert(
-                0,
-                Series {
-                    name: "Pareto front".into(),
-                    color: "#555555",
-                    dashed: true,
-                    marks: Marks::Styled(
-                        pareto(&points),
-                        Look {
-                            sign: Some(Sign::Halo),
-                            dash: Some("6 6"),
-                            step: true,
-                        },
-                    ),
-                },
-            );
-        }
-        Chart {
-            name: "panel",
-            title: (*trace).to_owned(),
-            x: Axis::new(label, Scale::Linear),
-            y: Axis::new("requests that missed the SLO", Scale::PercentUsed),
-            categories: Vec::new(),
-            series,
-        }
-    };
+    let mut series = Vec::new();
+    let mut points = Vec::new();
+    for policy in scenario.policies() {
+        let paid = scenario.cell(policy, trace, cost);
+        let violated = scenario.cell(policy, trace, |figures| figures.slo_violation_rate);
+        let Some(point) = paid.zip(violated) else {
+            continue;
+        };
+        points.push(point);
+        series.push(Series {
+            name: policy.to_owned(),
+            color: styles.color(policy),
+            dashed: false,
+            marks: Marks::Styled(vec![point], styles.look(policy).alone()),
+        });
+    }
+    if !points.is_empty() {
+        series.insert(
+            0,
+            Series {
+                name: "Pareto front".into(),
+                color: "#555555",
+                dashed: true,
+                marks: Marks::Styled(
+                    pareto(&points),
+                    Look {
+                        sign: Some(Sign::Halo),
+                        dash: Some("6 6"),
+                        step: true,
+                    },
+                ),
+            },
+        );
+    }
+    Chart {
+        name: "panel",
+        title: trace.to_owned(),
+        x: Axis::new(label, Scale::Linear),
+        y: Axis::new("requests that missed the SLO", Scale::PercentUsed),
+        categories: Vec::new(),
+        series,
+    }
+}
+
+/// The same, a panel per trace, up to six.
+fn cost_vs_slo(scenario: &Scenario<'_>) -> Panels {
+    let chart = |trace: &&str| cost_of_trace(scenario, trace);
     let charts: Vec<Chart> = spread(&scenario.traces(), 6).iter().map(chart).collect();
     Panels {
         name: "cost_vs_slo",
@@ -414,14 +426,14 @@ pub(super) fn spread<'a>(names: &[&'a str], most: usize) -> Vec<&'a str> {
 }
 
 /// Of a policy on a trace, the first seed's run.
-fn first<'a>(scenario: &Scenario<'a>, policy: &str, trace: &str) -> Option<&'a Run> {
+pub(super) fn first<'a>(scenario: &Scenario<'a>, policy: &str, trace: &str) -> Option<&'a Run> {
     scenario
         .of_policy(policy)
         .find(|run| run.key.trace == trace)
 }
 
 /// Lines of steps over time, one per policy.
-fn over_time(
+pub(super) fn over_time(
     scenario: &Scenario<'_>,
     trace: &str,
     label: &str,
@@ -548,7 +560,7 @@ fn instances(scenario: &Scenario<'_>) -> Result<Panels> {
 }
 
 /// Arrivals per second in equal pieces of time.
-fn load(scenario: &Scenario<'_>, trace: &str) -> Result<Chart> {
+pub(super) fn load(scenario: &Scenario<'_>, trace: &str) -> Result<Chart> {
     let mut times = Vec::new();
     for run in scenario.runs.iter().filter(|run| run.key.trace == trace) {
         times = arrivals(&run.folder)?;

@@ -1,10 +1,11 @@
 //! Runs of a results folder side by side: found by their paths, read in parallel, compared by policy.
 
+pub mod animation;
 pub mod charts;
-mod columns;
 mod discover;
 pub mod files;
 pub mod key;
+pub mod page;
 pub mod pairs;
 mod read;
 pub mod scaling;

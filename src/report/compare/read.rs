@@ -5,10 +5,10 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::columns::Columns;
 use super::scaling::{Life, Phase, Scaling};
 use crate::error::{Error, Location, Result};
 use crate::metrics::{Distribution, Times, slowdowns};
+use crate::report::csv_columns::Columns;
 use crate::sim::config::SloSection;
 use crate::sim::latency::SplitwiseTable;
 
