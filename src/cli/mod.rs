@@ -3,6 +3,7 @@
 mod analyze;
 mod calibrate;
 mod capacity;
+mod compare;
 mod completions;
 mod conversations;
 mod curve;
@@ -13,6 +14,7 @@ mod gen_trace;
 mod inspect;
 mod model_args;
 mod output;
+mod report;
 mod simulate;
 mod sweep;
 pub mod synth_dataset;
@@ -24,6 +26,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::error::Error;
+use crate::report::shell::quoted;
 
 /// How much of your chat traffic can a prefix cache save?
 ///
@@ -60,8 +63,12 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     /// Choose a scheduler's parameters, and say whether a difference is real
     Tune(tune::TuneArgs),
+    /// Runs of autoscaling policies side by side
+    Compare(compare::CompareArgs),
     /// Single-turn and multi-turn side by side, from conversations to report
     Experiment(experiment::ExperimentArgs),
+    /// One page to zoom, sort and share, of a folder of results
+    Report(report::ReportArgs),
     /// Write a trace in another tool's format
     Export(export::ExportArgs),
     /// Say what a trace file is and holds
@@ -90,7 +97,9 @@ pub fn main() -> ExitCode {
         Command::Sweep(args) => sweep::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Tune(args) => tune::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Experiment(args) => experiment::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::SynthDataset(args) => synth_dataset::run(&args),
@@ -165,15 +174,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// The command as it was typed, to stand in reports.
 fn typed_command() -> String {
-    let quote = |word: String| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,%+@".contains(c);
-        if !word.is_empty() && word.chars().all(plain) {
-            word
-        } else {
-            format!("'{}'", word.replace('\'', "'\\''"))
-        }
-    };
-    let mut words: Vec<_> = std::env::args().map(quote).collect();
+    let mut words: Vec<_> = std::env::args().map(|word| quoted(&word)).collect();
     if let Some(first) = words.first_mut() {
         "replay".clone_into(first);
     }

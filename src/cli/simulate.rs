@@ -316,12 +316,7 @@ fn folder(
     if let Some(folder) = &args.output_dir {
         return Some(folder.clone());
     }
-    let name = input
-        .trace
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy();
-    let trace = name.split('.').next().unwrap_or("trace").to_owned();
+    let trace = simulation::trace_name(&input.trace);
     let results = args.results.as_ref()?;
     let parts = [start_state, &trace, cluster, model, scheduler, policy];
     let mut folder = results.join(seed.to_string());
