@@ -4,6 +4,7 @@
 //! [`report`]; [`sim`] stands beside `metrics` and serves traces on a simulated cluster. A module uses what stands left of it,
 //! never what stands right of it.
 
+pub mod autoscale;
 pub mod cache;
 pub mod cli;
 pub mod dataset;

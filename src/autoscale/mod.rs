@@ -1,0 +1,6 @@
+//! Scaling: how many instances of each role there should be.
+//!
+//! [`planner`] is pure: it has no clock and knows no simulator, so that a simulation, a plan for a trace and a live cluster
+//! are served by the same code.
+
+pub mod planner;
