@@ -13,6 +13,7 @@ mod gen_trace;
 mod inspect;
 mod model_args;
 mod output;
+mod plan;
 mod simulate;
 mod sweep;
 pub mod synth_dataset;
@@ -57,6 +58,8 @@ enum Command {
     Sweep(sweep::SweepArgs),
     /// Serve a trace on a simulated cluster
     Simulate(simulate::SimulateArgs),
+    /// Say how many instances keep TTFT and ITL: for a trace, or for a real cluster
+    Plan(plan::PlanArgs),
     /// Single-turn and multi-turn side by side, from conversations to report
     Experiment(experiment::ExperimentArgs),
     /// Write a trace in another tool's format
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Plan(args) => plan::run(&args),
         Command::Experiment(args) => experiment::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),

@@ -34,7 +34,7 @@ use crate::error::Result;
 pub use budget::Budget;
 pub use config::{BudgetRule, PlannerConfig, Variant};
 pub use correction::Correction;
-pub use replicas::Load;
+pub use replicas::{Load, wait_ms};
 
 /// What happened in an interval, and what instances there are at its end.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -180,7 +180,7 @@ fn least(from: u32, refused: impl Fn(u32) -> bool) -> u32 {
 
 /// The mean time that a request waits for one of `count` instances: Sakasegawa's formula for M/M/c queues (Ann. Inst. Statist.
 /// Math. 29, 1977), `offered` in Erlang, times in milliseconds.
-pub(super) fn wait_ms(offered: f64, service_ms: f64, count: u32) -> f64 {
+pub fn wait_ms(offered: f64, service_ms: f64, count: u32) -> f64 {
     let count = f64::from(count);
     let busy = offered / count;
     if busy.is_nan() || busy >= 1.0 {
