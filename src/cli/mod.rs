@@ -14,6 +14,7 @@ mod gen_trace;
 mod inspect;
 mod model_args;
 mod output;
+mod plan;
 mod report;
 mod simulate;
 mod sweep;
@@ -65,6 +66,8 @@ enum Command {
     Tune(tune::TuneArgs),
     /// Runs of autoscaling policies side by side
     Compare(compare::CompareArgs),
+    /// Say how many instances keep TTFT and ITL: for a trace, or for a real cluster
+    Plan(plan::PlanArgs),
     /// Single-turn and multi-turn side by side, from conversations to report
     Experiment(experiment::ExperimentArgs),
     /// One page to zoom, sort and share, of a folder of results
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(&args),
         Command::Tune(args) => tune::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Plan(args) => plan::run(&args),
         Command::Experiment(args) => experiment::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Export(args) => export::run(&args),
