@@ -12,6 +12,7 @@ mod experiment;
 mod export;
 mod gen_trace;
 mod inspect;
+mod matrix;
 mod model_args;
 mod output;
 mod report;
@@ -60,6 +61,8 @@ enum Command {
     Sweep(sweep::SweepArgs),
     /// Serve a trace on a simulated cluster
     Simulate(simulate::SimulateArgs),
+    /// Policies, traces, rates, clusters and seeds, all against all, and their comparison
+    Matrix(matrix::MatrixArgs),
     /// Runs of autoscaling policies side by side
     Compare(compare::CompareArgs),
     /// Single-turn and multi-turn side by side, from conversations to report
@@ -79,7 +82,8 @@ enum Command {
     Man,
 }
 
-/// Parses the arguments and runs the subcommand. Exit codes: 0 done, 2 anything that the user can mend.
+/// Parses the arguments and runs the subcommand. Exit codes: 0 done, 1 some cells of a matrix failed, 2 anything that the
+/// user can mend.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -93,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Matrix(args) => matrix::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Experiment(args) => experiment::run(&args),
         Command::Report(args) => report::run(&args),
@@ -105,6 +110,11 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        // Told already, cell by cell.
+        Err(error) if error.is::<matrix::SomeFailed>() => {
+            output::complain(&error);
+            ExitCode::from(1)
+        }
         Err(error) => {
             output::complain(&error);
             ExitCode::from(2)
