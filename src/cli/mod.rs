@@ -12,6 +12,7 @@ mod experiment;
 mod export;
 mod gen_trace;
 mod inspect;
+mod matrix;
 mod model_args;
 mod output;
 mod plan;
@@ -64,6 +65,8 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     /// Choose a scheduler's parameters, and say whether a difference is real
     Tune(tune::TuneArgs),
+    /// Policies, traces, rates, clusters and seeds, all against all, and their comparison
+    Matrix(matrix::MatrixArgs),
     /// Runs of autoscaling policies side by side
     Compare(compare::CompareArgs),
     /// Say how many instances keep TTFT and ITL: for a trace, or for a real cluster
@@ -85,7 +88,8 @@ enum Command {
     Man,
 }
 
-/// Parses the arguments and runs the subcommand. Exit codes: 0 done, 2 anything that the user can mend.
+/// Parses the arguments and runs the subcommand. Exit codes: 0 done, 1 some cells of a matrix failed, 2 anything that the
+/// user can mend.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -100,6 +104,7 @@ pub fn main() -> ExitCode {
         Command::Sweep(args) => sweep::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Tune(args) => tune::run(&args),
+        Command::Matrix(args) => matrix::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Experiment(args) => experiment::run(&args),
@@ -113,6 +118,11 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        // Told already, cell by cell.
+        Err(error) if error.is::<matrix::SomeFailed>() => {
+            output::complain(&error);
+            ExitCode::from(1)
+        }
         Err(error) => {
             output::complain(&error);
             ExitCode::from(2)

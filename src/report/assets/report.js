@@ -52,8 +52,9 @@
     // What is allowed has to be seen even where all values are far below it.
     const spans = limits.flatMap((s) => s.data).filter((v) => y.scale !== "log" || v > 0);
     if (spans.length && y.scale !== "percent") {
-      yAxis.max = (of) => Math.max(of.max, ...spans);
-      if (y.scale === "log") yAxis.min = (of) => Math.min(of.min, ...spans);
+      const [low, high] = [Math.min(...spans), Math.max(...spans)];
+      yAxis.max = (of) => high > of.max ? high * 1.1 : null;
+      if (y.scale === "log") yAxis.min = (of) => low < of.min ? low / 1.1 : null;
     }
     const across = limits.map((s) => ({ yAxis: s.data[0], name: s.name, lineStyle: { color: s.color, type: "dashed", width: 1.5 }, label: { formatter: s.name, color: color("--text"), position: "insideEndTop" } }));
     const series = shown.map((s, place) => {
@@ -71,7 +72,7 @@
       const look = s.look || {};
       const halo = look.sign === "halo";
       const sign = look.sign ? { symbol: symbols[look.sign] || "circle", symbolSize: halo ? 22 : 9, symbolRotate: look.sign === "triangle-down" ? 180 : 0 } : {};
-      const at = { itemStyle: { color: tone(s.color), ...(halo ? { opacity: 0.35 } : {}) }, ...markLine };
+      const at = { itemStyle: { color: tone(s.color), ...(halo ? { opacity: 0.35 } : {}) }, z: halo ? 1 : 2, ...markLine };
       if (look.dash === null) return { type: "scatter", name: s.name, data, ...sign, ...at };
       const type = look.dash ? look.dash.split(" ").map(Number) : s.dashed ? "dashed" : "solid";
       return { type: "line", name: s.name, data, step: s.kind === "step" ? "end" : false, showSymbol: Boolean(look.sign), ...sign, ...at, lineStyle: { color: tone(s.color), width: 2, type } };

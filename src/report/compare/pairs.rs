@@ -40,7 +40,8 @@ pub fn pairs(scenario: &Scenario<'_>) -> Vec<Pair> {
     let Some((baseline, others)) = policies.split_first() else {
         return Vec::new();
     };
-    let seeds = scenario.seeds().len() > 1;
+    // Seeds that change nothing are one run told twice.
+    let seeds = scenario.seeds().len() > 1 && policies.iter().any(|policy| vary(scenario, policy));
     let traces = scenario.traces();
     let traces = if seeds {
         traces
@@ -69,6 +70,15 @@ pub fn pairs(scenario: &Scenario<'_>) -> Vec<Pair> {
         pair.sentence = sentence(&pair.policy, &pair.baseline, &pair.comparison, true);
     }
     pairs
+}
+
+/// Whether a policy's runs of a trace differ by seed.
+fn vary(scenario: &Scenario<'_>, policy: &str) -> bool {
+    let all: Vec<&Run> = scenario.of_policy(policy).collect();
+    let differ = |pair: &[&Run]| {
+        pair[0].key.trace == pair[1].key.trace && pair[0].figures.times != pair[1].figures.times
+    };
+    all.windows(2).any(differ)
 }
 
 fn runs<'a>(scenario: &Scenario<'a>, policy: &str, trace: &str) -> Vec<&'a Run> {
