@@ -341,6 +341,16 @@ pub fn study(bench: &Bench, config: &SimConfig, sweep: &Sweep, done: &AtomicU64)
     Ok(Study { token_time, points })
 }
 
+impl Study {
+    /// Whether all orders did the same. One prompt at most is in pieces at a time unless the steps' size depends on how far a
+    /// prompt is; then, and where memory runs out, there is something to order.
+    pub fn is_indifferent(&self) -> bool {
+        self.points
+            .windows(2)
+            .all(|pair| pair[0].runs == pair[1].runs)
+    }
+}
+
 /// Marks the orders that no other beats in one of both without losing in the other.
 fn mark_front(points: &mut [Point], sweep: &Sweep) {
     let places: Vec<(f64, f64)> = points
@@ -465,13 +475,21 @@ mod tests {
     #[test]
     fn a_study_has_both_ends_and_what_was_derived() {
         let bench = Bench::new(&trace(60), 0.3, &[0, 1, 2], true).expect("is made");
+        // Steps grow smaller as a prompt goes on, so that several are in pieces at a time.
+        let config = with_opt_sarathi(&config(), |own| {
+            own.enable_dynamic_chunking_schedule = true;
+            own.low_chunk_size = 64;
+            own.high_chunk_size = 512;
+            own.chunk_schedule_max_tokens = 1024;
+            own.chunk_schedule_stages = 8;
+        });
         let sweep = Sweep {
             ratios: vec![100.0, 1e9],
             ttft: 0,
             fairness: Fairness::MaxWait,
             confidence: 0.95,
         };
-        let run = || study(&bench, &config(), &sweep, &AtomicU64::new(0)).expect("runs");
+        let run = || study(&bench, &config, &sweep, &AtomicU64::new(0)).expect("runs");
         let found = run();
         assert_eq!(found.points.len(), 8, "two ends, two given, four derived");
         assert!(
@@ -496,6 +514,6 @@ mod tests {
             ratios: vec![-1.0],
             ..sweep
         };
-        assert!(study(&bench, &config(), &bad, &AtomicU64::new(0)).is_err());
+        assert!(study(&bench, &config, &bad, &AtomicU64::new(0)).is_err());
     }
 }

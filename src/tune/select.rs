@@ -498,22 +498,25 @@ mod tests {
     fn ratios_are_to_each_runs_own_baseline() {
         // The second run has no 0, so it is divided by its lowest, 1.
         let runs = [
-            run("a", &[(0, 2.0), (1, 1.0)]),
-            run("b", &[(1, 4.0), (2, 3.0)]),
+            run("a", &[(0, 4.0), (1, 2.0)]),
+            run("b", &[(1, 4.0), (2, 2.0)]),
         ];
         let found = select(&runs, &Options::default()).expect("selects");
-        let ratios: Vec<(i128, usize, f64)> = found
-            .rows
-            .iter()
+        let rows = found.rows.iter();
+        let ratios: Vec<(i128, usize, f64)> = rows
             .map(|row| (row.threshold, row.runs, row.ratios[0]))
             .collect();
-        assert_eq!(ratios, [(0, 1, 1.0), (1, 2, 0.75), (2, 1, 0.75)]);
-        assert_eq!(found.best, 1, "of equal scores the lower threshold");
+        assert_eq!(ratios, [(0, 1, 1.0), (1, 2, 0.75), (2, 1, 0.5)]);
+        assert_eq!(found.best, 2);
         let most = Options {
             aggregate: Aggregate::Max,
             ..Options::default()
         };
-        assert_eq!(select(&runs, &most).expect("selects").best, 2);
+        let found = select(&runs, &most).expect("selects");
+        assert_eq!(found.rows[1].ratios, [1.0; 5]);
+        let equal = [run("c", &[(0, 2.0), (5, 1.0), (4, 1.0)])];
+        let found = select(&equal, &Options::default()).expect("selects");
+        assert_eq!(found.best, 4, "of equal scores the lower threshold");
     }
 
     #[test]
