@@ -18,6 +18,7 @@ mod output;
 mod plan;
 mod report;
 mod simulate;
+mod study;
 mod sweep;
 pub mod synth_dataset;
 mod trace_input;
@@ -63,6 +64,8 @@ enum Command {
     Sweep(sweep::SweepArgs),
     /// Serve a trace on a simulated cluster
     Simulate(simulate::SimulateArgs),
+    /// Find the cheapest autoscaling policy for a trace: press, tune, simulate, choose
+    Study(study::StudyArgs),
     /// Choose a scheduler's parameters, and say whether a difference is real
     Tune(tune::TuneArgs),
     /// Policies, traces, rates, clusters and seeds, all against all, and their comparison
@@ -103,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Study(args) => study::run(&args),
         Command::Tune(args) => tune::run(&args),
         Command::Matrix(args) => matrix::run(&args),
         Command::Compare(args) => compare::run(&args),

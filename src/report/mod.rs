@@ -15,6 +15,7 @@ pub mod sharing;
 pub mod shell;
 pub mod simulation;
 pub mod splitwise;
+pub mod study;
 pub mod sweep;
 pub mod table;
 pub mod tables;

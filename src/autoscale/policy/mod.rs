@@ -21,11 +21,11 @@ use crate::error::{Error, Result};
 
 pub use heteroscale::{HeteroScale, HeteroScaleConfig};
 pub use hpa_gpu::{HpaGpu, HpaGpuConfig};
-pub use hpa_v2::{HpaV2, HpaV2Config};
-pub use independent_tps::{IndependentTps, IndependentTpsConfig};
+pub use hpa_v2::{HpaV2, HpaV2Config, Metric, TargetType};
+pub use independent_tps::{IndependentTps, IndependentTpsConfig, PrefillRate};
 pub use kpa::{Kpa, KpaConfig};
 pub use latency_ttft::{LatencyTtft, LatencyTtftConfig};
-pub use periodic::{Periodic, PeriodicConfig};
+pub use periodic::{Hours, Periodic, PeriodicConfig};
 pub use pure_latency::{PureLatency, PureLatencyConfig};
 pub use queue::{Queue, QueueConfig};
 pub use rounding::Rounding;
