@@ -14,6 +14,7 @@ mod inspect;
 mod model_args;
 mod output;
 mod plan;
+mod profile;
 mod simulate;
 mod sweep;
 pub mod synth_dataset;
@@ -60,6 +61,8 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     /// Say how many instances keep TTFT and ITL: for a trace, or for a real cluster
     Plan(plan::PlanArgs),
+    /// Measure simulated instances for the planner
+    Profile(profile::ProfileArgs),
     /// Single-turn and multi-turn side by side, from conversations to report
     Experiment(experiment::ExperimentArgs),
     /// Write a trace in another tool's format
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Sweep(args) => sweep::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Profile(args) => profile::run(&args),
         Command::Experiment(args) => experiment::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),
