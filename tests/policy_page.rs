@@ -75,7 +75,7 @@ fn with_script(page: &Path, name: &str, script: &str) -> PathBuf {
 }
 
 /// What a user does, and what the page says then.
-const ACTIONS: &str = r#"
+const ACTIONS: &str = r##"
 addEventListener("load", () => {
   const told = [];
   const tell = (name, value) => told.push(name + "=" + value);
@@ -121,7 +121,7 @@ addEventListener("load", () => {
     root.dataset.told = told.join(";");
   }, 50);
 });
-"#;
+"##;
 
 #[test]
 #[expect(
