@@ -121,7 +121,8 @@ fn column<T>(points: &[T], value: impl Fn(&T) -> f64) -> Vec<f64> {
     points.iter().map(value).collect()
 }
 
-fn write(folder: &Path, profile: &Profile) -> Result<()> {
+/// Writes a profile's two files into a folder.
+pub(super) fn write(folder: &Path, profile: &Profile) -> Result<()> {
     let (prefill, decode) = profile.to_csv();
     for (name, text) in [(PREFILL_CSV, prefill), (DECODE_CSV, decode)] {
         let path = folder.join(name);
