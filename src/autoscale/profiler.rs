@@ -293,14 +293,11 @@ mod tests {
         assert_eq!((first.isl, first.ttft_ms), (100.0, 2.0));
         assert!((first.throughput_per_gpu - 50_000.0).abs() < 1e-6);
         // 1024 / 120 = 8 requests fit: 1, 4 and 8, each a token every 2 ms, on two GPUs; longer prompts do not fit.
-        let points: Vec<_> = measured
-            .profile
-            .decode
-            .iter()
-            .map(|p| (p.context_length, p.itl_ms))
-            .collect();
-        assert_eq!(points, [(110.0, 2.0); 3]);
+        assert_eq!(measured.profile.decode.len(), 3);
         for (point, load) in measured.profile.decode.iter().zip([1.0, 4.0, 8.0]) {
+            assert_eq!(point.context_length, 110.0);
+            // Moving the KV takes a nanosecond.
+            assert!((point.itl_ms - 2.0).abs() < 1e-6);
             assert!((point.kv_usage - load * 110.0 / 1024.0).abs() < 1e-12);
             assert!(
                 (point.throughput_per_gpu - load * 250.0).abs() < 0.02 * load * 250.0,
