@@ -62,20 +62,24 @@ fn browser(arguments: &[String], page: &Path) -> Option<(String, String)> {
 }
 
 fn complaints(log: &str) -> Vec<&str> {
-    log.lines().filter(|line| line.contains("CONSOLE")).collect()
+    log.lines()
+        .filter(|line| line.contains("CONSOLE"))
+        .collect()
 }
 
 /// The page with a script behind its own.
 fn with_script(page: &Path, name: &str, script: &str) -> PathBuf {
     let text = std::fs::read_to_string(page).expect("page");
-    let text = text.replace("</body>", &format!("<script>{script}</script></body>"));
+    // The library's code has such a text, too.
+    let (before, after) = text.rsplit_once("</body>").expect("a body");
+    let text = format!("{before}<script>{script}</script></body>{after}");
     let path = page.with_file_name(name);
     std::fs::write(&path, text).expect("writes");
     path
 }
 
 /// What a user does, and what the page says then.
-const ACTIONS: &str = r#"
+const ACTIONS: &str = r##"
 addEventListener("load", () => {
   const told = [];
   const tell = (name, value) => told.push(name + "=" + value);
@@ -121,7 +125,7 @@ addEventListener("load", () => {
     root.dataset.told = told.join(";");
   }, 50);
 });
-"#;
+"##;
 
 #[test]
 #[expect(
@@ -145,7 +149,12 @@ fn the_page_of_policies_is_drawn_and_answers() {
 
     // At a phone's width, too.
     let acted = with_script(&page, "acted.html", ACTIONS);
-    let dump = ["--dump-dom", "--virtual-time-budget=4000", "--window-size=500,900"].map(str::to_owned);
+    let dump = [
+        "--dump-dom",
+        "--virtual-time-budget=4000",
+        "--window-size=500,900",
+    ]
+    .map(str::to_owned);
     let Some((dom, log)) = browser(&dump, &acted) else {
         eprintln!("SKIPPED the_page_of_policies_is_drawn_and_answers: no chromium on PATH");
         return;
@@ -153,7 +162,10 @@ fn the_page_of_policies_is_drawn_and_answers() {
     assert!(complaints(&log).is_empty(), "{:?}", complaints(&log));
     let figures = text.matches("<figure id=").count();
     assert!(figures >= 15, "{figures}");
-    assert!(dom.contains(&format!("data-ready=\"{figures}\"")), "charts not drawn: {log}");
+    assert!(
+        dom.contains(&format!("data-ready=\"{figures}\"")),
+        "charts not drawn: {log}"
+    );
     for told in [
         "before=no_autoscaling+hpa_gpu",
         "without=no_autoscalingfalse",
@@ -170,7 +182,11 @@ fn the_page_of_policies_is_drawn_and_answers() {
         "wide=true",
         "values=4",
     ] {
-        assert!(dom.contains(told), "{told}: {:?}", dom.split("data-told").nth(1).map(|t| &t[..600]));
+        assert!(
+            dom.contains(told),
+            "{told}: {:?}",
+            dom.split("data-told").nth(1).map(|t| &t[..600])
+        );
     }
     looks(&page);
 }
@@ -198,7 +214,8 @@ fn looks(page: &Path) {
     let without = shot(&click("hpa_gpu", "#policies button"));
     let dark = shot(&click("Dark theme", "#theme button"));
     let differ = |other: &[[f64; 3]]| {
-        let far = |(a, b): (&[f64; 3], &[f64; 3])| a.iter().zip(b).any(|(a, b)| (a - b).abs() > 4.0);
+        let far =
+            |(a, b): (&[f64; 3], &[f64; 3])| a.iter().zip(b).any(|(a, b)| (a - b).abs() > 4.0);
         first.iter().zip(other).filter(|pair| far(*pair)).count()
     };
     assert_eq!(first.len(), again.len());
@@ -207,14 +224,27 @@ fn looks(page: &Path) {
     assert!(differ(&again) <= 2, "{}", differ(&again));
     let changed = differ(&without);
     assert!(changed >= 8, "a policy less is seen: {changed}");
-    assert!(changed < first.len() / 4, "and little else changes: {changed}");
-    let mean = |blocks: &[[f64; 3]]| blocks.iter().flatten().sum::<f64>() / (3 * blocks.len()) as f64;
-    assert!(mean(&first) > 200.0 && mean(&dark) < 80.0, "{} {}", mean(&first), mean(&dark));
+    assert!(
+        changed < first.len() / 4,
+        "and little else changes: {changed}"
+    );
+    let mean =
+        |blocks: &[[f64; 3]]| blocks.iter().flatten().sum::<f64>() / (3 * blocks.len()) as f64;
+    assert!(
+        mean(&first) > 200.0 && mean(&dark) < 80.0,
+        "{} {}",
+        mean(&first),
+        mean(&dark)
+    );
     // Both policies' colours are on the page.
     let colour = |near: [f64; 3]| {
         let reader = std::fs::File::open(page.with_extension("png")).expect("picture");
         let (_, _, pixels) = pixels(reader);
-        let close = |p: &[u8]| near.iter().zip(p).all(|(a, b)| (a - f64::from(*b)).abs() < 12.0);
+        let close = |p: &[u8]| {
+            near.iter()
+                .zip(p)
+                .all(|(a, b)| (a - f64::from(*b)).abs() < 12.0)
+        };
         pixels.chunks_exact(3).filter(|p| close(p)).count()
     };
     assert!(colour([0xD5 as f64, 0x5E as f64, 0.0]) > 200);
@@ -222,11 +252,15 @@ fn looks(page: &Path) {
 }
 
 fn pixels(file: std::fs::File) -> (usize, usize, Vec<u8>) {
-    let mut reader = png::Decoder::new(std::io::BufReader::new(file)).read_info().expect("PNG");
+    let mut reader = png::Decoder::new(std::io::BufReader::new(file))
+        .read_info()
+        .expect("PNG");
     let mut buffer = vec![0; reader.output_buffer_size().expect("size")];
     let info = reader.next_frame(&mut buffer).expect("picture");
     let samples = info.color_type.samples();
-    let rgb = buffer[..info.buffer_size()].chunks_exact(samples).flat_map(|p| [p[0], p[1], p[2]]);
+    let rgb = buffer[..info.buffer_size()]
+        .chunks_exact(samples)
+        .flat_map(|p| [p[0], p[1], p[2]]);
     (info.width as usize, info.height as usize, rgb.collect())
 }
 
@@ -264,12 +298,32 @@ fn frames(gif: &Path) -> usize {
 fn sweeps_curves_and_studies_have_pages_too() {
     let folder = tempfile::tempdir().expect("folder");
     let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
-    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/data/sharegpt-synthetic.jsonl.zst");
+    let data = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/data/sharegpt-synthetic.jsonl.zst"
+    );
     let study = path("study");
-    stdout(&["experiment", "--max-conversations", "50", "--input", data, "--output-dir", &study]);
+    stdout(&[
+        "experiment",
+        "--max-conversations",
+        "50",
+        "--input",
+        data,
+        "--output-dir",
+        &study,
+    ]);
     let trace = format!("{study}/multi_turn_trace.jsonl");
     let (sweep, curve) = (path("sweep"), path("curve"));
-    stdout(&["sweep", &trace, "--policy", "lru,fifo", "--capacity", "10%,50%", "--output-dir", &sweep]);
+    stdout(&[
+        "sweep",
+        &trace,
+        "--policy",
+        "lru,fifo",
+        "--capacity",
+        "10%,50%",
+        "--output-dir",
+        &sweep,
+    ]);
     stdout(&["curve", &trace, "--output-dir", &curve]);
     for (folder, figure) in [
         (&study, "sharing_fraction_cdf"),
@@ -279,10 +333,20 @@ fn sweeps_curves_and_studies_have_pages_too() {
         let page = format!("{folder}/page.html");
         stdout(&["report", folder, "--output", &page]);
         let text = std::fs::read_to_string(&page).expect("page");
-        assert!(text.contains(&format!("<figure id=\"{figure}\">")), "{folder}");
-        let dump = ["--dump-dom".to_owned(), "--virtual-time-budget=2000".to_owned()];
+        assert!(
+            text.contains(&format!("<figure id=\"{figure}\">")),
+            "{folder}"
+        );
+        let dump = [
+            "--dump-dom".to_owned(),
+            "--virtual-time-budget=2000".to_owned(),
+        ];
         if let Some((dom, log)) = browser(&dump, Path::new(&page)) {
-            assert!(complaints(&log).is_empty(), "{folder}: {:?}", complaints(&log));
+            assert!(
+                complaints(&log).is_empty(),
+                "{folder}: {:?}",
+                complaints(&log)
+            );
             assert!(dom.contains("data-ready="), "{folder}");
             assert!(dom.contains("<canvas"), "{folder}");
         }
