@@ -1,7 +1,8 @@
 //! `replay`: how much of your chat traffic a prefix cache can save, measured offline.
 //!
 //! The folders follow the way of the data: [`dataset`] -> [`prompt`] -> [`trace`] -> [`cache`] -> [`metrics`] ->
-//! [`report`]; [`sim`] stands beside `metrics` and serves traces on a simulated cluster. A module uses what stands left of it,
+//! [`report`]; [`sim`] stands beside `metrics` and serves traces on a simulated cluster, and [`tune`] chooses
+//! parameters by what such runs measured. A module uses what stands left of it,
 //! never what stands right of it.
 
 pub mod autoscale;
@@ -15,5 +16,6 @@ pub mod prompt;
 pub mod report;
 pub mod sim;
 pub mod trace;
+pub mod tune;
 
 pub use error::{Error, Result};

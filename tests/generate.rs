@@ -122,9 +122,9 @@ fn single_and_multi() {
 #[test]
 fn overlong_prompts() {
     let long = "x".repeat(50);
-    let input = record("c", &[("q1", "a1"), (&long, "a2"), ("q3", "a3")])
+    let input = record("c", &[("q1", "a1"), (long.as_str(), "a2"), ("q3", "a3")])
         + "\n"
-        + &record("d", &[("q", "a")]);
+        + record("d", &[("q", "a")]).as_str();
     let run = Run::new(&input);
     let fixed = ["--arrival", "fixed", "--max-model-len", "60"];
     let with = |overlong| {

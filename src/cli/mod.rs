@@ -15,11 +15,14 @@ mod inspect;
 mod matrix;
 mod model_args;
 mod output;
+mod plan;
 mod report;
 mod simulate;
+mod study;
 mod sweep;
 pub mod synth_dataset;
 mod trace_input;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -61,10 +64,16 @@ enum Command {
     Sweep(sweep::SweepArgs),
     /// Serve a trace on a simulated cluster
     Simulate(simulate::SimulateArgs),
+    /// Find the cheapest autoscaling policy for a trace: press, tune, simulate, choose
+    Study(study::StudyArgs),
+    /// Choose a scheduler's parameters, and say whether a difference is real
+    Tune(tune::TuneArgs),
     /// Policies, traces, rates, clusters and seeds, all against all, and their comparison
     Matrix(matrix::MatrixArgs),
     /// Runs of autoscaling policies side by side
     Compare(compare::CompareArgs),
+    /// Say how many instances keep TTFT and ITL: for a trace, or for a real cluster
+    Plan(plan::PlanArgs),
     /// Single-turn and multi-turn side by side, from conversations to report
     Experiment(experiment::ExperimentArgs),
     /// One page to zoom, sort and share, of a folder of results
@@ -97,8 +106,11 @@ pub fn main() -> ExitCode {
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Study(args) => study::run(&args),
+        Command::Tune(args) => tune::run(&args),
         Command::Matrix(args) => matrix::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Plan(args) => plan::run(&args),
         Command::Experiment(args) => experiment::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Export(args) => export::run(&args),

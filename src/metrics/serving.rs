@@ -325,8 +325,8 @@ fn token_gaps(records: &Records) -> Distribution {
     Distribution::from_weighted(&mut pairs)
 }
 
-/// What a request would take alone: the prompt in one step, and a decode with its prompt as context.
-fn alone(prompt: u32, reference: &mut dyn LatencyModel) -> (f64, f64) {
+/// Seconds that a request would take alone: its prompt in one step, and a decode with its prompt as context.
+pub fn alone(prompt: u32, reference: &mut dyn LatencyModel) -> (f64, f64) {
     let mut step = Step {
         prefills: vec![Chunk {
             tokens: prompt,

@@ -251,7 +251,7 @@ pub fn holm(p: &[f64]) -> Vec<f64> {
 }
 
 /// `p < 0.001` or `p = 0.023`.
-pub(super) fn p_text(p: f64) -> String {
+pub fn p_text(p: f64) -> String {
     match p {
         p if p < 0.001 => "p < 0.001".to_owned(),
         p if p < 0.1 => format!("p = {p:.3}"),

@@ -11,7 +11,7 @@ mod u_test;
 pub use bootstrap::{
     Contrast, Interval, Resamples, Statistic, bca, draw, percentile_interval, two_sided,
 };
-pub use compare::{Comparison, Options, Sample, compare, holm, sentence};
+pub use compare::{Comparison, Options, Sample, compare, holm, p_text, sentence};
 pub use effect::{Effect, effect};
 pub use exact::exact_mean;
 pub use signed_rank::signed_rank;

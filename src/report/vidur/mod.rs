@@ -13,6 +13,7 @@ use self::sketch::Sketch;
 use super::tables::{CsvFile, float};
 use crate::error::Result;
 use crate::io::write_file;
+use crate::metrics::request_times::{TIMES, completion_order, times};
 use crate::sim::{Records, RequestRecord};
 use crate::trace::Nanos;
 
@@ -39,24 +40,6 @@ struct Figures {
     output: f64,
     restarts: u32,
 }
-
-/// Time metrics of a request, as columns and as files.
-const TIMES: [&str; 14] = [
-    "request_e2e_time",
-    "request_e2e_time_normalized",
-    "request_execution_time",
-    "request_execution_time_normalized",
-    "request_model_execution_time",
-    "request_model_execution_time_normalized",
-    "request_preemption_time",
-    "request_scheduling_delay",
-    "request_execution_plus_preemption_time",
-    "request_execution_plus_preemption_time_normalized",
-    "prefill_e2e_time",
-    "prefill_time_execution_plus_preemption",
-    "prefill_time_execution_plus_preemption_normalized",
-    "decode_time_execution_plus_preemption_normalized",
-];
 
 /// Other columns of a request.
 const COUNTS: [&str; 6] = [
@@ -118,44 +101,6 @@ fn figures(requests: &[RequestRecord]) -> Vec<Figures> {
     all
 }
 
-/// A finished request's times, in seconds. After a restart what counts as prompt and output is what the last start had.
-fn times(request: &RequestRecord) -> Option<[f64; 14]> {
-    let e2e = request.e2e()?;
-    let (first, scheduled) = (request.first_token?, request.scheduled?);
-    let prompt = f64::from(request.last_prompt);
-    let output = f64::from(request.prompt) + f64::from(request.output) - prompt;
-    let executed = request.executed.as_secs_f64();
-    let stalled = request.stalled.as_secs_f64();
-    let prefill = (first - scheduled).as_secs_f64();
-    let decode = (request.ended - first).as_secs_f64();
-    Some([
-        e2e,
-        e2e / output,
-        executed,
-        executed / output,
-        // Without the host's overhead, which is part of no step here.
-        executed,
-        executed / output,
-        stalled,
-        (scheduled - request.arrival).as_secs_f64(),
-        executed + stalled,
-        (executed + stalled) / output,
-        (first - request.arrival).as_secs_f64(),
-        prefill,
-        prefill / prompt,
-        decode / output,
-    ])
-}
-
-/// Requests that finished, in that order; those of one step in order of arrival.
-fn completion_order(requests: &[RequestRecord]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..requests.len())
-        .filter(|id| times(&requests[*id]).is_some())
-        .collect();
-    order.sort_by_key(|id| requests[*id].ended);
-    order
-}
-
 fn requests(path: &Path, figures: &[Figures]) -> Result<()> {
     let header: Vec<&str> = std::iter::once("Request Id")
         .chain(TIMES)
@@ -182,7 +127,7 @@ fn requests(path: &Path, figures: &[Figures]) -> Result<()> {
     csv.finish()
 }
 
-/// A metric's distribution: rows from the smallest value, first come first among equals, with their rank as a part of all.
+/// A metric's distribution, of the requests that finished.
 fn ranked(
     plots: &Path,
     name: &str,
@@ -193,6 +138,19 @@ fn ranked(
     let values = ended
         .iter()
         .filter_map(|id| Some((*id, figures[*id].times?[column])));
+    write_ranked(plots, name, values)
+}
+
+/// A distribution as `name.csv`: rows from the smallest value, first come first among equals, with their rank as a part of
+/// all. Values come with their requests' numbers, in order of completion.
+///
+/// # Errors
+/// [`crate::error::Error::Io`] where the file cannot be written.
+pub fn write_ranked(
+    plots: &Path,
+    name: &str,
+    values: impl Iterator<Item = (usize, f64)>,
+) -> Result<()> {
     let mut rows: Vec<(usize, (usize, f64))> = values.enumerate().collect();
     rows.sort_by(|a, b| a.1.1.total_cmp(&b.1.1));
     if rows.is_empty() {

@@ -1,0 +1,135 @@
+//! `replay tune aging`
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+
+use clap::{Args, ValueEnum};
+
+use super::super::output;
+use super::cluster::ClusterArgs;
+use crate::error::Error;
+use crate::report::{pictures, tuning};
+use crate::tune::aging::{self, Fairness, RATIOS, Sweep, TTFT, study};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FairnessArg {
+    Jain,
+    MaxWait,
+    WorstClass,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum TtftArg {
+    P50,
+    P90,
+    P99,
+}
+
+/// Arguments of `replay tune aging`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The policy `aging` of the scheduler opt-sarathi sorts requests in memory by waiting time against remaining prompt; only the ratio
+of the two weights matters: how many prompt tokens weigh as much as a second of waiting. The ratio that the fork derives from a run
+is tried beside others, between shortest remaining prompt first (0) and first come first served (endless).
+
+Examples:
+  replay tune aging trace.jsonl.zst --seeds 0,1,2,3,4
+  replay tune aging trace.jsonl.zst --ratios 100,1000,10000 --ttft p99 --fairness max-wait --output-dir output/aging
+  replay tune aging trace.jsonl.zst --config cluster.toml --json")]
+pub(super) struct AgingArgs {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+
+    /// Ratios to try besides those derived, in tokens per second [default: 10,37.5,100,300,1000,3000,10000]
+    #[arg(
+        long,
+        value_name = "R,R",
+        value_delimiter = ',',
+        allow_negative_numbers = true
+    )]
+    ratios: Vec<f64>,
+
+    /// Percentile of the time to first token by which orders are judged
+    #[arg(long, value_enum, default_value = "p90")]
+    ttft: TtftArg,
+
+    /// What it is set against: Jain's index of the slowdowns, the longest wait, or the P99 slowdown of the prompt lengths that
+    /// fare worst
+    #[arg(long, value_enum, default_value = "jain")]
+    fairness: FairnessArg,
+
+    /// Confidence of the intervals; differences are told at 1 less this
+    #[arg(long, default_value_t = 0.95, value_name = "PART")]
+    confidence: f64,
+
+    /// Write aging.csv, aging.json and pictures into this folder
+    #[arg(long, short, value_name = "DIR")]
+    output_dir: Option<PathBuf>,
+
+    /// Print everything as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &AgingArgs) -> anyhow::Result<()> {
+    if !(args.confidence > 0.0 && args.confidence < 1.0) {
+        return Err(Error::usage(
+            format!("a confidence of {}", args.confidence),
+            "give a part between 0 and 1, as 0.95",
+        )
+        .into());
+    }
+    let served = args.cluster.open(None)?;
+    let ratios = if args.ratios.is_empty() {
+        RATIOS.to_vec()
+    } else {
+        args.ratios.clone()
+    };
+    // One run first come first served, one shortest remaining prompt first, and up to four derived.
+    let orders = ratios.len() + 2 + 4;
+    let sweep = Sweep {
+        ratios,
+        ttft: match args.ttft {
+            TtftArg::P50 => 0,
+            TtftArg::P90 => 1,
+            TtftArg::P99 => 2,
+        },
+        fairness: match args.fairness {
+            FairnessArg::Jain => Fairness::Jain,
+            FairnessArg::MaxWait => Fairness::MaxWait,
+            FairnessArg::WorstClass => Fairness::WorstClass,
+        },
+        confidence: args.confidence,
+    };
+    let done = AtomicU64::new(0);
+    let total = (served.bench.requests() * served.bench.seeds().len() * orders) as u64;
+    let found = output::with_progress("requests", total, &done, || {
+        study(&served.bench, &served.config, &sweep, &done)
+    })?;
+    if let Some(folder) = &args.output_dir {
+        tuning::write_aging(&found, served.bench.seeds(), folder)?;
+        pictures::save(&tuning::aging_charts(&found, &sweep), folder)?;
+        output::note(&format!("wrote {}", folder.display()));
+    }
+    if args.json {
+        return output::print(&serde_json::to_string_pretty(&tuning::aging_json(
+            &found,
+            served.bench.seeds(),
+        ))?);
+    }
+    output::print(&tuning::aging_text(&found, &sweep))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_and_figures_have_the_same_order() {
+        let flags = TtftArg::value_variants()
+            .iter()
+            .map(|flag| format!("{flag:?}").to_lowercase());
+        assert!(flags.eq(TTFT.iter().map(|(name, _)| (*name).to_owned())));
+        assert!(aging::RATIOS.is_sorted());
+    }
+}

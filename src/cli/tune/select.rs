@@ -1,0 +1,232 @@
+//! `replay tune select`
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::super::output;
+use super::python_int;
+use crate::error::Error;
+use crate::report::tuning;
+use crate::tune::select::{Aggregate, Options, RATIOS, Run, read_runs, select, text};
+use crate::tune::significance::{judge, verdict};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum RunAgg {
+    Mean,
+    Median,
+    P90,
+    Max,
+}
+
+/// Where the significance goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Significance {
+    Stderr,
+    Stdout,
+    None,
+}
+
+/// How thresholds are scored.
+#[derive(Debug, Args)]
+pub(super) struct ScoreArgs {
+    /// Threshold that the others are divided by; a run without it takes its lowest
+    #[arg(long, default_value = "0", value_name = "N", value_parser = python_int, allow_negative_numbers = true)]
+    baseline: i128,
+
+    /// Weight of the P95 of request_execution_time
+    #[arg(
+        long,
+        alias = "w_request",
+        default_value_t = 0.35,
+        value_name = "WEIGHT",
+        allow_negative_numbers = true
+    )]
+    w_request: f64,
+
+    /// Weight of the P95 of prefill_e2e_time (TTFT)
+    #[arg(
+        long,
+        alias = "w_prefill",
+        default_value_t = 0.35,
+        value_name = "WEIGHT",
+        allow_negative_numbers = true
+    )]
+    w_prefill: f64,
+
+    /// Weight of the mean of prefill_time_execution_plus_preemption_normalized
+    #[arg(
+        long,
+        alias = "w_prefill_exec_norm",
+        default_value_t = 0.2,
+        value_name = "WEIGHT",
+        allow_negative_numbers = true
+    )]
+    w_prefill_exec_norm: f64,
+
+    /// Weight of the mean of request_execution_time_normalized
+    #[arg(
+        long,
+        alias = "w_request_exec_norm",
+        default_value_t = 0.05,
+        value_name = "WEIGHT",
+        allow_negative_numbers = true
+    )]
+    w_request_exec_norm: f64,
+
+    /// Weight of the mean of decode_time_execution_plus_preemption_normalized
+    #[arg(
+        long,
+        alias = "w_decode",
+        default_value_t = 0.05,
+        value_name = "WEIGHT",
+        allow_negative_numbers = true
+    )]
+    w_decode: f64,
+
+    /// How the ratios of several runs become one
+    #[arg(long, alias = "run_agg", value_enum, default_value = "mean")]
+    run_agg: RunAgg,
+
+    /// Confidence of the intervals; differences are told at 1 less this
+    #[arg(long, default_value_t = 0.95, value_name = "PART")]
+    confidence: f64,
+
+    /// Bootstrap resamples
+    #[arg(long, default_value_t = 4000, value_name = "N")]
+    resamples: usize,
+
+    /// Where the significance goes: beside the table on standard error, behind it on standard output, or nowhere
+    #[arg(long, value_enum, default_value = "stderr", value_name = "WHERE")]
+    significance: Significance,
+
+    /// Print everything as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `replay tune select`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Runs are folders ROOT/RUN/THRESHOLD/ with request_execution_time.csv, request_execution_time_normalized.csv,
+prefill_e2e_time.csv, prefill_time_execution_plus_preemption_normalized.csv and
+decode_time_execution_plus_preemption_normalized.csv, as `replay tune threshold` or sarathi-serve's script leaves them.
+Standard output is that of sarathi-serve's select_threshold.py, to the byte. Options may be spelt with underscores.
+
+Examples:
+  replay tune select --root threshold_output
+  replay tune select --root threshold_output --run-agg median --w_prefill 0.5
+  replay tune select --root threshold_output --significance stdout
+  replay tune select --root threshold_output --json")]
+pub(super) struct SelectArgs {
+    /// The folder above the runs
+    #[arg(long, default_value = "threshold_output", value_name = "DIR")]
+    root: PathBuf,
+
+    #[command(flatten)]
+    score: ScoreArgs,
+}
+
+pub(super) fn run(args: &SelectArgs) -> anyhow::Result<()> {
+    args.score.check()?;
+    let runs = read_runs(&args.root)?;
+    args.score.report(&runs, &args.root)
+}
+
+impl ScoreArgs {
+    /// Refuses what no interval can be made of.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if !(self.confidence > 0.0 && self.confidence < 1.0) {
+            return Err(Error::usage(
+                format!("a confidence of {}", self.confidence),
+                "give a part between 0 and 1, as 0.95",
+            ));
+        }
+        if self.resamples < 100 {
+            return Err(Error::usage(
+                format!("{} resamples", self.resamples),
+                "give at least 100",
+            ));
+        }
+        Ok(())
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            baseline: self.baseline,
+            weights: [
+                self.w_request,
+                self.w_request_exec_norm,
+                self.w_prefill,
+                self.w_prefill_exec_norm,
+                self.w_decode,
+            ],
+            aggregate: match self.run_agg {
+                RunAgg::Mean => Aggregate::Mean,
+                RunAgg::Median => Aggregate::Median,
+                RunAgg::P90 => Aggregate::P90,
+                RunAgg::Max => Aggregate::Max,
+            },
+        }
+    }
+
+    /// Selects, judges and prints.
+    pub(super) fn report(&self, runs: &[Run], root: &std::path::Path) -> anyhow::Result<()> {
+        let options = self.options();
+        let selection = select(runs, &options)?;
+        let judged = |()| {
+            judge(
+                runs,
+                &selection,
+                &options,
+                self.confidence,
+                self.resamples,
+                0,
+            )
+        };
+        if self.json {
+            let findings = judged(());
+            let rows: Vec<_> = selection
+                .rows
+                .iter()
+                .map(|row| {
+                    let mut value = json!({"threshold": row.threshold as i64, "runs": row.runs});
+                    for (name, ratio) in RATIOS.iter().zip(row.ratios) {
+                        value[name] = json!(ratio);
+                    }
+                    value["score"] = json!(row.score);
+                    let finding = findings
+                        .iter()
+                        .find(|finding| finding.threshold == row.threshold);
+                    value["against_baseline"] = json!(finding);
+                    value
+                })
+                .collect();
+            let value = json!({
+                "recommended_min_chunk_threshold": selection.best as i64,
+                "runs": selection.runs,
+                "options": {"baseline": options.baseline as i64, "run_agg": options.aggregate, "weights":
+                    RATIOS.iter().zip(options.weights).map(|(name, weight)| (name.to_string(), json!(weight)))
+                        .collect::<serde_json::Map<_, _>>()},
+                "confidence": self.confidence,
+                "resamples": self.resamples,
+                "verdict": verdict(&selection, &findings),
+                "thresholds": rows,
+            });
+            return output::print(&serde_json::to_string_pretty(&value)?);
+        }
+        output::print(&text(&selection, root))?;
+        if self.significance == Significance::None {
+            return Ok(());
+        }
+        let findings = judged(());
+        let beside = tuning::significance(&findings, self.confidence);
+        let text = format!("\n{beside}\n{}", verdict(&selection, &findings));
+        match self.significance {
+            Significance::Stdout => output::print(&text)?,
+            _ => output::note(&text),
+        }
+        Ok(())
+    }
+}

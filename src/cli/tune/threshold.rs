@@ -1,0 +1,137 @@
+//! `replay tune threshold`
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::{Args, ValueEnum};
+
+use super::super::output;
+use super::cluster::ClusterArgs;
+use super::select::ScoreArgs;
+use crate::error::{Error, Result};
+use crate::report::tuning;
+use crate::sim::replica::Policy;
+use crate::tune::threshold::{parse_time, runs, time_name};
+
+/// Order of the requests in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PolicyArg {
+    Fcfs,
+    Spf,
+    Srtf,
+    Aging,
+}
+
+/// Arguments of `replay tune threshold`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Serves the trace at every threshold and seed on a simulated cluster with the scheduler opt-sarathi, writes what sarathi-serve's
+scripts would have measured, and recommends a threshold as `replay tune select` does.
+
+Examples:
+  replay tune threshold trace.jsonl.zst --seeds 0,1,2,3,4
+  replay tune threshold trace.jsonl.zst --chunk-size 256 --max-num-seqs 10 --policy aging --max-threshold 70 --step 10
+  replay tune threshold trace.jsonl.zst --config cluster.toml --output output/threshold --time 2025-12-18_14-30-00")]
+pub(super) struct ThresholdArgs {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+
+    /// Highest threshold; it must be below 0.3 of the chunk size
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    max_threshold: u32,
+
+    /// From one threshold to the next, from 0 on
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    step: u32,
+
+    /// Order of requests in memory [default: the configuration's]
+    #[arg(long, value_enum)]
+    policy: Option<PolicyArg>,
+
+    /// Where runs go, as OUTPUT/TIME/THRESHOLD/*.csv
+    #[arg(long, short, default_value = "threshold_output", value_name = "DIR")]
+    output: PathBuf,
+
+    /// TIME of seed 0, as 2025-12-18_14-30-00, or `now`; that of another seed is as many seconds later
+    #[arg(long, default_value = "1970-01-01_00-00-00", value_name = "TIME")]
+    time: String,
+
+    #[command(flatten)]
+    score: ScoreArgs,
+}
+
+pub(super) fn run(args: &ThresholdArgs) -> anyhow::Result<()> {
+    args.score.check()?;
+    if args.step == 0 {
+        return Err(Error::usage("--step 0", "give 1 or more").into());
+    }
+    let names = names(args)?;
+    for name in &names {
+        let folder = args.output.join(name);
+        if folder.exists() {
+            return Err(Error::usage(
+                format!("{} is there already", folder.display()),
+                "name another --output or --time, or remove it",
+            )
+            .into());
+        }
+    }
+    let policy = args.policy.map(|policy| match policy {
+        PolicyArg::Fcfs => Policy::Fcfs,
+        PolicyArg::Spf => Policy::Spf,
+        PolicyArg::Srtf => Policy::Srtf,
+        PolicyArg::Aging => Policy::Aging,
+    });
+    let served = args.cluster.open(policy)?;
+    let thresholds: Vec<u32> = (0..=args.max_threshold)
+        .step_by(args.step as usize)
+        .collect();
+    let done = AtomicU64::new(0);
+    let total = (served.bench.requests() * thresholds.len() * names.len()) as u64;
+    let runs = output::with_progress("requests", total, &done, || {
+        runs(&served.bench, &served.config, &thresholds, &names, &done)
+    })?;
+    for run in &runs {
+        tuning::write_run(run, &args.output)?;
+        output::note(&format!("wrote {}", args.output.join(&run.name).display()));
+    }
+    args.score.report(&runs, &args.output)
+}
+
+/// A folder's name for each seed.
+fn names(args: &ThresholdArgs) -> Result<Vec<String>> {
+    let base = if args.time == "now" {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        now.map_or(0, |now| now.as_secs())
+    } else {
+        parse_time(&args.time).ok_or_else(|| {
+            Error::usage(
+                format!("the time `{}`", args.time),
+                "give it as 2025-12-18_14-30-00, or `now`",
+            )
+        })?
+    };
+    // Years of more than four digits would not sort.
+    const LATEST: u64 = 253_402_300_799;
+    let name = |seed: &u64| {
+        let seconds = base.checked_add(*seed).filter(|seconds| *seconds <= LATEST);
+        seconds.map(time_name).ok_or_else(|| {
+            Error::usage(
+                format!("seed {seed} seconds after {}", args.time),
+                "give smaller seeds",
+            )
+        })
+    };
+    args.cluster.seeds().iter().map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::time_name;
+
+    #[test]
+    fn the_latest_name_has_four_digits_for_the_year() {
+        assert_eq!(time_name(253_402_300_799), "9999-12-31_23-59-59");
+    }
+}

@@ -1,0 +1,59 @@
+//! A request's times under Vidur's and sarathi-serve's names (`vidur/metrics/metrics_store.py` at 7d47513).
+
+use crate::sim::RequestRecord;
+
+/// Time metrics of a request, as columns and as files.
+pub const TIMES: [&str; 14] = [
+    "request_e2e_time",
+    "request_e2e_time_normalized",
+    "request_execution_time",
+    "request_execution_time_normalized",
+    "request_model_execution_time",
+    "request_model_execution_time_normalized",
+    "request_preemption_time",
+    "request_scheduling_delay",
+    "request_execution_plus_preemption_time",
+    "request_execution_plus_preemption_time_normalized",
+    "prefill_e2e_time",
+    "prefill_time_execution_plus_preemption",
+    "prefill_time_execution_plus_preemption_normalized",
+    "decode_time_execution_plus_preemption_normalized",
+];
+
+/// A finished request's times, in seconds, in the order of [`TIMES`]; `None` of another. After a restart what counts as prompt and output is what the last start had.
+pub fn times(request: &RequestRecord) -> Option<[f64; 14]> {
+    let e2e = request.e2e()?;
+    let (first, scheduled) = (request.first_token?, request.scheduled?);
+    let prompt = f64::from(request.last_prompt);
+    let output = f64::from(request.prompt) + f64::from(request.output) - prompt;
+    let executed = request.executed.as_secs_f64();
+    let stalled = request.stalled.as_secs_f64();
+    let prefill = (first - scheduled).as_secs_f64();
+    let decode = (request.ended - first).as_secs_f64();
+    Some([
+        e2e,
+        e2e / output,
+        executed,
+        executed / output,
+        // Without the host's overhead, which is part of no step here.
+        executed,
+        executed / output,
+        stalled,
+        (scheduled - request.arrival).as_secs_f64(),
+        executed + stalled,
+        (executed + stalled) / output,
+        (first - request.arrival).as_secs_f64(),
+        prefill,
+        prefill / prompt,
+        decode / output,
+    ])
+}
+
+/// Requests that finished, in that order; those of one step in order of arrival.
+pub fn completion_order(requests: &[RequestRecord]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..requests.len())
+        .filter(|id| times(&requests[*id]).is_some())
+        .collect();
+    order.sort_by_key(|id| requests[*id].ended);
+    order
+}
