@@ -70,7 +70,9 @@ fn complaints(log: &str) -> Vec<&str> {
 /// The page with a script behind its own.
 fn with_script(page: &Path, name: &str, script: &str) -> PathBuf {
     let text = std::fs::read_to_string(page).expect("page");
-    let text = text.replace("</body>", &format!("<script>{script}</script></body>"));
+    // The library's code has such a text, too.
+    let (before, after) = text.rsplit_once("</body>").expect("a body");
+    let text = format!("{before}<script>{script}</script></body>{after}");
     let path = page.with_file_name(name);
     std::fs::write(&path, text).expect("writes");
     path
