@@ -33,13 +33,35 @@ impl Run {
             .display()
             .to_string();
         replay(&[
-            "synth-dataset", "--conversations", conversations, "--max-turns", "6", "--seed", "1", "--output", &chats,
+            "synth-dataset",
+            "--conversations",
+            conversations,
+            "--max-turns",
+            "6",
+            "--seed",
+            "1",
+            "--output",
+            &chats,
         ]);
         replay(&[
-            "gen-trace", "--input", &chats, "--rate", rate, "--rate-shape", shape, "--output", &trace,
+            "gen-trace",
+            "--input",
+            &chats,
+            "--rate",
+            rate,
+            "--rate-shape",
+            shape,
+            "--output",
+            &trace,
         ]);
         let figures = replay(&[
-            "simulate", &trace, "--config", &config, "--output-dir", &out, "--json",
+            "simulate",
+            &trace,
+            "--config",
+            &config,
+            "--output-dir",
+            &out,
+            "--json",
         ]);
         let path = Path::new(&out).join("scaling/0.csv");
         let mut reader = csv::Reader::from_path(path).expect("a log");
@@ -99,7 +121,11 @@ fn latency_alone_flaps() {
     let flaps = run.figures["scaling"]["flaps"].as_u64();
     assert!(flaps >= Some(10), "{flaps:?} flaps under a steady load");
     // And every dip is paid with tokens that are late.
-    let late = run.column("tbt_p90").iter().filter(|tbt| **tbt > 0.04).count();
+    let late = run
+        .column("tbt_p90")
+        .iter()
+        .filter(|tbt| **tbt > 0.04)
+        .count();
     assert!(late > 20, "late at {late} looks");
 }
 

@@ -1,14 +1,15 @@
 //! What a fleet of fixed size carries within its objectives, and what is seen of it then.
 
+use rand_distr::Distribution as _;
+use rayon::prelude::*;
+
+use super::attainment;
 use crate::autoscale::signals::{FLEET_SIGNALS, FleetKind, SIGNALS};
 use crate::error::Result;
 use crate::sim::config::{Prepared, SimConfig};
 use crate::sim::{Records, Role, Simulation, Workload};
 use crate::trace::Nanos;
 use crate::trace::arrival::stream;
-
-use super::attainment;
-use rand_distr::Distribution as _;
 
 /// How the service is pressed.
 #[derive(Debug, Clone, Copy)]
@@ -181,7 +182,7 @@ pub(super) fn press(
     config: &SimConfig,
     workload: &Workload<'_>,
     pressure: &Pressure,
-    mut done: impl FnMut(),
+    done: impl Fn() + Sync,
 ) -> Result<Vec<Capacity>> {
     let has = |role: Role| config.pool.iter().any(|pool| pool.role == role);
     let all = pressure.instances;
@@ -197,25 +198,25 @@ pub(super) fn press(
     } else {
         vec![vec![(FleetKind::Aggregated, all)]]
     };
-    let mut capacities = Vec::new();
-    for split in splits {
-        let config = fixed(config, &split);
+    let one = |split: &Vec<(FleetKind, u32)>| -> Result<Capacity> {
+        let config = fixed(config, split);
         let (rate, records) = highest_rate(&config, workload, pressure)?;
         let gpus = gpus(&config);
         let of = |kind| {
             let found = split.iter().find(|(known, _)| *known == kind);
             found.map_or(0, |(_, size)| *size)
         };
-        capacities.push(Capacity {
+        done();
+        Ok(Capacity {
             prefill: of(FleetKind::Prefill),
             decode: of(FleetKind::Decode).max(of(FleetKind::Aggregated)),
             gpus,
             rate,
             rate_per_gpu: rate / f64::from(gpus.max(1)),
             seen: Expected::of(&records),
-        });
-        done();
-    }
+        })
+    };
+    let mut capacities: Vec<Capacity> = splits.par_iter().map(one).collect::<Result<_>>()?;
     capacities.sort_by(|a, b| b.rate_per_gpu.total_cmp(&a.rate_per_gpu));
     Ok(capacities)
 }
