@@ -5,7 +5,8 @@
 //! and decided at each tick is in the [`ScalingLog`].
 //!
 //! [`planner`] is pure: it has no clock and knows no simulator, so that a simulation, a plan for a trace and a live cluster are
-//! served by the same code. [`open_loop`] feeds it from a trace, [`prometheus`] from a real cluster.
+//! served by the same code. [`open_loop`] feeds it from a trace, [`prometheus`] from a real cluster, and
+//! [`profiler`] measures the simulator's instances for it.
 
 mod actuator;
 mod autoscaler;
@@ -16,6 +17,7 @@ pub mod open_loop;
 pub mod placement;
 pub mod planner;
 pub mod policy;
+pub mod profiler;
 pub mod prometheus;
 pub mod signals;
 #[cfg(test)]

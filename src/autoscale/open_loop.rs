@@ -107,7 +107,12 @@ fn observe(
     let mut itl_ms = model.itl_ms(1.0, context);
     for _ in 0..50 {
         let concurrency = rate * osl * itl_ms / 1000.0 / f64::from(decode.max(1));
-        itl_ms = model.itl_ms(concurrency.min(1e6), context);
+        let next = model.itl_ms(concurrency.min(1e6), context);
+        let settled = (next - itl_ms).abs() <= 1e-9 * itl_ms;
+        itl_ms = next;
+        if settled {
+            break;
+        }
     }
     seen.isl = Some(isl);
     seen.osl = Some(osl);

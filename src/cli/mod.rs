@@ -16,6 +16,7 @@ mod matrix;
 mod model_args;
 mod output;
 mod plan;
+mod profile;
 mod report;
 mod simulate;
 mod study;
@@ -74,6 +75,8 @@ enum Command {
     Compare(compare::CompareArgs),
     /// Say how many instances keep TTFT and ITL: for a trace, or for a real cluster
     Plan(plan::PlanArgs),
+    /// Measure simulated instances for the planner
+    Profile(profile::ProfileArgs),
     /// Single-turn and multi-turn side by side, from conversations to report
     Experiment(experiment::ExperimentArgs),
     /// One page to zoom, sort and share, of a folder of results
@@ -111,6 +114,7 @@ pub fn main() -> ExitCode {
         Command::Matrix(args) => matrix::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Profile(args) => profile::run(&args),
         Command::Experiment(args) => experiment::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Export(args) => export::run(&args),

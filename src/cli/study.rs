@@ -8,12 +8,13 @@ use rayon::prelude::*;
 
 use super::trace_input::TraceArgs;
 use super::{compare, output, simulate};
+use crate::autoscale::profiler::{Grid, measure};
 use crate::error::{Error, Location, Result};
 use crate::io::write_file;
 use crate::report::compare::{Reading, Selection, Study as Comparison, files, page, pairs, text};
 use crate::report::{simulation, study as written};
-use crate::sim::Workload;
 use crate::sim::config::{Compat, SimConfig};
+use crate::sim::{Role, Workload};
 use crate::trace::Trace;
 use crate::tune::study::{self, Choice, Options, POLICIES, Pressure, Trial};
 
@@ -95,7 +96,15 @@ pub(super) fn run(args: &StudyArgs) -> anyhow::Result<()> {
     args.check()?;
     let config = args.config()?;
     let trace = args.read(&args.trace)?;
+    // The SLA planner asks a profile of the instances, where they have two roles.
+    let split = config.pool.iter().any(|pool| pool.role == Role::Prefill);
+    let profile = args.output_dir.join("profile");
+    if split {
+        let measured = measure(&config, &Grid::default())?;
+        super::profile::write(&profile, &measured.profile)?;
+    }
     let options = Options {
+        profile: split.then_some(profile),
         pressure: Pressure {
             requests: args.test_requests,
             attainment: args.attainment,

@@ -114,6 +114,8 @@ pub struct Planner {
     budget: Budget,
     /// Lengths of the last interval that had any.
     lengths: Option<(f64, f64)>,
+    /// Questions of the planner itself that lay outside of the profile.
+    clamped: u64,
 }
 
 /// The measurements that count.
@@ -159,6 +161,7 @@ impl Planner {
             sizing: Sizing::new(&config),
             budget: Budget::new(&config),
             lengths: None,
+            clamped: 0,
             model,
             config,
         })
@@ -181,7 +184,8 @@ impl Planner {
         } else {
             self.config.adjustment_interval_sec
         };
-        match self.take(observation) {
+        let before = self.model.clamped();
+        let mut decision = match self.take(observation) {
             Err(why) => {
                 // The time axis goes on: what was not seen is taken to be as it was foretold.
                 for predictor in [&mut self.num_req, &mut self.isl, &mut self.osl] {
@@ -191,7 +195,10 @@ impl Planner {
                 self.hold(observation, why)
             }
             Ok(taken) => self.decide(observation, &taken, interval),
-        }
+        };
+        self.clamped += self.model.clamped() - before;
+        decision.clamped_queries = self.clamped;
+        decision
     }
 
     /// Which measurements there are, or why they are not enough.
@@ -292,7 +299,12 @@ impl Planner {
                 interval_sec: interval,
             };
             self.corrector.update(&measured, self.model.as_mut());
-            self.model.learn(computed, ttft);
+            // A TTFT above its target tells more of queues than of prompts.
+            let queued =
+                self.config.holds(self.config.honour_ttft) && ttft > self.config.target_ttft_ms;
+            if !queued {
+                self.model.learn(computed, ttft);
+            }
         }
         let predicted = Load {
             num_req: self.num_req.predict(),
@@ -362,7 +374,7 @@ impl Planner {
             decode: decode_target,
             held: false,
             reason: notes.join("; "),
-            clamped_queries: self.model.clamped(),
+            clamped_queries: 0,
         }
     }
 
@@ -495,7 +507,7 @@ impl Planner {
             decode: seen.ready_decode + seen.starting_decode,
             held: true,
             reason,
-            clamped_queries: self.model.clamped(),
+            clamped_queries: 0,
         }
     }
 }

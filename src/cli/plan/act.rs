@@ -35,6 +35,11 @@ impl ActArgs {
         self.scale_command.is_some() || self.scale_webhook.is_some()
     }
 
+    /// Whom to tell, checked by the caller.
+    pub(super) fn webhook(&self) -> Option<&str> {
+        self.scale_webhook.as_deref()
+    }
+
     /// Seconds, checked by the caller.
     pub(super) fn timeout_sec(&self) -> f64 {
         self.scale_timeout

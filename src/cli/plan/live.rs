@@ -29,10 +29,6 @@ pub(super) struct LiveArgs {
     )]
     metrics: String,
 
-    /// Only series of this model
-    #[arg(long = "served-model", value_name = "NAME", requires = "prometheus")]
-    served_model: Option<String>,
-
     /// Only series with these labels, as 'job="vllm"'
     #[arg(long, value_name = "MATCHERS", requires = "prometheus")]
     selector: Option<String>,
@@ -102,8 +98,10 @@ impl LiveArgs {
                 ));
             }
         }
-        let urls = [("--prometheus", &self.prometheus)];
-        for (flag, url) in urls {
+        for (flag, url) in [
+            ("--prometheus", self.prometheus.as_deref()),
+            ("--scale-webhook", self.act.webhook()),
+        ] {
             let Some(url) = url else { continue };
             if !url.starts_with("http://") {
                 return Err(Error::usage(
@@ -125,7 +123,8 @@ pub(super) fn run(args: &PlanArgs, config: PlannerConfig) -> anyhow::Result<()> 
     let interval = config.adjustment_interval_sec;
     let source = Source {
         names: prometheus::by_name(&live.metrics)?,
-        model: live.served_model.clone(),
+        // With Prometheus, --model is the name that the servers give.
+        model: args.engine.model_name().map(str::to_owned),
         selector: live.selector.clone(),
         prefill_selector: live.prefill_selector.clone(),
         decode_selector: live.decode_selector.clone(),

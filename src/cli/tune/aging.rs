@@ -9,7 +9,7 @@ use super::super::output;
 use super::cluster::ClusterArgs;
 use crate::error::Error;
 use crate::report::{pictures, tuning};
-use crate::tune::aging::{self, Fairness, RATIOS, Sweep, TTFT, study};
+use crate::tune::aging::{Fairness, RATIOS, Sweep, study};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FairnessArg {
@@ -123,6 +123,7 @@ pub(super) fn run(args: &AgingArgs) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tune::aging::TTFT;
 
     #[test]
     fn flags_and_figures_have_the_same_order() {
@@ -130,6 +131,6 @@ mod tests {
             .iter()
             .map(|flag| format!("{flag:?}").to_lowercase());
         assert!(flags.eq(TTFT.iter().map(|(name, _)| (*name).to_owned())));
-        assert!(aging::RATIOS.is_sorted());
+        assert!(RATIOS.is_sorted());
     }
 }

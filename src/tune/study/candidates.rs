@@ -46,6 +46,8 @@ pub(super) struct Ground<'a> {
     pub(super) capacity: &'a Capacity,
     /// Requests per second in each of 24 equal parts of the trace.
     pub(super) hours: [f64; 24],
+    /// What an SLA planner asks, if there is one.
+    pub(super) profile: Option<&'a std::path::Path>,
     /// How long the trace is, in seconds.
     pub(super) span: f64,
 }
@@ -178,6 +180,7 @@ impl Ground<'_> {
                 let own = &mut section.sla;
                 own.target_ttft_ms = slo.ttft_seconds * 1e3 * headroom;
                 own.target_itl_ms = slo.tbt_seconds * 1e3 * headroom;
+                own.profile_data_dir = self.profile.map(std::path::Path::to_path_buf);
                 own.adjustment_interval_sec = 30.0;
                 own.max_gpu_budget = -1;
                 own.max_prefill_instances = section.prefill.max;

@@ -108,6 +108,8 @@ pub struct Options {
     pub pressure: Pressure,
     /// Policies to try; `no_autoscaling` is always there, at the smallest size that will do.
     pub policies: Vec<String>,
+    /// Folder of a profile of the instances, for the SLA planner.
+    pub profile: Option<std::path::PathBuf>,
 }
 
 /// How many steps a study takes, for a progress bar.
@@ -159,6 +161,7 @@ pub fn study(
         config,
         capacity: best,
         hours: hours(workload),
+        profile: options.profile.as_deref(),
         span: span(workload),
     };
     let mut candidates: Vec<Candidate> = policies
