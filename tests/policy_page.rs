@@ -80,7 +80,8 @@ fn with_script(page: &Path, name: &str, script: &str) -> PathBuf {
 
 /// What a user does, and what the page says then.
 const ACTIONS: &str = r##"
-addEventListener("load", () => {
+const act = () => {
+  if (!document.documentElement.dataset.ready) { setTimeout(act, 20); return; }
   const told = [];
   const tell = (name, value) => told.push(name + "=" + value);
   const root = document.documentElement;
@@ -124,7 +125,8 @@ addEventListener("load", () => {
     tell("values", details.querySelectorAll("tbody tr").length);
     root.dataset.told = told.join(";");
   }, 50);
-});
+};
+addEventListener("load", act);
 "##;
 
 #[test]

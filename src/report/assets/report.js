@@ -200,10 +200,11 @@
     return place.variants.reduce((a, b) => fit(b) < fit(a) ? b : a);
   };
 
+  const AT_ONCE = 6;
   let drawn = 0;
   const redraw = [];
   const again = [];
-  for (const place of places) {
+  const start = (place) => {
     const figure = document.getElementById(place.name);
     const box = figure.querySelector(".plot");
     const details = figure.querySelector("details");
@@ -214,7 +215,7 @@
       box.textContent = "no data";
       box.style.height = "auto";
       drawn += 1;
-      continue;
+      return;
     }
     state.plot = echarts.init(box);
     const draw = () => state.plot.setOption(option(state.chart, state), { replaceMerge: ["series", "xAxis", "yAxis"] });
@@ -237,7 +238,16 @@
       draw();
     }).observe(box);
     drawn += 1;
-  }
+  };
+  // What is seen first is drawn first; the others follow while the page can already be read.
+  places.slice(0, AT_ONCE).forEach(start);
+  const rest = places.slice(AT_ONCE);
+  const follow = () => {
+    const place = rest.shift();
+    if (place) start(place);
+    if (rest.length) setTimeout(follow);
+    else root.dataset.ready = String(drawn);
+  };
   const all = () => redraw.forEach((draw) => draw());
   dark.addEventListener("change", all);
 
@@ -290,5 +300,6 @@
       });
     });
   }
-  root.dataset.ready = String(drawn);
+  if (rest.length) setTimeout(follow);
+  else root.dataset.ready = String(drawn);
 })();

@@ -192,7 +192,7 @@ pub(super) fn scene(chart: &Chart, size: (f64, f64), with_legend: bool) -> Scene
     if chart
         .series
         .iter()
-        .any(|series| matches!(series.marks, Marks::Styled(..)))
+        .any(|series| matches!(series.marks, Marks::Styled(..) | Marks::Tagged(_)))
     {
         // All lies within the axes; only signs on their edge would lose a half.
         let clip = |element: &Primitive| {
@@ -396,7 +396,7 @@ fn y_range(chart: &Chart) -> (f64, f64) {
         Marks::Tagged(values) => values
             .iter()
             .filter_map(|v| v.0)
-            .map(|v| v * 1.06)
+            .map(|v| v * 1.12)
             .collect(),
         Marks::Limit(at) => vec![*at],
         Marks::Bars(values) | Marks::Rules(_, values) => {

@@ -86,15 +86,16 @@ pub fn rows(scenario: &Scenario<'_>) -> (Vec<String>, Vec<Vec<(String, Option<f6
             .iter()
             .map(|v| v.map_or("-".into(), column.show))
             .collect();
-        let best = values
+        let least = values
             .iter()
             .flatten()
             .copied()
             .fold(f64::INFINITY, f64::min);
-        // All the same is nobody's merit.
+        let best = values.iter().position(|value| *value == Some(least));
+        // All the same is nobody's merit, and what reads the same is the same.
         let tie = shown.iter().all(|text| *text == shown[0]);
         for ((row, value), text) in rows.iter_mut().zip(&values).zip(&shown) {
-            let mark = if *value == Some(best) && !tie {
+            let mark = if !tie && best.is_some_and(|best| *text == shown[best]) {
                 " *"
             } else {
                 ""
