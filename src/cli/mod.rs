@@ -60,7 +60,7 @@ enum Command {
     /// Serve a trace on a simulated cluster
     Simulate(simulate::SimulateArgs),
     /// Say how many instances keep TTFT and ITL: for a trace, or for a real cluster
-    Plan(plan::PlanArgs),
+    Plan(Box<plan::PlanArgs>),
     /// Measure simulated instances for the planner
     Profile(profile::ProfileArgs),
     /// Single-turn and multi-turn side by side, from conversations to report
