@@ -176,23 +176,14 @@ fn the_cache_takes_prompts_away() {
 fn simulated_instances_are_profiled_and_planned_with() {
     let folder = tempfile::tempdir().unwrap();
     let profile = folder.path().join("profile");
-    let made = stdout(&[
-        "profile",
-        "--preset",
-        "llama-8b-pd-4-4",
-        "--max-isl",
-        "8192",
-        "--osl",
-        "50",
-        "--contexts",
-        "3",
-        "--loads",
-        "4",
-        "--prefill-points",
-        "5",
-        "--output-dir",
-        text(&profile),
-    ]);
+    let measure = |folder: &Path| {
+        let grid = "--max-isl 8192 --osl 50 --contexts 3 --loads 4 --prefill-points 5";
+        let mut args = vec!["profile", "--preset", "llama-8b-pd-4-4"];
+        args.extend(grid.split(' '));
+        args.extend(["--output-dir", text(folder)]);
+        stdout(&args)
+    };
+    let made = measure(&profile);
     assert!(made.contains("tokens of KV cache") && made.contains("wrote"));
     let head = std::fs::read_to_string(profile.join("decode_profile.csv")).unwrap();
     assert!(head.starts_with("x_kv_usage,y_context_length,z_itl,z_thpt_per_gpu,max_kv_tokens\n"));
@@ -218,23 +209,7 @@ fn simulated_instances_are_profiled_and_planned_with() {
     }
     // The same twice, to the byte.
     let again = folder.path().join("again");
-    stdout(&[
-        "profile",
-        "--preset",
-        "llama-8b-pd-4-4",
-        "--max-isl",
-        "8192",
-        "--osl",
-        "50",
-        "--contexts",
-        "3",
-        "--loads",
-        "4",
-        "--prefill-points",
-        "5",
-        "--output-dir",
-        text(&again),
-    ]);
+    measure(&again);
     for name in ["prefill_profile.csv", "decode_profile.csv"] {
         assert_eq!(
             std::fs::read(profile.join(name)).unwrap(),

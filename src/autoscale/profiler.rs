@@ -41,13 +41,13 @@ impl Default for Grid {
     }
 }
 
-/// A profile, and how many decode loads were left out because the instance's scheduler does not run them at once.
+/// A profile, and how many contexts were measured up to the scheduler's limit instead of up to the memory's.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measured {
     /// The points.
     pub profile: Profile,
-    /// Loads above what runs at once.
-    pub left_out: u32,
+    /// Contexts of which memory would hold more requests than the scheduler runs at once.
+    pub limited: u32,
 }
 
 /// Measures the first prefill pool and the first decode pool of a configuration; a pool that serves whole requests is both.
@@ -76,14 +76,14 @@ pub fn measure(config: &SimConfig, grid: &Grid) -> Result<Measured> {
             })
     };
     let prefill = prefill_points(config, pool(Role::Prefill)?, grid)?;
-    let (decode, max_kv_tokens, left_out) = decode_points(config, pool(Role::Decode)?, grid)?;
+    let (decode, max_kv_tokens, limited) = decode_points(config, pool(Role::Decode)?, grid)?;
     Ok(Measured {
         profile: Profile {
             prefill,
             decode,
             max_kv_tokens,
         },
-        left_out,
+        limited,
     })
 }
 
@@ -199,21 +199,38 @@ fn decode_points(
     let capacity = u64::from(blocks) * u64::from(config.cache.block_size);
     let gpus = f64::from(pool.gpus);
     let mut out = Vec::new();
-    let mut left_out = 0;
+    let mut limited = 0;
     for isl in spread(grid.min_isl, grid.max_isl, grid.contexts + 1)
         .into_iter()
         .take(grid.contexts as usize)
     {
+        let measure = |load: u32| -> Result<Option<(f64, f64)>> {
+            Ok(together(&run(&prepared, same(load, isl, grid.osl))?))
+        };
         let tokens = u64::from(isl) + u64::from(grid.osl);
-        let most = u32::try_from(capacity / tokens).unwrap_or(u32::MAX);
-        if most == 0 {
+        let fits = u32::try_from(capacity / tokens).unwrap_or(u32::MAX);
+        if fits == 0 || measure(1)?.is_none() {
             break;
+        }
+        // The largest load that decodes at once.
+        let (mut most, mut above) = (1, fits.saturating_add(1));
+        if measure(fits)?.is_some() {
+            most = fits;
+        } else {
+            while above - most > 1 {
+                let middle = most + (above - most) / 2;
+                if measure(middle)?.is_some() {
+                    most = middle;
+                } else {
+                    above = middle;
+                }
+            }
+            // Whole blocks may make room for one less.
+            limited += u32::from(f64::from(most) < 0.9 * f64::from(fits));
         }
         let context = f64::from(isl) + f64::from(grid.osl) / 2.0;
         for load in spread(1, most, grid.loads) {
-            let records = run(&prepared, same(load, isl, grid.osl))?;
-            let Some((itl, tokens_per_second)) = together(&records) else {
-                left_out += 1;
+            let Some((itl, tokens_per_second)) = measure(load)? else {
                 continue;
             };
             out.push(DecodePoint {
@@ -227,7 +244,7 @@ fn decode_points(
     if out.is_empty() {
         return Err(too_small(pool));
     }
-    Ok((out, capacity as f64, left_out))
+    Ok((out, capacity as f64, limited))
 }
 
 /// Mean time between tokens in seconds and tokens per second, if all requests decoded at the same time from the first token
@@ -311,6 +328,9 @@ mod tests {
         let config = SimConfig::preset("llama-8b-pd-4-4", &[]).unwrap();
         let measured = measure(&config, &small()).unwrap();
         let profile = &measured.profile;
+        // 256 requests of 110 tokens are far from filling the memory.
+        assert_eq!(measured.limited, 1);
+        assert_eq!(profile.decode.len(), 6);
         assert!(
             profile
                 .prefill

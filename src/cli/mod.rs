@@ -74,7 +74,7 @@ enum Command {
     /// Runs of autoscaling policies side by side
     Compare(compare::CompareArgs),
     /// Say how many instances keep TTFT and ITL: for a trace, or for a real cluster
-    Plan(plan::PlanArgs),
+    Plan(Box<plan::PlanArgs>),
     /// Measure simulated instances for the planner
     Profile(profile::ProfileArgs),
     /// Single-turn and multi-turn side by side, from conversations to report

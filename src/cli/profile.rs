@@ -110,7 +110,7 @@ pub(super) fn run(args: &ProfileArgs) -> anyhow::Result<()> {
         });
         return output::print(&serde_json::to_string_pretty(&value)?);
     }
-    output::print(&text(profile, measured.left_out))?;
+    output::print(&text(profile, measured.limited))?;
     if let Some(folder) = &args.output_dir {
         output::print(&format!("wrote {}", folder.display()))?;
     }
@@ -134,7 +134,7 @@ pub(super) fn write(folder: &Path, profile: &Profile) -> Result<()> {
     Ok(())
 }
 
-fn text(profile: &Profile, left_out: u32) -> String {
+fn text(profile: &Profile, limited: u32) -> String {
     let prefill: Vec<_> = profile
         .prefill
         .iter()
@@ -164,9 +164,9 @@ fn text(profile: &Profile, left_out: u32) -> String {
         table(&["context", "KV used", "ITL ms", "tokens/s/GPU"], &decode),
         thousands(profile.max_kv_tokens as u64)
     );
-    if left_out > 0 {
+    if limited > 0 {
         out += &format!(
-            "\n{left_out} loads left out: the scheduler does not run so many requests at once"
+            "\nat {limited} contexts the scheduler runs fewer requests at once than would fit"
         );
     }
     out
