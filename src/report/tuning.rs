@@ -134,8 +134,8 @@ pub fn aging_text(study: &Study, sweep: &Sweep) -> String {
     ];
     if study.is_indifferent() {
         lines.push(
-            "all orders did the same: at most one prompt was in pieces at a time, and none lost its memory; orders count with \
-             scheduler.enable_dynamic_chunking_schedule=true, or with fewer blocks"
+            "all orders did the same: who waits is let in by arrival, and at most one prompt was in pieces at a time; with \
+             --scheduler enable_dynamic_chunking_schedule=true several are"
                 .to_owned(),
         );
         return lines.join("\n");
