@@ -5,7 +5,7 @@ use super::config::AutoscalingSection;
 use super::log::{Action, Move, ScalingCounts, ScalingLog, Tick};
 use super::meter::Meter;
 use super::placement::Placer;
-use super::policy::{self, ScalingPolicy};
+use super::policy::{self, ScalingPolicy, Surroundings};
 use super::signals::{FleetKind, Signals};
 use crate::error::Result;
 use crate::sim::config::{SloSection, positive};
@@ -48,7 +48,8 @@ impl Autoscaler {
         fleets: &[FleetKind],
         placer: Placer,
     ) -> Result<Self> {
-        let policy = policy::build(section, slo)?;
+        let gpus: Vec<(FleetKind, u32)> = fleets.iter().copied().zip(placer.gpus(fleets)).collect();
+        let policy = policy::build(section, &Surroundings { gpus: &gpus })?;
         policy.check(fleets)?;
         let pace = policy.pace();
         let interval = section.interval_seconds.unwrap_or(pace.interval);

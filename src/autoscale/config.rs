@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::planner::PlannerConfig;
 use super::policy::{
     HeteroScaleConfig, HpaGpuConfig, HpaV2Config, IndependentTpsConfig, KpaConfig,
     LatencyTtftConfig, PeriodicConfig, PureLatencyConfig, QueueConfig, ScriptConfig,
@@ -59,6 +60,8 @@ pub struct AutoscalingSection {
     pub utilization: UtilizationConfig,
     /// Parameters of `queue`.
     pub queue: QueueConfig,
+    /// The planner's configuration, of `sla`.
+    pub sla: PlannerConfig,
     /// Parameters of `hpa_v2`.
     pub hpa_v2: HpaV2Config,
     /// Parameters of `kpa`.
@@ -95,6 +98,7 @@ impl Default for AutoscalingSection {
             latency_ttft: LatencyTtftConfig::default(),
             utilization: UtilizationConfig::default(),
             queue: QueueConfig::default(),
+            sla: PlannerConfig::default(),
             hpa_v2: HpaV2Config::default(),
             kpa: KpaConfig::default(),
             wva: WvaConfig::default(),

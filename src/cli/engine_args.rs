@@ -148,6 +148,11 @@ impl EngineArgs {
         self.cache.model()
     }
 
+    /// What the model is called, whoever knows that name.
+    pub(super) fn model_name(&self) -> Option<&str> {
+        self.cache.model.name()
+    }
+
     /// Cuts the trace into blocks.
     pub(super) fn blocks(&self, trace: &Trace) -> Result<BlockTrace> {
         BlockTrace::new(trace, self.block_size, engine::hash_scheme(&self.engine)?)

@@ -3,6 +3,7 @@
 mod analyze;
 mod calibrate;
 mod capacity;
+mod compare;
 mod completions;
 mod conversations;
 mod curve;
@@ -11,9 +12,14 @@ mod experiment;
 mod export;
 mod gen_trace;
 mod inspect;
+mod matrix;
 mod model_args;
 mod output;
+mod plan;
+mod profile;
+mod report;
 mod simulate;
+mod study;
 mod sweep;
 pub mod synth_dataset;
 mod trace_input;
@@ -24,6 +30,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::error::Error;
+use crate::report::shell::quoted;
 
 /// How much of your chat traffic can a prefix cache save?
 ///
@@ -58,10 +65,22 @@ enum Command {
     Sweep(sweep::SweepArgs),
     /// Serve a trace on a simulated cluster
     Simulate(simulate::SimulateArgs),
+    /// Find the cheapest autoscaling policy for a trace: press, tune, simulate, choose
+    Study(study::StudyArgs),
     /// Choose a scheduler's parameters, and say whether a difference is real
     Tune(tune::TuneArgs),
+    /// Policies, traces, rates, clusters and seeds, all against all, and their comparison
+    Matrix(matrix::MatrixArgs),
+    /// Runs of autoscaling policies side by side
+    Compare(compare::CompareArgs),
+    /// Say how many instances keep TTFT and ITL: for a trace, or for a real cluster
+    Plan(plan::PlanArgs),
+    /// Measure simulated instances for the planner
+    Profile(profile::ProfileArgs),
     /// Single-turn and multi-turn side by side, from conversations to report
     Experiment(experiment::ExperimentArgs),
+    /// One page to zoom, sort and share, of a folder of results
+    Report(report::ReportArgs),
     /// Write a trace in another tool's format
     Export(export::ExportArgs),
     /// Say what a trace file is and holds
@@ -75,7 +94,8 @@ enum Command {
     Man,
 }
 
-/// Parses the arguments and runs the subcommand. Exit codes: 0 done, 2 anything that the user can mend.
+/// Parses the arguments and runs the subcommand. Exit codes: 0 done, 1 some cells of a matrix failed, 2 anything that the
+/// user can mend.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -89,8 +109,14 @@ pub fn main() -> ExitCode {
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Study(args) => study::run(&args),
         Command::Tune(args) => tune::run(&args),
+        Command::Matrix(args) => matrix::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Plan(args) => plan::run(&args),
+        Command::Profile(args) => profile::run(&args),
         Command::Experiment(args) => experiment::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::SynthDataset(args) => synth_dataset::run(&args),
@@ -100,6 +126,11 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        // Told already, cell by cell.
+        Err(error) if error.is::<matrix::SomeFailed>() => {
+            output::complain(&error);
+            ExitCode::from(1)
+        }
         Err(error) => {
             output::complain(&error);
             ExitCode::from(2)
@@ -165,15 +196,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// The command as it was typed, to stand in reports.
 fn typed_command() -> String {
-    let quote = |word: String| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,%+@".contains(c);
-        if !word.is_empty() && word.chars().all(plain) {
-            word
-        } else {
-            format!("'{}'", word.replace('\'', "'\\''"))
-        }
-    };
-    let mut words: Vec<_> = std::env::args().map(quote).collect();
+    let mut words: Vec<_> = std::env::args().map(|word| quoted(&word)).collect();
     if let Some(first) = words.first_mut() {
         "replay".clone_into(first);
     }

@@ -49,6 +49,11 @@ impl ModelArgs {
         model.stored(storage).map(Some)
     }
 
+    /// What it is called, whoever knows that name.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
     fn storage(&self) -> Result<Storage> {
         for (flag, value) in [
             ("--tensor-parallel", self.tensor_parallel),

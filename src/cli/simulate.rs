@@ -118,7 +118,7 @@ pub(super) struct SimulateArgs {
 }
 
 /// Cluster where none is named.
-const DEFAULT_PRESET: &str = "llama-8b-pd-4-4";
+pub(super) const DEFAULT_PRESET: &str = "llama-8b-pd-4-4";
 
 /// Where other simulators' rules hold there is no autoscaling, and results say so in their path.
 const POLICY: &str = "no_autoscaling";
@@ -238,29 +238,14 @@ fn run_accurate(
     let logs = args.chrome_trace.is_some() || args.metrics.is_some();
     let done = AtomicU64::new(0);
     let simulate = |seed: &u64| -> Result<(u64, Records, Serving)> {
-        let mut cluster = prepared.cluster(&workload, *seed)?;
-        cluster.log_steps = logs;
-        let records = Simulation::new(&workload, cluster).watched(&done).run();
-        let setups = prepared.setups();
-        let serving = Serving::new(
-            &records,
-            &setups,
-            &config.slo,
-            prepared.reference().as_mut(),
-        );
+        let (records, serving) = serve(prepared, &workload, *seed, logs, &done)?;
         Ok((*seed, records, serving))
     };
     let total = (seeds.len() * workload.items().len()) as u64;
     let runs = output::with_progress("requests", total, &done, || {
         seeds.par_iter().map(simulate).collect::<Result<Vec<_>>>()
     })?;
-    let names = [
-        prepared.start_state(),
-        config.name.clone(),
-        config.model.name.clone(),
-        prepared.schedulers(),
-        config.autoscaling.label(),
-    ];
+    let names = names(prepared);
     for (seed, records, serving) in &runs {
         let Some(folder) = folder(args, *seed, input, &names) else {
             continue;
@@ -306,29 +291,63 @@ fn run_accurate(
     Ok(())
 }
 
+/// One run. `done` counts requests that leave.
+pub(super) fn serve(
+    prepared: &Prepared,
+    workload: &Workload<'_>,
+    seed: u64,
+    logs: bool,
+    done: &AtomicU64,
+) -> Result<(Records, Serving)> {
+    let mut cluster = prepared.cluster(workload, seed)?;
+    cluster.log_steps = logs;
+    let records = Simulation::new(workload, cluster).watched(done).run();
+    let setups = prepared.setups();
+    let slo = &prepared.config().slo;
+    let serving = Serving::new(&records, &setups, slo, prepared.reference().as_mut());
+    Ok((records, serving))
+}
+
+/// Names of the folders of a run: start state, cluster, model, scheduler, policy.
+pub(super) fn names(prepared: &Prepared) -> [String; 5] {
+    let config = prepared.config();
+    [
+        prepared.start_state(),
+        config.name.clone(),
+        config.model.name.clone(),
+        prepared.schedulers(),
+        config.autoscaling.label(),
+    ]
+}
+
+/// A run's folder below the results.
+pub(super) fn run_folder(
+    results: &Path,
+    seed: u64,
+    trace: &str,
+    [start_state, cluster, model, scheduler, policy]: &[String; 5],
+) -> PathBuf {
+    let parts = [start_state, trace, cluster, model, scheduler, policy];
+    let mut folder = results.join(seed.to_string());
+    for part in parts {
+        folder.push(part.replace('/', "_"));
+    }
+    folder
+}
+
 /// Where the results of a run go, if they go anywhere.
 fn folder(
     args: &SimulateArgs,
     seed: u64,
     input: &TraceArgs,
-    [start_state, cluster, model, scheduler, policy]: &[String; 5],
+    names: &[String; 5],
 ) -> Option<PathBuf> {
     if let Some(folder) = &args.output_dir {
         return Some(folder.clone());
     }
-    let name = input
-        .trace
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy();
-    let trace = name.split('.').next().unwrap_or("trace").to_owned();
+    let trace = simulation::trace_name(&input.trace);
     let results = args.results.as_ref()?;
-    let parts = [start_state, &trace, cluster, model, scheduler, policy];
-    let mut folder = results.join(seed.to_string());
-    for part in parts {
-        folder.push(part.replace('/', "_"));
-    }
-    Some(folder)
+    Some(run_folder(results, seed, &trace, names))
 }
 
 /// By SplitwiseSim's rules.

@@ -2,8 +2,12 @@
 
 mod draw;
 mod grid;
+mod look;
+mod panels;
 
 pub use grid::Grid;
+pub use look::{Look, Sign};
+pub use panels::Panels;
 
 use std::path::Path;
 
@@ -75,6 +79,14 @@ pub enum Marks {
     Bars(Vec<Option<f64>>),
     /// A short rule across each of the bars of the series with this number: what it is compared with.
     Rules(usize, Vec<Option<f64>>),
+    /// Points with signs and a pattern, which tell series apart without their colours.
+    Styled(Vec<(f64, f64)>, Look),
+    /// A bar per category, each of its own colour and with its value on top.
+    Tagged(Vec<(Option<f64>, &'static str)>),
+    /// A line across the whole chart: what is allowed.
+    Limit(f64),
+    /// Nothing: the axes have room for these points, as those of a chart beside or after it.
+    Room(Vec<(f64, f64)>),
 }
 
 /// Values that belong together.
@@ -130,8 +142,22 @@ impl Chart {
                 Marks::Step(all) => Marks::Step(points(all)),
                 Marks::Bars(all) => Marks::Bars(values(all)),
                 Marks::Rules(of, all) => Marks::Rules(*of, values(all)),
+                Marks::Styled(all, look) => Marks::Styled(points(all), *look),
+                Marks::Tagged(all) => {
+                    let keep = |(value, color): &(Option<f64>, _)| {
+                        (value.filter(|v| drawable(*v, self.y.scale)), *color)
+                    };
+                    Marks::Tagged(all.iter().map(keep).take(self.categories.len()).collect())
+                }
+                Marks::Limit(at) => Marks::Limit(*at),
+                Marks::Room(all) => Marks::Room(points(all)),
             };
         }
+        let limit = |series: &Series| match series.marks {
+            Marks::Limit(at) => drawable(at, self.y.scale),
+            _ => true,
+        };
+        chart.series.retain(limit);
         chart
     }
 
@@ -140,6 +166,9 @@ impl Chart {
         self.series.iter().all(|series| match &series.marks {
             Marks::Line(points) | Marks::Step(points) => points.is_empty(),
             Marks::Bars(values) | Marks::Rules(_, values) => values.iter().all(Option::is_none),
+            Marks::Styled(points, _) => points.is_empty(),
+            Marks::Tagged(values) => values.iter().all(|(value, _)| value.is_none()),
+            Marks::Limit(_) | Marks::Room(_) => true,
         })
     }
 
@@ -263,6 +292,10 @@ mod tests {
                 Marks::Bars(vec![None, Some(f64::NAN)]),
                 Marks::Bars(vec![Some(0.0), Some(0.0)]),
                 Marks::Rules(7, vec![Some(0.1)]),
+                Marks::Styled(vec![(f64::NAN, 0.5), (0.0, 0.0)], Look::of(12, true)),
+                Marks::Tagged(vec![(None, BLUE), (Some(0.5), BLUE), (Some(1.0), BLUE)]),
+                Marks::Limit(f64::NAN),
+                Marks::Limit(0.0),
             ] {
                 let chart = chart(scale, marks);
                 assert!(chart.svg().starts_with("<svg"), "{chart:?}");

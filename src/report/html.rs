@@ -7,11 +7,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::chart::{Axis, Chart, Marks, Scale};
+use super::chart::{Axis, Chart, Marks, Scale, Series, Sign};
 use crate::error::{Error, Result};
 use crate::io::write_file;
 
-pub use content::{of_columns, of_run};
+pub use content::{DEFINITIONS as SHARING, of_columns, of_run};
 
 /// Draws the charts; see `assets/NOTICE`.
 const ECHARTS: &[u8] = include_bytes!("assets/echarts.common.min.js.zst");
@@ -47,6 +47,15 @@ pub struct Table {
     pub rows: Vec<Vec<Cell>>,
 }
 
+/// A picture that is shown where the choices are its own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Variant {
+    /// The picture; those with one name share a place.
+    pub chart: Chart,
+    /// Names of choices and what is chosen, as percentile and P90.
+    pub choices: Vec<(&'static str, String)>,
+}
+
 /// What a page says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
@@ -62,6 +71,12 @@ pub struct Page {
     pub tables: Vec<Table>,
     /// The pictures.
     pub charts: Vec<Chart>,
+    /// Pictures of which one of several is shown, by choices for the whole page.
+    pub variants: Vec<Variant>,
+    /// What was left out or thinned, and by how much.
+    pub notes: Vec<String>,
+    /// What the figures mean, as HTML of the page's own.
+    pub definitions: &'static str,
     /// What was in force.
     pub configuration: Value,
     /// What made it.
@@ -82,7 +97,7 @@ impl Page {
     fn render(&self) -> std::io::Result<String> {
         let library =
             String::from_utf8(zstd::stream::decode_all(ECHARTS)?).map_err(std::io::Error::other)?;
-        let charts: Vec<Chart> = self.charts.iter().map(Chart::cleaned).collect();
+        let plots = self.plots();
         let mut out = String::with_capacity(1 << 20);
         // Nothing may be loaded, so that a report can be opened anywhere and tells nobody.
         out.push_str("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
@@ -94,7 +109,8 @@ impl Page {
         out.push_str("</style>\n</head>\n<body>\n<header>\n");
         element(&mut out, "h1", &self.title);
         element(&mut out, "p class=\"soft\"", &self.lead);
-        out.push_str("</header>\n<main>\n<ul class=\"tiles\">\n");
+        // Made by the script: without one there is no other theme than the system's.
+        out.push_str("<div id=\"theme\"></div>\n</header>\n<main>\n<ul class=\"tiles\">\n");
         for (value, name) in &self.tiles {
             let (value, name) = (escape(value), escape(name));
             push(
@@ -106,16 +122,25 @@ impl Page {
         if self.naive {
             out.push_str(content::NAIVE);
         }
-        out.push_str("<h2>Charts</h2>\n<div class=\"charts\">\n");
-        for (chart, cleaned) in self.charts.iter().zip(&charts) {
-            figure(&mut out, chart, cleaned);
+        out.push_str("<h2>Charts</h2>\n<div id=\"choices\"></div>\n<div class=\"charts\">\n");
+        for plot in &plots {
+            if let Some((chart, cleaned, _)) = plot.first() {
+                figure(&mut out, chart, cleaned);
+            }
+        }
+        if !self.notes.is_empty() {
+            out.push_str("</div>\n<ul class=\"soft notes\">\n");
+            for note in &self.notes {
+                element(&mut out, "li", note);
+            }
+            out.push_str("</ul>\n<div>");
         }
         out.push_str("</div>\n<h2>Figures</h2>\n<div class=\"tables\">\n");
         for one in &self.tables {
             table(&mut out, one);
         }
         out.push_str("</div>\n");
-        out.push_str(content::DEFINITIONS);
+        out.push_str(self.definitions);
         out.push_str("<details>\n<summary>Configuration and command</summary>\n");
         element(&mut out, "pre", &self.command);
         let configuration = serde_json::to_string_pretty(&self.configuration)?;
@@ -128,7 +153,7 @@ impl Page {
             ),
         );
         out.push_str("</details>\n</main>\n<script type=\"application/json\" id=\"chart-data\">");
-        let data = Value::Array(charts.iter().map(chart_json).collect());
+        let data = Value::Array(plots.iter().map(|plot| plot_json(plot)).collect());
         // A text with a closing tag in it would end the element.
         out.push_str(&data.to_string().replace('<', "\\u003c"));
         out.push_str("</script>\n<script>");
@@ -137,6 +162,25 @@ impl Page {
         out.push_str(SCRIPT);
         out.push_str("</script>\n</body>\n</html>\n");
         Ok(out)
+    }
+
+    /// The places of the page, each with its charts: as they are, without what cannot be drawn, and when they are shown.
+    fn plots(&self) -> Vec<Vec<Plot<'_>>> {
+        let alone = self.charts.iter().map(|chart| (chart, [].as_slice()));
+        let chosen = self
+            .variants
+            .iter()
+            .map(|one| (&one.chart, one.choices.as_slice()));
+        let mut plots: Vec<Vec<Plot<'_>>> = Vec::new();
+        for (chart, choices) in alone.chain(chosen) {
+            let plot = (chart, chart.cleaned(), choices);
+            let same = |plot: &&mut Vec<Plot<'_>>| plot[0].0.name == chart.name;
+            match plots.iter_mut().find(same) {
+                Some(place) => place.push(plot),
+                None => plots.push(vec![plot]),
+            }
+        }
+        plots
     }
 }
 
@@ -214,6 +258,21 @@ fn table(out: &mut String, table: &Table) {
     out.push_str("</tbody>\n</table>\n</div>\n");
 }
 
+/// A chart as it is, without what cannot be drawn, and the choices under which it is shown.
+type Plot<'a> = (&'a Chart, Chart, &'a [(&'static str, String)]);
+
+fn plot_json(plot: &[Plot<'_>]) -> Value {
+    let one = |(_, chart, choices): &Plot<'_>| {
+        let mut value = chart_json(chart);
+        let choices = choices
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), json!(value)));
+        value["choices"] = Value::Object(choices.collect());
+        value
+    };
+    json!({"name": plot[0].0.name, "variants": plot.iter().map(one).collect::<Vec<_>>()})
+}
+
 fn chart_json(chart: &Chart) -> Value {
     let axis = |axis: &Axis| json!({"label": axis.label, "scale": scale_name(axis.scale)});
     let points = |points: &[(f64, f64)]| {
@@ -226,14 +285,32 @@ fn chart_json(chart: &Chart) -> Value {
     };
     let values =
         |values: &[Option<f64>]| json!(values.iter().map(|v| v.map(short)).collect::<Vec<_>>());
-    let series = chart.series.iter().map(|series| {
-        let (kind, of, data) = match &series.marks {
-            Marks::Line(all) => ("line", None, points(all)),
-            Marks::Step(all) => ("step", None, points(all)),
-            Marks::Bars(all) => ("bars", None, values(all)),
-            Marks::Rules(of, all) => ("rules", Some(of), values(all)),
+    let drawn = |series: &&Series| !matches!(series.marks, Marks::Room(_));
+    let series = chart.series.iter().filter(drawn).map(|series| {
+        let mut one = json!({"name": series.name, "color": series.color, "dashed": series.dashed});
+        let (kind, data) = match &series.marks {
+            Marks::Line(all) => ("line", points(all)),
+            Marks::Step(all) => ("step", points(all)),
+            Marks::Bars(all) => ("bars", values(all)),
+            Marks::Rules(of, all) => {
+                one["of"] = json!(of);
+                ("rules", values(all))
+            }
+            Marks::Styled(all, look) => {
+                one["look"] = json!({"sign": look.sign.map(Sign::name), "dash": look.dash});
+                (if look.step { "step" } else { "line" }, points(all))
+            }
+            Marks::Tagged(all) => {
+                one["colors"] = json!(all.iter().map(|(_, color)| color).collect::<Vec<_>>());
+                let all: Vec<Option<f64>> = all.iter().map(|(value, _)| *value).collect();
+                ("bars", values(&all))
+            }
+            Marks::Limit(at) => ("limit", json!([short(*at)])),
+            Marks::Room(all) => ("room", points(all)),
         };
-        json!({"name": series.name, "color": series.color, "dashed": series.dashed, "kind": kind, "of": of, "data": data})
+        one["kind"] = json!(kind);
+        one["data"] = data;
+        one
     });
     json!({"name": chart.name, "title": chart.title, "x": axis(&chart.x), "y": axis(&chart.y),
         "categories": chart.categories, "series": series.collect::<Vec<_>>()})
@@ -277,6 +354,9 @@ mod tests {
                 categories: vec![evil.into()],
                 series: Vec::new(),
             }],
+            variants: Vec::new(),
+            notes: vec![evil.into()],
+            definitions: SHARING,
             configuration: json!({"text": evil}),
             command: evil.into(),
         };
@@ -284,6 +364,6 @@ mod tests {
         assert!(!text.contains("<b onmouseover"), "escaped everywhere");
         // The three scripts of the page's own.
         assert_eq!(text.matches("</script>").count(), 3);
-        assert!(text.len() < 1_500_000, "{}", text.len());
+        assert!(text.len() < 1_600_000, "{}", text.len());
     }
 }

@@ -153,6 +153,17 @@ impl Instance {
         &self.record
     }
 
+    /// Whether it takes in the KV of one more request: there is a place in its batches, and nobody who was let in before waits
+    /// for memory, as in vLLM, where a request's KV is fetched when it is scheduled.
+    pub(super) fn takes_in(&self) -> bool {
+        let here = self.requests as usize - self.incoming.len();
+        if self.role != Role::Decode {
+            return true;
+        }
+        let starves = |id: LiveId| self.kv.held(id) == 0;
+        here < self.scheduler.most_running() && !self.scheduler.next_waiting().is_some_and(starves)
+    }
+
     /// Hands a request to the scheduler.
     pub(super) fn enqueue(&mut self, now: Nanos, id: LiveId, lives: &mut Lives) {
         let gap = lives[id].gap();

@@ -484,6 +484,9 @@ impl<'a> Simulation<'a> {
     fn take_in(&mut self, number: u32) {
         while let Some((id, from)) = self.instances[number as usize].incoming.front().copied() {
             let instance = &mut self.instances[number as usize];
+            if !instance.takes_in() {
+                break;
+            }
             let live = &self.lives[id];
             let size = instance.kv.block_size();
             let here = instance.kv.resident(&live.blocks, live.prompt / size) * size;

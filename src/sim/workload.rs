@@ -51,6 +51,20 @@ impl<'a> Workload<'a> {
         }
     }
 
+    /// The first requests, which come when `arrival` says; it must not go back.
+    #[must_use]
+    pub fn first(&self, count: usize, mut arrival: impl FnMut(&Item) -> Nanos) -> Self {
+        let items = self.items.iter().take(count).map(|item| Item {
+            arrival: arrival(item),
+            ..*item
+        });
+        Self {
+            items: items.collect(),
+            sessions: self.sessions,
+            blocks: self.blocks,
+        }
+    }
+
     /// Multiplies all arrival times, so that 0.5 doubles the rate.
     pub fn stretch(&mut self, factor: f64) {
         for item in &mut self.items {

@@ -190,6 +190,22 @@ impl Trace {
             .sum()
     }
 
+    /// The same requests with all arrival times multiplied, so that 0.5 doubles the rate.
+    #[must_use]
+    pub fn stretched(&self, factor: f64) -> Self {
+        let mut trace = self.clone();
+        for request in &mut trace.requests {
+            request.arrival = Nanos((request.arrival.0 as f64 * factor).round() as u64);
+        }
+        trace
+    }
+
+    /// Requests per second between the first arrival and the last; none of fewer than two times.
+    pub fn rate(&self) -> Option<f64> {
+        let seconds = self.span().as_secs_f64();
+        (seconds > 0.0).then(|| (self.requests.len() - 1) as f64 / seconds)
+    }
+
     /// From the first arrival to the last.
     pub fn span(&self) -> Nanos {
         match (self.requests.first(), self.requests.last()) {

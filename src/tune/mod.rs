@@ -5,6 +5,7 @@ mod bench;
 mod python;
 pub mod select;
 pub mod significance;
+pub mod study;
 pub mod threshold;
 
 pub use bench::{Bench, with_opt_sarathi};

@@ -16,6 +16,8 @@ use crate::sim::config::positive;
 pub struct KpaConfig {
     /// Requests at once that one instance can serve.
     pub container_concurrency_target: f64,
+    /// The same for prefill instances, where another.
+    pub prefill_concurrency_target: Option<f64>,
     /// Part of it that it is to serve.
     pub target_utilization: f64,
     /// Seconds of the stable window.
@@ -36,6 +38,7 @@ impl Default for KpaConfig {
     fn default() -> Self {
         Self {
             container_concurrency_target: 100.0,
+            prefill_concurrency_target: None,
             target_utilization: 0.7,
             stable_window: 60.0,
             panic_window: 0.1,
@@ -134,6 +137,11 @@ impl Kpa {
                 config.container_concurrency_target,
                 false,
             ),
+            (
+                "prefill_concurrency_target",
+                config.prefill_concurrency_target.unwrap_or(1.0),
+                false,
+            ),
             ("target_utilization", config.target_utilization, false),
             ("stable_window", config.stable_window, false),
             ("panic_window", config.panic_window, false),
@@ -172,6 +180,11 @@ impl ScalingPolicy for Kpa {
         let decision = Decision::map(signals, "", |fleet: &Fleet| {
             // Those in the cluster's own queue wait for this fleet, too.
             let requests = f64::from(fleet.running + fleet.waiting);
+            let mut config = config.clone();
+            if let (FleetKind::Prefill, Some(own)) = (fleet.kind, config.prefill_concurrency_target)
+            {
+                config.container_concurrency_target = own;
+            }
             let (wanted, panics) =
                 self.watch(fleet.kind)
                     .decide(&config, time, fleet.ready, requests);

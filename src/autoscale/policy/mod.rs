@@ -11,25 +11,26 @@ mod pure_latency;
 mod queue;
 mod rounding;
 mod script;
+mod sla;
 mod utilization;
 mod wva;
 
 use super::config::AutoscalingSection;
 use super::signals::{Fleet, FleetKind, Signals};
 use crate::error::{Error, Result};
-use crate::sim::config::SloSection;
 
 pub use heteroscale::{HeteroScale, HeteroScaleConfig};
 pub use hpa_gpu::{HpaGpu, HpaGpuConfig};
-pub use hpa_v2::{HpaV2, HpaV2Config};
-pub use independent_tps::{IndependentTps, IndependentTpsConfig};
+pub use hpa_v2::{HpaV2, HpaV2Config, Metric, TargetType};
+pub use independent_tps::{IndependentTps, IndependentTpsConfig, PrefillRate};
 pub use kpa::{Kpa, KpaConfig};
 pub use latency_ttft::{LatencyTtft, LatencyTtftConfig};
-pub use periodic::{Periodic, PeriodicConfig};
+pub use periodic::{Hours, Periodic, PeriodicConfig};
 pub use pure_latency::{PureLatency, PureLatencyConfig};
 pub use queue::{Queue, QueueConfig};
 pub use rounding::Rounding;
 pub use script::{Script, ScriptConfig};
+pub use sla::Sla;
 pub use utilization::{Utilization, UtilizationConfig};
 pub use wva::{Wva, WvaConfig};
 
@@ -132,7 +133,22 @@ pub(super) fn needs_pair(name: &str, fleets: &[FleetKind]) -> Result<()> {
 }
 
 /// How a policy is made of its configuration.
-type Build = fn(&AutoscalingSection, &SloSection) -> Result<Box<dyn ScalingPolicy>>;
+type Build = fn(&AutoscalingSection, &Surroundings<'_>) -> Result<Box<dyn ScalingPolicy>>;
+
+/// What a policy is told of the cluster before it begins.
+#[derive(Debug)]
+pub struct Surroundings<'a> {
+    /// GPUs of one instance, by task.
+    pub gpus: &'a [(FleetKind, u32)],
+}
+
+impl Surroundings<'_> {
+    /// GPUs of one instance with a task.
+    pub fn gpus(&self, kind: FleetKind) -> u32 {
+        let found = self.gpus.iter().find(|(known, _)| *known == kind);
+        found.map_or(1, |(_, gpus)| *gpus)
+    }
+}
 
 /// A policy's name and what it does.
 #[derive(Debug)]
@@ -196,6 +212,11 @@ pub const POLICIES: &[Named] = &[
         build: |section, _| boxed(Queue::new(section.queue.clone())?),
     },
     Named {
+        name: "sla",
+        summary: "the SLA planner (Dynamo, sageLLM): foretells load, asks a profile, corrects it by what is seen",
+        build: |section, around| boxed(Sla::new(section.sla.clone(), around)?),
+    },
+    Named {
         name: "hpa_v2",
         summary: "Kubernetes' horizontal pod autoscaler: any signals, tolerance, stabilisation windows",
         build: |section, _| boxed(HpaV2::new(section.hpa_v2.clone())?),
@@ -221,10 +242,13 @@ pub const POLICIES: &[Named] = &[
 ///
 /// # Errors
 /// [`Error::Usage`] for a name that is not known, or parameters that cannot be.
-pub fn build(section: &AutoscalingSection, slo: &SloSection) -> Result<Box<dyn ScalingPolicy>> {
+pub fn build(
+    section: &AutoscalingSection,
+    surroundings: &Surroundings<'_>,
+) -> Result<Box<dyn ScalingPolicy>> {
     let wanted = section.policy.replace('-', "_");
     match POLICIES.iter().find(|policy| policy.name == wanted) {
-        Some(policy) => (policy.build)(section, slo),
+        Some(policy) => (policy.build)(section, surroundings),
         None => {
             let names: Vec<&str> = POLICIES.iter().map(|policy| policy.name).collect();
             Err(Error::unknown_name("policy", &section.policy, &names))

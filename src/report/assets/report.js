@@ -1,6 +1,7 @@
 "use strict";
 (() => {
-  const charts = JSON.parse(document.getElementById("chart-data").textContent);
+  const places = JSON.parse(document.getElementById("chart-data").textContent);
+  const root = document.documentElement;
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
   const tick = (v, scale) => scale === "percent" ? number.format(v * 100) + " %" : number.format(v);
@@ -17,7 +18,9 @@
     const color = (name) => css.getPropertyValue(name).trim();
     const bars = chart.categories.length > 0;
     const rules = chart.series.filter((s) => s.kind === "rules");
-    const shown = chart.series.filter((s) => s.kind !== "rules" && !state.hidden.has(s.name));
+    const marks = new Set(["rules", "limit"]);
+    const shown = chart.series.filter((s) => !marks.has(s.kind) && !state.hidden.has(s.name));
+    const limits = chart.series.filter((s) => s.kind === "limit" && !state.hidden.has(s.name));
     const axis = (of) => ({
       nameTextStyle: { color: color("--soft") },
       axisLabel: { color: color("--soft"), hideOverlap: true, formatter: (v) => tick(v, of.scale) },
@@ -26,8 +29,8 @@
       ...(of.scale === "log" ? { type: "log" } : { type: "value" }),
       ...(of.scale === "percent" ? { min: 0, max: 1 } : {}),
     });
-    const x = { ...chart.x, scale: !bars && state.flip ? other(chart.x.scale) : chart.x.scale };
-    const y = { ...chart.y, scale: bars && state.flip ? other(chart.y.scale) : chart.y.scale };
+    const x = { ...chart.x, scale: state.flip && flips(chart) === chart.x ? other(chart.x.scale) : chart.x.scale };
+    const y = { ...chart.y, scale: state.flip && flips(chart) === chart.y ? other(chart.y.scale) : chart.y.scale };
     const yAxis = { ...axis(y), name: chart.y.label, nameTextStyle: { color: color("--soft"), align: "left" } };
     // A count of 1 has to be seen, so bars begin below it.
     if (bars && y.scale === "log") {
@@ -46,25 +49,44 @@
       delete xAxis.max;
     }
     const published = state.hidden.has("published figure") ? [] : rules;
-    const series = shown.map((s) => {
+    // What is allowed has to be seen even where all values are far below it.
+    const spans = limits.flatMap((s) => s.data).filter((v) => y.scale !== "log" || v > 0);
+    if (spans.length && y.scale !== "percent") {
+      const [low, high] = [Math.min(...spans), Math.max(...spans)];
+      yAxis.max = (of) => high > of.max ? high * 1.1 : null;
+      if (y.scale === "log") yAxis.min = (of) => low < of.min ? low / 1.1 : null;
+    }
+    const across = limits.map((s) => ({ yAxis: s.data[0], name: s.name, lineStyle: { color: s.color, type: "dashed", width: 1.5 }, label: { formatter: s.name, color: color("--text"), position: "insideEndTop" } }));
+    const series = shown.map((s, place) => {
       const index = chart.series.indexOf(s);
+      const markLine = place === 0 && across.length ? { markLine: { silent: true, symbol: "none", animation: false, data: across } } : {};
       if (s.kind === "bars") {
         const marks = published.filter((r) => r.of === index).flatMap((r) => r.data
           .map((v, i) => v === null ? null : { coord: [i, v], symbol: "rect", symbolSize: [22, 4], itemStyle: { color: color("--text"), borderColor: color("--back"), borderWidth: 1.5 }, label: { show: false } })
           .filter(Boolean));
-        return { type: "bar", name: s.name, data: s.data, itemStyle: { color: s.color }, barMaxWidth: 60, markPoint: { data: marks, silent: true, animation: false } };
+        // Bars of one policy each stand in each other's place.
+        const own = s.colors ? { barGap: "-100%", label: { show: true, position: "top", color: color("--text"), formatter: (p) => p.value === null || p.value === undefined ? "" : number.format(p.value) } } : {};
+        return { type: "bar", name: s.name, data: s.data, itemStyle: { color: tone(s.color) }, barMaxWidth: 60, markPoint: { data: marks, silent: true, animation: false }, ...own, ...markLine };
       }
-      const data = x.scale === "log" ? s.data.filter((p) => p[0] > 0) : s.data;
-      return { type: "line", name: s.name, data, step: s.kind === "step" ? "end" : false, showSymbol: false, itemStyle: { color: s.color }, lineStyle: { color: s.color, width: 2, type: s.dashed ? "dashed" : "solid" } };
+      const data = s.data.filter((p) => (x.scale !== "log" || p[0] > 0) && (y.scale !== "log" || p[1] > 0));
+      const look = s.look || {};
+      const halo = look.sign === "halo";
+      const sign = look.sign ? { symbol: symbols[look.sign] || "circle", symbolSize: halo ? 22 : 9, symbolRotate: look.sign === "triangle-down" ? 180 : 0 } : {};
+      const at = { itemStyle: { color: tone(s.color), ...(halo ? { opacity: 0.35 } : {}) }, z: halo ? 1 : 2, ...markLine };
+      if (look.dash === null) return { type: "scatter", name: s.name, data, ...sign, ...at };
+      const type = look.dash ? look.dash.split(" ").map(Number) : s.dashed ? "dashed" : "solid";
+      return { type: "line", name: s.name, data, step: s.kind === "step" ? "end" : false, showSymbol: Boolean(look.sign), ...sign, ...at, lineStyle: { color: tone(s.color), width: 2, type } };
     });
     return {
       animation: false,
       backgroundColor: "transparent",
       grid: { left: 12, right: 24, top: 34, bottom: 62 + (bars && xAxis.nameGap > 30 ? 34 : 0), containLabel: true },
       tooltip: {
-        trigger: "axis", confine: true, backgroundColor: color("--card"), borderColor: color("--line"), textStyle: { color: color("--text"), fontSize: 13 },
+        trigger: series.some((s) => s.type === "scatter") ? "item" : "axis", confine: true, backgroundColor: color("--card"), borderColor: color("--line"), textStyle: { color: color("--text"), fontSize: 13 },
         axisPointer: { type: bars ? "shadow" : "line" },
-        formatter: (items) => {
+        order: "valueDesc",
+        formatter: (given) => {
+          const items = (Array.isArray(given) ? given : [given]).filter((item) => !bars || (item.value !== null && item.value !== undefined) || !chart.series.some((s) => s.colors));
           if (!items.length) return "";
           const head = bars ? escape(String(items[0].name)) : exact(items[0].value[0], x.scale);
           const lines = items.map((item) => {
@@ -87,23 +109,50 @@
   }
 
   const other = (scale) => scale === "log" ? "linear" : "log";
+  // Of policies the values are set against each other by magnitude, of distributions the places.
+  const flips = (chart) => chart.categories.length || chart.series.some((s) => s.look) ? chart.y : chart.x;
+  const symbols = {
+    circle: "circle", halo: "circle", square: "rect", triangle: "triangle", "triangle-down": "triangle", diamond: "diamond",
+    star: "path://M50 0L61 35L98 35L68 57L79 91L50 70L21 91L32 57L2 35L39 35Z", pentagon: "path://M50 0L98 35L79 91L21 91L2 35Z",
+    hexagon: "path://M50 0L93 25L93 75L50 100L7 75L7 25Z", cross: "path://M0 12L12 0L50 38L88 0L100 12L62 50L100 88L88 100L50 62L12 100L0 88L38 50Z",
+    plus: "path://M38 0H62V38H100V62H62V100H38V62H0V38H38Z",
+  };
+  const isDark = () => root.dataset.theme ? root.dataset.theme === "dark" : dark.matches;
+  // Dark colours are lifted where the page is dark: halfway to white where they would not be seen.
+  const tone = (color) => {
+    if (!isDark()) return color;
+    const parts = [1, 3, 5].map((i) => parseInt(color.slice(i, i + 2), 16));
+    const light = 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2];
+    if (light >= 95) return color;
+    return "#" + parts.map((v) => Math.round(v + (255 - v) * 0.45).toString(16).padStart(2, "0")).join("");
+  };
 
-  function toolbar(chart, figure, state, draw) {
-    const tools = figure.querySelector(".tools");
-    const names = [...new Set(chart.series.map((s) => s.name))];
-    for (const name of names.length > 1 ? names : []) {
-      const button = add(tools, "button");
+  // The series' names with their colours, as buttons that take them out; those that are switched for the whole page stay out.
+  function toggles(parent, all, hidden, draw) {
+    for (const s of all) {
+      const button = add(parent, "button");
       button.type = "button";
-      button.setAttribute("aria-pressed", "true");
-      add(button, "i").style.background = chart.series.find((s) => s.name === name).kind === "rules" ? "var(--text)" : chart.series.find((s) => s.name === name).color;
-      button.append(name);
+      const say = () => button.setAttribute("aria-pressed", String(!hidden.has(s.name)));
+      say();
+      add(button, "i").style.background = s.kind === "rules" ? "var(--text)" : s.color;
+      button.append(s.name);
       button.addEventListener("click", () => {
-        if (!state.hidden.delete(name)) state.hidden.add(name);
-        button.setAttribute("aria-pressed", String(!state.hidden.has(name)));
+        if (!hidden.delete(s.name)) hidden.add(s.name);
+        say();
         draw();
       });
     }
-    const axis = chart.categories.length ? chart.y : chart.x;
+  }
+
+  const unlike = (chart) => chart.series.filter((s, i) => s.name && chart.series.findIndex((o) => o.name === s.name) === i);
+
+  function toolbar(figure, state, draw) {
+    const tools = figure.querySelector(".tools");
+    tools.replaceChildren();
+    const chart = state.chart;
+    const names = unlike(chart);
+    if (!state.shared && names.length > 1) toggles(tools, names, state.hidden, draw);
+    const axis = flips(chart);
     if (axis.scale !== "percent") {
       const button = add(tools, "button");
       button.type = "button";
@@ -118,6 +167,7 @@
 
   // The values for those who do not see a canvas, made when asked for.
   function values(chart, details) {
+    details.querySelector(".scroll")?.remove();
     const box = add(details, "div");
     box.className = "scroll";
     box.tabIndex = 0;
@@ -126,32 +176,61 @@
     const body = add(table, "tbody");
     const row = (cells) => { const tr = add(body, "tr"); for (const cell of cells) add(tr, "td", cell); };
     if (chart.categories.length) {
-      for (const cell of ["", ...chart.series.map((s) => s.kind === "rules" ? s.name + ", " + chart.series[s.of].name : s.name)]) add(head, "th", cell);
-      chart.categories.forEach((name, i) => row([name, ...chart.series.map((s) => s.data[i] === null || s.data[i] === undefined ? "" : exact(s.data[i], chart.y.scale))]));
+      const columns = chart.series.filter((s) => s.kind !== "limit");
+      for (const cell of ["", ...columns.map((s) => s.kind === "rules" ? s.name + ", " + chart.series[s.of].name : s.name)]) add(head, "th", cell);
+      chart.categories.forEach((name, i) => row([name, ...columns.map((s) => s.data[i] === null || s.data[i] === undefined ? "" : exact(s.data[i], chart.y.scale))]));
     } else {
       for (const cell of ["", chart.x.label, chart.y.label]) add(head, "th", cell);
-      for (const s of chart.series) for (const [a, b] of s.data) row([s.name, exact(a, chart.x.scale), exact(b, chart.y.scale)]);
+      for (const s of chart.series) for (const [a, b] of s.kind === "limit" ? [[NaN, s.data[0]]] : s.data) row([s.name, Number.isNaN(a) ? "" : exact(a, chart.x.scale), exact(b, chart.y.scale)]);
     }
   }
 
+  // Choices for the whole page: a list for each name that has several.
+  const options = new Map();
+  for (const place of places) for (const variant of place.variants) for (const [name, value] of Object.entries(variant.choices)) {
+    if (!options.has(name)) options.set(name, []);
+    if (!options.get(name).includes(value)) options.get(name).push(value);
+  }
+  const chosen = {};
+  for (const [name, all] of options) chosen[name] = name === "percentile" && all.includes("P90") ? "P90" : all[all.length - 1];
+  const paged = options.size > 0;
+  const hidden = new Set();
+  const best = (place) => {
+    const fit = (variant) => Object.entries(variant.choices).filter(([name, value]) => chosen[name] !== value).length;
+    return place.variants.reduce((a, b) => fit(b) < fit(a) ? b : a);
+  };
+
+  const AT_ONCE = 6;
   let drawn = 0;
   const redraw = [];
-  for (const chart of charts) {
-    const figure = document.getElementById(chart.name);
+  const again = [];
+  const start = (place) => {
+    const figure = document.getElementById(place.name);
     const box = figure.querySelector(".plot");
     const details = figure.querySelector("details");
-    details.addEventListener("toggle", () => values(chart, details), { once: true });
-    if (!chart.series.some((s) => s.data.some((v) => v !== null))) {
+    const empty = (chart) => !chart.series.some((s) => s.kind !== "limit" && s.data.some((v) => v !== null));
+    const state = { hidden: paged ? hidden : new Set(), shared: paged, flip: false, width: box.clientWidth, plot: null, chart: best(place) };
+    details.addEventListener("toggle", () => details.open && values(state.chart, details));
+    if (place.variants.every(empty)) {
       box.textContent = "no data";
       box.style.height = "auto";
       drawn += 1;
-      continue;
+      return;
     }
-    const state = { hidden: new Set(), flip: false, width: box.clientWidth, plot: echarts.init(box) };
-    const draw = () => state.plot.setOption(option(chart, state), { replaceMerge: ["series", "xAxis", "yAxis"] });
-    toolbar(chart, figure, state, draw);
-    draw();
+    state.plot = echarts.init(box);
+    const draw = () => state.plot.setOption(option(state.chart, state), { replaceMerge: ["series", "xAxis", "yAxis"] });
+    const choose = () => {
+      state.chart = best(place);
+      figure.querySelector("h3").textContent = state.chart.title;
+      figure.classList.toggle("unfit", Object.entries(state.chart.choices).some(([name, value]) => chosen[name] !== value));
+      box.setAttribute("aria-label", `${state.chart.title}: ${state.chart.y.label} by ${state.chart.x.label}`);
+      toolbar(figure, state, draw);
+      if (details.open) values(state.chart, details);
+      draw();
+    };
+    choose();
     redraw.push(draw);
+    again.push(choose);
     new ResizeObserver(() => {
       if (box.clientWidth === state.width) return;
       state.width = box.clientWidth;
@@ -159,8 +238,46 @@
       draw();
     }).observe(box);
     drawn += 1;
+  };
+  // What is seen first is drawn first; the others follow while the page can already be read.
+  places.slice(0, AT_ONCE).forEach(start);
+  const rest = places.slice(AT_ONCE);
+  const follow = () => {
+    const place = rest.shift();
+    if (place) start(place);
+    if (rest.length) setTimeout(follow);
+    else root.dataset.ready = String(drawn);
+  };
+  const all = () => redraw.forEach((draw) => draw());
+  dark.addEventListener("change", all);
+
+  if (paged) {
+    const bar = document.getElementById("choices");
+    bar.setAttribute("role", "group");
+    bar.setAttribute("aria-label", "What the charts show");
+    for (const [name, values] of options) {
+      if (values.length < 2) continue;
+      const label = add(bar, "label", name + " ");
+      const select = add(label, "select");
+      select.id = "choose-" + name;
+      for (const value of values) add(select, "option", value).selected = value === chosen[name];
+      select.addEventListener("change", () => { chosen[name] = select.value; again.forEach((choose) => choose()); });
+    }
+    const names = [];
+    for (const place of places) for (const variant of place.variants) for (const s of unlike(variant)) {
+      if (!names.some((o) => o.name === s.name)) names.push(s);
+    }
+    const group = add(bar, "div");
+    group.id = "policies";
+    toggles(group, names, hidden, all);
   }
-  dark.addEventListener("change", () => redraw.forEach((draw) => draw()));
+
+  const theme = add(document.getElementById("theme"), "button");
+  theme.type = "button";
+  const say = () => theme.textContent = isDark() ? "Light theme" : "Dark theme";
+  say();
+  dark.addEventListener("change", say);
+  theme.addEventListener("click", () => { root.dataset.theme = isDark() ? "light" : "dark"; say(); all(); });
 
   for (const table of document.querySelectorAll("table.sortable")) {
     const heads = [...table.tHead.rows[0].cells];
@@ -183,5 +300,6 @@
       });
     });
   }
-  document.documentElement.dataset.ready = String(drawn);
+  if (rest.length) setTimeout(follow);
+  else root.dataset.ready = String(drawn);
 })();

@@ -5,12 +5,13 @@ use kuva::backend::svg::SvgBackend;
 use kuva::plot::bar::{BarGroup, BarValue};
 use kuva::plot::legend::{LegendEntry, LegendPosition, LegendShape};
 use kuva::plot::{BarPlot, LinePlot};
-use kuva::render::annotations::TextAnnotation;
+use kuva::render::annotations::{ReferenceLine, TextAnnotation};
 use kuva::render::layout::{Layout, TickFormat};
 use kuva::render::plots::Plot;
 use kuva::render::render::{Primitive, Scene, TextAnchor, render_multiple};
 use kuva::render::theme::Theme;
 
+use super::look;
 use super::{Chart, Marks, Scale, Series};
 
 /// Of the plot's canvas, in SVG units; two thirds of a page's width in print at 10 pt.
@@ -35,11 +36,11 @@ const BARS_WIDTH: f64 = 0.76;
 const LOG_BARS_FROM: f64 = 0.5;
 
 pub(super) fn svg(chart: &Chart) -> String {
-    svg_of(&scene(chart), chart.name)
+    svg_of(&scene(chart, SIZE, true), chart.name)
 }
 
 pub(super) fn png(chart: &Chart) -> Result<Vec<u8>, String> {
-    png_of(&scene(chart))
+    png_of(scene(chart, SIZE, true))
 }
 
 /// A scene as SVG; `name` makes its ids unique in a page.
@@ -61,11 +62,37 @@ pub(super) fn svg_of(scene: &Scene, name: &str) -> String {
 }
 
 /// A scene as PNG.
-pub(super) fn png_of(scene: &Scene) -> Result<Vec<u8>, String> {
-    PngBackend::new().with_scale(PIXELS).render_scene(scene)
+pub(super) fn png_of(scene: Scene) -> Result<Vec<u8>, String> {
+    png_scaled(scene, PIXELS)
 }
 
-fn scene(chart: &Chart) -> Scene {
+/// A scene as PNG with so many pixels by unit.
+pub(super) fn png_scaled(mut scene: Scene, pixels: f32) -> Result<Vec<u8>, String> {
+    // The library counts the parts of broken lines in pixels, and all else in units.
+    for element in &mut scene.elements {
+        let dash = match element {
+            Primitive::Line {
+                stroke_dasharray, ..
+            }
+            | Primitive::PolyLine {
+                stroke_dasharray, ..
+            } => stroke_dasharray,
+            Primitive::Path(path) => &mut path.stroke_dasharray,
+            _ => continue,
+        };
+        if let Some(text) = dash {
+            let part = |part: &str| {
+                let length: f32 = part.parse().unwrap_or(1.0);
+                (length * pixels).to_string()
+            };
+            *text = text.split(' ').map(part).collect::<Vec<_>>().join(" ");
+        }
+    }
+    PngBackend::new().with_scale(pixels).render_scene(&scene)
+}
+
+/// A chart at a size of its plot's canvas, with its legend or without.
+pub(super) fn scene(chart: &Chart, size: (f64, f64), with_legend: bool) -> Scene {
     let (x_range, y_range) = (x_range(chart), y_range(chart));
     let theme = Theme {
         grid_color: "#E4E4E4".into(),
@@ -75,8 +102,8 @@ fn scene(chart: &Chart) -> Scene {
         ..Theme::light()
     };
     let mut layout = Layout::new(x_range, y_range)
-        .with_width(SIZE.0)
-        .with_height(SIZE.1)
+        .with_width(size.0)
+        .with_height(size.1)
         .with_theme(theme)
         .with_font_family("DejaVu Sans, Helvetica, Arial, sans-serif")
         .with_title(chart.title.clone())
@@ -114,13 +141,40 @@ fn scene(chart: &Chart) -> Scene {
         layout = layout.with_y_tick_step(step(y_range.1 - y_range.0));
     }
     if !chart.categories.is_empty() {
-        layout = layout.with_x_categories(chart.categories.clone());
+        layout = layout.with_x_categories(labels(chart, size.0));
     }
-    if chart.series.len() > 1 && !chart.is_empty() {
+    if with_legend && chart.series.len() > 1 && !chart.is_empty() {
         layout = layout
             .with_legend_entries(legend(chart))
             .with_legend_position(LegendPosition::OutsideBottomColumns)
             .with_legend_box(false);
+    }
+    let limits: Vec<f64> = chart
+        .series
+        .iter()
+        .filter_map(|series| match series.marks {
+            Marks::Limit(at) => Some(at),
+            _ => None,
+        })
+        .collect();
+    for series in &chart.series {
+        if let Marks::Limit(at) = series.marks {
+            let mut line = ReferenceLine::horizontal(at).with_color(series.color);
+            line.stroke_width = 1.6;
+            layout = layout.with_reference_line(line);
+        }
+        if let Marks::Tagged(values) = &series.marks {
+            for (place, (value, _)) in values.iter().enumerate() {
+                let Some(value) = *value else { continue };
+                let lift = (y_range.1 - y_range.0) * 0.025;
+                // Above a limit that would cross it.
+                let near = |at: &f64| (value..value + 4.0 * lift).contains(at);
+                let from = limits.iter().copied().find(near).unwrap_or(value);
+                let tag = TextAnnotation::new(tag(value), place as f64 + 1.0, from + lift);
+                let letters = if values.len() > 7 { 10 } else { 13 };
+                layout = layout.with_annotation(tag.with_font_size(letters).with_color("#1A1A1A"));
+            }
+        }
     }
     if chart.is_empty() {
         let middle = |(low, high): (f64, f64), scale| match scale {
@@ -135,6 +189,17 @@ fn scene(chart: &Chart) -> Scene {
         layout = layout.with_annotation(note.with_font_size(20).with_color("#777777"));
     }
     let mut scene = render_multiple(plots(chart, y_range.0), layout);
+    if chart
+        .series
+        .iter()
+        .any(|series| matches!(series.marks, Marks::Styled(..) | Marks::Tagged(_)))
+    {
+        // All lies within the axes; only signs on their edge would lose a half.
+        let clip = |element: &Primitive| {
+            matches!(element, Primitive::ClipStart { .. } | Primitive::ClipEnd)
+        };
+        scene.elements.retain(|element| !clip(element));
+    }
     // Level above its axis: kuva turns letters without smoothing them, and nobody likes to turn the head.
     scene.add(Primitive::Text {
         x: MARGINS.0 - 8.0,
@@ -161,6 +226,26 @@ fn plots(chart: &Chart, floor: f64) -> Vec<Plot> {
         match &series.marks {
             Marks::Line(points) if !points.is_empty() => plots.push(curve(series, points, false)),
             Marks::Step(points) if !points.is_empty() => plots.push(curve(series, points, true)),
+            Marks::Styled(points, look) if !points.is_empty() => {
+                plots.extend(look::plots(points, *look, series.color));
+            }
+            Marks::Tagged(values) => {
+                let mut plot = BarPlot::new().with_width(BARS_WIDTH);
+                if values.iter().all(|(value, _)| value.is_none()) {
+                    continue;
+                }
+                for (label, (value, color)) in chart.categories.iter().zip(values) {
+                    let bar = BarValue {
+                        value: value.unwrap_or(floor),
+                        color: (*color).into(),
+                    };
+                    plot.groups.push(BarGroup {
+                        label: label.clone(),
+                        bars: vec![bar],
+                    });
+                }
+                plots.push(Plot::Bar(plot));
+            }
             Marks::Rules(of, values) => {
                 let Some(slot) = bars.iter().position(|index| index == of) else {
                     continue;
@@ -233,7 +318,8 @@ fn curve(series: &Series, points: &[(f64, f64)], step: bool) -> Plot {
 fn legend(chart: &Chart) -> Vec<LegendEntry> {
     let mut entries: Vec<LegendEntry> = Vec::new();
     for series in &chart.series {
-        if entries.iter().all(|entry| entry.label != series.name) {
+        let span = matches!(series.marks, Marks::Room(_));
+        if !span && entries.iter().all(|entry| entry.label != series.name) {
             entries.push(entry(series));
         }
     }
@@ -241,15 +327,41 @@ fn legend(chart: &Chart) -> Vec<LegendEntry> {
 }
 
 fn entry(series: &Series) -> LegendEntry {
+    let dash = match &series.marks {
+        Marks::Limit(_) => Some("6 4"),
+        Marks::Styled(_, look) => look.dash.filter(|dash| !dash.is_empty()),
+        _ => series.dashed.then_some("8 4"),
+    };
     LegendEntry {
         label: series.name.clone(),
         color: series.color.into(),
-        shape: match series.marks {
-            Marks::Bars(_) => LegendShape::Rect,
+        shape: match &series.marks {
+            Marks::Bars(_) | Marks::Tagged(_) => LegendShape::Rect,
+            Marks::Styled(_, look) => look::legend_shape(*look),
             _ => LegendShape::Line,
         },
-        dasharray: series.dashed.then(|| "8 4".into()),
+        dasharray: dash.map(Into::into),
     }
+}
+
+/// The categories; none where they would run into each other and the bars' colours tell them.
+fn labels(chart: &Chart, width: f64) -> Vec<String> {
+    let tagged = |series: &Series| matches!(series.marks, Marks::Tagged(_));
+    let room = (width - MARGINS.0 - MARGINS.1) / chart.categories.len() as f64;
+    let wide = |label: &String| label.chars().count() as f64 * 7.6 > room - 6.0;
+    if chart.series.iter().any(tagged) && chart.categories.iter().any(wide) {
+        return vec![" ".into(); chart.categories.len()];
+    }
+    chart.categories.clone()
+}
+
+/// A value on its bar, to three digits.
+fn tag(value: f64) -> String {
+    if value.fract() == 0.0 && value.abs() < 1e6 {
+        return format!("{value}");
+    }
+    let digits = 2 - (value.abs().max(1e-9).log10().floor() as i32).clamp(-4, 2);
+    format!("{value:.*}", digits.max(0) as usize)
 }
 
 /// Smallest and largest of all values on one axis.
@@ -265,7 +377,10 @@ fn x_range(chart: &Chart) -> (f64, f64) {
         return (0.5, chart.categories.len() as f64 + 0.5);
     }
     let xs = chart.series.iter().flat_map(|series| match &series.marks {
-        Marks::Line(points) | Marks::Step(points) => points.as_slice(),
+        Marks::Line(points)
+        | Marks::Step(points)
+        | Marks::Styled(points, _)
+        | Marks::Room(points) => points.as_slice(),
         _ => &[],
     });
     range(extent(xs.map(|point| point.0)), chart.x.scale)
@@ -273,13 +388,23 @@ fn x_range(chart: &Chart) -> (f64, f64) {
 
 fn y_range(chart: &Chart) -> (f64, f64) {
     let of = |series: &Series| match &series.marks {
-        Marks::Line(points) | Marks::Step(points) => points.iter().map(|point| point.1).collect(),
+        Marks::Line(points)
+        | Marks::Step(points)
+        | Marks::Styled(points, _)
+        | Marks::Room(points) => points.iter().map(|point| point.1).collect(),
+        // Room for the value above the highest bar.
+        Marks::Tagged(values) => values
+            .iter()
+            .filter_map(|v| v.0)
+            .map(|v| v * 1.12)
+            .collect(),
+        Marks::Limit(at) => vec![*at],
         Marks::Bars(values) | Marks::Rules(_, values) => {
             values.iter().flatten().copied().collect::<Vec<_>>()
         }
     };
     let (low, high) = range(extent(chart.series.iter().flat_map(of)), chart.y.scale);
-    let bars = |series: &Series| matches!(series.marks, Marks::Bars(_));
+    let bars = |series: &Series| matches!(series.marks, Marks::Bars(_) | Marks::Tagged(_));
     if chart.y.scale == Scale::Log && chart.series.iter().any(bars) {
         (low.min(LOG_BARS_FROM), high)
     } else {

@@ -49,7 +49,7 @@ impl Grid {
             folder,
             stem,
             &draw::svg_of(&scene, stem),
-            draw::png_of(&scene),
+            draw::png_of(scene),
         )
     }
 

@@ -27,7 +27,7 @@ before the block too, as its keys and values depend on them; it can use a leadin
 ";
 
 /// What the metrics mean.
-pub(super) const DEFINITIONS: &str = "\
+pub const DEFINITIONS: &str = "\
 <h2>How it was counted</h2>
 <details>
 <summary>Definitions of the metrics</summary>
@@ -70,6 +70,9 @@ pub fn of_run(run: &Run<'_>, source: &str, command: &str) -> Page {
         naive: s.settings.engine == "naive",
         tables,
         charts: pictures::of_run(run),
+        variants: Vec::new(),
+        notes: Vec::new(),
+        definitions: DEFINITIONS,
         configuration: json!({"trace": source, "settings": s.settings, "tokenizer": run.trace.meta.tokenizer,
             "template": run.trace.meta.template, "mode": run.trace.meta.mode, "arrival": run.trace.meta.arrival,
             "seed": run.trace.meta.seed, "generator": run.trace.meta.generator}),
@@ -105,6 +108,9 @@ pub fn of_columns(columns: &Columns<'_>, command: &str) -> Page {
         naive: multi.settings.engine == "naive",
         tables,
         charts: pictures::of_columns(columns),
+        variants: Vec::new(),
+        notes: Vec::new(),
+        definitions: DEFINITIONS,
         configuration: json!({"settings": multi.settings, "tokenizer": meta.tokenizer, "template": meta.template,
             "arrival": meta.arrival, "seed": meta.seed, "generator": meta.generator}),
         command: command.into(),

@@ -102,6 +102,12 @@ pub trait ReplicaScheduler: Send + std::fmt::Debug {
     /// Requests that hold memory and are computed.
     fn running(&self) -> usize;
 
+    /// The one of them that is let in next.
+    fn next_waiting(&self) -> Option<LiveId>;
+
+    /// Most requests that it computes at once.
+    fn most_running(&self) -> usize;
+
     /// Gives up all requests that wait and hold no memory, in order, to be sent elsewhere.
     fn give_up_waiting(&mut self, kv: &Kv) -> Vec<LiveId>;
 }

@@ -315,6 +315,14 @@ impl ReplicaScheduler for OptSarathi {
         self.queues.in_memory()
     }
 
+    fn next_waiting(&self) -> Option<LiveId> {
+        self.queues.waiting.front().copied()
+    }
+
+    fn most_running(&self) -> usize {
+        self.config.max_num_seqs as usize
+    }
+
     fn give_up_waiting(&mut self, _: &Kv) -> Vec<LiveId> {
         self.queues.give_up_waiting()
     }

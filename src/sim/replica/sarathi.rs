@@ -110,6 +110,14 @@ impl ReplicaScheduler for Sarathi {
         self.queues.in_memory()
     }
 
+    fn next_waiting(&self) -> Option<LiveId> {
+        self.queues.waiting.front().copied()
+    }
+
+    fn most_running(&self) -> usize {
+        self.config.batch_size_cap as usize
+    }
+
     fn give_up_waiting(&mut self, _: &Kv) -> Vec<LiveId> {
         self.queues.give_up_waiting()
     }

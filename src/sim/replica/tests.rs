@@ -240,6 +240,12 @@ impl ReplicaScheduler for Box<dyn ReplicaScheduler> {
     fn running(&self) -> usize {
         (**self).running()
     }
+    fn next_waiting(&self) -> Option<LiveId> {
+        (**self).next_waiting()
+    }
+    fn most_running(&self) -> usize {
+        (**self).most_running()
+    }
     fn give_up_waiting(&mut self, kv: &Kv) -> Vec<LiveId> {
         (**self).give_up_waiting(kv)
     }

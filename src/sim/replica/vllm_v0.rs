@@ -102,6 +102,14 @@ impl ReplicaScheduler for VllmV0 {
         self.queues.in_memory()
     }
 
+    fn next_waiting(&self) -> Option<LiveId> {
+        self.queues.waiting.front().copied()
+    }
+
+    fn most_running(&self) -> usize {
+        self.config.batch_size_cap as usize
+    }
+
     fn give_up_waiting(&mut self, _: &Kv) -> Vec<LiveId> {
         self.queues.give_up_waiting()
     }

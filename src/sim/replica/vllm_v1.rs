@@ -307,6 +307,14 @@ impl ReplicaScheduler for VllmV1 {
         self.running.len()
     }
 
+    fn next_waiting(&self) -> Option<LiveId> {
+        self.waiting.front().copied()
+    }
+
+    fn most_running(&self) -> usize {
+        self.config.max_num_seqs as usize
+    }
+
     fn give_up_waiting(&mut self, kv: &Kv) -> Vec<LiveId> {
         let leaving = &self.leaving;
         let (stay, go): (VecDeque<_>, VecDeque<_>) = self

@@ -1,0 +1,165 @@
+//! Prometheus's HTTP API: instant queries.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// One series' value at a time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// The value; NaN and infinities included.
+    pub value: f64,
+}
+
+/// Answers queries; tests answer themselves.
+pub trait Query {
+    /// The series that a PromQL expression has at a time in seconds since 1970, now where none is given. An error is a phrase
+    /// that tells what went wrong.
+    ///
+    /// # Errors
+    /// A phrase that tells what went wrong: no connection, no answer in time, no sense in it.
+    fn instant(&self, query: &str, time: Option<f64>) -> Result<Vec<Sample>, String>;
+}
+
+/// A server.
+#[derive(Debug, Clone)]
+pub struct Http {
+    agent: ureq::Agent,
+    address: String,
+}
+
+/// The longest answer that is read, in bytes.
+const LONGEST: u64 = 16 << 20;
+
+impl Http {
+    /// At an address as `http://localhost:9090`; nothing is asked yet.
+    pub fn new(address: &str, timeout: Duration) -> Self {
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(timeout))
+            .http_status_as_error(false)
+            .build();
+        Self {
+            agent: config.into(),
+            address: address.trim_end_matches('/').to_owned(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    status: String,
+    #[serde(default)]
+    error: String,
+    data: Option<Data>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Data {
+    result_type: String,
+    result: serde_json::Value,
+}
+
+#[derive(Deserialize)]
+struct Series {
+    #[serde(default)]
+    metric: BTreeMap<String, String>,
+    value: (f64, String),
+}
+
+impl Query for Http {
+    fn instant(&self, query: &str, time: Option<f64>) -> Result<Vec<Sample>, String> {
+        let mut request = self
+            .agent
+            .get(format!("{}/api/v1/query", self.address))
+            .query("query", query);
+        if let Some(time) = time {
+            request = request.query("time", format!("{time:.3}"));
+        }
+        let mut response = request
+            .call()
+            .map_err(|problem| format!("Prometheus does not answer: {problem}"))?;
+        let status = response.status();
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(LONGEST)
+            .read_to_string()
+            .map_err(|problem| format!("Prometheus's answer breaks off: {problem}"))?;
+        read(&text).map_err(|problem| match status.is_success() {
+            true => problem,
+            false => format!("HTTP status {}: {problem}", status.as_u16()),
+        })
+    }
+}
+
+/// Reads an answer.
+fn read(text: &str) -> Result<Vec<Sample>, String> {
+    let strange = || "the answer is not Prometheus's".to_owned();
+    let answer: Answer = serde_json::from_str(text).map_err(|_| strange())?;
+    if answer.status != "success" {
+        return Err(format!("Prometheus refuses the query: {}", answer.error));
+    }
+    let data = answer.data.ok_or_else(strange)?;
+    let number = |text: &str| match text {
+        "+Inf" | "Inf" => Ok(f64::INFINITY),
+        "-Inf" => Ok(f64::NEG_INFINITY),
+        text => text.parse::<f64>().map_err(|_| strange()),
+    };
+    match data.result_type.as_str() {
+        "vector" => {
+            let series: Vec<Series> = serde_json::from_value(data.result).map_err(|_| strange())?;
+            series
+                .into_iter()
+                .map(|series| {
+                    Ok(Sample {
+                        value: number(&series.value.1)?,
+                        labels: series.metric,
+                    })
+                })
+                .collect()
+        }
+        "scalar" => {
+            let (_, value): (f64, String) =
+                serde_json::from_value(data.result).map_err(|_| strange())?;
+            Ok(vec![Sample {
+                labels: BTreeMap::new(),
+                value: number(&value)?,
+            }])
+        }
+        _ => Err(strange()),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers() {
+        let vector = r#"{"status":"success","data":{"resultType":"vector","result":[
+            {"metric":{"model_name":"m"},"value":[1700000000.123,"12.5"]},{"metric":{},"value":[1,"NaN"]}]}}"#;
+        let samples = read(vector).unwrap();
+        assert_eq!(samples[0].value, 12.5);
+        assert_eq!(samples[0].labels["model_name"], "m");
+        assert!(samples[1].value.is_nan());
+        let scalar = r#"{"status":"success","data":{"resultType":"scalar","result":[1700000000,"1700000000"]}}"#;
+        assert_eq!(read(scalar).unwrap()[0].value, 1_700_000_000.0);
+        let refused = r#"{"status":"error","errorType":"bad_data","error":"parse error"}"#;
+        assert!(read(refused).unwrap_err().contains("parse error"));
+        for strange in ["<html>", "{}", r#"{"status":"success"}"#, "[1]"] {
+            assert!(read(strange).is_err(), "{strange}");
+        }
+    }
+
+    #[test]
+    fn nobody_there() {
+        let http = Http::new("http://127.0.0.1:1/", Duration::from_secs(2));
+        let problem = http.instant("up", None).unwrap_err();
+        assert!(problem.contains("does not answer"), "{problem}");
+    }
+}

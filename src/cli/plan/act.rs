@@ -1,0 +1,110 @@
+//! Who carries out a decision: a command, a webhook, or nobody.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use crate::autoscale::planner::Decision;
+
+/// Nothing is scaled unless one of these is given.
+#[derive(Debug, Args)]
+pub(super) struct ActArgs {
+    /// Run this with sh to scale: REPLAY_PREFILL, REPLAY_DECODE and REPLAY_REASON are set, the decision comes as JSON
+    #[arg(long, value_name = "CMD", requires = "prometheus")]
+    scale_command: Option<String>,
+
+    /// Post the decision there as JSON to scale
+    #[arg(long, value_name = "URL", requires = "prometheus")]
+    scale_webhook: Option<String>,
+
+    /// Seconds after which scaling has failed
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 60.0,
+        requires = "prometheus"
+    )]
+    scale_timeout: f64,
+}
+
+impl ActArgs {
+    /// Whether there is somebody who scales.
+    pub(super) fn is_asked(&self) -> bool {
+        self.scale_command.is_some() || self.scale_webhook.is_some()
+    }
+
+    /// Whom to tell, checked by the caller.
+    pub(super) fn webhook(&self) -> Option<&str> {
+        self.scale_webhook.as_deref()
+    }
+
+    /// Seconds, checked by the caller.
+    pub(super) fn timeout_sec(&self) -> f64 {
+        self.scale_timeout
+    }
+
+    /// Has the decision carried out.
+    pub(super) fn scale(&self, decision: &Decision) -> Result<(), String> {
+        let text = serde_json::to_string(decision).map_err(|e| e.to_string())?;
+        let timeout = Duration::from_secs_f64(self.scale_timeout);
+        if let Some(command) = &self.scale_command {
+            run(command, decision, &text, timeout)?;
+        }
+        if let Some(url) = &self.scale_webhook {
+            post(url, &text, timeout)?;
+        }
+        Ok(())
+    }
+}
+
+fn run(command: &str, decision: &Decision, text: &str, timeout: Duration) -> Result<(), String> {
+    let fail = |problem: std::io::Error| format!("scale command: {problem}");
+    let mut child = Command::new("sh")
+        .args(["-c", command])
+        .env("REPLAY_PREFILL", decision.prefill.to_string())
+        .env("REPLAY_DECODE", decision.decode.to_string())
+        .env("REPLAY_REASON", &decision.reason)
+        .stdin(Stdio::piped())
+        // Standard output is for decisions.
+        .stdout(Stdio::null())
+        .spawn()
+        .map_err(fail)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A command that does not read its input is none the worse for it.
+        let _ = stdin.write_all(text.as_bytes());
+    }
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().map_err(fail)? {
+            return if status.success() {
+                Ok(())
+            } else {
+                Err(format!("scale command: {status}"))
+            };
+        }
+        if start.elapsed() > timeout {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(format!(
+                "scale command: not done after {} s",
+                timeout.as_secs_f64()
+            ));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn post(url: &str, text: &str, timeout: Duration) -> Result<(), String> {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(timeout))
+        .build()
+        .into();
+    agent
+        .post(url)
+        .header("content-type", "application/json")
+        .send(text)
+        .map(drop)
+        .map_err(|problem| format!("scale webhook: {problem}"))
+}

@@ -1,0 +1,213 @@
+//! Plans for a real cluster, from its Prometheus.
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::json;
+
+use super::PlanArgs;
+use super::act::ActArgs;
+use super::serve::Latest;
+use crate::autoscale::planner::{Budget, Decision, Planner, PlannerConfig};
+use crate::autoscale::prometheus::{self, Http, Source};
+use crate::cli::output;
+use crate::error::{Error, Result};
+
+/// Where the cluster's measurements come from.
+#[derive(Debug, Args)]
+pub(super) struct LiveArgs {
+    /// Plan for a real cluster: its Prometheus, as http://localhost:9090
+    #[arg(long, value_name = "URL")]
+    prometheus: Option<String>,
+
+    /// What the servers call their metrics: vllm or dynamo
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "vllm",
+        requires = "prometheus"
+    )]
+    metrics: String,
+
+    /// Only series with these labels, as 'job="vllm"'
+    #[arg(long, value_name = "MATCHERS", requires = "prometheus")]
+    selector: Option<String>,
+
+    /// Labels of prefill instances, for TTFT, prompt tokens, cache and queue
+    #[arg(long, value_name = "MATCHERS", requires = "prometheus")]
+    prefill_selector: Option<String>,
+
+    /// Labels of decode instances, for requests, ITL, output tokens and duration
+    #[arg(long, value_name = "MATCHERS", requires = "prometheus")]
+    decode_selector: Option<String>,
+
+    /// PromQL that tells how many prefill instances serve [default: as decided last]
+    #[arg(long, value_name = "PROMQL", requires = "prometheus")]
+    ready_prefill: Option<String>,
+
+    /// PromQL that tells how many decode instances serve [default: as decided last]
+    #[arg(long, value_name = "PROMQL", requires = "prometheus")]
+    ready_decode: Option<String>,
+
+    /// Seconds after which a server's newest sample is too old [default: half the interval, at least 30]
+    #[arg(long, value_name = "SECONDS", requires = "prometheus")]
+    stale_after: Option<f64>,
+
+    /// Seconds to wait for Prometheus's answer
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 10.0,
+        requires = "prometheus"
+    )]
+    timeout: f64,
+
+    /// Decide once, at once, and end
+    #[arg(long, requires = "prometheus", conflicts_with = "ticks")]
+    once: bool,
+
+    /// End after so many decisions [default: never]
+    #[arg(long, value_name = "N", requires = "prometheus")]
+    ticks: Option<u64>,
+
+    /// Answer there with the latest decision, as 127.0.0.1:9099
+    #[arg(long, value_name = "ADDRESS", requires = "prometheus")]
+    listen: Option<String>,
+
+    #[command(flatten)]
+    act: ActArgs,
+}
+
+impl LiveArgs {
+    /// Whether there is a Prometheus to ask.
+    pub(super) fn is_asked(&self) -> bool {
+        self.prometheus.is_some()
+    }
+
+    fn check(&self) -> Result<()> {
+        let positive = |value: f64| value.is_finite() && value > 0.0;
+        for (flag, value) in [
+            ("--timeout", Some(self.timeout)),
+            ("--stale-after", self.stale_after),
+            ("--scale-timeout", Some(self.act.timeout_sec())),
+        ] {
+            if let Some(value) = value.filter(|value| !positive(*value)) {
+                return Err(Error::usage(
+                    format!("{flag} {value}"),
+                    "give seconds above 0",
+                ));
+            }
+        }
+        for (flag, url) in [
+            ("--prometheus", self.prometheus.as_deref()),
+            ("--scale-webhook", self.act.webhook()),
+        ] {
+            let Some(url) = url else { continue };
+            if !url.starts_with("http://") {
+                return Err(Error::usage(
+                    format!("{flag} {url}"),
+                    "give an address as http://localhost:9090; for https, put a proxy in between",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn run(args: &PlanArgs, config: PlannerConfig) -> anyhow::Result<()> {
+    let live = &args.live;
+    live.check()?;
+    let Some(address) = &live.prometheus else {
+        return Err(Error::usage("nothing to plan for", "give --trace or --prometheus").into());
+    };
+    let interval = config.adjustment_interval_sec;
+    let source = Source {
+        names: prometheus::by_name(&live.metrics)?,
+        // With Prometheus, --model is the name that the servers give.
+        model: args.engine.model_name().map(str::to_owned),
+        selector: live.selector.clone(),
+        prefill_selector: live.prefill_selector.clone(),
+        decode_selector: live.decode_selector.clone(),
+        interval_sec: interval,
+        stale_after_sec: live
+            .stale_after
+            .unwrap_or_else(|| (interval / 2.0).max(30.0)),
+        ready_prefill: live.ready_prefill.clone(),
+        ready_decode: live.ready_decode.clone(),
+    };
+    let server = Http::new(address, Duration::from_secs_f64(live.timeout));
+    let latest = live.listen.as_deref().map(Latest::listen).transpose()?;
+    let mut current = args.start(Budget::new(&config).min);
+    let mut planner = Planner::new(config)?;
+    let ticks = if live.once { Some(1) } else { live.ticks };
+    let start = Instant::now();
+    let mut tick = 0_u64;
+    while ticks.is_none_or(|ticks| tick < ticks) {
+        // The first decision is made at once: Prometheus has the past already.
+        let due = start + Duration::from_secs_f64(interval * tick as f64);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        let mut seen = source.observe(&server, current);
+        // What was decided and does not serve yet is starting.
+        for (ready, asked, starting, decided) in [
+            (
+                seen.ready_prefill,
+                live.ready_prefill.is_some(),
+                &mut seen.starting_prefill,
+                current[0],
+            ),
+            (
+                seen.ready_decode,
+                live.ready_decode.is_some(),
+                &mut seen.starting_decode,
+                current[1],
+            ),
+        ] {
+            if asked && live.act.is_asked() && tick > 0 {
+                *starting = decided.saturating_sub(ready);
+            }
+        }
+        let decision = planner.tick(&seen);
+        let there = [
+            seen.ready_prefill + seen.starting_prefill,
+            seen.ready_decode + seen.starting_decode,
+        ];
+        let acted = act(live, &planner, &decision, there);
+        if acted == Some(Ok(())) {
+            current = [decision.prefill, decision.decode];
+        } else if acted.is_none() && !decision.held {
+            current = there;
+        }
+        let line = json!({
+            "tick": tick,
+            "decision": decision,
+            "scaled": acted == Some(Ok(())),
+            "scaling_fault": acted.and_then(Result::err),
+        })
+        .to_string();
+        output::print(&line)?;
+        if let Some(latest) = &latest {
+            latest.set(&line);
+        }
+        tick += 1;
+    }
+    Ok(())
+}
+
+/// Scales where something is to be changed and somebody is there to do it.
+fn act(
+    live: &LiveArgs,
+    planner: &Planner,
+    decision: &Decision,
+    there: [u32; 2],
+) -> Option<Result<(), String>> {
+    let changes = [decision.prefill, decision.decode] != there;
+    let asked = live.act.is_asked() && !planner.config().no_operation;
+    if !(changes && asked) || decision.held {
+        return None;
+    }
+    let outcome = live.act.scale(decision);
+    if let Err(problem) = &outcome {
+        output::warn(problem);
+    }
+    Some(outcome)
+}

@@ -1,0 +1,173 @@
+//! `replay profile`
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use super::output;
+use crate::autoscale::planner::profile::{DECODE_CSV, PREFILL_CSV, Profile};
+use crate::autoscale::profiler::{Grid, measure};
+use crate::error::{Error, Result};
+use crate::io::OutputFile;
+use crate::report::number::thousands;
+use crate::report::table::table;
+use crate::sim::config::SimConfig;
+
+/// Arguments of `replay profile`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Measures the instances of a simulated cluster: TTFT of single prompts, and the time between tokens of equal requests that decode
+together. `replay plan --profile DIR` and the planner of `replay simulate` read the result.
+
+Examples:
+  replay profile --preset llama-8b-pd-4-4 --output-dir profile/
+  replay profile --config cluster.toml --max-isl 32768 --contexts 12 --loads 16 --output-dir profile/")]
+pub(super) struct ProfileArgs {
+    /// The cluster: TOML, as for `replay simulate`
+    #[arg(long, short, value_name = "FILE", conflicts_with = "preset")]
+    config: Option<PathBuf>,
+
+    /// A cluster that ships [default: llama-8b-pd-4-4]
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+
+    /// Set a key of the configuration, as pool.decode.gpus=2
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+
+    /// Write prefill_profile.csv and decode_profile.csv there
+    #[arg(long, short, value_name = "DIR")]
+    output_dir: Option<PathBuf>,
+
+    /// Shortest prompt, in tokens
+    #[arg(long, value_name = "TOKENS", default_value_t = Grid::default().min_isl)]
+    min_isl: u32,
+
+    /// Longest prompt, in tokens
+    #[arg(long, value_name = "TOKENS", default_value_t = Grid::default().max_isl)]
+    max_isl: u32,
+
+    /// Output tokens of a request while decode is measured
+    #[arg(long, value_name = "TOKENS", default_value_t = Grid::default().osl)]
+    osl: u32,
+
+    /// Lengths of prompts
+    #[arg(long, value_name = "N", default_value_t = Grid::default().prefill_points)]
+    prefill_points: u32,
+
+    /// Lengths of context for decode
+    #[arg(long, value_name = "N", default_value_t = Grid::default().contexts)]
+    contexts: u32,
+
+    /// Concurrencies for each of them
+    #[arg(long, value_name = "N", default_value_t = Grid::default().loads)]
+    loads: u32,
+
+    /// Print the profile as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &ProfileArgs) -> anyhow::Result<()> {
+    let config = match (&args.config, &args.preset) {
+        (Some(path), _) => SimConfig::read(path, &args.set)?,
+        (None, name) => SimConfig::preset(name.as_deref().unwrap_or("llama-8b-pd-4-4"), &args.set)?,
+    };
+    for (flag, value) in [
+        ("--prefill-points", args.prefill_points),
+        ("--contexts", args.contexts),
+        ("--loads", args.loads),
+    ] {
+        if value == 0 {
+            return Err(Error::usage(format!("{flag} 0"), "give 1 or more").into());
+        }
+    }
+    let grid = Grid {
+        min_isl: args.min_isl,
+        max_isl: args.max_isl,
+        osl: args.osl,
+        prefill_points: args.prefill_points,
+        contexts: args.contexts,
+        loads: args.loads,
+    };
+    let measured = measure(&config, &grid)?;
+    let profile = &measured.profile;
+    if let Some(folder) = &args.output_dir {
+        write(folder, profile)?;
+    }
+    if args.json {
+        let value = json!({
+            "prefill_isl": column(&profile.prefill, |p| p.isl),
+            "prefill_ttft": column(&profile.prefill, |p| p.ttft_ms),
+            "prefill_thpt_per_gpu": column(&profile.prefill, |p| p.throughput_per_gpu),
+            "x_kv_usage": column(&profile.decode, |p| p.kv_usage),
+            "y_context_length": column(&profile.decode, |p| p.context_length),
+            "z_itl": column(&profile.decode, |p| p.itl_ms),
+            "z_thpt_per_gpu": column(&profile.decode, |p| p.throughput_per_gpu),
+            "max_kv_tokens": profile.max_kv_tokens,
+        });
+        return output::print(&serde_json::to_string_pretty(&value)?);
+    }
+    output::print(&text(profile, measured.left_out))?;
+    if let Some(folder) = &args.output_dir {
+        output::print(&format!("wrote {}", folder.display()))?;
+    }
+    Ok(())
+}
+
+fn column<T>(points: &[T], value: impl Fn(&T) -> f64) -> Vec<f64> {
+    points.iter().map(value).collect()
+}
+
+/// Writes a profile's two files into a folder.
+pub(super) fn write(folder: &Path, profile: &Profile) -> Result<()> {
+    let (prefill, decode) = profile.to_csv();
+    for (name, text) in [(PREFILL_CSV, prefill), (DECODE_CSV, decode)] {
+        let path = folder.join(name);
+        let mut out = OutputFile::create(&path)?;
+        out.write_all(text.as_bytes())
+            .map_err(|source| Error::write(&path, source))?;
+        out.finish()?;
+    }
+    Ok(())
+}
+
+fn text(profile: &Profile, left_out: u32) -> String {
+    let prefill: Vec<_> = profile
+        .prefill
+        .iter()
+        .map(|p| {
+            vec![
+                format!("{}", p.isl),
+                format!("{:.2}", p.ttft_ms),
+                format!("{:.0}", p.throughput_per_gpu),
+            ]
+        })
+        .collect();
+    let decode: Vec<_> = profile
+        .decode
+        .iter()
+        .map(|p| {
+            vec![
+                format!("{}", p.context_length),
+                format!("{:.1} %", 100.0 * p.kv_usage),
+                format!("{:.3}", p.itl_ms),
+                format!("{:.0}", p.throughput_per_gpu),
+            ]
+        })
+        .collect();
+    let mut out = format!(
+        "{}\n\n{}\n\n{} tokens of KV cache on a decode instance",
+        table(&["prompt", "TTFT ms", "tokens/s/GPU"], &prefill),
+        table(&["context", "KV used", "ITL ms", "tokens/s/GPU"], &decode),
+        thousands(profile.max_kv_tokens as u64)
+    );
+    if left_out > 0 {
+        out += &format!(
+            "\n{left_out} loads left out: the scheduler does not run so many requests at once"
+        );
+    }
+    out
+}

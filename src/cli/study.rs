@@ -1,0 +1,273 @@
+//! `replay study`
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+
+use clap::Args;
+use rayon::prelude::*;
+
+use super::trace_input::TraceArgs;
+use super::{compare, output, simulate};
+use crate::autoscale::profiler::{Grid, measure};
+use crate::error::{Error, Location, Result};
+use crate::io::write_file;
+use crate::report::compare::{Reading, Selection, Study as Comparison, files, page, pairs, text};
+use crate::report::{simulation, study as written};
+use crate::sim::config::{Compat, SimConfig};
+use crate::sim::{Role, Workload};
+use crate::trace::Trace;
+use crate::tune::study::{self, Choice, Options, POLICIES, Pressure, Trial};
+
+/// Arguments of `replay study`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The service is pressed at a constant rate until it no longer keeps [slo], for every split of --test-instances; that gives the
+best P/D ratio and the metrics at full load. By these each policy is tuned, with some room to spare, and simulated on the
+trace; the cheapest that keeps the objectives is chosen. Choices are run again on --validate traces, which they were not
+chosen by.
+
+Examples:
+  replay study trace.jsonl.zst --preset llama-8b-pd-4-4 --output-dir output/study
+  replay study monday.jsonl.zst --config cluster.toml --validate tuesday.jsonl.zst,crowd.jsonl.zst --output-dir output/study
+  replay study trace.jsonl.zst --config cluster.toml --policies heteroscale,sla,kpa --attainment 0.95 --output-dir output/study")]
+pub(super) struct StudyArgs {
+    /// The trace to choose by
+    trace: PathBuf,
+
+    /// The trace's format, where it is not recognised
+    #[arg(long, value_name = "NAME")]
+    format: Option<String>,
+
+    /// The model's tokenizer, where traces hold text
+    #[arg(long, value_name = "NAME|PATH|DIR")]
+    tokenizer: Option<String>,
+
+    /// The cluster: TOML
+    #[arg(long, short, value_name = "FILE", conflicts_with = "preset")]
+    config: Option<PathBuf>,
+
+    /// A cluster that ships [default: llama-8b-pd-4-4]
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+
+    /// Set a key of the configuration, as slo.ttft_seconds=0.5
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+
+    /// Policies to try [default: all]
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    policies: Vec<String>,
+
+    /// Traces to run the choices on that they were not chosen by
+    #[arg(long, value_name = "FILE,..", value_delimiter = ',')]
+    validate: Vec<PathBuf>,
+
+    /// Part of the requests that must meet all objectives
+    #[arg(long, value_name = "PART", default_value_t = 0.99)]
+    attainment: f64,
+
+    /// Instances that are split between prefill and decode in the pressure test
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    test_instances: u32,
+
+    /// Requests of one pressure test, from the trace's beginning
+    #[arg(long, value_name = "N", default_value_t = 3000)]
+    test_requests: usize,
+
+    /// Seed of the runs
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+
+    /// Write the study, each policy's configuration, the runs and their comparison there
+    #[arg(long, short, value_name = "DIR")]
+    output_dir: PathBuf,
+
+    /// Print the study as JSON
+    #[arg(long)]
+    json: bool,
+
+    /// Threads to use [default: all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+pub(super) fn run(args: &StudyArgs) -> anyhow::Result<()> {
+    output::set_threads(args.threads)?;
+    args.check()?;
+    let config = args.config()?;
+    let trace = args.read(&args.trace)?;
+    // The SLA planner asks a profile of the instances, where they have two roles.
+    let split = config.pool.iter().any(|pool| pool.role == Role::Prefill);
+    let profile = args.output_dir.join("profile");
+    if split {
+        let measured = measure(&config, &Grid::default())?;
+        super::profile::write(&profile, &measured.profile)?;
+    }
+    let options = Options {
+        profile: split.then_some(profile),
+        pressure: Pressure {
+            requests: args.test_requests,
+            attainment: args.attainment,
+            instances: args.test_instances,
+            seed: args.seed,
+        },
+        policies: match args.policies.is_empty() {
+            true => POLICIES.iter().map(|name| (*name).to_owned()).collect(),
+            false => args.policies.clone(),
+        },
+    };
+    let prepared = config.prepare()?;
+    let blocks = prepared.blocks(&trace)?;
+    let mut workload = Workload::new(&trace, blocks.as_ref());
+    workload.stretch(config.workload.time_scale);
+    let done = AtomicU64::new(0);
+    let steps = study::steps(&config, &options);
+    let found = output::with_progress("steps", steps, &done, || {
+        study::study(&config, &workload, &options, &done)
+    })?;
+    let results = args.output_dir.join("results");
+    let base = simulate::names(&prepared);
+    let mut validated = Vec::new();
+    serve_all(args, &trace, &args.trace, &found.choices, &results, &base)?;
+    for path in &args.validate {
+        let trace = args.read(path)?;
+        let trials = serve_all(args, &trace, path, &found.choices, &results, &base)?;
+        validated.push((simulation::trace_name(path), trials));
+    }
+    for choice in &found.choices {
+        let name = format!("{}.toml", choice.trial.policy);
+        let path = args.output_dir.join("tuned").join(name);
+        write_file(path, choice.config.to_toml().as_bytes())?;
+    }
+    let command = super::typed_command();
+    let paper = written::Paper {
+        study: &found,
+        validated: &validated,
+        slo: &config.slo,
+        attainment: args.attainment,
+        trace: &simulation::trace_name(&args.trace),
+        cluster: &config.name,
+        command: &command,
+    };
+    write_file(
+        args.output_dir.join("study.md"),
+        paper.markdown().as_bytes(),
+    )?;
+    let json = serde_json::to_string_pretty(&paper.json())?;
+    write_file(args.output_dir.join("study.json"), json.as_bytes())?;
+    compare_all(&results, &args.output_dir, &command)?;
+    if args.json {
+        return output::print(&json);
+    }
+    output::print(&paper.text())?;
+    output::note(&format!("wrote {}", args.output_dir.display()));
+    Ok(())
+}
+
+impl StudyArgs {
+    fn check(&self) -> Result<()> {
+        if !(self.attainment > 0.0 && self.attainment <= 1.0) {
+            return Err(Error::usage(
+                format!("--attainment {}", self.attainment),
+                "give a part of the requests, more than 0 and at most 1",
+            ));
+        }
+        if self.test_instances < 2 || self.test_requests == 0 {
+            return Err(Error::usage(
+                "nothing to press",
+                "give --test-instances 2 or more, and --test-requests 1 or more",
+            ));
+        }
+        Ok(())
+    }
+
+    fn config(&self) -> Result<SimConfig> {
+        let config = match &self.config {
+            Some(path) => SimConfig::read(path, &self.set)?,
+            None => {
+                let name = self.preset.as_deref().unwrap_or(simulate::DEFAULT_PRESET);
+                SimConfig::preset(name, &self.set)?
+            }
+        };
+        if config.compat != Compat::Accurate {
+            return Err(Error::usage(
+                "compat is not `accurate`",
+                "a study runs this simulator's own rules",
+            ));
+        }
+        Ok(config)
+    }
+
+    fn read(&self, path: &Path) -> Result<Trace> {
+        let input = TraceArgs {
+            trace: path.to_path_buf(),
+            format: self.format.clone(),
+            tokenizer: self.tokenizer.clone(),
+        };
+        let trace = input.read(None, false)?.trace;
+        if trace.requests().is_empty() {
+            return Err(Error::input(
+                Location::file(path),
+                "has no requests",
+                "give a trace with at least one",
+            ));
+        }
+        Ok(trace)
+    }
+}
+
+/// Runs every choice on a trace, and writes the runs.
+fn serve_all(
+    args: &StudyArgs,
+    trace: &Trace,
+    path: &Path,
+    choices: &[Choice],
+    results: &Path,
+    base: &[String; 5],
+) -> Result<Vec<Trial>> {
+    let name = simulation::trace_name(path);
+    choices
+        .par_iter()
+        .map(|choice| {
+            let prepared = choice.config.prepare()?;
+            let blocks = prepared.blocks(trace)?;
+            let mut workload = Workload::new(trace, blocks.as_ref());
+            workload.stretch(choice.config.workload.time_scale);
+            let unseen = AtomicU64::new(0);
+            let (records, serving) =
+                simulate::serve(&prepared, &workload, args.seed, false, &unseen)?;
+            // One scenario, whatever a policy begins with.
+            let mut names = base.clone();
+            names[4].clone_from(&choice.trial.policy);
+            let run = simulation::Run {
+                trace,
+                records: &records,
+                serving: &serving,
+                config: &choice.config.to_toml(),
+                command: &super::typed_command(),
+                seed: args.seed,
+            };
+            let folder = simulate::run_folder(results, args.seed, &name, &names);
+            simulation::write(&run, &folder)?;
+            let (policy, setting) = (&choice.trial.policy, &choice.trial.setting);
+            Ok(Trial::new(
+                policy,
+                setting,
+                &records,
+                &serving,
+                &choice.config.slo,
+            ))
+        })
+        .collect()
+}
+
+/// Tables, pictures and the page of all runs.
+fn compare_all(results: &Path, folder: &Path, command: &str) -> anyhow::Result<()> {
+    let study = Comparison::read(results, &Selection::default(), Reading::default())?;
+    compare::tell(&study);
+    let pairs: Vec<_> = study.scenarios().iter().map(pairs::pairs).collect();
+    let value = text::json(&study, &pairs, command);
+    files::write(&study, &value, &folder.join("comparison"))?;
+    page::page(&study, &pairs, command)?.write(&folder.join("report.html"))?;
+    Ok(())
+}

@@ -1,0 +1,296 @@
+//! Which policy to take for a workload: press the service, tune every policy by what that shows, simulate them all, and take
+//! the cheapest that keeps the objectives (HeteroScale, arXiv 2508.19559, Algorithm 1).
+
+mod candidates;
+mod pressure;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::metrics::Serving;
+use crate::sim::config::{SimConfig, SloSection};
+use crate::sim::{Records, RequestRecord, Role, Simulation, Workload};
+
+pub use candidates::{COOLDOWNS, Candidate, HEADROOMS, POLICIES};
+pub use pressure::{Capacity, Expected, Pressure};
+
+use candidates::Ground;
+
+/// Part of the requests that came which ended and met all objectives: who found no instance did not.
+pub fn attainment(records: &Records, slo: &SloSection) -> f64 {
+    let in_time = |time: Option<f64>, limit: f64| time.is_none_or(|time| time <= limit);
+    let good = |r: &&RequestRecord| {
+        r.is_finished()
+            && in_time(r.ttft(), slo.ttft_seconds)
+            && in_time(r.tbt(), slo.tbt_seconds)
+            && slo.e2e_seconds.is_none_or(|most| in_time(r.e2e(), most))
+    };
+    let good = records.requests.iter().filter(good).count();
+    good as f64 / records.requests.len().max(1) as f64
+}
+
+/// What one setting came to on the trace.
+#[derive(Debug, Clone, Serialize)]
+pub struct Trial {
+    /// The policy.
+    pub policy: String,
+    /// Its setting, in words.
+    pub setting: String,
+    /// Part of the requests that met all objectives.
+    pub attainment: f64,
+    /// GPU-hours.
+    pub gpu_hours: f64,
+    /// Dollars, where prices are known.
+    pub dollars: Option<f64>,
+    /// 90th percentile of TTFT, in seconds.
+    pub ttft_p90: f64,
+    /// 90th percentile of TBT, in seconds.
+    pub tbt_p90: f64,
+    /// Looks that changed something.
+    pub changes: u64,
+    /// Times that a fleet turned round.
+    pub flaps: u64,
+}
+
+impl Trial {
+    /// Of a run.
+    pub fn new(
+        policy: &str,
+        setting: &str,
+        records: &Records,
+        serving: &Serving,
+        slo: &SloSection,
+    ) -> Self {
+        let counts = serving.scaling.as_ref().map(|scaling| scaling.counts);
+        Self {
+            policy: policy.to_owned(),
+            setting: setting.to_owned(),
+            attainment: attainment(records, slo),
+            gpu_hours: serving.cost.gpu_hours,
+            dollars: serving.cost.dollars,
+            ttft_p90: serving.ttft.p90,
+            tbt_p90: serving.tbt.p90,
+            changes: counts.map_or(0, |counts| counts.changes()),
+            flaps: counts.map_or(0, |counts| counts.flaps),
+        }
+    }
+}
+
+/// The best setting of a policy.
+#[derive(Debug)]
+pub struct Choice {
+    /// What it came to.
+    pub trial: Trial,
+    /// Whether it keeps the objectives; if not, it is the nearest to them.
+    pub keeps: bool,
+    /// The whole configuration.
+    pub config: SimConfig,
+}
+
+/// All that a study found.
+#[derive(Debug)]
+pub struct Study {
+    /// Splits of the tested instances, best per GPU first.
+    pub capacities: Vec<Capacity>,
+    /// Every setting that was tried, in order.
+    pub trials: Vec<Trial>,
+    /// The best of each policy: those that keep the objectives first, by cost.
+    pub choices: Vec<Choice>,
+}
+
+/// How a study is made.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How the service is pressed.
+    pub pressure: Pressure,
+    /// Policies to try; `no_autoscaling` is always there, at the smallest size that will do.
+    pub policies: Vec<String>,
+    /// Folder of a profile of the instances, for the SLA planner.
+    pub profile: Option<std::path::PathBuf>,
+}
+
+/// How many steps a study takes, for a progress bar.
+pub fn steps(config: &SimConfig, options: &Options) -> u64 {
+    let splits = if is_split(config) {
+        u64::from(options.pressure.instances.saturating_sub(1))
+    } else {
+        1
+    };
+    splits + options.policies.len() as u64 * (HEADROOMS.len() * COOLDOWNS.len()) as u64
+}
+
+fn is_split(config: &SimConfig) -> bool {
+    config.pool.iter().any(|pool| pool.role == Role::Prefill)
+}
+
+/// Makes a study. `done` counts steps.
+///
+/// # Errors
+/// Unknown policies, and a service that carries nothing within its objectives.
+pub fn study(
+    config: &SimConfig,
+    workload: &Workload<'_>,
+    options: &Options,
+    done: &AtomicU64,
+) -> Result<Study> {
+    let mut policies = Vec::new();
+    for name in &options.policies {
+        let wanted = name.replace('-', "_");
+        match POLICIES.iter().find(|known| **known == wanted) {
+            Some(known) => policies.push(*known),
+            None => return Err(Error::unknown_name("policy", name, POLICIES)),
+        }
+    }
+    let capacities = pressure::press(config, workload, &options.pressure, || {
+        done.fetch_add(1, Ordering::Relaxed);
+    })?;
+    let best = &capacities[0];
+    if best.rate <= 0.0 {
+        return Err(Error::usage(
+            format!(
+                "{} instances do not carry even one request in a thousand seconds within the objectives",
+                options.pressure.instances
+            ),
+            "give larger [slo] times, more or larger GPUs, or --test-instances",
+        ));
+    }
+    let ground = Ground {
+        config,
+        capacity: best,
+        hours: hours(workload),
+        profile: options.profile.as_deref(),
+        span: span(workload),
+    };
+    let mut candidates: Vec<Candidate> = policies
+        .iter()
+        .flat_map(|policy| ground.candidates(policy))
+        .collect();
+    // Policies that need both roles have nothing to say of one.
+    candidates.retain(|candidate| candidate.config.prepare().is_ok());
+    let runs: Vec<Trial> = candidates
+        .par_iter()
+        .map(|candidate| {
+            let trial = run(candidate, workload, options.pressure.seed);
+            done.fetch_add(1, Ordering::Relaxed);
+            trial
+        })
+        .collect::<Result<_>>()?;
+    let mut trials = Vec::new();
+    let mut choices = Vec::new();
+    let fixed = smallest(&ground, workload, options)?;
+    trials.push(fixed.trial.clone());
+    choices.push(fixed);
+    for policy in &policies {
+        let own = candidates
+            .iter()
+            .zip(&runs)
+            .filter(|(c, _)| c.policy == *policy);
+        let best = own.min_by(|(_, a), (_, b)| rank(a, options).total_cmp(&rank(b, options)));
+        if let Some((candidate, trial)) = best {
+            choices.push(Choice {
+                trial: trial.clone(),
+                keeps: trial.attainment >= options.pressure.attainment,
+                config: candidate.config.clone(),
+            });
+        }
+    }
+    trials.extend(runs);
+    choices.sort_by(|a, b| rank(&a.trial, options).total_cmp(&rank(&b.trial, options)));
+    Ok(Study {
+        capacities,
+        trials,
+        choices,
+    })
+}
+
+/// Who keeps the objectives goes by GPU-hours, before all that do not, which go by how far off they are.
+fn rank(trial: &Trial, options: &Options) -> f64 {
+    if trial.attainment >= options.pressure.attainment {
+        trial.gpu_hours
+    } else {
+        1e12 * (2.0 - trial.attainment)
+    }
+}
+
+fn run(candidate: &Candidate, workload: &Workload<'_>, seed: u64) -> Result<Trial> {
+    let prepared = candidate.config.prepare()?;
+    let records = Simulation::new(workload, prepared.cluster(workload, seed)?).run();
+    let slo = &candidate.config.slo;
+    let serving = Serving::new(
+        &records,
+        &prepared.setups(),
+        slo,
+        prepared.reference().as_mut(),
+    );
+    Ok(Trial::new(
+        candidate.policy,
+        &candidate.setting,
+        &records,
+        &serving,
+        slo,
+    ))
+}
+
+/// Fleets of fixed size at the best ratio, from what the busiest hour needs on, until one keeps the objectives.
+fn smallest(ground: &Ground<'_>, workload: &Workload<'_>, options: &Options) -> Result<Choice> {
+    use crate::autoscale::signals::FleetKind;
+    let peak = ground.hours.iter().copied().fold(0.0, f64::max);
+    let mut best: Option<(Trial, SimConfig)> = None;
+    for headroom in [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3] {
+        let (prefill, decode) = ground.sizes(peak, headroom);
+        let sizes = [
+            (FleetKind::Prefill, prefill),
+            (FleetKind::Decode, decode),
+            (FleetKind::Aggregated, decode),
+        ];
+        let mut config = pressure::fixed(ground.config, &sizes);
+        config.autoscaling.interval_seconds = None;
+        let setting = match is_split(&config) {
+            true => format!("{prefill} prefill and {decode} decode instances"),
+            false => format!("{decode} instances"),
+        };
+        let candidate = Candidate {
+            policy: "no_autoscaling",
+            setting,
+            config,
+        };
+        let trial = run(&candidate, workload, options.pressure.seed)?;
+        let keeps = trial.attainment >= options.pressure.attainment;
+        let better = |best: &(Trial, SimConfig)| rank(&trial, options) < rank(&best.0, options);
+        if best.as_ref().is_none_or(better) {
+            best = Some((trial, candidate.config));
+        }
+        if keeps {
+            break;
+        }
+    }
+    let Some((trial, config)) = best else {
+        return Err(Error::usage("nothing was tried", "report this"));
+    };
+    Ok(Choice {
+        keeps: trial.attainment >= options.pressure.attainment,
+        trial,
+        config,
+    })
+}
+
+fn span(workload: &Workload<'_>) -> f64 {
+    workload
+        .items()
+        .last()
+        .map_or(0.0, |item| item.arrival.as_secs_f64())
+}
+
+/// Requests per second in each of 24 equal parts of the trace.
+fn hours(workload: &Workload<'_>) -> [f64; 24] {
+    let span = span(workload).max(1e-9);
+    let mut rates = [0.0; 24];
+    for item in workload.items() {
+        let hour = (item.arrival.as_secs_f64() / span * 24.0) as usize;
+        rates[hour.min(23)] += 24.0 / span;
+    }
+    rates
+}
