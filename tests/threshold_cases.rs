@@ -192,3 +192,139 @@ fn two_columns_of_numbers() {
         "{complaint}"
     );
 }
+
+#[test]
+fn thresholds_and_aging_by_simulation() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    // 60 requests within a second: prompts of 100 to 2000 tokens.
+    let rows: Vec<String> = (0..60u32)
+        .map(|i| {
+            format!(
+                "{}.{:03},{},{}\n",
+                i / 60,
+                i * 16,
+                100 + i * 613 % 1900,
+                5 + i % 40
+            )
+        })
+        .collect();
+    let text = format!(
+        "arrived_at,num_prefill_tokens,num_decode_tokens\n{}",
+        rows.concat()
+    );
+    std::fs::write(root.join("t.csv"), text).unwrap();
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_replay"))
+            .current_dir(root)
+            .arg("tune")
+            .args(arguments)
+            .output()
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (
+            output.status.code(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    let few = ["--set", "pool.replicas.instances=1"];
+    let threshold = [
+        &[
+            "threshold",
+            "t.csv",
+            "--seeds",
+            "0,3",
+            "--max-threshold",
+            "40",
+            "--step",
+            "20",
+        ],
+        &few[..],
+    ]
+    .concat();
+    let (code, found, beside) = run(&threshold);
+    assert_eq!(code, Some(0), "{beside}");
+    assert!(beside.contains("the baseline"), "{beside}");
+    // What was written gives the same again.
+    let (_, again, _) = run(&["select", "--root", "threshold_output"]);
+    assert_eq!(found, again);
+    assert!(
+        root.join("threshold_output/1970-01-01_00-00-03/40/prefill_e2e_time.csv")
+            .exists()
+    );
+    let (code, _, complaint) = run(&threshold);
+    assert!(
+        code == Some(2) && complaint.contains("is there already"),
+        "{complaint}"
+    );
+    let other = [
+        &threshold[..],
+        &[
+            "--output",
+            "other",
+            "--time",
+            "2025-12-18_14-30-00",
+            "--threads",
+            "1",
+        ],
+    ]
+    .concat();
+    let (_, one_thread, _) = run(&other);
+    assert_eq!(
+        one_thread.replace("from other", "from threshold_output"),
+        found
+    );
+    assert!(root.join("other/2025-12-18_14-30-03/0").exists());
+
+    let aging = [
+        &[
+            "aging",
+            "t.csv",
+            "--seeds",
+            "0,1,2",
+            "--ratios",
+            "100",
+            "--output-dir",
+            "aging",
+            "--json",
+        ][..],
+        &[
+            "--scheduler",
+            "enable_dynamic_chunking_schedule=true",
+            "--scheduler",
+            "chunk_schedule_max_tokens=2048",
+        ][..],
+        &few[..],
+    ]
+    .concat();
+    let (code, found, beside) = run(&aging);
+    assert_eq!(code, Some(0), "{beside}");
+    let value: serde_json::Value = serde_json::from_str(&found).unwrap();
+    let orders = value["orders"].as_array().unwrap();
+    assert_eq!(
+        (&orders[0]["name"], &orders[orders.len() - 1]["name"]),
+        (&"srtf".into(), &"fcfs".into())
+    );
+    assert!(orders.iter().any(|order| order["on_front"] == true));
+    let seconds = value["token_time_seconds"]["mean"].as_f64().unwrap();
+    let derived = orders
+        .iter()
+        .find(|order| order["origin"] == "1 / mean token time")
+        .unwrap();
+    let ratio = derived["aging_tokens_per_second"].as_f64().unwrap();
+    assert!((ratio * seconds - 1.0).abs() < 1e-12);
+    for file in [
+        "aging.csv",
+        "aging.json",
+        "aging_ttft.svg",
+        "aging_front.png",
+    ] {
+        assert!(root.join("aging").join(file).exists(), "{file}");
+    }
+    let (code, _, complaint) = run(&["aging", "t.csv", "--ratios", "0"]);
+    assert!(
+        code == Some(2) && complaint.contains("a ratio of 0 tokens per second"),
+        "{complaint}"
+    );
+}

@@ -134,8 +134,8 @@ pub fn aging_text(study: &Study, sweep: &Sweep) -> String {
     ];
     if study.is_indifferent() {
         lines.push(
-            "all orders did the same: at most one prompt was in pieces at a time, and none lost its memory; orders count with \
-             scheduler.enable_dynamic_chunking_schedule=true, or with fewer blocks"
+            "all orders did the same: who waits is let in by arrival, and at most one prompt was in pieces at a time; with \
+             --scheduler enable_dynamic_chunking_schedule=true several are"
                 .to_owned(),
         );
         return lines.join("\n");
@@ -155,6 +155,11 @@ pub fn aging_text(study: &Study, sweep: &Sweep) -> String {
         fairness_name(sweep.fairness),
         front.join(", ")
     ));
+    if study.points.iter().any(|point| point.against_fcfs.is_some()) {
+        lines.push(
+            "intervals are of each order alone; p is corrected for all of them (Holm)".to_owned(),
+        );
+    }
     for point in &study.points {
         if let Some(comparison) = &point.against_fcfs {
             lines.push(format!(

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::bench::{Bench, with_opt_sarathi};
 use crate::error::{Error, Result};
 use crate::metrics::request_times::{TIMES, times};
-use crate::metrics::statistics::{Comparison, Options, compare, holm};
+use crate::metrics::statistics::{Comparison, Interval, Options, compare, holm};
 use crate::metrics::{alone, percentile_sorted};
 use crate::sim::RequestRecord;
 use crate::sim::config::{Prepared, SimConfig};
@@ -342,8 +342,8 @@ pub fn study(bench: &Bench, config: &SimConfig, sweep: &Sweep, done: &AtomicU64)
 }
 
 impl Study {
-    /// Whether all orders did the same. One prompt at most is in pieces at a time unless the steps' size depends on how far a
-    /// prompt is; then, and where memory runs out, there is something to order.
+    /// Whether all orders did the same. Who waits is let in by arrival, and one prompt at most is in pieces at a time unless
+    /// the steps' size depends on how far a prompt is: only then is there something to order.
     pub fn is_indifferent(&self) -> bool {
         self.points
             .windows(2)
@@ -368,7 +368,8 @@ fn mark_front(points: &mut [Point], sweep: &Sweep) {
     }
 }
 
-/// Sets every order against first come first served, which stands last: seeds are pairs, and p is Holm's.
+/// Sets every order against first come first served, which stands last: seeds are pairs, what is compared is the geometric
+/// mean of their ratios, since loads differ much between seeds, and p is Holm's.
 fn judge(points: &mut [Point], sweep: &Sweep) -> Result<()> {
     let Some((fcfs, others)) = points.split_last_mut() else {
         return Ok(());
@@ -389,6 +390,15 @@ fn judge(points: &mut [Point], sweep: &Sweep) -> Result<()> {
     let p: Vec<f64> = found.iter().map(|comparison| comparison.p).collect();
     for (comparison, p) in found.iter_mut().zip(holm(&p)) {
         comparison.p_adjusted = p;
+        // From differences of logarithms to ratios.
+        let interval = comparison.difference_interval;
+        comparison.statistic = "geometric mean".to_owned();
+        comparison.relative = Some(comparison.difference.exp_m1());
+        comparison.relative_interval = Some(Interval {
+            low: interval.low.exp_m1(),
+            high: interval.high.exp_m1(),
+            ..interval
+        });
     }
     for (point, comparison) in others.iter_mut().zip(found) {
         point.against_fcfs = Some(comparison);

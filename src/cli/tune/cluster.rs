@@ -1,5 +1,6 @@
 //! The flags by which `threshold` and `aging` take a trace and a cluster.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -40,6 +41,10 @@ pub(super) struct ClusterArgs {
     /// Requests of a step [default: the configuration's, or 128]
     #[arg(long, value_name = "N")]
     max_num_seqs: Option<u32>,
+
+    /// Set a key of the scheduler opt-sarathi, as enable_dynamic_chunking_schedule=true
+    #[arg(long, value_name = "KEY=VALUE")]
+    scheduler: Vec<String>,
 
     /// Seeds, one run each: the first serves the trace as it is, the others exchange the sessions' start times
     #[arg(
@@ -121,23 +126,85 @@ impl ClusterArgs {
             .map(SchedulerConfig::name)
             .collect();
         others.dedup();
+        let wrong = RefCell::new(None);
         let changed = with_opt_sarathi(&config, |own| {
             own.chunk_size = self.chunk_size.unwrap_or(own.chunk_size);
             own.max_num_seqs = self.max_num_seqs.unwrap_or(own.max_num_seqs);
             own.policy = policy.unwrap_or(own.policy);
+            for text in &self.scheduler {
+                if let Err(error) = set(own, text) {
+                    wrong.replace(Some(error));
+                }
+            }
         });
+        if let Some(error) = wrong.into_inner() {
+            return Err(error);
+        }
         if !others.is_empty() {
             let own = match &changed.scheduler {
                 SchedulerConfig::OptSarathi(own) => own.clone(),
                 _ => OptSarathiConfig::default(),
             };
             output::note(&format!(
-                "scheduler opt-sarathi in place of {}: chunk_size {}, max_num_seqs {}; a [scheduler] of kind opt-sarathi sets the rest",
+                "scheduler opt-sarathi in place of {}: chunk_size {}, max_num_seqs {}; --scheduler KEY=VALUE sets the rest",
                 others.join(" and "),
                 own.chunk_size,
                 own.max_num_seqs
             ));
         }
         Ok(changed)
+    }
+}
+
+/// Sets one key of a scheduler.
+fn set(config: &mut OptSarathiConfig, text: &str) -> Result<()> {
+    let fail = |problem: String| {
+        Error::usage(
+            format!("--scheduler {text}: {}", problem.trim()),
+            "give a key of opt-sarathi, as chunk_size=256",
+        )
+    };
+    let (key, value) = text
+        .split_once('=')
+        .ok_or_else(|| fail("is no KEY=VALUE".to_owned()))?;
+    let (key, value) = (key.trim(), value.trim());
+    // A word without quotes is a text, as the name of a policy.
+    let value: toml::Value = toml::from_str::<toml::Table>(&format!("value = {value}"))
+        .ok()
+        .and_then(|mut table| table.remove("value"))
+        .unwrap_or_else(|| toml::Value::String(value.to_owned()));
+    let mut table = toml::Table::try_from(&*config).map_err(|error| fail(error.to_string()))?;
+    table.insert(key.to_owned(), value);
+    *config = table
+        .try_into()
+        .map_err(|error: toml::de::Error| fail(error.message().to_owned()))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_the_scheduler() {
+        let mut config = OptSarathiConfig::default();
+        for text in [
+            "chunk_size=256",
+            "policy=aging",
+            "enable_dynamic_chunking_schedule = true",
+            "aging_tokens_per_second=12.5",
+        ] {
+            set(&mut config, text).expect(text);
+        }
+        assert_eq!((config.chunk_size, config.policy), (256, Policy::Aging));
+        assert!(config.enable_dynamic_chunking_schedule);
+        assert_eq!(config.aging_tokens_per_second, Some(12.5));
+        for text in ["chunk=1", "chunk_size", "chunk_size=many", "policy=lifo"] {
+            let error = set(&mut config, text).expect_err(text).to_string();
+            assert!(
+                error.starts_with(&format!("--scheduler {text}: ")),
+                "{error}"
+            );
+        }
     }
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::bootstrap::{Contrast, Interval, Resamples, Statistic};
 use super::effect::{Effect, effect};
-use super::student::{paired_t, reach, spread, welch, welch_error};
+use super::student::{paired_t, reach, welch, welch_error};
 use super::{Test, mann_whitney, mean_and_variance, signed_rank};
 use crate::error::{Error, Result};
 
@@ -121,11 +121,11 @@ pub fn compare(a: &[f64], b: &[f64], options: &Options) -> Result<Comparison> {
         resamples.bca(Contrast::Difference, confidence)
     };
     let known = value_b > 0.0;
-    let relative_interval = known.then(|| {
-        few.then(|| student_relative(a, b, paired, confidence))
-            .flatten()
-            .unwrap_or_else(|| resamples.bca(Contrast::Relative, confidence))
-    });
+    let relative_interval = match (known, few) {
+        (false, _) => None,
+        (true, true) => student_relative(a, b, paired, confidence),
+        (true, false) => Some(resamples.bca(Contrast::Relative, confidence)),
+    };
     let sample = |values: &[f64], value| {
         let (mean, variance) = mean_and_variance(values);
         Sample {
@@ -204,36 +204,28 @@ fn student_difference(a: &[f64], b: &[f64], paired: bool, confidence: f64) -> In
     }
 }
 
-/// Around the ratio of means less 1, by its first-order error on a log scale (pairs: on a plain one).
+/// Around the ratio of means less 1: all ratios that the test of means would not refuse (Fieller 1954), so that it holds 0
+/// exactly where the test tells no difference. None where the second mean cannot be told from 0.
 fn student_relative(a: &[f64], b: &[f64], paired: bool, confidence: f64) -> Option<Interval> {
     let ((mean_a, var_a), (mean_b, var_b)) = (mean_and_variance(a), mean_and_variance(b));
-    let ratio = mean_a / mean_b;
-    if paired {
-        let n = a.len() as f64;
-        let off: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - ratio * b).collect();
-        let error = (mean_and_variance(&off).1 / n).sqrt() / mean_b;
-        let half = reach(confidence, n - 1.0) * error;
-        return Some(Interval {
-            low: ratio - 1.0 - half,
-            high: ratio - 1.0 + half,
-            method: "paired t",
-        });
-    }
-    if mean_a <= 0.0 {
-        return None;
-    }
-    let part = |mean: f64, variance: f64, n: usize| variance / (n as f64 * mean * mean);
-    let (error, df) = spread(
-        part(mean_a, var_a, a.len()),
-        a.len(),
-        part(mean_b, var_b, b.len()),
-        b.len(),
-    );
-    let factor = (reach(confidence, df) * error).exp();
-    Some(Interval {
-        low: ratio / factor - 1.0,
-        high: ratio * factor - 1.0,
-        method: "welch",
+    let (na, nb) = (a.len() as f64, b.len() as f64);
+    let (common, df, method) = if paired {
+        let product = |(a, b): (&f64, &f64)| (a - mean_a) * (b - mean_b);
+        let sum: f64 = a.iter().zip(b).map(product).sum();
+        (sum / (na - 1.0) / na, na - 1.0, "paired t, fieller")
+    } else {
+        (0.0, welch_error(a, b).1, "welch, fieller")
+    };
+    let t = reach(confidence, df);
+    // The roots of second r^2 - 2 middle r + first.
+    let first = mean_a * mean_a - t * t * var_a / na;
+    let middle = mean_a * mean_b - t * t * common;
+    let second = mean_b * mean_b - t * t * var_b / nb;
+    let root = (middle * middle - first * second).max(0.0).sqrt();
+    (second > 0.0).then(|| Interval {
+        low: (middle - root) / second - 1.0,
+        high: (middle + root) / second - 1.0,
+        method,
     })
 }
 
@@ -489,8 +481,37 @@ mod tests {
         let found = compare(&[11.0, 12.0, 13.0], &[10.0, 10.0, 10.0], &options).expect("compares");
         let half = 4.302_652_729_911_275 / 3f64.sqrt();
         assert!((found.difference_interval.low - (2.0 - half)).abs() < 1e-9);
+        // The second sample is constant, so the ratio's interval is the difference's by 10.
         let relative = found.relative_interval.expect("is known");
         assert!((relative.high - (0.2 + half / 10.0)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_interval_holds_no_change_exactly_where_none_is_told() {
+        let (mut told, mut unknown) = (0, 0);
+        for run in 0..500u64 {
+            for paired in [false, true] {
+                let options = Options {
+                    paired,
+                    resamples: 100,
+                    ..Options::default()
+                };
+                let a = normal(run, "a", 5.0, 1.5, 5);
+                let b = normal(run, "b", 3.5, 1.5, 5);
+                let found = compare(&a, &b, &options).expect("compares");
+                let Some(interval) = found.relative_interval else {
+                    unknown += 1;
+                    continue;
+                };
+                let outside = interval.low > 0.0 || interval.high < 0.0;
+                assert_eq!(outside, found.is_significant(), "{run} {paired}: {found:?}");
+                told += u32::from(outside);
+            }
+        }
+        assert!(
+            (100..900).contains(&told) && unknown < 100,
+            "{told} {unknown}"
+        );
     }
 
     #[test]

@@ -155,7 +155,7 @@ mod tests {
             // 64 more bits make the quotient exact enough to round from, with what is left in the last bit.
             let wide = sum.unsigned_abs() << 64;
             let n = values.len() as u128;
-            let quotient = wide / n << 1 | u128::from(wide % n != 0);
+            let quotient = ((wide / n) << 1) | u128::from(!wide.is_multiple_of(n));
             // `as` rounds to nearest, ties to even.
             let expected = quotient as f64 * 2f64.powi(-65) * scale;
             let expected = if sum < 0 { -expected } else { expected };

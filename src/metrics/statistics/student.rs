@@ -31,24 +31,14 @@ fn ratio(difference: f64, error: f64) -> f64 {
     }
 }
 
-/// Standard error of the difference of means, and Welch's degrees of freedom.
+/// Standard error of the difference of means, and Welch's degrees of freedom (Satterthwaite 1946).
 pub(super) fn welch_error(a: &[f64], b: &[f64]) -> (f64, f64) {
-    let part = |values: &[f64]| mean_and_variance(values).1 / values.len() as f64;
-    spread(part(a), a.len(), part(b), b.len())
-}
-
-/// Of two squared standard errors: that of the difference, and the degrees of freedom (Satterthwaite 1946).
-pub(super) fn spread(a: f64, na: usize, b: f64, nb: usize) -> (f64, f64) {
+    let (na, nb) = (a.len() as f64, b.len() as f64);
+    let (a, b) = (mean_and_variance(a).1 / na, mean_and_variance(b).1 / nb);
     let both = a + b;
-    let df = both * both / (a * a / (na as f64 - 1.0) + b * b / (nb as f64 - 1.0));
-    (
-        both.sqrt(),
-        if df.is_finite() {
-            df
-        } else {
-            (na + nb - 2) as f64
-        },
-    )
+    let df = both * both / (a * a / (na - 1.0) + b * b / (nb - 1.0));
+    let most = na + nb - 2.0;
+    (both.sqrt(), if df.is_finite() { df } else { most })
 }
 
 /// Welch's test of two means. Each sample needs two values.
