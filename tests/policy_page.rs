@@ -249,8 +249,8 @@ fn looks(page: &Path) {
         };
         pixels.chunks_exact(3).filter(|p| close(p)).count()
     };
-    assert!(colour([0xD5 as f64, 0x5E as f64, 0.0]) > 200);
-    assert!(colour([0x4D as f64; 3]) > 200);
+    assert!(colour([213.0, 94.0, 0.0]) > 200);
+    assert!(colour([77.0; 3]) > 200);
 }
 
 fn pixels(file: std::fs::File) -> (usize, usize, Vec<u8>) {

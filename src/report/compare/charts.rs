@@ -318,16 +318,17 @@ pub(super) fn counted(scenario: &Scenario<'_>) -> String {
     format!("{}, {}", many(traces, "trace"), many(seeds, "seed"))
 }
 
+/// A figure of a run.
+type Get = fn(&Figures) -> Option<f64>;
+
 /// What was paid, by which name: dollars where all runs have them, else hours.
-fn cost(scenario: &Scenario<'_>) -> (&'static str, fn(&Figures) -> Option<f64>) {
-    let choices: [(&str, fn(&Figures) -> Option<f64>); 3] = [
+fn cost(scenario: &Scenario<'_>) -> (&'static str, Get) {
+    let choices: [(&str, Get); 3] = [
         ("cost (dollars)", |figures| figures.cost),
         ("GPU-hours", |figures| figures.gpu_hours),
         ("instance-hours", |figures| figures.instance_hours),
     ];
-    let all = |of: &fn(&Figures) -> Option<f64>| {
-        scenario.runs.iter().all(|run| of(&run.figures).is_some())
-    };
+    let all = |of: &Get| scenario.runs.iter().all(|run| of(&run.figures).is_some());
     choices
         .into_iter()
         .find(|(_, of)| all(of))

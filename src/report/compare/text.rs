@@ -58,12 +58,15 @@ const COLUMNS: [Column; 8] = [
     },
 ];
 
+/// A cell as people read it, and its value.
+pub type Shown = (String, Option<f64>);
+
 /// Header and rows, each cell with its value; the best of a column is marked by `*`.
-pub fn rows(scenario: &Scenario<'_>) -> (Vec<String>, Vec<Vec<(String, Option<f64>)>>) {
+pub fn rows(scenario: &Scenario<'_>) -> (Vec<String>, Vec<Vec<Shown>>) {
     let policies = scenario.policies();
     let mut header = vec!["policy".to_owned(), "runs".to_owned()];
     let all = scenario.traces().len() * scenario.seeds().len();
-    let mut rows: Vec<Vec<(String, Option<f64>)>> = policies
+    let mut rows: Vec<Vec<Shown>> = policies
         .iter()
         .map(|policy| {
             let runs = scenario.of_policy(policy).count();
