@@ -60,9 +60,9 @@ fn load(seed: u64, steps: &[(u32, f64)]) -> Workload<'static> {
     let mut end = 0.0;
     for (seconds, rate) in steps {
         end += f64::from(*seconds);
-        while *rate > 0.0 {
+        loop {
             // Between none and twice the mean gap.
-            time += draw(2_000) as f64 / 1_000.0 / rate;
+            time += draw(2_000) as f64 / 1_000.0 / rate.max(1e-9);
             if time >= end {
                 break;
             }

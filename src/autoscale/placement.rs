@@ -16,6 +16,9 @@ pub struct PoolNeeds {
     pub gpus: u32,
 }
 
+/// Whether a group is new, how crowded it is, how precious its domain is, free GPUs, pool: smaller is better.
+type Rank = (bool, f64, u8, u32, u32);
+
 /// Places instances; one cycle after another.
 #[derive(Debug, Clone)]
 pub struct Placer {
@@ -94,7 +97,7 @@ impl Placer {
         if self.topology.site.is_empty() {
             return pools.min().map(|pool| (pool, 0));
         }
-        let mut best: Option<((bool, f64, u8, u32, u32), (u32, u32))> = None;
+        let mut best: Option<(Rank, (u32, u32))> = None;
         for pool in pools {
             for site in 0..self.topology.site.len() as u32 {
                 if let Some(rank) = self.rank(pool, site)
@@ -126,7 +129,7 @@ impl Placer {
     ///
     /// First a group that there is already, and of these the one where this role is scarcest against the other; then the
     /// domain that is least precious; then the fuller site, so that others stay whole.
-    fn rank(&self, pool: u32, site: u32) -> Option<(bool, f64, u8, u32, u32)> {
+    fn rank(&self, pool: u32, site: u32) -> Option<Rank> {
         let needs = &self.pools[pool as usize];
         let place = &self.topology.site[site as usize];
         let stock = place.gpus.iter().position(|stock| stock.sku == needs.sku)?;

@@ -155,7 +155,11 @@ pub fn aging_text(study: &Study, sweep: &Sweep) -> String {
         fairness_name(sweep.fairness),
         front.join(", ")
     ));
-    if study.points.iter().any(|point| point.against_fcfs.is_some()) {
+    if study
+        .points
+        .iter()
+        .any(|point| point.against_fcfs.is_some())
+    {
         lines.push(
             "intervals are of each order alone; p is corrected for all of them (Holm)".to_owned(),
         );
