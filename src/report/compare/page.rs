@@ -374,7 +374,7 @@ fn overview(scenario: &Scenario<'_>) -> Table {
     }
 }
 
-/// Each policy against the first.
+/// Policies against each other.
 fn pair_table(scenario: &Scenario<'_>, pairs: &[Pair]) -> Table {
     let number = |value: f64, text: String| Cell {
         text,
@@ -384,6 +384,7 @@ fn pair_table(scenario: &Scenario<'_>, pairs: &[Pair]) -> Table {
         let change = pair.comparison.relative.unwrap_or(f64::NAN);
         vec![
             Cell::from(pair.policy.as_str()),
+            Cell::from(pair.baseline.as_str()),
             Cell::from(pair.trace.as_str()),
             Cell::from(pair.metric),
             number(change, percent(change)),
@@ -397,13 +398,14 @@ fn pair_table(scenario: &Scenario<'_>, pairs: &[Pair]) -> Table {
     let over = pairs.first().map_or("", |pair| pair.over);
     Table {
         caption: format!(
-            "Against {} on {}, over {over}; p after Holm",
-            pairs.first().map_or("", |pair| &pair.baseline),
+            "Policies against each other on {}, over {over}; p after Holm",
             scenario.title()
         ),
-        header: ["policy", "trace", "metric", "change", "p", "in words"]
-            .map(Into::into)
-            .to_vec(),
+        header: [
+            "policy", "against", "trace", "metric", "change", "p", "in words",
+        ]
+        .map(Into::into)
+        .to_vec(),
         rows: pairs.iter().map(row).collect(),
     }
 }

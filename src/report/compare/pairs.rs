@@ -1,4 +1,4 @@
-//! Whether a policy differs from the baseline by more than chance.
+//! Whether policies differ from each other by more than chance.
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -14,7 +14,10 @@ const MOST_TRACES: usize = 3;
 /// Resamples over requests; their intervals are narrow anyway.
 const RESAMPLES: usize = 400;
 
-/// A policy against the baseline on a trace.
+/// The same for pairs without the baseline, of which there are many.
+const FEW_RESAMPLES: usize = 100;
+
+/// A policy against another on a trace.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Pair {
     /// The trace.
@@ -25,7 +28,7 @@ pub struct Pair {
     pub over: &'static str,
     /// The policy.
     pub policy: String,
-    /// What it is compared with.
+    /// What it is compared with: the first of all, or one that comes before it.
     pub baseline: String,
     /// What was found.
     pub comparison: Comparison,
@@ -33,13 +36,13 @@ pub struct Pair {
     pub sentence: String,
 }
 
-/// All policies against the first one: over the P90 of seeds, or over requests where there is one seed. Corrected for their
-/// number. Where samples are too small, or files do not tell, there is no pair.
+/// All policies against each other, those against the first one first: over the P90 of seeds, or over requests where there is one
+/// seed; single requests of pairs without the first policy on the last trace only. Corrected for their number. Where samples are too small, or files do not tell, there is no pair.
 pub fn pairs(scenario: &Scenario<'_>) -> Vec<Pair> {
     let policies = scenario.policies();
-    let Some((baseline, others)) = policies.split_first() else {
+    if policies.len() < 2 {
         return Vec::new();
-    };
+    }
     // Seeds that change nothing are one run told twice.
     let seeds = scenario.seeds().len() > 1 && policies.iter().any(|policy| vary(scenario, policy));
     let traces = scenario.traces();
@@ -52,9 +55,16 @@ pub fn pairs(scenario: &Scenario<'_>) -> Vec<Pair> {
         .par_iter()
         .map(|trace| {
             if seeds {
-                over_seeds(scenario, trace, baseline, others)
+                let firsts = (0..policies.len() - 1).into_par_iter();
+                firsts
+                    .map(|first| {
+                        over_seeds(scenario, trace, policies[first], &policies[first + 1..])
+                    })
+                    .flatten()
+                    .collect::<Vec<_>>()
             } else {
-                over_requests(scenario, trace, baseline, others)
+                let all = traces.last() == Some(trace);
+                over_requests(scenario, trace, &policies, all)
             }
         })
         .flatten()
@@ -117,21 +127,18 @@ fn over_seeds(scenario: &Scenario<'_>, trace: &str, baseline: &str, others: &[&s
     pairs
 }
 
-fn over_requests(
-    scenario: &Scenario<'_>,
-    trace: &str,
-    baseline: &str,
-    others: &[&str],
-) -> Vec<Pair> {
+fn over_requests(scenario: &Scenario<'_>, trace: &str, policies: &[&str], all: bool) -> Vec<Pair> {
     let times = |policy: &str| {
         let run = runs(scenario, policy, trace).first().copied()?;
         request_times(&run.folder).ok().flatten()
     };
-    let Some(base) = times(baseline) else {
-        return Vec::new();
-    };
-    let one = |policy: &&str| {
-        let own = times(policy)?;
+    let times: Vec<_> = policies.par_iter().map(|policy| times(policy)).collect();
+    let firsts = if all { policies.len() - 1 } else { 1 };
+    let both: Vec<(usize, usize)> = (0..firsts)
+        .flat_map(|first| (first + 1..policies.len()).map(move |second| (first, second)))
+        .collect();
+    let one = |(first, second): &(usize, usize)| {
+        let (base, own) = (times[*first].as_ref()?, times[*second].as_ref()?);
         let found = (0..METRIC_NAMES.len()).filter_map(|metric| {
             let finite = |values: &[f64]| {
                 values
@@ -145,21 +152,25 @@ fn over_requests(
                 statistic: Statistic::Mean,
                 // All requests ended in both, so each is there twice.
                 paired: a.len() == b.len() && own[2].len() == base[2].len(),
-                resamples: RESAMPLES,
+                resamples: if *first == 0 {
+                    RESAMPLES
+                } else {
+                    FEW_RESAMPLES
+                },
                 ..Options::default()
             };
             pair(
                 trace,
                 metric,
                 "requests",
-                (policy, &a),
-                (baseline, &b),
+                (policies[*second], &a),
+                (policies[*first], &b),
                 &options,
             )
         });
         Some(found.collect::<Vec<_>>())
     };
-    let found: Vec<Option<Vec<Pair>>> = others.par_iter().map(one).collect();
+    let found: Vec<Option<Vec<Pair>>> = both.par_iter().map(one).collect();
     found.into_iter().flatten().flatten().collect()
 }
 
@@ -183,7 +194,8 @@ fn pair(
     })
 }
 
-/// What is to be said of the trace with the highest rate, a line for each metric and policy.
+/// What is to be said of the trace with the highest rate: a line for each metric and policy against the first policy, and where
+/// the others are.
 pub fn text(pairs: &[Pair]) -> String {
     let Some(last) = pairs.last() else {
         return String::new();
@@ -192,8 +204,18 @@ pub fn text(pairs: &[Pair]) -> String {
         "on {}, over {} ({} values each):",
         last.trace, last.over, last.comparison.a.count
     )];
-    for pair in pairs.iter().filter(|pair| pair.trace == last.trace) {
+    let baseline = &pairs[0].baseline;
+    let of_trace = |pair: &&Pair| pair.trace == last.trace;
+    let (first, others): (Vec<&Pair>, Vec<&Pair>) = pairs
+        .iter()
+        .filter(of_trace)
+        .partition(|pair| pair.baseline == *baseline);
+    for pair in first {
         lines.push(format!("  {}: {}", pair.metric, pair.sentence));
+    }
+    if !others.is_empty() {
+        let count = others.len();
+        lines.push(format!("  and {count} comparisons of the others with each other, in comparison.json and the report"));
     }
     if last.over == "requests" {
         lines.push("  (requests wait for each other, so single runs look surer than they are: take several seeds)".into());

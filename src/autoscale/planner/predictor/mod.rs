@@ -67,7 +67,7 @@ impl Default for PredictorOptions {
             alpha: 0.3,
             log1p: false,
             arima_frozen_order: false,
-            prophet_minimum_points: 10,
+            prophet_minimum_points: 6,
             prophet_falls_back_to_last: false,
             kalman_q_level: 1.0,
             kalman_q_trend: 0.1,
