@@ -1,7 +1,10 @@
 //! `report.html` as the binary writes it, and as a browser shows it.
 
+mod common;
+
 use std::path::Path;
-use std::process::Command;
+
+use common::browser;
 
 const PICTURES: [&str; 5] = [
     "sharing_fraction_cdf",
@@ -90,30 +93,6 @@ fn analyze_writes_the_same_bytes_again() {
     assert!(files[0] == files[1]);
 }
 
-/// What a browser makes of the page, or `None` where there is none.
-fn dump(page: &Path) -> Option<(String, String)> {
-    let profile = tempfile::tempdir().expect("folder");
-    let out = Command::new("chromium")
-        .args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--enable-logging=stderr",
-            "--dump-dom",
-        ])
-        .arg(format!("--user-data-dir={}", profile.path().display()))
-        .arg(format!("file://{}", page.display()))
-        .output()
-        .ok()?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Some((text(&out.stdout), text(&out.stderr)))
-}
-
 #[test]
 #[expect(
     clippy::print_stderr,
@@ -122,7 +101,10 @@ fn dump(page: &Path) -> Option<(String, String)> {
 fn a_browser_draws_the_charts() {
     let folder = tempfile::tempdir().expect("folder");
     experiment(folder.path(), &["--engine", "naive"]);
-    let Some((dom, log)) = dump(&folder.path().join("report.html")) else {
+    let Some((dom, log)) = browser(
+        &["--dump-dom".to_owned()],
+        &folder.path().join("report.html"),
+    ) else {
         eprintln!("SKIPPED a_browser_draws_the_charts: no chromium on PATH");
         return;
     };

@@ -3,9 +3,8 @@
 mod common;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use common::stdout;
+use common::{browser, stdout};
 
 /// Runs of two policies at two rates.
 fn results(folder: &Path) -> String {
@@ -35,30 +34,6 @@ fn results(folder: &Path) -> String {
         &root,
     ]);
     root
-}
-
-fn browser(arguments: &[String], page: &Path) -> Option<(String, String)> {
-    let profile = tempfile::tempdir().expect("folder");
-    let out = Command::new("chromium")
-        .args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--hide-scrollbars",
-            "--enable-logging=stderr",
-        ])
-        .args(arguments)
-        .arg(format!("--user-data-dir={}", profile.path().display()))
-        .arg(format!("file://{}", page.display()))
-        .output()
-        .ok()?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Some((text(&out.stdout), text(&out.stderr)))
 }
 
 fn complaints(log: &str) -> Vec<&str> {

@@ -1,16 +1,12 @@
 //! `replay study`, through the program.
 
+mod common;
+
 use std::path::Path;
-use std::process::{Command, Output};
+
+use common::replay;
 
 use serde_json::Value;
-
-fn replay(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_replay"))
-        .args(arguments)
-        .output()
-        .expect("it starts")
-}
 
 fn trace(folder: &Path) -> String {
     let path = |name: &str| folder.join(name).display().to_string();
@@ -84,7 +80,7 @@ fn the_cheapest_that_keeps_the_objectives_is_chosen() {
     assert_eq!(first["keeps"], true);
     let cost = |trial: &Value| trial["gpu_hours"].as_f64().expect("hours");
     for trial in study["trials"].as_array().expect("trials") {
-        let keeps = trial["attainment"].as_f64() >= Some(0.99);
+        let keeps = trial["attainment"].as_f64().expect("a part") >= 0.99;
         assert!(!keeps || cost(trial) >= cost(&first["trial"]));
     }
     // On the trace that it was chosen by, a choice does what it did.

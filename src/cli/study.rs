@@ -16,7 +16,7 @@ use crate::report::{simulation, study as written};
 use crate::sim::config::{Compat, SimConfig};
 use crate::sim::{Role, Workload};
 use crate::trace::Trace;
-use crate::tune::study::{self, Choice, Options, POLICIES, Pressure, Trial};
+use crate::tune::study::{self, Choice, Options, Pressure, Trial};
 
 /// Arguments of `replay study`.
 #[derive(Debug, Args)]
@@ -112,7 +112,7 @@ pub(super) fn run(args: &StudyArgs) -> anyhow::Result<()> {
             seed: args.seed,
         },
         policies: match args.policies.is_empty() {
-            true => POLICIES.iter().map(|name| (*name).to_owned()).collect(),
+            true => study::policies().into_iter().map(str::to_owned).collect(),
             false => args.policies.clone(),
         },
     };

@@ -18,6 +18,6 @@ pub use distribution::{Distribution, percentile_sorted};
 pub use gaps::{Gap, Gaps};
 pub use groups::{Group, Groups};
 pub use histogram::{BLOCK_SECONDS, Histogram};
-pub use serving::{Cost, PoolUse, Serving, Slo, Unfinished, alone};
+pub use serving::{Cost, PoolUse, Serving, Slo, Unfinished, alone, kept};
 pub use slowdown::{SlowdownLimit, Slowdowns, Times, slowdowns};
 pub use summary::{Settings, Summary};

@@ -241,10 +241,9 @@ impl Serving {
             let kept = finished.iter().filter(|r| keeps(r)).count();
             kept as f64 / finished.len().max(1) as f64
         };
-        let in_time = |time: Option<f64>, limit: f64| time.is_none_or(|time| time <= limit);
-        let first = |r: &RequestRecord| in_time(r.ttft(), slo.ttft_seconds);
-        let between = |r: &RequestRecord| in_time(r.tbt(), slo.tbt_seconds);
-        let whole = |r: &RequestRecord| slo.e2e_seconds.is_none_or(|most| in_time(r.e2e(), most));
+        let first = |r: &RequestRecord| kept(r, slo)[0];
+        let between = |r: &RequestRecord| kept(r, slo)[1];
+        let whole = |r: &RequestRecord| kept(r, slo)[2];
         let all = |r: &RequestRecord| first(r) && between(r) && whole(r);
         let good = finished.iter().filter(|r| all(r)).count();
         let sum = |of: fn(&RequestRecord) -> u32| -> u64 {
@@ -291,6 +290,17 @@ impl Serving {
             scaling: Scaling::of(records),
         }
     }
+}
+
+/// Whether a finished request's first token, its mean time between tokens and its end came in time.
+pub fn kept(record: &RequestRecord, slo: &SloSection) -> [bool; 3] {
+    let in_time = |time: Option<f64>, limit: f64| time.is_none_or(|time| time <= limit);
+    [
+        in_time(record.ttft(), slo.ttft_seconds),
+        in_time(record.tbt(), slo.tbt_seconds),
+        slo.e2e_seconds
+            .is_none_or(|most| in_time(record.e2e(), most)),
+    ]
 }
 
 impl Unfinished {

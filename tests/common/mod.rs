@@ -80,3 +80,28 @@ pub fn unpack(file: &Path, folder: &Path) -> PathBuf {
 pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
+
+/// What a headless browser makes of a page: what it prints and what it complains of; `None` where there is none.
+pub fn browser(arguments: &[String], page: &Path) -> Option<(String, String)> {
+    let profile = tempfile::tempdir().expect("folder");
+    let out = Command::new("chromium")
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--hide-scrollbars",
+            "--enable-logging=stderr",
+        ])
+        .args(arguments)
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .arg(format!("file://{}", page.display()))
+        .output()
+        .ok()?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Some((text(&out.stdout), text(&out.stderr)))
+}

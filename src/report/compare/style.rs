@@ -1,23 +1,7 @@
 //! How a policy looks: the same in every picture and page.
 
+use crate::autoscale::policy;
 use crate::report::chart::{BLUE, GREY, Look, ORANGE, SKY, VERMILLION};
-
-/// Policies in the order of tables and legends. Those that are not here follow by name.
-pub const POLICIES: [&str; 13] = [
-    "no_autoscaling",
-    "heteroscale",
-    "hpa_gpu",
-    "independent_tps",
-    "pure_latency",
-    "periodic",
-    "latency_ttft",
-    "utilization",
-    "queue",
-    "sla",
-    "hpa_v2",
-    "kpa",
-    "wva",
-];
 
 /// Okabe and Ito's colours, then darker ones (Tol's muted); signs and patterns tell apart what colours do not.
 const COLORS: [&str; 13] = [
@@ -25,10 +9,16 @@ const COLORS: [&str; 13] = [
     "#117733", "#661100", "#999999",
 ];
 
+/// Policies with a colour of their own, in the order of tables and legends. Those that are not here follow by name.
+fn known() -> impl Iterator<Item = &'static str> {
+    let names = policy::POLICIES.iter().map(|policy| policy.name);
+    names.take(COLORS.len())
+}
+
 /// Of a study's policies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Styles {
-    /// Others than [`POLICIES`], by name.
+    /// Others than [`known`], by name.
     others: Vec<String>,
 }
 
@@ -36,7 +26,7 @@ impl Styles {
     /// For all policies of a study.
     pub fn new<'a>(policies: impl Iterator<Item = &'a str>) -> Self {
         let mut others: Vec<String> = policies
-            .filter(|policy| !POLICIES.contains(policy))
+            .filter(|policy| known().all(|known| known != *policy))
             .map(str::to_owned)
             .collect();
         others.sort();
@@ -46,9 +36,9 @@ impl Styles {
 
     /// The policy's place among all.
     pub fn rank(&self, policy: &str) -> usize {
-        match POLICIES.iter().position(|known| *known == policy) {
+        match known().position(|known| known == policy) {
             Some(place) => place,
-            None => POLICIES.len() + self.others.partition_point(|other| other.as_str() < policy),
+            None => COLORS.len() + self.others.partition_point(|other| other.as_str() < policy),
         }
     }
 
@@ -56,7 +46,7 @@ impl Styles {
     pub fn color(&self, policy: &str) -> &'static str {
         // Others begin with the darker ones, away from those of the usual baselines.
         let rank = self.rank(policy);
-        let shift = if rank < POLICIES.len() { 0 } else { 8 };
+        let shift = if rank < COLORS.len() { 0 } else { 8 };
         COLORS[(rank + shift) % COLORS.len()]
     }
 

@@ -3,7 +3,7 @@
 
 use super::pressure::Capacity;
 use crate::autoscale::AutoscalingSection;
-use crate::autoscale::policy::{Hours, Metric, PrefillRate, Rounding, TargetType};
+use crate::autoscale::policy::{self, Hours, Metric, PrefillRate, Rounding, TargetType};
 use crate::sim::config::SimConfig;
 
 /// Parts of its capacity that an instance is to carry.
@@ -12,21 +12,13 @@ pub const HEADROOMS: [f64; 4] = [0.5, 0.6, 0.7, 0.8];
 /// Seconds after a scale-out and after a change, for policies that do not pace themselves.
 pub const COOLDOWNS: [(f64, f64); 2] = [(10.0, 60.0), (30.0, 180.0)];
 
-/// Policies that are tried, all but `no_autoscaling` and `script`.
-pub const POLICIES: &[&str] = &[
-    "heteroscale",
-    "hpa_gpu",
-    "independent_tps",
-    "pure_latency",
-    "periodic",
-    "latency_ttft",
-    "utilization",
-    "queue",
-    "sla",
-    "hpa_v2",
-    "kpa",
-    "wva",
-];
+/// Policies that are tried: all but `no_autoscaling`, which has nothing to tune, and `script`, which only its author can.
+pub fn policies() -> Vec<&'static str> {
+    let names = policy::POLICIES.iter().map(|policy| policy.name);
+    names
+        .filter(|name| !matches!(*name, "no_autoscaling" | "script"))
+        .collect()
+}
 
 /// One setting of one policy.
 #[derive(Debug, Clone)]

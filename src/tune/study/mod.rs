@@ -10,24 +10,18 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::metrics::Serving;
+use crate::metrics::{Serving, kept};
 use crate::sim::config::{SimConfig, SloSection};
 use crate::sim::{Records, RequestRecord, Role, Simulation, Workload};
 
-pub use candidates::{COOLDOWNS, Candidate, HEADROOMS, POLICIES};
+pub use candidates::{COOLDOWNS, Candidate, HEADROOMS, policies};
 pub use pressure::{Capacity, Expected, Pressure};
 
 use candidates::Ground;
 
 /// Part of the requests that came which ended and met all objectives: who found no instance did not.
 pub fn attainment(records: &Records, slo: &SloSection) -> f64 {
-    let in_time = |time: Option<f64>, limit: f64| time.is_none_or(|time| time <= limit);
-    let good = |r: &&RequestRecord| {
-        r.is_finished()
-            && in_time(r.ttft(), slo.ttft_seconds)
-            && in_time(r.tbt(), slo.tbt_seconds)
-            && slo.e2e_seconds.is_none_or(|most| in_time(r.e2e(), most))
-    };
+    let good = |r: &&RequestRecord| r.is_finished() && kept(r, slo).into_iter().all(|kept| kept);
     let good = records.requests.iter().filter(good).count();
     good as f64 / records.requests.len().max(1) as f64
 }
@@ -136,12 +130,13 @@ pub fn study(
     options: &Options,
     done: &AtomicU64,
 ) -> Result<Study> {
+    let known = candidates::policies();
     let mut policies = Vec::new();
     for name in &options.policies {
         let wanted = name.replace('-', "_");
-        match POLICIES.iter().find(|known| **known == wanted) {
+        match known.iter().find(|known| **known == wanted) {
             Some(known) => policies.push(*known),
-            None => return Err(Error::unknown_name("policy", name, POLICIES)),
+            None => return Err(Error::unknown_name("policy", name, &known)),
         }
     }
     let capacities = pressure::press(config, workload, &options.pressure, || {
