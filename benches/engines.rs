@@ -7,11 +7,11 @@ mod common;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use replay::cache::curve::{Rules, exact};
-use replay::cache::engine::{Capacity, EngineOptions};
-use replay::cache::sweep::Counts;
-use replay::cache::{BlockTrace, HashScheme};
-use replay::trace::{Content, Nanos, NewRequest, TraceBuilder, TraceMeta};
+use kvreplay::cache::curve::{Rules, exact};
+use kvreplay::cache::engine::{Capacity, EngineOptions};
+use kvreplay::cache::sweep::Counts;
+use kvreplay::cache::{BlockTrace, HashScheme};
+use kvreplay::trace::{Content, Nanos, NewRequest, TraceBuilder, TraceMeta};
 
 fn main() {
     divan::main();

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use replay::cache::eviction::{POLICIES, Setup, Use, by_name};
+use kvreplay::cache::eviction::{POLICIES, Setup, Use, by_name};
 
 use common::{Stream, zipf};
 

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    replay::cli::main()
+    kvreplay::cli::main()
 }

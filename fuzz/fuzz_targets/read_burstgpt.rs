@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use replay::io::Input;
-use replay::trace::format::{ReadOptions, read_input};
+use kvreplay::io::Input;
+use kvreplay::trace::format::{ReadOptions, read_input};
 
 fuzz_target!(|data: &[u8]| {
     let Ok(input) = Input::from_reader("fuzz", Box::new(std::io::Cursor::new(data.to_vec()))) else {

@@ -4,7 +4,7 @@
 use std::io::Write;
 
 use libfuzzer_sys::fuzz_target;
-use replay::dataset::sharegpt::{Dataset, Join, LoadOptions};
+use kvreplay::dataset::sharegpt::{Dataset, Join, LoadOptions};
 
 fuzz_target!(|data: &[u8]| {
     // The loader maps plain files, so the bytes go through one; the first byte chooses the options.

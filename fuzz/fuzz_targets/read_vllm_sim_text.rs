@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use replay::io::Input;
-use replay::trace::format::{ReadOptions, Text, read_input};
+use kvreplay::io::Input;
+use kvreplay::trace::format::{ReadOptions, Text, read_input};
 
 fuzz_target!(|data: &[u8]| {
     let Ok(input) = Input::from_reader("fuzz", Box::new(std::io::Cursor::new(data.to_vec()))) else {
@@ -11,7 +11,7 @@ fuzz_target!(|data: &[u8]| {
     };
     let options = ReadOptions {
         format: Some("vllm-sim-text".to_owned()),
-        tokenizer: replay::prompt::tokenizer::load("chars").ok().map(|chars| Text(chars.into())),
+        tokenizer: kvreplay::prompt::tokenizer::load("chars").ok().map(|chars| Text(chars.into())),
         ..ReadOptions::default()
     };
     let _ = read_input(input, &options);

@@ -1,0 +1,277 @@
+//! `replay plan` and `replay profile` through the program.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+
+use std::path::{Path, PathBuf};
+
+use crate::common::{json, replay, stdout, text};
+
+/// A trace of lengths: minutes with so many requests of 1000 prompt and 100 output tokens, and one more request.
+fn trace(folder: &Path, minutes: &[u32]) -> PathBuf {
+    let mut lines = "TIMESTAMP,ContextTokens,GeneratedTokens\n".to_owned();
+    for (minute, count) in minutes.iter().enumerate() {
+        for request in 0..*count {
+            let second = f64::from(request) * 60.0 / f64::from(*count);
+            lines += &format!("2023-11-16 18:{minute:02}:{second:09.6},1000,100\n");
+        }
+    }
+    lines += &format!("2023-11-16 18:{:02}:00.0,1000,100\n", minutes.len());
+    let file = folder.join("trace.csv");
+    std::fs::write(&file, lines).unwrap();
+    file
+}
+
+#[test]
+fn a_plan_for_a_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = trace(folder.path(), &[30, 240, 0, 30]);
+    let csv = folder.path().join("plan.csv");
+    let plan = json(&[
+        "plan",
+        "--trace",
+        text(&file),
+        "--json",
+        "--csv",
+        text(&csv),
+        "--variant",
+        "dynamo",
+        "--set",
+        "enable_correction=false",
+        "--set",
+        "enable_online_learning=false",
+    ]);
+    let ticks = plan["ticks"].as_array().unwrap();
+    assert_eq!(ticks.len(), 4);
+    // 240 x 1000 / 60 = 4000 tokens/s over 4 x 200 / 1.1 = 727: 6. 400 tokens/s over 1000 x 9.75 / 50 = 195, of which 100 are
+    // believed: 4. All together 28 GPUs.
+    let busy = &ticks[1]["decision"];
+    assert_eq!(
+        (&busy["raw_prefill"], &busy["raw_decode"]),
+        (&6.into(), &4.into())
+    );
+    assert_eq!((&busy["prefill"], &busy["decode"]), (&6.into(), &4.into()));
+    // The empty minute is a minute, and the next one sees the instances that were decided.
+    let idle = &ticks[2]["decision"];
+    assert_eq!(
+        (&idle["observed"]["num_req"], &idle["prefill"]),
+        (&0.0.into(), &1.into())
+    );
+    assert_eq!(ticks[3]["decision"]["observed"]["ready_prefill"], 1);
+    assert_eq!(plan["config"]["variant"], "dynamo");
+    let lines: Vec<String> = std::fs::read_to_string(&csv)
+        .unwrap()
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(lines.len(), 5);
+    assert!(lines[0].starts_with("start_sec,num_req,isl,osl"));
+    assert!(lines[2].starts_with("60,240,1000,100,"), "{}", lines[2]);
+    let table = stdout(&["plan", "--trace", text(&file)]);
+    assert!(table.contains("GPU hours planned") && table.contains("raw P"));
+    // Nobody acts in a dry run: the instances stay.
+    let dry = json(&[
+        "plan",
+        "--trace",
+        text(&file),
+        "--json",
+        "--set",
+        "no_operation=true",
+    ]);
+    assert_eq!(dry["ticks"][3]["decision"]["observed"]["ready_prefill"], 1);
+    assert!(
+        dry["ticks"][1]["decision"]["reason"]
+            .as_str()
+            .unwrap()
+            .contains("dry run")
+    );
+}
+
+#[test]
+fn configuration_files_and_flags() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = trace(folder.path(), &[30, 30]);
+    let config = folder.path().join("planner.toml");
+    std::fs::write(
+        &config,
+        "[planner]\ntarget_ttft_ms = 700.0\nload_predictor_type = \"kalman\"\n",
+    )
+    .unwrap();
+    let args = [
+        "plan",
+        "--trace",
+        text(&file),
+        "--json",
+        "--config",
+        text(&config),
+    ];
+    let plan = json(
+        &[
+            &args[..],
+            &["--predictor", "arima", "--set", "max_gpu_budget=-1"],
+        ]
+        .concat(),
+    );
+    let found = &plan["config"];
+    assert_eq!(found["target_ttft_ms"], 700.0);
+    assert_eq!(
+        (&found["load_predictor_type"], &found["max_gpu_budget"]),
+        (&"arima".into(), &(-1).into())
+    );
+}
+
+#[test]
+fn predictors_side_by_side() {
+    let folder = tempfile::tempdir().unwrap();
+    let minutes: Vec<u32> = (0..12).map(|i| 60 + 7 * (i % 5)).collect();
+    let file = trace(folder.path(), &minutes);
+    let found = json(&["plan", "--trace", text(&file), "--backtest", "--json"]);
+    assert_eq!(
+        (&found["intervals"], &found["window"]),
+        (&12.into(), &10.into())
+    );
+    let predictors = found["predictors"].as_array().unwrap();
+    assert_eq!(predictors.len(), 9);
+    // Constant, by hand: 60 + 7 x (0, 1, 2, 3, 4) and again from the sixth: errors 28, -7, -7, -7, -7, 28, -7.
+    assert_eq!(predictors[0]["predictor"], "constant");
+    assert!((predictors[0]["mae"].as_f64().unwrap() - 91.0 / 7.0).abs() < 1e-9);
+    assert!((predictors[0]["bias"].as_f64().unwrap() - 21.0 / 7.0).abs() < 1e-9);
+    let table = stdout(&["plan", "--trace", text(&file), "--backtest"]);
+    assert!(
+        table.contains("prophet (dynamo)") && table.contains("requests in 12 intervals of 60 s")
+    );
+}
+
+#[test]
+fn the_cache_takes_prompts_away() {
+    let folder = tempfile::tempdir().unwrap();
+    // The same two blocks in every prompt.
+    let mut lines = String::new();
+    for request in 0..240 {
+        let at = request * 500;
+        lines += &format!(
+            "{{\"timestamp\": {at}, \"input_length\": 1536, \"output_length\": 50, \"hash_ids\": [0, 1, {}]}}\n",
+            request + 2
+        );
+    }
+    let file = folder.path().join("mooncake.jsonl");
+    std::fs::write(&file, lines).unwrap();
+    let args = ["plan", "--trace", text(&file), "--json", "--interval", "30"];
+    let with = json(&[&args[..], &["--cache"]].concat());
+    let without = json(&args);
+    let hits = with["ticks"][1]["decision"]["observed"]["cache_hit_ratio"]
+        .as_f64()
+        .unwrap();
+    assert!((hits - 2.0 / 3.0).abs() < 0.01, "{hits}");
+    let raw = |plan: &serde_json::Value| {
+        plan["ticks"][1]["decision"]["raw_prefill"]
+            .as_u64()
+            .unwrap()
+    };
+    assert!(raw(&with) < raw(&without));
+}
+
+#[test]
+fn simulated_instances_are_profiled_and_planned_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let profile = folder.path().join("profile");
+    let measure = |folder: &Path| {
+        let grid = "--max-isl 8192 --osl 50 --contexts 3 --loads 4 --prefill-points 5";
+        let mut args = vec!["profile", "--preset", "llama-8b-pd-4-4"];
+        args.extend(grid.split(' '));
+        args.extend(["--output-dir", text(folder)]);
+        stdout(&args)
+    };
+    let made = measure(&profile);
+    assert!(made.contains("tokens of KV cache") && made.contains("wrote"));
+    let head = std::fs::read_to_string(profile.join("decode_profile.csv")).unwrap();
+    assert!(head.starts_with("x_kv_usage,y_context_length,z_itl,z_thpt_per_gpu,max_kv_tokens\n"));
+    let file = trace(folder.path(), &[600, 2400, 600]);
+    for variant in ["replay", "dynamo"] {
+        let plan = json(&[
+            "plan",
+            "--trace",
+            text(&file),
+            "--json",
+            "--profile",
+            text(&profile),
+            "--variant",
+            variant,
+            "--set",
+            "prefill_gpus_per_instance=1",
+            "--target-itl",
+            "20",
+        ]);
+        let ticks = plan["ticks"].as_array().unwrap();
+        assert_eq!(ticks.len(), 3);
+        assert!(ticks.iter().all(|tick| tick["decision"]["held"] == false));
+    }
+    // The same twice, to the byte.
+    let again = folder.path().join("again");
+    measure(&again);
+    for name in ["prefill_profile.csv", "decode_profile.csv"] {
+        assert_eq!(
+            std::fs::read(profile.join(name)).unwrap(),
+            std::fs::read(again.join(name)).unwrap()
+        );
+    }
+}
+
+#[test]
+fn faults_are_told_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = trace(folder.path(), &[30, 30]);
+    let trace = text(&file);
+    let none = folder.path().join("none");
+    let broken = folder.path().join("broken.toml");
+    std::fs::write(&broken, "[planner]\n\nx = = 1\n").unwrap();
+    let cases: [(&[&str], &str); 14] = [
+        (&["plan"], "--trace"),
+        (
+            &["plan", "--trace", trace, "--prometheus", "http://x"],
+            "two different things",
+        ),
+        (
+            &["plan", "--trace", trace, "--interval", "0"],
+            "adjustment_interval_sec",
+        ),
+        (
+            &["plan", "--trace", trace, "--interval", "3600"],
+            "smaller --interval",
+        ),
+        (&["plan", "--trace", trace, "--backtest"], "do not count"),
+        (&["plan", "--trace", trace, "--cache"], "lengths only"),
+        (
+            &["plan", "--trace", trace, "--predictor", "prophe"],
+            "did you mean `prophet`",
+        ),
+        (
+            &["plan", "--trace", trace, "--set", "max_gpu=3"],
+            "unknown field",
+        ),
+        (
+            &["plan", "--trace", trace, "--set", "max_gpu_budget"],
+            "KEY=VALUE",
+        ),
+        (
+            &["plan", "--trace", trace, "--profile", text(&none)],
+            "is no folder",
+        ),
+        (
+            &["plan", "--trace", trace, "--config", text(&broken)],
+            "broken.toml:3",
+        ),
+        (&["plan", "--prometheus", "https://x", "--once"], "proxy"),
+        (
+            &["plan", "--prometheus", "http://x", "--metrics", "sglang"],
+            "known: vllm, dynamo",
+        ),
+        (&["profile", "--max-isl", "50"], "the shortest first"),
+    ];
+    for (args, told) in cases {
+        let output = replay(args);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {error}");
+        assert!(error.contains(told), "{args:?}: {error}");
+        assert_eq!(error.trim_end().lines().count(), 1, "{error}");
+    }
+}

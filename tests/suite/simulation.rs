@@ -1,0 +1,348 @@
+//! The cluster simulator against queueing theory, and what holds for every simulation.
+
+use proptest::prelude::*;
+use rand::Rng;
+use rand_distr::{Distribution, Exp};
+use kvreplay::autoscale::{ScalingCounts, ScalingLog};
+use kvreplay::sim::latency::{Constant, Exponential, LatencyModel, Linear};
+use kvreplay::sim::replica::{VllmV1, VllmV1Config};
+use kvreplay::sim::router::{self, Stage};
+use kvreplay::sim::topology::Topology;
+use kvreplay::sim::transfer::{Contention, TransferConfig};
+use kvreplay::sim::{
+    Cluster, Controller, Item, Kv, Order, Outcome, Pacing, Parts, Pool, Records, Resize, Role,
+    Sight, Simulation, Workload,
+};
+use kvreplay::trace::Nanos;
+use kvreplay::trace::arrival::stream;
+
+/// One token in, one token out: a request is one step.
+fn poisson(rate: f64, requests: u32) -> Workload<'static> {
+    let gaps = Exp::new(rate).expect("a rate");
+    let mut random = stream(1, "arrivals", 0);
+    let mut seconds = 0.0;
+    let items = (0..requests).map(|session| {
+        seconds += gaps.sample(&mut random);
+        Item {
+            arrival: Nanos::from_secs_f64(seconds),
+            session,
+            prompt: 1,
+            output: 1,
+        }
+    });
+    Workload::of_items(items.collect())
+}
+
+/// `servers` instances that serve one request at a time from one queue.
+fn servers(
+    servers: u32,
+    latency: impl Fn(u32) -> Box<dyn LatencyModel> + Send + Sync + 'static,
+) -> Cluster<'static> {
+    let make = move |number: u32| Parts {
+        kv: Kv::counted(16, 16),
+        scheduler: Box::new(VllmV1::new(VllmV1Config {
+            max_num_seqs: 1,
+            ..VllmV1Config::default()
+        })),
+        latency: latency(number),
+    };
+    Cluster {
+        prompt_router: router::by_name("central:1", 0, Stage::Prompt).expect("known"),
+        ..Cluster::aggregated("servers", servers, Box::new(make))
+    }
+}
+
+fn exponential(number: u32) -> Box<dyn LatencyModel> {
+    let random = stream(2, "service", u64::from(number));
+    Box::new(Exponential::new(1.0, random).expect("a mean"))
+}
+
+fn mean_e2e(records: &Records) -> f64 {
+    let sum: f64 = records
+        .requests
+        .iter()
+        .map(|r| r.e2e().expect("finished"))
+        .sum();
+    sum / records.requests.len() as f64
+}
+
+fn within_a_hundredth(what: &str, got: f64, expected: f64) {
+    let error = got / expected - 1.0;
+    assert!(
+        error.abs() < 0.01,
+        "{what}: {got}, theory says {expected}: {error:+.4}"
+    );
+}
+
+const REQUESTS: u32 = 1_000_000;
+
+#[test]
+fn one_server_with_exponential_times_is_m_m_1() {
+    // Mean time in system 1 / (mu - lambda) = 1 / (1 - 0.5).
+    let workload = poisson(0.5, REQUESTS);
+    let records = Simulation::new(&workload, servers(1, exponential)).run();
+    within_a_hundredth("M/M/1", mean_e2e(&records), 2.0);
+}
+
+#[test]
+fn one_server_with_a_constant_time_is_m_d_1() {
+    // Pollaczek and Khinchine: 1 + rho / (2 (1 - rho)) with a service time of 1, rho = 0.6: 1.75.
+    let workload = poisson(0.6, REQUESTS);
+    let constant = |_| Box::new(Constant { seconds: 1.0 }) as Box<dyn LatencyModel>;
+    let records = Simulation::new(&workload, servers(1, constant)).run();
+    within_a_hundredth("M/D/1", mean_e2e(&records), 1.75);
+}
+
+#[test]
+fn four_servers_with_one_queue_are_m_m_4() {
+    // Erlang C with offered load a = 2.4 on 4 servers: P(wait) = (a^4/4! * 4/(4-a)) / (sum_{k<4} a^k/k! + the same).
+    let a: f64 = 2.4;
+    let last = a.powi(4) / 24.0 * 4.0 / (4.0 - a);
+    let others = 1.0 + a + a * a / 2.0 + a.powi(3) / 6.0;
+    let expected = 1.0 + last / (others + last) / (4.0 - a);
+    let workload = poisson(a, REQUESTS);
+    let records = Simulation::new(&workload, servers(4, exponential)).run();
+    within_a_hundredth("M/M/4", mean_e2e(&records), expected);
+}
+
+#[derive(Debug, Clone)]
+struct Case {
+    requests: Vec<(u64, u32, u32, u32)>,
+    prefill: u32,
+    decode: u32,
+    mixed: u32,
+    blocks: u32,
+    routers: (usize, usize),
+    contention: Contention,
+    layerwise: bool,
+    wait: bool,
+    ahead: bool,
+    resizes: Vec<(u64, u32, u32)>,
+    end: Option<u64>,
+    /// Seed of random changes of size, if there are any.
+    meddling: Option<u64>,
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let request = (0u64..5_000, 0u32..6, 1u32..300, 1u32..60);
+    let contention = prop_oneof![
+        Just(Contention::None),
+        Just(Contention::PerInstance),
+        Just(Contention::Fabric)
+    ];
+    (
+        prop::collection::vec(request, 1..60),
+        (1u32..4, 1u32..4, 0u32..2),
+        4u32..40,
+        (0usize..8, 0usize..5),
+        (contention, any::<bool>(), any::<bool>(), any::<bool>()),
+        prop::collection::vec((0u64..5_000, 0u32..3, 0u32..4), 0..5),
+        prop::option::weighted(0.2, 0u64..6_000),
+        prop::option::weighted(0.5, any::<u64>()),
+    )
+        .prop_map(
+            |(
+                requests,
+                (prefill, decode, mixed),
+                blocks,
+                routers,
+                flags,
+                resizes,
+                end,
+                meddling,
+            )| Case {
+                requests,
+                prefill,
+                decode,
+                mixed,
+                blocks,
+                routers,
+                contention: flags.0,
+                layerwise: flags.1,
+                wait: flags.2,
+                ahead: flags.3,
+                resizes,
+                end,
+                meddling,
+            },
+        )
+}
+
+/// Starts, drains, parks and reinstates what it likes, but for the first instance of each pool.
+#[derive(Debug)]
+struct Meddler {
+    random: rand_pcg::Pcg64,
+    meddles: bool,
+    firsts: [u32; 3],
+}
+
+impl Meddler {
+    fn new(case: &Case) -> Self {
+        Self {
+            random: stream(case.meddling.unwrap_or(0), "meddler", 0),
+            meddles: case.meddling.is_some(),
+            firsts: [0, case.prefill, case.prefill + case.decode],
+        }
+    }
+}
+
+impl Controller for Meddler {
+    fn interval(&self) -> Nanos {
+        Nanos(50_000_000)
+    }
+
+    fn tick(&mut self, sight: &Sight<'_, '_>) -> Vec<Order> {
+        if !self.meddles {
+            return Vec::new();
+        }
+        let count = sight.instances.len() as u32;
+        let mut draw = |below: u32| (self.random.next_u64() % u64::from(below)) as u32;
+        let instance = draw(count);
+        let order = match draw(4) {
+            0 if count < 40 => Order::Start {
+                pool: draw(3),
+                site: 0,
+            },
+            1 => Order::Drain(instance),
+            2 => Order::Park(instance),
+            _ => Order::Reinstate(instance),
+        };
+        let spared = |number: &u32| self.firsts.contains(number);
+        match order {
+            Order::Drain(number) | Order::Park(number) if spared(&number) => Vec::new(),
+            order => vec![order],
+        }
+    }
+
+    fn ready(&mut self, _: &Sight<'_, '_>, _: u32) -> Vec<Order> {
+        Vec::new()
+    }
+
+    fn finish(self: Box<Self>) -> ScalingLog {
+        ScalingLog {
+            policy: "meddler".into(),
+            fleets: Vec::new(),
+            ticks: Vec::new(),
+            counts: ScalingCounts::default(),
+        }
+    }
+}
+
+/// In milliseconds.
+const FOREVER: u64 = 10_000_000;
+
+fn run(case: &Case) -> Records {
+    let mut items: Vec<Item> = case
+        .requests
+        .iter()
+        .map(|&(ms, session, prompt, output)| Item {
+            arrival: Nanos(ms * 1_000_000),
+            session,
+            prompt,
+            output,
+        })
+        .collect();
+    items.sort_by_key(|item| item.arrival);
+    let workload = Workload::of_items(items);
+    let (blocks, async_scheduling) = (case.blocks, case.ahead);
+    let pool = |name: &str, role, instances| Pool {
+        name: name.into(),
+        role,
+        instances,
+        startup: Nanos(100_000_000),
+        sites: Vec::new(),
+        make: Box::new(move |_| Parts {
+            kv: Kv::counted(16, blocks),
+            scheduler: Box::new(VllmV1::new(VllmV1Config {
+                max_num_batched_tokens: 128,
+                max_num_seqs: 8,
+                async_scheduling,
+                ..VllmV1Config::default()
+            })),
+            latency: Box::new(Linear::default()),
+        }),
+    };
+    let names = router::NAMES;
+    let cluster = Cluster {
+        pools: vec![
+            pool("prefill", Role::Prefill, case.prefill),
+            pool("decode", Role::Decode, case.decode),
+            pool("mixed", Role::Mixed, case.mixed),
+        ],
+        prompt_router: router::by_name(names[case.routers.0], 3, Stage::Prompt).expect("known"),
+        output_router: router::by_name(names[case.routers.1], 3, Stage::Output).expect("known"),
+        transfer: TransferConfig {
+            gb_per_second: 0.001,
+            latency_ms: 0.1,
+            contention: case.contention,
+            layerwise: case.layerwise,
+        },
+        kv_bytes_per_token: 1000.0,
+        layers: 4,
+        write_back: true,
+        pacing: if case.wait {
+            Pacing::Wait
+        } else {
+            Pacing::Open
+        },
+        resizes: case
+            .resizes
+            .iter()
+            .map(|&(ms, pool, instances)| Resize {
+                at: Nanos(ms * 1_000_000),
+                pool,
+                instances,
+            })
+            .collect(),
+        topology: Topology::default(),
+        controller: Some(Box::new(Meddler::new(case))),
+        // Where nothing ends a simulation, this tells one that goes on for ever.
+        end: Some(Nanos(case.end.unwrap_or(FOREVER) * 1_000_000)),
+        log_steps: false,
+    };
+    Simulation::new(&workload, cluster).run()
+}
+
+proptest! {
+    #[test]
+    fn nothing_is_lost_and_time_does_not_run_backwards(case in case()) {
+        let records = run(&case);
+        let room = case.blocks * 16;
+        for record in &records.requests {
+            match record.outcome {
+                Outcome::Finished => {
+                    prop_assert_eq!(record.generated, record.output);
+                    let scheduled = record.scheduled.expect("scheduled");
+                    let first = record.first_token.expect("a token");
+                    prop_assert!(record.arrival <= scheduled && scheduled < first && first <= record.ended);
+                    // From the first batch to the last, a request is in a batch or between two.
+                    prop_assert_eq!(record.executed + record.stalled, record.ended - scheduled);
+                    if record.prefill_instance != record.decode_instance {
+                        prop_assert!(first <= record.transfer_start && record.transfer_start <= record.transfer_end);
+                        prop_assert!(record.transfer_end < record.ended);
+                    }
+                }
+                Outcome::TooLarge => prop_assert!(record.prompt + record.output - 1 > room),
+                Outcome::EndOfTime | Outcome::NotArrived => prop_assert!(case.end.is_some()),
+                // Pools may be closed for good.
+                Outcome::NoInstance => prop_assert!(case.resizes.iter().any(|resize| resize.2 == 0) || case.end.is_some()),
+            }
+        }
+        let finished: u64 = records.requests.iter().map(|record| u64::from(record.generated)).sum();
+        let sampled: u64 = records.instances.iter().map(|instance| instance.output_tokens).sum();
+        if case.end.is_none() {
+            prop_assert_eq!(finished, sampled);
+        }
+        for instance in &records.instances {
+            prop_assert!(instance.peak_kv_usage <= 1.0);
+            prop_assert!(instance.utilisation() <= 1.0 + 1e-9);
+        }
+    }
+
+    #[test]
+    fn the_same_again_is_the_same(case in case()) {
+        let (first, second) = (run(&case), run(&case));
+        prop_assert_eq!(first.requests, second.requests);
+        prop_assert_eq!(first.instances, second.instances);
+    }
+}
