@@ -4,8 +4,8 @@ use super::config::AutoscalingSection;
 use super::log::Move;
 use super::policy::{Decision, Pace};
 use super::signals::{FleetKind, Signals};
-use crate::error::{Error, Result};
-use crate::sim::config::positive;
+use crate::base::error::{Error, Result};
+use crate::base::check::positive;
 
 /// Least and most instances of a fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,7 +201,7 @@ impl Shape {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::actuator::*;
     use crate::autoscale::testing::signals;
 
     fn shape(set: impl FnOnce(&mut AutoscalingSection)) -> Shape {

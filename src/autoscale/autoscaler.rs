@@ -7,8 +7,9 @@ use super::meter::Meter;
 use super::placement::Placer;
 use super::policy::{self, ScalingPolicy, Surroundings};
 use super::signals::{FleetKind, Signals};
-use crate::error::Result;
-use crate::sim::config::{SloSection, positive};
+use crate::base::error::Result;
+use crate::sim::Objectives;
+use crate::base::check::positive;
 use crate::sim::{Controller, Instance, Order, Sight, State};
 use crate::trace::Nanos;
 
@@ -44,7 +45,7 @@ impl Autoscaler {
     /// As [`policy::build`], and for a cluster that the policy cannot scale.
     pub fn new(
         section: &AutoscalingSection,
-        slo: &SloSection,
+        slo: &Objectives,
         fleets: &[FleetKind],
         placer: Placer,
     ) -> Result<Self> {

@@ -17,7 +17,6 @@ pub mod open_loop;
 pub mod placement;
 pub mod planner;
 pub mod policy;
-pub mod profiler;
 pub mod prometheus;
 pub mod signals;
 #[cfg(test)]

@@ -151,7 +151,7 @@ impl Placer {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::placement::*;
     use crate::sim::topology::{Site, Stock};
 
     fn site(minipod: &str, gpus: &[(&str, u32)]) -> Site {

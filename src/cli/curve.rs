@@ -13,9 +13,9 @@ use super::trace_input::TraceArgs;
 use crate::cache::BlockTrace;
 use crate::cache::curve::{Point, Rules, capacities, exact, sampled};
 use crate::cache::engine::{Capacity, EngineOptions, hash_scheme};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::metrics::analyze;
-use crate::report::curve::{self, Files, POINTS, Sizes, Study};
+use crate::report::studies::curve::{self, Files, POINTS, Sizes, Study};
 use crate::trace::Trace;
 
 /// Arguments of `replay curve`.

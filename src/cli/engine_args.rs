@@ -7,7 +7,7 @@ use super::model_args::ModelArgs;
 use crate::cache::BlockTrace;
 use crate::cache::capacity::{Asked, ModelConfig};
 use crate::cache::engine::{self, EngineOptions, FreeOrder, Hold, UseOrder};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::trace::Trace;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -11,9 +11,9 @@ use crate::cache::BlockTrace;
 use crate::cache::capacity::ModelConfig;
 use crate::cache::engine::{self, EngineOptions};
 use crate::dataset::sharegpt::Join;
-use crate::error::Result;
+use crate::base::error::Result;
 use crate::metrics::{Analysis, Settings, Summary, analyze};
-use crate::report::{course, experiment, sharing};
+use crate::report::studies::{course, experiment, sharing};
 use crate::trace::{Mode, Trace, format};
 
 /// Arguments of `replay experiment`.

@@ -9,12 +9,12 @@ use rayon::prelude::*;
 use super::compare::SloArgs;
 use super::trace_input::TraceArgs;
 use super::{compare, output, simulate};
-use crate::error::{Error, Location, Result};
-use crate::report::compare::{Selection, Study, files, key, pairs, text};
-use crate::report::shell::quoted;
-use crate::report::simulation;
+use crate::base::error::{Error, Location, Result};
+use crate::report::studies::compare::{Selection, Study, files, key, pairs, text};
+use crate::report::render::shell::quoted;
+use crate::report::studies::simulation;
 use crate::sim::Workload;
-use crate::sim::config::{Compat, Prepared, SimConfig};
+use crate::scenario::{Compat, Prepared, SimConfig};
 use crate::trace::{Trace, format};
 
 /// Arguments of `replay matrix`.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cache::capacity::{KvDtype, ModelConfig, Storage};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// Which model, and how it is stored.
 #[derive(Debug, Args)]

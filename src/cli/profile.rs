@@ -8,12 +8,12 @@ use serde_json::json;
 
 use super::output;
 use crate::autoscale::planner::profile::{DECODE_CSV, PREFILL_CSV, Profile};
-use crate::autoscale::profiler::{Grid, measure};
-use crate::error::{Error, Result};
-use crate::io::OutputFile;
-use crate::report::number::thousands;
-use crate::report::table::table;
-use crate::sim::config::SimConfig;
+use crate::scenario::profiler::{Grid, measure};
+use crate::base::error::{Error, Result};
+use crate::base::io::OutputFile;
+use crate::report::render::number::thousands;
+use crate::report::render::table::table;
+use crate::scenario::SimConfig;
 
 /// Arguments of `replay profile`.
 #[derive(Debug, Args)]

@@ -10,13 +10,17 @@ use serde_json::json;
 use super::output;
 use super::trace_input::TraceArgs;
 use crate::autoscale::policy::POLICIES;
-use crate::error::{Error, Result};
-use crate::io::Input;
+use crate::base::error::{Error, Result};
+use crate::base::io::Input;
 use crate::metrics::Serving;
-use crate::report::{self, simulation, vidur};
-use crate::sim::compat::splitwise::{self, Hydra};
-use crate::sim::compat::vidur::VidurConfig;
-use crate::sim::config::{Compat, PRESETS, Prepared, Setup, SimConfig, SloSection};
+use crate::report::studies;
+use crate::report::studies::simulation;
+use crate::compat::vidur;
+use crate::compat::splitwise::{self, Hydra};
+use crate::compat::vidur::VidurConfig;
+use crate::sim::PoolResources;
+use crate::sim::Objectives;
+use crate::scenario::{Compat, PRESETS, Prepared, SimConfig};
 use crate::sim::latency::{SplitwiseTable, VidurTable};
 use crate::sim::{Records, Simulation, Workload};
 use crate::trace::Trace;
@@ -180,7 +184,7 @@ pub(super) fn run(args: &SimulateArgs) -> anyhow::Result<()> {
     let read = input.read(args.block_size, false)?;
     if read.trace.requests().is_empty() {
         return Err(Error::input(
-            crate::error::Location::file(&input.trace),
+            crate::base::error::Location::file(&input.trace),
             "has no requests",
             "give a trace with at least one",
         )
@@ -302,8 +306,8 @@ pub(super) fn serve(
     let mut cluster = prepared.cluster(workload, seed)?;
     cluster.log_steps = logs;
     let records = Simulation::new(workload, cluster).watched(done).run();
-    let setups = prepared.setups();
-    let slo = &prepared.config().slo;
+    let setups = prepared.resources();
+    let slo = &prepared.config().slo.objectives();
     let serving = Serving::new(&records, &setups, slo, prepared.reference().as_mut());
     Ok((records, serving))
 }
@@ -373,7 +377,7 @@ fn run_splitwise(args: &SimulateArgs, config: &splitwise::Config) -> anyhow::Res
             config.scheduler.name.clone(),
             POLICY.to_owned(),
         ];
-        let mut figures = report::splitwise::figures(&report, table);
+        let mut figures = studies::splitwise::figures(&report, table);
         figures["version"] = json!(env!("CARGO_PKG_VERSION"));
         figures["seed"] = json!(seed);
         figures["command"] = json!(super::typed_command());
@@ -389,13 +393,13 @@ fn run_splitwise(args: &SimulateArgs, config: &splitwise::Config) -> anyhow::Res
                 ..SimConfig::default()
             };
             let config = effective.to_toml();
-            report::splitwise::write(&report, options, &figures, &config, &folder)?;
+            studies::splitwise::write(&report, options, &figures, &config, &folder)?;
             output::note(&format!("wrote {}", folder.display()));
         }
         if args.json {
             output::print(&serde_json::to_string_pretty(&figures)?)?;
         } else {
-            output::print(&report::splitwise::text(&report, table))?;
+            output::print(&studies::splitwise::text(&report, table))?;
         }
     }
     Ok(())
@@ -415,7 +419,7 @@ fn run_vidur(args: &SimulateArgs, path: &Path) -> anyhow::Result<()> {
     let mut cluster = config.cluster(&table);
     cluster.log_steps = true;
     let records = Simulation::new(&workload, cluster).run();
-    let setup = Setup {
+    let setup = PoolResources {
         pool: "replica".to_owned(),
         sku: config.cluster_config.replica_config.device.clone(),
         gpus: config.cluster_config.replica_config.tensor_parallel_size as u32,
@@ -423,7 +427,7 @@ fn run_vidur(args: &SimulateArgs, path: &Path) -> anyhow::Result<()> {
         hour_cost: None,
         watts: None,
     };
-    let slo = SloSection::default();
+    let slo = Objectives::default();
     let serving = Serving::new(&records, &[setup], &slo, &mut table.clone());
     let names = [
         format!("replica-{}", config.cluster_config.num_replicas),

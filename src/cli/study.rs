@@ -8,12 +8,12 @@ use rayon::prelude::*;
 
 use super::trace_input::TraceArgs;
 use super::{compare, output, simulate};
-use crate::autoscale::profiler::{Grid, measure};
-use crate::error::{Error, Location, Result};
-use crate::io::write_file;
-use crate::report::compare::{Reading, Selection, Study as Comparison, files, page, pairs, text};
-use crate::report::{simulation, study as written};
-use crate::sim::config::{Compat, SimConfig};
+use crate::scenario::profiler::{Grid, measure};
+use crate::base::error::{Error, Location, Result};
+use crate::base::io::write_file;
+use crate::report::studies::compare::{Reading, Selection, Study as Comparison, files, page, pairs, text};
+use crate::report::studies::{simulation, study as written};
+use crate::scenario::{Compat, SimConfig};
 use crate::sim::{Role, Workload};
 use crate::trace::Trace;
 use crate::tune::study::{self, Choice, Options, Pressure, Trial};
@@ -143,7 +143,7 @@ pub(super) fn run(args: &StudyArgs) -> anyhow::Result<()> {
     let paper = written::Paper {
         study: &found,
         validated: &validated,
-        slo: &config.slo,
+        slo: &config.slo.objectives(),
         attainment: args.attainment,
         trace: &simulation::trace_name(&args.trace),
         cluster: &config.name,
@@ -255,7 +255,7 @@ fn serve_all(
                 setting,
                 &records,
                 &serving,
-                &choice.config.slo,
+                &choice.config.slo.objectives(),
             ))
         })
         .collect()

@@ -19,8 +19,8 @@ use crate::cache::curve::{Curve, Rules, exact};
 use crate::cache::engine::{Capacity, EngineOptions, check_policy, hash_scheme};
 use crate::cache::eviction::POLICIES;
 use crate::cache::sweep::{Counts, on_curve};
-use crate::error::{Error, Result};
-use crate::report::sweep::{self, Cell, Files};
+use crate::base::error::{Error, Result};
+use crate::report::studies::sweep::{self, Cell, Files};
 
 /// Arguments of `replay sweep`.
 #[derive(Debug, Args)]

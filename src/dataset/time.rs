@@ -55,7 +55,7 @@ pub fn parse_rfc3339(text: &str) -> Option<Nanos> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::dataset::time::*;
 
     #[test]
     fn known_times() {

@@ -50,6 +50,23 @@ impl std::fmt::Debug for Pool<'_> {
     }
 }
 
+/// GPUs, memory and price of one instance of a pool, as results count them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PoolResources {
+    /// Name of the pool.
+    pub pool: String,
+    /// Name of the GPU.
+    pub sku: String,
+    /// GPUs of an instance.
+    pub gpus: u32,
+    /// KV blocks of an instance.
+    pub blocks: u32,
+    /// Price of a GPU in dollars per hour, where it is known.
+    pub hour_cost: Option<f64>,
+    /// Power of a GPU in watts while it is idle, in prefill and in decode, where it is known.
+    pub watts: Option<[f64; 3]>,
+}
+
 /// A change of a pool's size at a known time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resize {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::cluster::Pool;
 use super::instance::Instance;
-use super::live::{LiveId, Lives};
+use crate::sim::in_flight::{LiveId, Lives};
 use crate::autoscale::ScalingLog;
 use crate::trace::Nanos;
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::kv::Kv;
 use super::latency::{Chunk, LatencyModel, Step};
-use super::live::{LiveId, Lives};
+use crate::sim::in_flight::{LiveId, Lives};
 use super::record::{InstanceRecord, StepRecord};
 use super::replica::{Context, ReplicaScheduler, Slice};
 use crate::trace::Nanos;

@@ -1,6 +1,6 @@
 //! The KV cache memory of one instance, by blocks: counted only, or with contents that later requests can find.
 
-use super::live::{Live, LiveId};
+use crate::sim::in_flight::{Live, LiveId};
 use crate::cache::BlockId;
 use crate::cache::engine::FreeOrder;
 use crate::cache::engine::vllm_pool::{Pool, Slot};
@@ -256,7 +256,7 @@ fn place<T: Default + Clone>(places: &mut Vec<T>, id: LiveId) -> &mut T {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::sim::kv::*;
     use proptest::prelude::*;
 
     fn live(blocks: &[BlockId]) -> Live {

@@ -5,14 +5,15 @@
 
 pub mod calibrate;
 mod cluster;
-pub mod compat;
-pub mod config;
+mod objectives;
+
+
 pub mod controller;
 mod instance;
-mod kernel;
+mod event_queue;
 mod kv;
 pub mod latency;
-mod live;
+mod in_flight;
 pub mod record;
 pub mod replica;
 pub mod router;
@@ -21,12 +22,13 @@ pub mod topology;
 pub mod transfer;
 mod workload;
 
-pub use cluster::{Cluster, Make, Pacing, Parts, Pool, Resize};
+pub use cluster::{Cluster, Make, Pacing, Parts, Pool, PoolResources, Resize};
+pub use objectives::Objectives;
 pub use controller::{Controller, Order, Sight, Window};
 pub use instance::{Instance, Role, State};
-pub use kernel::{EventQueue, Key};
+pub use event_queue::{EventQueue, Key};
 pub use kv::Kv;
-pub use live::{Live, LiveId, Lives, Work};
+pub use in_flight::{Live, LiveId, Lives, Work};
 pub use record::{InstanceRecord, LifeEvent, Outcome, Records, RequestRecord, StepRecord};
 pub use simulation::Simulation;
 pub use workload::{Item, Workload};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::live::LiveId;
+use crate::sim::in_flight::LiveId;
 use crate::trace::Nanos;
 
 /// Who shares a link's bandwidth.
@@ -205,7 +205,7 @@ impl Links {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::sim::transfer::*;
 
     fn run(contention: Contention, flows: &[(u64, u32, u32, f64)]) -> Vec<(LiveId, u64)> {
         let mut links = Links::new(&TransferConfig {

@@ -6,7 +6,6 @@ mod from_conversations;
 mod generate;
 pub mod inspect;
 mod model;
-mod nanos;
 mod rate_shape;
 mod replayer;
 
@@ -15,9 +14,9 @@ pub use generate::{
     GenerateOptions, GenerateReport, Generator, Mode, Overlong, RateUnit, SessionTurns,
 };
 pub use model::{
-    Content, ExtraKeys, Identity, NewRequest, Request, Service, Span, Trace, TraceBuilder,
+    Content, ExtraKeys, NewRequest, Request, Service, Span, Trace, TraceBuilder,
     TraceMeta,
 };
-pub use nanos::Nanos;
+pub use crate::base::{Identity, Nanos};
 pub use rate_shape::RateShape;
 pub use replayer::{TokenReplay, Tokens};

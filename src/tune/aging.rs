@@ -11,12 +11,13 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::bench::{Bench, with_opt_sarathi};
-use crate::error::{Error, Result};
-use crate::metrics::request_times::{TIMES, times};
+use crate::base::error::{Error, Result};
+use crate::metrics::serving::request_times::{TIMES, times};
 use crate::metrics::statistics::{Comparison, Interval, Options, compare, holm};
-use crate::metrics::{alone, percentile_sorted};
+use crate::metrics::alone;
+use crate::base::distribution::percentile_sorted;
 use crate::sim::RequestRecord;
-use crate::sim::config::{Prepared, SimConfig};
+use crate::scenario::{Prepared, SimConfig};
 use crate::sim::replica::{OptSarathiConfig, Policy};
 
 /// Seconds that a prompt token takes, waiting between its pieces included.
@@ -408,7 +409,7 @@ fn judge(points: &mut [Point], sweep: &Sweep) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::tune::aging::*;
     use crate::sim::Outcome;
     use crate::trace::Nanos;
     use crate::tune::bench::testing::{config, trace};

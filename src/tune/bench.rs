@@ -2,12 +2,12 @@
 
 use std::sync::atomic::AtomicU64;
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::metrics::statistics::draw;
-use crate::sim::config::{Prepared, SchedulerConfig, SimConfig};
+use crate::scenario::{Prepared, SchedulerConfig, SimConfig};
 use crate::sim::replica::OptSarathiConfig;
 use crate::sim::{Item, RequestRecord, Simulation, Workload};
-use crate::trace::arrival::stream;
+use crate::base::random::stream;
 use crate::trace::{Nanos, Trace};
 
 /// The same configuration with `opt-sarathi` on all instances, changed. Another scheduler gives way to its defaults.
@@ -122,7 +122,7 @@ impl Bench {
 
 #[cfg(test)]
 pub(super) mod testing {
-    use super::*;
+    use crate::tune::bench::*;
     use crate::trace::{Content, NewRequest, TraceBuilder, TraceMeta};
 
     /// Sessions of two turns: prompts of many lengths, close together.
@@ -167,8 +167,8 @@ pub(super) mod testing {
 
 #[cfg(test)]
 mod tests {
-    use super::testing::{config, trace};
-    use super::*;
+    use crate::tune::bench::testing::{config, trace};
+    use crate::tune::bench::*;
 
     #[test]
     fn seeds_exchange_starts_and_nothing_else() {

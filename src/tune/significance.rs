@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::select::{BY_TAIL, Column, Options, Run, Selection};
 use crate::metrics::statistics::{Interval, draw, holm, p_text, percentile_interval, two_sided};
-use crate::trace::arrival::stream;
+use crate::base::random::stream;
 
 /// Resamples that one random stream draws.
 const CHUNK: usize = 50;
@@ -256,7 +256,7 @@ pub fn verdict(selection: &Selection, findings: &[Finding]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::tune::significance::*;
     use crate::tune::select::select;
     use rand_distr::{Distribution, LogNormal};
 

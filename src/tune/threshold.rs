@@ -8,10 +8,10 @@ use rayon::prelude::*;
 use super::bench::{Bench, with_opt_sarathi};
 use super::select::{Column, METRICS, Run};
 use crate::dataset::time::parse_rfc3339;
-use crate::error::{Error, Result};
-use crate::metrics::request_times::{TIMES, completion_order, times};
+use crate::base::error::{Error, Result};
+use crate::metrics::serving::request_times::{TIMES, completion_order, times};
 use crate::sim::RequestRecord;
-use crate::sim::config::{Prepared, SimConfig};
+use crate::scenario::{Prepared, SimConfig};
 
 /// Serves the trace once for each seed and threshold, on all cores; one [`Run`] per seed, under the names given.
 ///
@@ -113,7 +113,7 @@ pub fn time_name(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::tune::threshold::*;
     use crate::tune::bench::testing::{config, trace};
     use crate::tune::select::{Options, select};
 

@@ -192,7 +192,7 @@ pub fn wait_ms(offered: f64, service_ms: f64, count: u32) -> f64 {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 mod tests {
-    use super::*;
+    use crate::autoscale::planner::replicas::*;
     use crate::autoscale::planner::config::Variant;
     use crate::autoscale::planner::interpolate::Heuristic;
 

@@ -17,7 +17,7 @@ mod wva;
 
 use super::config::AutoscalingSection;
 use super::signals::{Fleet, FleetKind, Signals};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 pub use heteroscale::{HeteroScale, HeteroScaleConfig};
 pub use hpa_gpu::{HpaGpu, HpaGpuConfig};

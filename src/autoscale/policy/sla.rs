@@ -3,7 +3,7 @@
 use super::{Decision, Pace, ScalingPolicy, Surroundings, needs_pair};
 use crate::autoscale::planner::{Observation, Planner, PlannerConfig};
 use crate::autoscale::signals::{FleetKind, Signals};
-use crate::error::Result;
+use crate::base::error::Result;
 
 /// The policy.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ impl ScalingPolicy for Sla {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::policy::sla::*;
     use crate::autoscale::testing::{all, signals};
 
     #[test]

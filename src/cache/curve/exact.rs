@@ -7,7 +7,7 @@ use super::points::{Curve, ONE, Sums};
 use super::stack::StackDistances;
 use super::{Rules, UseOrder};
 use crate::cache::{BlockTrace, Run};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::trace::Nanos;
 
 /// Not used yet.
@@ -236,7 +236,7 @@ impl Chain {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cache::curve::exact::*;
     use crate::cache::HashScheme;
     use crate::cache::engine::{Capacity, EngineOptions};
     use crate::cache::testing::{paths, trace_of};

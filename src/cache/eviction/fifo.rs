@@ -52,8 +52,8 @@ impl Eviction for Fifo {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::play;
-    use super::*;
+    use crate::cache::eviction::testing::play;
+    use crate::cache::eviction::fifo::*;
 
     #[test]
     fn use_does_not_help() {

@@ -11,7 +11,7 @@ use super::serve::Latest;
 use crate::autoscale::planner::{Budget, Decision, Planner, PlannerConfig};
 use crate::autoscale::prometheus::{self, Http, Source};
 use crate::cli::output;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// Where the cluster's measurements come from.
 #[derive(Debug, Args)]

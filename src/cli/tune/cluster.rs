@@ -7,8 +7,8 @@ use clap::Args;
 
 use super::super::output;
 use super::super::trace_input::TraceArgs;
-use crate::error::{Error, Location, Result};
-use crate::sim::config::{Compat, SchedulerConfig, SimConfig};
+use crate::base::error::{Error, Location, Result};
+use crate::scenario::{Compat, SchedulerConfig, SimConfig};
 use crate::sim::replica::{OptSarathiConfig, Policy};
 use crate::trace::Trace;
 use crate::tune::{Bench, with_opt_sarathi};
@@ -183,7 +183,7 @@ fn set(config: &mut OptSarathiConfig, text: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cli::tune::cluster::*;
 
     #[test]
     fn keys_of_the_scheduler() {

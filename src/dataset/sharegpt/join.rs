@@ -242,7 +242,7 @@ fn alternate(messages: Vec<Message>) -> Vec<Message> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::dataset::sharegpt::join::*;
 
     #[test]
     fn chunk_ids() {

@@ -257,7 +257,7 @@ struct Part<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::dataset::sharegpt::record::*;
 
     fn texts(json: &str) -> Result<Vec<String>, Reason> {
         let parsed = parse(json.as_bytes())?;

@@ -9,7 +9,7 @@ use std::path::Path;
 pub use huggingface::HuggingFace;
 
 use super::cuts::Cuts;
-use crate::error::{Error, Location, Result};
+use crate::base::error::{Error, Location, Result};
 use crate::trace::Identity;
 
 /// Turns text into ids. Special tokens are never added, but found in the text, because templates print their own.

@@ -19,8 +19,8 @@ use super::latency::Profile;
 use super::replica::VllmV1;
 use super::{Cluster, Kv, Parts, Records, Simulation, Workload};
 use crate::cache::BlockTrace;
-use crate::error::{Error, Result};
-use crate::metrics::Distribution;
+use crate::base::error::{Error, Result};
+use crate::base::Distribution;
 
 /// The largest overhead that is tried, in milliseconds.
 const LARGEST: f64 = 64.0;
@@ -270,7 +270,7 @@ fn better(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::sim::calibrate::*;
 
     #[test]
     fn the_fit_finds_the_least() {

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::gpu::Gpu;
 use super::{LatencyModel, Step};
 use crate::cache::capacity::{Attention, KvDtype, ModelConfig, Shapes};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// Parts of the peaks that are reached, and overheads.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -401,8 +401,8 @@ fn reduce(shapes: &Shapes, gpus: f64, gpu: &Gpu, config: &RooflineConfig) -> (f6
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Chunk, GPUS};
-    use super::*;
+    use crate::sim::latency::{Chunk, GPUS};
+    use crate::sim::latency::roofline::*;
     use crate::cache::capacity::Storage;
     use proptest::prelude::*;
 

@@ -10,7 +10,7 @@ mod vllm_v1;
 mod tests;
 
 use super::kv::Kv;
-use super::live::{LiveId, Lives};
+use crate::sim::in_flight::{LiveId, Lives};
 use crate::trace::Nanos;
 
 pub use opt_sarathi::{OptSarathi, OptSarathiConfig, Policy, SrtfRule};

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::paged::{Queues, Restart};
 use super::{Context, ReplicaScheduler, Slice};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::sim::kv::Kv;
-use crate::sim::live::{Live, LiveId, Lives};
+use crate::sim::in_flight::{Live, LiveId, Lives};
 
 /// Who of those in memory comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -330,7 +330,7 @@ impl ReplicaScheduler for OptSarathi {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::sim::replica::opt_sarathi::*;
     use crate::trace::Nanos;
 
     /// Order in which four requests are asked: arrival in seconds, prompt, computed.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::{Context, Slice};
 use crate::sim::kv::Kv;
-use crate::sim::live::{LiveId, Lives};
+use crate::sim::in_flight::{LiveId, Lives};
 
 /// Queues of one instance. A request that runs holds memory; one that waits does not.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::sim::live::Live;
+use crate::sim::in_flight::Live;
 
 /// One instance without a clock.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::paged::{Queues, Restart};
 use super::{Context, ReplicaScheduler, Slice};
 use crate::sim::kv::Kv;
-use crate::sim::live::{LiveId, Lives};
+use crate::sim::in_flight::{LiveId, Lives};
 
 /// Vidur's own names and defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

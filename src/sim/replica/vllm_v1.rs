@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Context, ReplicaScheduler, Slice};
 use crate::sim::kv::Kv;
-use crate::sim::live::{Live, LiveId, Lives, Work};
+use crate::sim::in_flight::{Live, LiveId, Lives, Work};
 
 /// vLLM's own names and defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -328,7 +328,7 @@ impl ReplicaScheduler for VllmV1 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::sim::replica::vllm_v1::*;
     use crate::sim::latency::Constant;
     use crate::sim::{Cluster, Item, Parts, RequestRecord, Simulation, Workload};
     use crate::trace::Nanos;

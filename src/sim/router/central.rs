@@ -1,7 +1,7 @@
 //! One queue for the whole cluster: an instance gets a request only when it has room.
 
 use super::{Router, View};
-use crate::sim::live::Live;
+use crate::sim::in_flight::Live;
 
 /// The first instance with few enough requests.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! The instance with the least memory in use; of equals, the one with the fewest requests.
 
 use super::{Router, View};
-use crate::sim::live::Live;
+use crate::sim::in_flight::Live;
 
 /// Looks at KV usage, what is on its way included.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 
 use super::{Router, View};
 use crate::sim::instance::Role;
-use crate::sim::live::Live;
+use crate::sim::in_flight::Live;
 
 /// For prompts.
 #[derive(Debug)]

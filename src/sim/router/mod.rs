@@ -10,8 +10,8 @@ mod round_robin;
 mod vidur;
 
 use super::instance::{Instance, Role, State};
-use super::live::Live;
-use crate::error::{Error, Result};
+use crate::sim::in_flight::Live;
+use crate::base::error::{Error, Result};
 
 pub use central::Central;
 pub use least_loaded::LeastLoaded;

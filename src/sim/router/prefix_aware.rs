@@ -1,7 +1,7 @@
 //! The longest cached prefix against load, as the KV-aware routers of Dynamo and llm-d weigh them.
 
 use super::{Router, View};
-use crate::sim::live::Live;
+use crate::sim::in_flight::Live;
 
 /// Cost of an instance: prompt tokens that it would have to compute, and those that it has to compute before, weighted.
 #[derive(Debug)]

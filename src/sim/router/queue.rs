@@ -1,7 +1,7 @@
 //! Join the shortest queue.
 
 use super::{Router, View};
-use crate::sim::live::Live;
+use crate::sim::in_flight::Live;
 
 /// How a queue is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use rand::RngExt;
 use rand_pcg::Pcg64;
 
 use super::{Router, Stage, View};
-use crate::sim::live::Live;
-use crate::trace::arrival::stream;
+use crate::sim::in_flight::Live;
+use crate::base::random::stream;
 
 /// Draws from a stream of its own.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! One after another.
 
 use super::{Router, View};
-use crate::sim::live::Live;
+use crate::sim::in_flight::Live;
 
 /// Counts requests.
 #[derive(Debug, Default)]

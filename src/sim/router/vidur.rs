@@ -1,7 +1,7 @@
 //! Vidur's own global schedulers, where they are not what their names say: `vidur/scheduler/global_scheduler` at 7d47513.
 
 use super::{Router, View};
-use crate::sim::live::Live;
+use crate::sim::in_flight::Live;
 
 /// Vidur's `lor`, "least outstanding requests": it counts only those that wait to be let in, so most of the time all
 /// replicas have 0 and the first gets the request.
@@ -111,7 +111,7 @@ impl PythonRandom {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::sim::router::vidur::*;
 
     #[test]
     fn draws_are_pythons() {

@@ -4,7 +4,7 @@
 use super::pressure::Capacity;
 use crate::autoscale::AutoscalingSection;
 use crate::autoscale::policy::{self, Hours, Metric, PrefillRate, Rounding, TargetType};
-use crate::sim::config::SimConfig;
+use crate::scenario::SimConfig;
 
 /// Parts of its capacity that an instance is to carry.
 pub const HEADROOMS: [f64; 4] = [0.5, 0.6, 0.7, 0.8];

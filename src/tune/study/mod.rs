@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::metrics::{Serving, kept};
-use crate::sim::config::{SimConfig, SloSection};
+use crate::sim::Objectives;
+use crate::scenario::SimConfig;
 use crate::sim::{Records, RequestRecord, Role, Simulation, Workload};
 
 pub use candidates::{COOLDOWNS, Candidate, HEADROOMS, policies};
@@ -20,7 +21,7 @@ pub use pressure::{Capacity, Expected, Pressure};
 use candidates::Ground;
 
 /// Part of the requests that came which ended and met all objectives: who found no instance did not.
-pub fn attainment(records: &Records, slo: &SloSection) -> f64 {
+pub fn attainment(records: &Records, slo: &Objectives) -> f64 {
     let good = |r: &&RequestRecord| r.is_finished() && kept(r, slo).into_iter().all(|kept| kept);
     let good = records.requests.iter().filter(good).count();
     good as f64 / records.requests.len().max(1) as f64
@@ -56,7 +57,7 @@ impl Trial {
         setting: &str,
         records: &Records,
         serving: &Serving,
-        slo: &SloSection,
+        slo: &Objectives,
     ) -> Self {
         let counts = serving.scaling.as_ref().map(|scaling| scaling.counts);
         Self {
@@ -213,10 +214,10 @@ fn rank(trial: &Trial, options: &Options) -> f64 {
 fn run(candidate: &Candidate, workload: &Workload<'_>, seed: u64) -> Result<Trial> {
     let prepared = candidate.config.prepare()?;
     let records = Simulation::new(workload, prepared.cluster(workload, seed)?).run();
-    let slo = &candidate.config.slo;
+    let slo = &candidate.config.slo.objectives();
     let serving = Serving::new(
         &records,
-        &prepared.setups(),
+        &prepared.resources(),
         slo,
         prepared.reference().as_mut(),
     );

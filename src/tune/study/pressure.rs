@@ -5,11 +5,11 @@ use rayon::prelude::*;
 
 use super::attainment;
 use crate::autoscale::signals::{FLEET_SIGNALS, FleetKind, SIGNALS};
-use crate::error::Result;
-use crate::sim::config::{Prepared, SimConfig};
+use crate::base::error::Result;
+use crate::scenario::{Prepared, SimConfig};
 use crate::sim::{Records, Role, Simulation, Workload};
 use crate::trace::Nanos;
-use crate::trace::arrival::stream;
+use crate::base::random::stream;
 
 /// How the service is pressed.
 #[derive(Debug, Clone, Copy)]
@@ -137,7 +137,7 @@ fn highest_rate(
     let prepared = config.prepare()?;
     let carries = |rate: f64| -> Result<Option<Records>> {
         let records = test(&prepared, workload, pressure, rate)?;
-        let met = attainment(&records, &config.slo) >= pressure.attainment;
+        let met = attainment(&records, &config.slo.objectives()) >= pressure.attainment;
         Ok(met.then_some(records))
     };
     let (mut low, mut high) = (0.0, 1.0);
