@@ -130,6 +130,7 @@ pub(super) fn needs_pair(name: &str, fleets: &[FleetKind]) -> Result<()> {
 
 /// What a policy may know of the cluster before the run.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct PolicyContext<'a> {
     /// GPUs of one instance, by fleet.
     pub gpus: &'a [(FleetKind, u32)],

@@ -40,6 +40,7 @@ pub(super) const CARD: EngineCard = EngineCard::server(
 
 /// Where a freed block without hash goes in the free queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FreeOrder {
     /// To the head.
     Current,

@@ -8,8 +8,8 @@ use crate::base::io::Input;
 /// Linear interpolation on a nested grid of `N` axes.
 ///
 /// Each value of the first axis has its own values of the second, each of these its own of the third, and so on: measured
-/// grids are seldom a full product. Between two values of an axis the two nested results are weighed by distance, so that
-/// measured points come out exactly and the result is continuous. Outside, the nearest edge is taken.
+/// grids are seldom a full product. Between two values of an axis the two nested results are weighted by distance, so
+/// that measured points are reproduced exactly and the result is continuous. Outside, the nearest edge is used.
 #[derive(Debug, Clone)]
 pub(super) struct Grid<const N: usize> {
     axes: [Axis; N],
@@ -20,7 +20,7 @@ pub(super) struct Grid<const N: usize> {
 #[derive(Debug, Clone, Default)]
 struct Axis {
     keys: Vec<f64>,
-    /// Where each key's run begins in the next axis, or which value is its own; one more at the end.
+    /// Start of each key's run in the next axis, or the index of its value; one more at the end.
     starts: Vec<u32>,
 }
 
@@ -73,7 +73,7 @@ impl<const N: usize> Grid<N> {
         Some(grid)
     }
 
-    /// The value at a point; sets `outside` where an axis had to be clamped. An axis of one value is none, and clamps nothing.
+    /// The value at a point; sets `outside` if an axis had to be clamped. An axis with one value is ignored.
     pub(super) fn at(&self, point: &[f64; N], outside: &mut bool) -> f64 {
         self.nested(0, 0..self.axes[0].keys.len(), point, outside)
     }
@@ -134,12 +134,12 @@ pub(super) struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// Whether the file has a column of those asked for.
+    /// Whether the file has one of the requested columns.
     pub(super) fn has(&self, index: usize) -> bool {
         self.columns[index].is_some()
     }
 
-    /// The text of a column of those asked for.
+    /// The text in one of the requested columns.
     pub(super) fn text(&self, index: usize) -> &str {
         self.columns[index]
             .and_then(|column| self.record.get(column))
@@ -150,7 +150,7 @@ impl Row<'_> {
     /// A number, finite and not negative.
     ///
     /// # Errors
-    /// Anything else.
+    /// A value that is not such a number.
     pub(super) fn number(&self, index: usize) -> Result<f64> {
         let text = self.text(index);
         let number: Option<f64> = text.parse().ok();
@@ -167,8 +167,8 @@ impl Row<'_> {
     }
 }
 
-/// Hands every row of a CSV file to `record`, by the columns `names`; those from `required` on may be missing. Returns which
-/// of them are there.
+/// Passes every row of a CSV file to `record`, by the columns `names`; those from `required` on may be missing. Returns which
+/// of them the file has.
 ///
 /// # Errors
 /// A file that cannot be read, or lacks a column.
