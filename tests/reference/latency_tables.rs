@@ -2,9 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use crate::harness::Need::Data;
+use crate::harness::tests;
 use kvreplay::cache::capacity::{ModelConfig, Storage};
 use kvreplay::io::Input;
 use kvreplay::sim::latency::{Chunk, Gpu, LatencyModel, Profile, Roofline, RooflineConfig, Step};
+
+tests! {
+    roofline_and_profile_of_an_rtx_pro_6000: [Data("reference/vllm-truth/RTXPRO6000")];
+    roofline_and_splitwise_table: [Data("reference/splitwise/perf_model.csv.gz")];
+}
 
 fn step(prefills: &[(u32, u32)], decodes: u32, context: u64) -> Step {
     Step {
@@ -23,11 +30,8 @@ fn step(prefills: &[(u32, u32)], decodes: u32, context: u64) -> Step {
 
 /// Kernels of Llama 3.1 8B on an RTX PRO 6000, decodes, prefills and both, with the default efficiencies: within 20 %, and
 /// within 10 % on the average.
-#[test]
 fn roofline_and_profile_of_an_rtx_pro_6000() {
-    let Some(folder) = crate::common::shared("reference/vllm-truth/RTXPRO6000") else {
-        return;
-    };
+    let folder = crate::harness::shared("reference/vllm-truth/RTXPRO6000");
     let model = ModelConfig::builtin("llama-3.1-8b").expect("built in");
     let mut profile = Profile::load(&folder, &model, 0.0).expect("loads");
     let gpu = Gpu::by_name("rtxpro6000-96gb").expect("known");
@@ -69,11 +73,8 @@ fn roofline_and_profile_of_an_rtx_pro_6000() {
 
 /// Llama 2 70B on two GPUs as vLLM ran it in 2023 (SplitwiseSim's table): there the host and kernels of that time took more than
 /// the hardware must. The roofline lies below, by less than two fifths.
-#[test]
 fn roofline_and_splitwise_table() {
-    let Some(file) = crate::common::shared("reference/splitwise/perf_model.csv.gz") else {
-        return;
-    };
+    let file = crate::harness::shared("reference/splitwise/perf_model.csv.gz");
     let storage = Storage {
         tensor_parallel: 2,
         ..Storage::default()

@@ -1,33 +1,22 @@
-//! Readers against published traces, where those lie beside the project.
+//! The readers against published traces.
 
-use std::path::PathBuf;
 use std::process::Command;
 
+use crate::harness::Need::Data;
+use crate::harness::{shared, tests};
 use kvreplay::trace::format::{ReadOptions, ReadTrace, WriteOptions, format, read_trace};
 
-/// The folder of real data, or none where the machine has none; on CI that is a failure.
-#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
-fn shared(file: &str) -> Option<PathBuf> {
-    let root = match std::env::var_os("REPLAY_SHARED") {
-        Some(root) => PathBuf::from(root),
-        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-    };
-    let path = root.join(file);
-    if path.is_file() {
-        return Some(path);
-    }
-    assert!(
-        std::env::var_os("CI").is_none(),
-        "{} is missing; set REPLAY_SHARED",
-        path.display()
-    );
-    eprintln!("SKIPPED: {} is missing; set REPLAY_SHARED", path.display());
-    None
+tests! {
+    mooncake: [Data("data/mooncake_conversation_trace.jsonl.xz"), Data("data/mooncake_synthetic_trace.jsonl.xz")];
+    lengths: [Data("data/AzureLLMInferenceTrace_conv_2023.csv.xz"), Data("data/AzureLLMInferenceTrace_code_2023.csv.xz"), Data("data/vidur_splitwise_conv.csv.xz")];
+    token_ids: [Data("reference/vllm-cache/trace_2000.jsonl.gz")];
+    conversations_are_sent_to_the_generator: [Data("data/sharegpt_v3_split_first1000.jsonl.xz")];
+    hash_ids_survive_the_native_format: [Data("data/mooncake_synthetic_trace.jsonl.xz")];
 }
 
 /// Reads a file of the data folder, which is packed by xz.
-fn unpacked(name: &str) -> Option<ReadTrace> {
-    let packed = shared(&format!("data/{name}.xz"))?;
+fn unpacked(name: &str) -> ReadTrace {
+    let packed = shared(&format!("data/{name}.xz"));
     let output = Command::new("xz")
         .arg("-dc")
         .arg(&packed)
@@ -37,10 +26,9 @@ fn unpacked(name: &str) -> Option<ReadTrace> {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join(name);
     std::fs::write(&path, output.stdout).expect("writes");
-    Some(read_trace(&path, &ReadOptions::default()).expect("reads"))
+    read_trace(&path, &ReadOptions::default()).expect("reads")
 }
 
-#[test]
 fn mooncake() {
     for (name, requests, ids, distinct) in [
         (
@@ -51,7 +39,7 @@ fn mooncake() {
         ),
         ("mooncake_synthetic_trace.jsonl", 3_993, 121_877, 43_924),
     ] {
-        let Some(read) = unpacked(name) else { return };
+        let read = unpacked(name);
         assert_eq!(read.format, "mooncake");
         let trace = &read.trace;
         assert_eq!(trace.requests().len(), requests, "{name}");
@@ -65,14 +53,13 @@ fn mooncake() {
     }
 }
 
-#[test]
 fn lengths() {
     for (name, format, requests) in [
         ("AzureLLMInferenceTrace_conv_2023.csv", "azure", 19_366),
         ("AzureLLMInferenceTrace_code_2023.csv", "azure", 8_819),
         ("vidur_splitwise_conv.csv", "vidur", 19_366),
     ] {
-        let Some(read) = unpacked(name) else { return };
+        let read = unpacked(name);
         assert_eq!(
             (read.format, read.trace.requests().len()),
             (format, requests),
@@ -81,11 +68,8 @@ fn lengths() {
     }
 }
 
-#[test]
 fn token_ids() {
-    let Some(path) = shared("reference/vllm-cache/trace_2000.jsonl.gz") else {
-        return;
-    };
+    let path = shared("reference/vllm-cache/trace_2000.jsonl.gz");
     let read = read_trace(&path, &ReadOptions::default()).expect("reads");
     let trace = &read.trace;
     assert_eq!((read.format, trace.requests().len()), ("token-ids", 2000));
@@ -97,11 +81,8 @@ fn token_ids() {
     assert_eq!(shared, 1_171_265);
 }
 
-#[test]
 fn conversations_are_sent_to_the_generator() {
-    let Some(packed) = shared("data/sharegpt_v3_split_first1000.jsonl.xz") else {
-        return;
-    };
+    let packed = shared("data/sharegpt_v3_split_first1000.jsonl.xz");
     let output = Command::new("xz")
         .arg("-dc")
         .arg(&packed)
@@ -117,11 +98,8 @@ fn conversations_are_sent_to_the_generator() {
     );
 }
 
-#[test]
 fn hash_ids_survive_the_native_format() {
-    let Some(read) = unpacked("mooncake_synthetic_trace.jsonl") else {
-        return;
-    };
+    let read = unpacked("mooncake_synthetic_trace.jsonl");
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("native.jsonl.zst");
     format("native")

@@ -1,7 +1,6 @@
 //! `replay plan --prometheus` against a real Prometheus (Debian's package `prometheus`) that scrapes metrics made here.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
-#![expect(clippy::print_stderr, reason = "skipping is said loudly")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,7 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::harness::Need::Program;
+use crate::harness::tests;
 use serde_json::Value;
+
+tests! {
+    decisions_from_a_real_prometheus: [Program(PROGRAM)];
+}
 
 const PROGRAM: &str = "prometheus";
 
@@ -20,18 +25,6 @@ const INTERVAL: &str = "4";
 
 /// Requests a second of the busy servers.
 const RATE: f64 = 2.0;
-
-fn is_installed() -> bool {
-    if Command::new(PROGRAM).arg("--version").output().is_ok() {
-        return true;
-    }
-    assert!(
-        std::env::var_os("CI").is_none(),
-        "CI must have {PROGRAM}: apt-get install prometheus"
-    );
-    eprintln!("SKIPPED: {PROGRAM} is not installed; apt-get install prometheus");
-    false
-}
 
 /// What all servers show, each under its own path.
 struct Servers {
@@ -336,11 +329,7 @@ fn measured(decision: &Value) {
     near(&seen["request_duration_sec"], 1.5, 0.001);
 }
 
-#[test]
 fn decisions_from_a_real_prometheus() {
-    if !is_installed() {
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
     let (servers, port) = Servers::start();
     let prometheus = Prometheus::start(folder.path(), port);

@@ -4,6 +4,8 @@
 
 use std::path::Path;
 
+use crate::harness::Need::Data;
+use crate::harness::{shared, tests};
 use kvreplay::autoscale::planner::backtest::{self, counts};
 use kvreplay::autoscale::planner::interpolate::{DynamoGrid, Monotone, PerformanceModel};
 use kvreplay::autoscale::planner::predictor::PredictorOptions;
@@ -11,9 +13,17 @@ use kvreplay::autoscale::planner::profile::{DECODE_CSV, PREFILL_CSV, Profile};
 use kvreplay::autoscale::planner::{Planner, PlannerConfig, Variant};
 use kvreplay::trace::format::{ReadOptions, read_trace};
 
-fn h200() -> Option<Profile> {
-    let folder = crate::common::shared("reference/planner/npz")?;
-    Some(Profile::load(&folder, None).unwrap())
+tests! {
+    dynamos_interpolation_of_the_h200: [Data("reference/planner/npz")];
+    the_default_interpolation_meets_the_points_of_the_h200_and_has_no_cliffs: [Data("reference/planner/npz")];
+    csv_and_archives_hold_the_same: [Data("reference/planner")];
+    predictors_on_mooncakes_conversations: [Data("data/mooncake_conversation_trace.jsonl.xz")];
+    prophet_forecasts_as_prophet_does: [Data("data/mooncake_conversation_trace.jsonl.xz")];
+    a_plan_for_the_h200_by_hand: [Data("reference/planner/npz")];
+}
+
+fn h200() -> Profile {
+    Profile::load(&shared("reference/planner/npz"), None).unwrap()
 }
 
 /// Equal to as many digits as are printed.
@@ -21,9 +31,8 @@ fn printed(value: f64, digits: usize, expected: &str) {
     assert_eq!(format!("{value:.digits$}"), expected);
 }
 
-#[test]
 fn dynamos_interpolation_of_the_h200() {
-    let Some(profile) = h200() else { return };
+    let profile = h200();
     assert_eq!(profile.max_kv_tokens, 945_029.0);
     let mut grid = DynamoGrid::new(&profile).unwrap();
     printed(grid.ttft_ms(3000.0), 4, "60.4587");
@@ -64,9 +73,8 @@ const CELLS: [(usize, usize, f64, f64); 6] = [
     (0, 0, 4.379871, 226.91981992754495),
 ];
 
-#[test]
 fn the_default_interpolation_meets_the_points_of_the_h200_and_has_no_cliffs() {
-    let Some(profile) = h200() else { return };
+    let profile = h200();
     let mut model = Monotone::new(&profile);
     for point in &profile.prefill {
         assert!((model.ttft_ms(point.isl) - point.ttft_ms).abs() < 1e-9);
@@ -92,11 +100,8 @@ fn the_default_interpolation_meets_the_points_of_the_h200_and_has_no_cliffs() {
     }
 }
 
-#[test]
 fn csv_and_archives_hold_the_same() {
-    let (Some(profile), Some(folder)) = (h200(), crate::common::shared("reference/planner")) else {
-        return;
-    };
+    let (profile, folder) = (h200(), shared("reference/planner"));
     assert_eq!(Profile::load(&folder, Some(945_029.0)).unwrap(), profile);
     let copy = tempfile::tempdir().unwrap();
     let (prefill, decode) = profile.to_csv();
@@ -105,20 +110,17 @@ fn csv_and_archives_hold_the_same() {
     assert_eq!(Profile::load(copy.path(), None).unwrap(), profile);
 }
 
-fn arrivals(folder: &Path) -> Option<Vec<f64>> {
-    let packed = crate::common::shared("data/mooncake_conversation_trace.jsonl.xz")?;
+fn arrivals(folder: &Path) -> Vec<f64> {
+    let packed = shared("data/mooncake_conversation_trace.jsonl.xz");
     let file = crate::common::unpack(&packed, folder);
     let read = read_trace(&file, &ReadOptions::default()).unwrap();
     let requests = read.trace.requests();
-    Some(requests.iter().map(|r| r.arrival.as_secs_f64()).collect())
+    requests.iter().map(|r| r.arrival.as_secs_f64()).collect()
 }
 
-#[test]
 fn predictors_on_mooncakes_conversations() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(arrivals) = arrivals(folder.path()) else {
-        return;
-    };
+    let arrivals = arrivals(folder.path());
     // Name, and Dynamo's mean absolute errors at 60 s and 180 s, with a window of 50 as Dynamo has by default.
     let theirs = [
         ("constant", 23.09, 30.43),
@@ -163,12 +165,9 @@ fn predictors_on_mooncakes_conversations() {
     assert!(mae(&longer, "prophet") <= 26.53);
 }
 
-#[test]
 fn prophet_forecasts_as_prophet_does() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(arrivals) = arrivals(folder.path()) else {
-        return;
-    };
+    let arrivals = arrivals(folder.path());
     let options = PredictorOptions {
         window: 50,
         prophet_minimum_points: 5,
@@ -195,11 +194,8 @@ const PROPHET: [(usize, f64); 6] = [
     (55, 231.527),
 ];
 
-#[test]
 fn a_plan_for_the_h200_by_hand() {
-    let Some(folder) = crate::common::shared("reference/planner/npz") else {
-        return;
-    };
+    let folder = shared("reference/planner/npz");
     let mut planner = Planner::new(PlannerConfig {
         profile_data_dir: Some(folder),
         prefill_gpus_per_instance: 1,

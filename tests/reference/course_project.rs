@@ -4,7 +4,13 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-use crate::common::{shared, text};
+use crate::common::text;
+use crate::harness::Need::Data;
+use crate::harness::{shared, tests};
+
+tests! {
+    every_request_and_block_as_published: [Data("data/sharegpt_v3_split_first1000.jsonl.xz"), Data("reference/course-project/first100")];
+}
 
 fn gunzip(path: &Path) -> String {
     let mut content = String::new();
@@ -14,14 +20,9 @@ fn gunzip(path: &Path) -> String {
     content
 }
 
-#[test]
 fn every_request_and_block_as_published() {
-    let (Some(packed), Some(reference)) = (
-        shared("data/sharegpt_v3_split_first1000.jsonl.xz"),
-        shared("reference/course-project/first100"),
-    ) else {
-        return;
-    };
+    let packed = shared("data/sharegpt_v3_split_first1000.jsonl.xz");
+    let reference = shared("reference/course-project/first100");
     let folder = tempfile::tempdir().expect("folder");
     let input = crate::common::unpack(&packed, folder.path());
     let out = folder.path().join("out");

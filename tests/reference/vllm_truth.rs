@@ -2,7 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::harness::Need::Data;
+use crate::harness::tests;
 use serde_json::Value;
+
+tests! {
+    within_a_hundredth_of_vllm: [Data("reference/vllm-truth")];
+    the_truth_is_read_as_its_own_summary_says: [Data("reference/vllm-truth")];
+    prefixes_are_found: [Data("reference/vllm-truth")];
+}
 
 const WORKLOAD: &str = "sharegpt-llama-3.1-8b-300-sps10.jsonl.gz";
 
@@ -49,16 +57,17 @@ fn error(found: &Value, part: &str, metric: &str, figure: &str) -> f64 {
 }
 
 /// With the host's overhead fitted on the first half of the requests: means within 1 %, 99th percentiles within 3 %.
-#[test]
 fn within_a_hundredth_of_vllm() {
-    let Some(root) = crate::common::shared("reference/vllm-truth") else {
-        return;
-    };
+    let root = crate::harness::shared("reference/vllm-truth");
     let machines = machines(&root);
     assert!(!machines.is_empty());
     for machine in machines {
         let meta = machine.join("meta.json");
-        let found = calibrate(&root, &machine, &["--engine-args", crate::common::text(&meta)]);
+        let found = calibrate(
+            &root,
+            &machine,
+            &["--engine-args", crate::common::text(&meta)],
+        );
         let mut told = format!("{} at {} ms:", machine.display(), found["host_overhead_ms"]);
         for metric in ["ttft", "tpot", "e2e"] {
             told += &format!(
@@ -75,22 +84,22 @@ fn within_a_hundredth_of_vllm() {
         assert_eq!(found["all"]["requests"], 300);
         let count = |name: &str| found[name].as_u64().expect("a number");
         assert!(count("clamped_steps") * 100 < count("steps"), "{told}");
-        println(&told);
     }
 }
 
 /// The figures that are compared with are those that vLLM's benchmark reports.
-#[test]
 fn the_truth_is_read_as_its_own_summary_says() {
-    let Some(root) = crate::common::shared("reference/vllm-truth") else {
-        return;
-    };
+    let root = crate::harness::shared("reference/vllm-truth");
     for machine in machines(&root) {
         let Ok(summary) = std::fs::read_to_string(machine.join("llmservingsim_summary.txt")) else {
             continue;
         };
         let meta = machine.join("meta.json");
-        let found = calibrate(&root, &machine, &["--engine-args", crate::common::text(&meta)]);
+        let found = calibrate(
+            &root,
+            &machine,
+            &["--engine-args", crate::common::text(&meta)],
+        );
         let mut compared = 0;
         for line in summary.lines() {
             let words: Vec<&str> = line.split_whitespace().collect();
@@ -123,11 +132,8 @@ fn the_truth_is_read_as_its_own_summary_says() {
 }
 
 /// Prompts share beginnings; of 257,239 tokens, LLMServingSim finds 19,520 again with vLLM's rules.
-#[test]
 fn prefixes_are_found() {
-    let Some(root) = crate::common::shared("reference/vllm-truth") else {
-        return;
-    };
+    let root = crate::harness::shared("reference/vllm-truth");
     let machine = root.join("RTXPRO6000");
     let meta = machine.join("meta.json");
     let args = ["--engine-args", crate::common::text(&meta)];
@@ -139,9 +145,4 @@ fn prefixes_are_found() {
         &[&args[..], &["--no-prefix-caching"]].concat(),
     );
     assert_eq!(without["cached_tokens"], 0);
-}
-
-fn println(text: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -2,8 +2,14 @@
 
 use std::io::Read;
 
-use crate::common::{shared, text};
+use crate::common::text;
+use crate::harness::Need::Data;
+use crate::harness::{shared, tests};
 use serde_json::Value;
+
+tests! {
+    cached_tokens_and_evictions_are_sglangs: [Data("reference/sglang-cache")];
+}
 
 fn lines(path: &std::path::Path) -> Vec<Value> {
     let mut content = String::new();
@@ -17,11 +23,8 @@ fn lines(path: &std::path::Path) -> Vec<Value> {
 }
 
 /// Every case of the reference folder, so that new ones are run without being named.
-#[test]
 fn cached_tokens_and_evictions_are_sglangs() {
-    let Some(folder) = shared("reference/sglang-cache") else {
-        return;
-    };
+    let folder = shared("reference/sglang-cache");
     let out = tempfile::tempdir().expect("folder");
     let mut cases = 0;
     let mut names: Vec<_> = std::fs::read_dir(&folder)

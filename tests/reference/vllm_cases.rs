@@ -2,8 +2,16 @@
 
 use std::io::Read;
 
-use crate::common::{shared, text};
+use crate::common::text;
+use crate::harness::Need::Data;
+use crate::harness::{shared, tests};
 use serde_json::Value;
+
+tests! {
+    cached_tokens_new_blocks_and_evictions_are_vllms: [Data("reference/vllm-cache")];
+    mooncake_with_an_unbounded_cache: [Data("data/mooncake_conversation_trace.jsonl.xz")];
+    block_hashes_are_vllms: [Data("reference/vllm-cache/hash_vectors.json")];
+}
 
 fn lines(path: &std::path::Path) -> Vec<Value> {
     let mut content = String::new();
@@ -17,12 +25,8 @@ fn lines(path: &std::path::Path) -> Vec<Value> {
 }
 
 /// Every case of the reference folder, so that new ones are run without being named.
-#[test]
 fn cached_tokens_new_blocks_and_evictions_are_vllms() {
-    let Some(folder) = shared("reference/vllm-cache") else {
-        return;
-    };
-    let trace = folder.join("trace_2000.jsonl.gz");
+    let folder = shared("reference/vllm-cache");
     let out = tempfile::tempdir().expect("folder");
     let mut cases = 0;
     let mut names: Vec<_> = std::fs::read_dir(&folder)
@@ -37,6 +41,7 @@ fn cached_tokens_new_blocks_and_evictions_are_vllms() {
     {
         let expected: Value =
             serde_json::from_slice(&std::fs::read(summary).expect("reads")).expect("JSON");
+        let trace = folder.join(expected["trace"].as_str().expect("path"));
         let number = |key: &str| expected[key].as_u64().expect("number").to_string();
         let hold = match number("hold").as_str() {
             "0" => "none".to_owned(),
@@ -114,11 +119,8 @@ fn cached_tokens_new_blocks_and_evictions_are_vllms() {
     assert!(cases >= 8, "{cases} cases");
 }
 
-#[test]
 fn mooncake_with_an_unbounded_cache() {
-    let Some(packed) = shared("data/mooncake_conversation_trace.jsonl.xz") else {
-        return;
-    };
+    let packed = shared("data/mooncake_conversation_trace.jsonl.xz");
     let folder = tempfile::tempdir().expect("folder");
     let trace = crate::common::unpack(&packed, folder.path());
     for engine in ["vllm", "ideal"] {
@@ -146,11 +148,8 @@ fn mooncake_with_an_unbounded_cache() {
 }
 
 /// The published vectors, through the program: one trace with a plain, a salted and an adapted request.
-#[test]
 fn block_hashes_are_vllms() {
-    let Some(file) = shared("reference/vllm-cache/hash_vectors.json") else {
-        return;
-    };
+    let file = shared("reference/vllm-cache/hash_vectors.json");
     let expected: Value =
         serde_json::from_slice(&std::fs::read(file).expect("reads")).expect("JSON");
     let out = tempfile::tempdir().expect("folder");

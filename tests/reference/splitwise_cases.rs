@@ -4,12 +4,20 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::common::{shared, text};
+use crate::common::text;
+use crate::harness::Need::Data;
+use crate::harness::{shared, tests};
 use kvreplay::io::Input;
 use kvreplay::sim::compat::splitwise::{
     Arrivals, Hydra, WriteOptions, read_arrivals, simulate, write_report,
 };
 use kvreplay::sim::latency::SplitwiseTable;
+
+tests! {
+    requests_nodes_and_instances_are_splitwisesims: [Data("reference/splitwise")];
+    the_built_in_table_is_the_measured_one: [Data("reference/splitwise")];
+    slowdowns_are_those_of_the_study: [Data("reference/splitwise")];
+}
 
 /// Largest relative difference of a time.
 const TOLERANCE: f64 = 1e-6;
@@ -81,11 +89,8 @@ fn compare(ours: &str, theirs: &str, place: &str) -> usize {
 }
 
 /// Every run of the folder, so that new ones are met without being named.
-#[test]
 fn requests_nodes_and_instances_are_splitwisesims() {
-    let Some(reference) = shared("reference/splitwise") else {
-        return;
-    };
+    let reference = shared("reference/splitwise");
     let measured = SplitwiseTable::read(reference.join("perf_model.csv.gz")).expect("reads");
     let out = tempfile::tempdir().expect("folder");
     let mut traces: BTreeMap<String, Arrivals> = BTreeMap::new();
@@ -135,21 +140,15 @@ fn requests_nodes_and_instances_are_splitwisesims() {
 }
 
 /// What ships is what the measurements give.
-#[test]
 fn the_built_in_table_is_the_measured_one() {
-    let Some(reference) = shared("reference/splitwise") else {
-        return;
-    };
+    let reference = shared("reference/splitwise");
     let measured = SplitwiseTable::read(reference.join("perf_model.csv.gz")).expect("reads");
     assert_eq!(&measured, SplitwiseTable::builtin());
 }
 
 /// Slowdowns at p50, p90 and p99 as the reference's own analysis has them, for the runs that are there.
-#[test]
 fn slowdowns_are_those_of_the_study() {
-    let Some(folder) = shared("reference/splitwise") else {
-        return;
-    };
+    let folder = shared("reference/splitwise");
     let targets = content(&folder, "slowdown_targets.csv").expect("targets");
     let mut compared = 0;
     for line in targets.lines().skip(1) {

@@ -2,9 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
 
-use crate::common::{json, shared, text, unpack};
+use crate::common::{json, text, unpack};
+use crate::harness::Need::Data;
+use crate::harness::{shared, tests};
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
+
+tests! {
+    equals_replays_at_random_capacities: [Data("data/mooncake_conversation_trace.jsonl.xz"), Data("data/mooncake_synthetic_trace.jsonl.xz")];
+    mooncake_tables: [Data("data/mooncake_conversation_trace.jsonl.xz"), Data("data/mooncake_synthetic_trace.jsonl.xz")];
+    samples_keep_their_bound: [Data("data/mooncake_conversation_trace.jsonl.xz")];
+    engines_without_one_pass_are_replayed: [Data("reference/vllm-cache/trace_2000.jsonl.gz")];
+    mooncake_tables_of_other_policies: [Data("data/mooncake_conversation_trace.jsonl.xz"), Data("data/mooncake_synthetic_trace.jsonl.xz")];
+}
 
 fn number(value: &Value, key: &str) -> f64 {
     value[key].as_f64().unwrap_or_else(|| panic!("no {key}"))
@@ -16,14 +26,11 @@ fn at(points: &[Value], capacity: u32) -> &Value {
     &points[upto - 1]
 }
 
-#[test]
 fn equals_replays_at_random_capacities() {
     let folder = tempfile::tempdir().unwrap();
     let mut random = rand_pcg::Pcg64::seed_from_u64(7);
     for name in ["conversation", "synthetic"] {
-        let Some(packed) = shared(&format!("data/mooncake_{name}_trace.jsonl.xz")) else {
-            return;
-        };
+        let packed = shared(&format!("data/mooncake_{name}_trace.jsonl.xz"));
         let trace = unpack(&packed, folder.path());
         for (engine, order) in [
             ("ideal", "tail-first"),
@@ -75,7 +82,6 @@ fn equals_replays_at_random_capacities() {
 }
 
 /// LRU, block by block, on Mooncake's traces: the figures of its tables.
-#[test]
 fn mooncake_tables() {
     let folder = tempfile::tempdir().unwrap();
     let tables = [
@@ -93,9 +99,7 @@ fn mooncake_tables() {
         ),
     ];
     for (name, expected) in tables {
-        let Some(packed) = shared(&format!("data/mooncake_{name}_trace.jsonl.xz")) else {
-            return;
-        };
+        let packed = shared(&format!("data/mooncake_{name}_trace.jsonl.xz"));
         let trace = unpack(&packed, folder.path());
         let curve = json(&[
             "curve",
@@ -118,12 +122,9 @@ fn mooncake_tables() {
     }
 }
 
-#[test]
 fn samples_keep_their_bound() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(packed) = shared("data/mooncake_conversation_trace.jsonl.xz") else {
-        return;
-    };
+    let packed = shared("data/mooncake_conversation_trace.jsonl.xz");
     // Its few long chats have most of the blocks.
     let chats = folder.path().join("chats.jsonl.zst");
     let data = concat!(
@@ -174,11 +175,8 @@ fn samples_keep_their_bound() {
     }
 }
 
-#[test]
 fn engines_without_one_pass_are_replayed() {
-    let Some(trace) = shared("reference/vllm-cache/trace_2000.jsonl.gz") else {
-        return;
-    };
+    let trace = shared("reference/vllm-cache/trace_2000.jsonl.gz");
     let curve = json(&[
         "curve",
         text(&trace),
@@ -201,7 +199,6 @@ fn engines_without_one_pass_are_replayed() {
 }
 
 /// Other policies on the same traces, counted as blocks are used.
-#[test]
 fn mooncake_tables_of_other_policies() {
     let folder = tempfile::tempdir().unwrap();
     let capacities = ["1000", "3000", "5859", "10000", "30000", "50000"];
@@ -233,9 +230,7 @@ fn mooncake_tables_of_other_policies() {
         ),
     ];
     for (name, policy, expected) in tables {
-        let Some(packed) = shared(&format!("data/mooncake_{name}_trace.jsonl.xz")) else {
-            return;
-        };
+        let packed = shared(&format!("data/mooncake_{name}_trace.jsonl.xz"));
         let trace = unpack(&packed, folder.path());
         for (capacity, expected) in capacities.into_iter().zip(expected) {
             let args = [
