@@ -7,17 +7,22 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use kvreplay::dataset::{Message, Role};
+use kvreplay::io::Input;
 use kvreplay::prompt::template::{ChatTemplate, SpecialTokens, TemplateError};
+use kvreplay::prompt::tokenizer;
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
 use crate::common::templates::{GAPS, message};
-use crate::harness::Need::{Data, Variable};
+use crate::common::text;
+use crate::harness::Need::{Data, Rebuilt, Variable};
 use crate::harness::{shared, tests};
 
 tests! {
     shared_tokenizers_render_as_they_did_when_the_oracle_agreed: [
         Data("tokenizers/qwen3"), Data("tokenizers/deepseek_v3"), Data("tokenizers/mistral_nemo")];
+    templates_render_and_encode_as_in_transformers: [
+        Rebuilt("reference/chat-templates"), Data("tokenizers")];
     oracle_agrees: [Variable(PYTHON)];
 }
 
@@ -48,7 +53,7 @@ const CONTENTS: [&str; 18] = [
 
 fn conversations() -> Vec<Vec<Message>> {
     use Role::{Assistant, System, Tool, User};
-    let text = |at: usize| CONTENTS[at % CONTENTS.len()];
+    let content = |at: usize| CONTENTS[at % CONTENTS.len()];
     let mut all = vec![
         vec![],
         vec![message(System, "alone")],
@@ -59,11 +64,11 @@ fn conversations() -> Vec<Vec<Message>> {
             for turns in [1, 2, 4] {
                 let mut one = Vec::new();
                 if system {
-                    one.push(message(System, text(at + 3 * turns)));
+                    one.push(message(System, content(at + 3 * turns)));
                 }
                 for turn in 0..turns {
-                    one.push(message(User, text(at + 5 * turn)));
-                    one.push(message(Assistant, text(at + 7 * turn + turns - 1)));
+                    one.push(message(User, content(at + 5 * turn)));
+                    one.push(message(Assistant, content(at + 7 * turn + turns - 1)));
                 }
                 all.push(one[..one.len() - 1].to_vec());
                 all.push(one);
@@ -71,19 +76,19 @@ fn conversations() -> Vec<Vec<Message>> {
         }
         all.push(vec![
             message(User, "call"),
-            message(Assistant, text(at)),
-            message(Tool, text(at + 1)),
-            message(Tool, text(at + 2)),
-            message(Assistant, text(at + 3)),
-            message(User, text(at + 4)),
+            message(Assistant, content(at)),
+            message(Tool, content(at + 1)),
+            message(Tool, content(at + 2)),
+            message(Assistant, content(at + 3)),
+            message(User, content(at + 4)),
         ]);
         all.push(vec![
-            message(User, text(at)),
-            message(User, text(at + 1)),
-            message(System, text(at + 2)),
+            message(User, content(at)),
+            message(User, content(at + 1)),
+            message(System, content(at + 2)),
         ]);
     }
-    let long = (0..16).map(|at| message(if at % 2 == 0 { User } else { Assistant }, text(at)));
+    let long = (0..16).map(|at| message(if at % 2 == 0 { User } else { Assistant }, content(at)));
     all.push(long.collect());
     all
 }
@@ -139,6 +144,55 @@ fn shared_tokenizers_render_as_they_did_when_the_oracle_agreed() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Each tokenizer of the folder, as `scripts/reference/rebuild.py transformers` writes it.
+fn templates_render_and_encode_as_in_transformers() {
+    let mut compared = 0;
+    for entry in std::fs::read_dir(shared("reference/chat-templates")).expect("lists") {
+        let path = entry.expect("an entry").path();
+        let file = path.file_name().expect("named").to_string_lossy();
+        let Some(name) = file.strip_suffix(".jsonl.gz") else {
+            continue;
+        };
+        let folder = shared(&format!("tokenizers/{name}"));
+        let tokenizer = tokenizer::load(text(&folder)).expect("a tokenizer");
+        let template = ChatTemplate::of_tokenizer(&folder)
+            .expect("reads")
+            .expect("a template");
+        let lines = Input::open(&path).expect("opens").into_reader();
+        for line in std::io::read_to_string(lines).expect("reads").lines() {
+            let expected: Json = serde_json::from_str(line).expect("JSON");
+            let messages: Vec<Message> = expected["messages"]
+                .as_array()
+                .expect("a list")
+                .iter()
+                .map(|one| {
+                    let word = |key: &str| one[key].as_str().expect("a text");
+                    message(Role::parse(word("role")).expect("a role"), word("content"))
+                })
+                .collect();
+            let generate = expected["generate"] == true;
+            let prepared = template.messages(&messages);
+            match template.render(&prepared, messages.len(), generate) {
+                Ok(found) => {
+                    assert_eq!(expected["ok"], found.as_str(), "{name}: {line}");
+                    let mut ids = Vec::new();
+                    tokenizer.encode(&found, &mut ids).expect("encodes");
+                    assert_eq!(expected["ids"], json!(ids), "{name}: {found:?}");
+                }
+                Err(TemplateError::Rejected(why)) => {
+                    assert_eq!(expected["rejected"], why.as_str(), "{name}: {line}");
+                }
+                // The messages of failures are each engine's own.
+                Err(TemplateError::Failed(_)) => {
+                    assert!(expected["failed"].is_string(), "{name}: {line}");
+                }
+            }
+            compared += 1;
+        }
+    }
+    assert!(compared > 0);
 }
 
 fn oracle_agrees() {
@@ -264,7 +318,7 @@ fn ask(python: &str, request: &Json) -> Json {
     let output = Command::new(python)
         .arg(concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/scripts/oracle/render_templates.py"
+            "/scripts/reference/render_templates.py"
         ))
         .stdin(Stdio::from(
             std::fs::File::open(&path).expect("just written"),

@@ -13,6 +13,7 @@ mod formats_real;
 mod harness;
 mod incremental;
 mod latency_tables;
+mod libcachesim_cases;
 mod plan_prometheus;
 mod planner_reference;
 mod policy_page;
@@ -32,6 +33,7 @@ fn main() -> std::process::ExitCode {
         formats_real::TESTS,
         incremental::TESTS,
         latency_tables::TESTS,
+        libcachesim_cases::TESTS,
         plan_prometheus::TESTS,
         planner_reference::TESTS,
         policy_page::TESTS,

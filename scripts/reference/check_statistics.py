@@ -1,6 +1,6 @@
 """Compares `replay tune compare-samples` with scipy on random samples of many kinds and sizes.
 
-    python scripts/oracle/statistics.py [--replay target/release/replay] [--cases 200]
+    python scripts/reference/check_statistics.py [--replay target/release/replay] [--cases 200]
 
 Tests and effect sizes must agree to 1e-9. Bootstrap intervals cannot: the resamples are others. Their ends are compared in
 units of their own Monte-Carlo error, which is taken from scipy's repetitions with other seeds, and from them the

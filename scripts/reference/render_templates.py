@@ -1,4 +1,5 @@
-"""Renders conversations with transformers' own chat template code: the oracle of tests/chat_templates.rs.
+"""Renders conversations with transformers' own chat template code, for the test `oracle_agrees` of
+tests/reference/chat_templates.rs.
 
 usage: render_templates.py < request.json > answers.json
 
