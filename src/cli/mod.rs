@@ -29,8 +29,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::error::Error;
-use crate::report::shell::quoted;
+use crate::base::error::Error;
+use crate::report::render::shell::quoted;
 
 /// How much of your chat traffic can a prefix cache save?
 ///

@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use kvreplay::base::io::Input;
 use kvreplay::dataset::{Message, Role};
-use kvreplay::io::Input;
 use kvreplay::prompt::template::{ChatTemplate, SpecialTokens, TemplateError};
 use kvreplay::prompt::tokenizer;
 use serde_json::{Value as Json, json};

@@ -24,7 +24,9 @@ impl Need {
     /// Names what is missing, or `None` where the need is met.
     fn missing(self) -> Option<String> {
         match self {
-            Self::Data(path) | Self::Rebuilt(path) => (!root().join(path).exists()).then(|| path.to_owned()),
+            Self::Data(path) | Self::Rebuilt(path) => {
+                (!root().join(path).exists()).then(|| path.to_owned())
+            }
             Self::Program(name) => Command::new(name)
                 .arg("--version")
                 .output()
@@ -90,7 +92,8 @@ pub(crate) fn run(modules: &[&'static [Test]]) -> ExitCode {
             .map(|(_, name)| name.as_str())
             .collect::<Vec<_>>()
             .join(" and ");
-        let is_required = |(need, _): &(Need, String)| matches!(need, Need::Data(_) | Need::Program(_));
+        let is_required =
+            |(need, _): &(Need, String)| matches!(need, Need::Data(_) | Need::Program(_));
         let ignored = !missing.is_empty() && !(is_ci && missing.iter().any(is_required));
         if ignored {
             *without.entry(reason.clone()).or_default() += 1;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::harness::Need::Data;
 use crate::harness::tests;
+use kvreplay::base::io::Input;
 use kvreplay::cache::capacity::{ModelConfig, Storage};
-use kvreplay::io::Input;
 use kvreplay::sim::latency::{Chunk, Gpu, LatencyModel, Profile, Roofline, RooflineConfig, Step};
 
 tests! {

@@ -55,7 +55,9 @@ fn misses_are_libcachesims() {
                 0
             };
             if misses.abs_diff(expected) > allowed {
-                wrong.push(format!("{stem}, {policy} at {capacity}: {misses}, not {expected}"));
+                wrong.push(format!(
+                    "{stem}, {policy} at {capacity}: {misses}, not {expected}"
+                ));
             }
             compared += 1;
         }

@@ -15,6 +15,7 @@ mod documented;
 mod generate;
 mod html_page;
 mod incremental;
+mod layers;
 mod overlap;
 mod plan;
 mod policy_page;

@@ -155,8 +155,8 @@ fn the_shipped_file_is_what_its_seed_gives() {
     if !path.exists() && !root.join(".git").exists() {
         return;
     }
-    let shipped = crate::io::Input::open(&path)
-        .and_then(crate::io::Input::read_to_end)
+    let shipped = crate::base::io::Input::open(&path)
+        .and_then(crate::base::io::Input::read_to_end)
         .expect("reads");
     let expected = written(20);
     assert!(shipped.starts_with(&expected));

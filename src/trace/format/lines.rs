@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::error::{Error, Location, Result};
-use crate::io::Input;
+use crate::base::error::{Error, Location, Result};
+use crate::base::io::Input;
 use crate::trace::{Nanos, Trace, TraceBuilder, TraceMeta};
 
 use super::{ReadOptions, ReadReport};
@@ -255,7 +255,7 @@ pub(super) fn foreign(format: &str) -> TraceMeta {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::trace::format::lines::*;
     use proptest::prelude::*;
 
     #[test]
