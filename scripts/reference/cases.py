@@ -30,9 +30,9 @@ def read_trace(path):
         return [json.loads(line) for line in file]
 
 
-def generate(requests=2000, conversations=556, seed=7):
-    """Conversations that interleave: 2,000 requests, half of them continuations, one prompt in twelve a multiple of 16
-    tokens. Uses only `Random.random`, whose values no Python version changes."""
+def generate(requests=2000, seed=7):
+    """Requests of conversations that interleave, half of which begin with one of two system prompts. After each turn 72 % go
+    on; one prompt in twelve fills its last block of 16. Uses only `Random.random`, whose values no Python version changes."""
     draw = random.Random(seed).random
 
     def between(low, high):
@@ -42,26 +42,21 @@ def generate(requests=2000, conversations=556, seed=7):
         return [between(0, 32000) for _ in range(count)]
 
     systems = [ids(48), ids(120)]
-    chats = []
-    turns = [1] * conversations
-    while sum(turns) < requests:
-        # Squared, so that few conversations are long.
-        turns[int(draw() ** 2 * conversations)] += 1
     made = []
-    for number in range(conversations):
+    conversation = 0
+    while len(made) < requests:
         kind = draw()
         history = list(systems[0]) if kind < 0.3 else list(systems[1]) if kind < 0.5 else []
-        time = draw() * 1500
-        chats.append(number)
-        for turn in range(turns[number]):
+        time, turn = draw() * 1500, 0
+        while turn == 0 or (turn < 20 and draw() < 0.72):
             history += ids(between(8, 260) if draw() < 0.9 else between(260, 520))
             if draw() < 1 / 12:
                 history += ids(-len(history) % 16)
             response = ids(between(16, 320))
             made.append(
                 {
-                    "request_id": f"c{number}_turn{turn}",
-                    "conversation_id": f"c{number}",
+                    "request_id": f"c{conversation}_turn{turn}",
+                    "conversation_id": f"c{conversation}",
                     "turn_index": turn,
                     "arrival_time": round(time, 6),
                     "prompt_token_ids": list(history),
@@ -70,6 +65,9 @@ def generate(requests=2000, conversations=556, seed=7):
             )
             history += response
             time += 5 + draw() * 60
+            turn += 1
+        conversation += 1
+    del made[requests:]
     made.sort(key=lambda request: (request["arrival_time"], request["request_id"]))
     return made
 

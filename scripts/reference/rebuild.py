@@ -95,7 +95,7 @@ def vllm(job):
         (folder / "hash_vectors.json").write_text(json.dumps(vectors, indent=1), encoding="utf-8")
         print("wrote hash_vectors")
     job.note(folder, "vllm", version, trace.name)
-    return ["reference/vllm-cache"]
+    return {"reference/vllm-cache": None}
 
 
 def sglang(job):
@@ -106,7 +106,7 @@ def sglang(job):
     name = f"../vllm-cache/{trace.name}"
     job.drive(python, "sglang_cases.py", "--package", package, "--trace", trace, "--trace-name", name, "--out", folder)
     job.note(folder, "sglang", version, trace.name)
-    return ["reference/sglang-cache"]
+    return {"reference/sglang-cache": None}
 
 
 def libcachesim(job):
@@ -119,7 +119,7 @@ def libcachesim(job):
     job.drive(python, "libcachesim_cases.py", "--out", folder)
     job.note(folder, "libcachesim", version, "generated")
     job.bad += golden_counts(folder)
-    return ["reference/libcachesim"]
+    return {"reference/libcachesim": None}
 
 
 def golden_counts(folder):
@@ -155,15 +155,30 @@ def transformers(job):
     folder = job.folder("reference/chat-templates")
     job.drive(python, "transformers_cases.py", "--tokenizers", tokenizers, "--out", folder)
     job.note(folder, "transformers", version, "tokenizers")
-    made = ["reference/chat-templates"]
+    job.bad += known_digests(folder)
+    made = {"reference/chat-templates": None}
     requests = job.input("reference/agents/requests/requests.jsonl.xz")
     if requests:
         golden = job.folder("reference/agents/requests/golden")
         job.drive(
             python, "transformers_cases.py", "--tokenizers", tokenizers, "--requests", requests, "--out", golden
         )
-        made.append("reference/agents/requests/golden")
+        made["reference/agents/requests/golden"] = [case for case in compare.files_of(golden) if case.endswith(".hf")]
     return made
+
+
+def known_digests(folder):
+    """Compares with the digests that a test holds; how many tokenizers changed."""
+    source = (CHECKOUT / "tests/reference/chat_templates.rs").read_text(encoding="utf-8")
+    changed = 0
+    for name, digest in re.findall(r'\(\s*"(\w+)",\s*"([0-9a-f]{64})",?\s*\)', source):
+        file = folder / f"{name}.summary.json"
+        if file.exists():
+            found = json.loads(file.read_text(encoding="utf-8"))["texts_sha256"]
+            told = "unchanged" if found == digest else "changed  "
+            print(f"{told}  {name}, SHA-256 of its texts in tests/reference/chat_templates.rs")
+            changed += found != digest
+    return changed
 
 
 #: The npm packages of the tokenizers that the tests use.
@@ -237,10 +252,13 @@ def main():
     print(f"inputs: {given.inputs or 'generated'}")
     job = Job(given)
     for name in JOBS if given.what == "all" else [given.what]:
-        for folder in JOBS[name](job):
-            if given.compare:
+        # The folders that the job wrote, each with its cases if there may be others.
+        for folder, made in JOBS[name](job).items():
+            if given.compare and not (given.compare / folder).is_dir():
+                print(f"not compared: {given.compare} has no {folder}")
+            elif given.compare:
                 print(f"{folder} against {given.compare / folder}:")
-                job.bad += compare.compare(job.out / folder, given.compare / folder, job.only)
+                job.bad += compare.compare(job.out / folder, given.compare / folder, made if made is not None else job.only)
     sys.exit(bool(job.bad))
 
 

@@ -17,6 +17,7 @@ import lzma
 import os
 import struct
 import sys
+import tempfile
 
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -117,7 +118,20 @@ class Model:
         return rendered[0]
 
     def encode(self, text):
+        """Ids by the rules of tokenizer.json."""
         return self.tokenizer.encode(text, add_special_tokens=False).ids
+
+
+def auto_tokenizer(folder):
+    """What AutoTokenizer makes of a tokenizer's folder. Where the configuration names a class that does not fit the file, as
+    DeepSeek V3's names LlamaTokenizerFast, transformers 5 replaces the rules of tokenizer.json by those of that class."""
+    from transformers import AutoTokenizer
+
+    with tempfile.TemporaryDirectory() as unpacked:
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            with open(os.path.join(unpacked, name), "w", encoding="utf-8") as file:
+                file.write(Model.read(folder, name))
+        return AutoTokenizer.from_pretrained(unpacked)
 
 
 def answer(model, messages, generate):
@@ -151,8 +165,8 @@ def chat_templates(model, name, out):
     print(f"wrote {name}", flush=True)
 
 
-def flat(messages):
-    """Messages with the parts of a content joined where all are text; images are beyond a tokenizer."""
+def only_text(messages):
+    """The messages, if no part of a content is an image or audio, which need more than a tokenizer."""
     for message in messages:
         if isinstance(message.get("content"), list):
             if any(part.get("type") not in ("text", None) for part in message["content"]):
@@ -160,8 +174,8 @@ def flat(messages):
     return messages
 
 
-def requests(model, name, log, out):
-    """Writes what becomes of the messages of logged requests as they are."""
+def requests(model, name, tokenizer, log, out):
+    """Writes what becomes of the messages of logged requests as they are, without the template variables of a request."""
     written = io.StringIO()
     table = csv.writer(written, lineterminator="\n")
     table.writerow(["line", "id", "status", "prompt_tokens", "ids_sha256", "text_sha256", "error"])
@@ -170,12 +184,11 @@ def requests(model, name, log, out):
             record = json.loads(line)
             request = record["request"]
             try:
-                variables = request.get("chat_template_kwargs") or {}
-                text = model.render(flat(request["messages"]), True, tools=request.get("tools"), **variables)
+                text = model.render(only_text(request["messages"]), True, tools=request.get("tools"))
             except Exception as error:
                 table.writerow([number, record["id"], "rejected", 0, "", "", f"{type(error).__name__}: {error}"])
                 continue
-            ids = model.encode(text)
+            ids = tokenizer.encode(text, add_special_tokens=False)
             packed = hashlib.sha256(struct.pack(f"<{len(ids)}I", *ids)).hexdigest()
             digest = hashlib.sha256(text.encode()).hexdigest()
             table.writerow([number, record["id"], "ok", len(ids), packed, digest, ""])
@@ -196,11 +209,14 @@ def main():
         case = f"{name}.hf" if arguments.requests else name
         if arguments.only and case not in arguments.only:
             continue
+        if not os.path.isdir(os.path.join(arguments.tokenizers, name)):
+            continue
         model = Model(os.path.join(arguments.tokenizers, name))
         if model.template is None:
             continue
         if arguments.requests:
-            requests(model, name, arguments.requests, arguments.out)
+            tokenizer = auto_tokenizer(os.path.join(arguments.tokenizers, name))
+            requests(model, name, tokenizer, arguments.requests, arguments.out)
         else:
             chat_templates(model, name, arguments.out)
 
