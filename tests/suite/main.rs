@@ -16,6 +16,7 @@ mod generate;
 mod html_page;
 mod incremental;
 mod layers;
+mod matrix;
 mod overlap;
 mod plan;
 mod policy_page;
