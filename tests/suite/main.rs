@@ -12,6 +12,7 @@ mod determinism;
 mod documented;
 mod formats_real;
 mod generate;
+mod hand_worked;
 mod html_page;
 mod incremental;
 mod latency_tables;
