@@ -73,7 +73,7 @@ impl CsvFile {
 
 #[cfg(test)]
 mod tests {
-    use crate::report::studies::sharing_files::*;
+    use super::*;
 
     #[test]
     fn floats_as_python_writes_them() {

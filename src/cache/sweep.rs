@@ -188,8 +188,8 @@ fn ratio(part: u64, whole: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use crate::cache::sweep::*;
     use crate::cache::curve::{Rules, exact};
+    use crate::cache::sweep::*;
     use crate::cache::testing::{blocks_of, paths};
     use proptest::prelude::*;
 

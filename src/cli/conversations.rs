@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicU64;
 use clap::{Args, ValueEnum};
 
 use super::output;
-use crate::dataset::sharegpt::{Dataset, Join, LoadOptions};
 use crate::base::error::{Error, Result};
+use crate::dataset::sharegpt::{Dataset, Join, LoadOptions};
 use crate::prompt::template::{ChatTemplate, SpecialTokens};
 use crate::prompt::tokenizer::{self, Tokenizer};
 use crate::trace::arrival::{ARRIVALS, ArrivalProcess, ServiceTime, THINK_TIMES, ThinkTime};

@@ -13,13 +13,13 @@ use serde_json::json;
 use super::engine_args::CacheArgs;
 use super::output;
 use super::trace_input::TraceArgs;
+use crate::base::error::{Error, Result};
 use crate::cache::BlockTrace;
 use crate::cache::capacity::{Asked, ModelConfig};
 use crate::cache::curve::{Curve, Rules, exact};
 use crate::cache::engine::{Capacity, EngineOptions, check_policy, hash_scheme};
 use crate::cache::eviction::POLICIES;
 use crate::cache::sweep::{Counts, on_curve};
-use crate::base::error::{Error, Result};
 use crate::report::studies::sweep::{self, Cell, Files};
 
 /// Arguments of `replay sweep`.

@@ -122,9 +122,9 @@ fn is_array(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::dataset::sharegpt_write::*;
+    use crate::base::Nanos;
     use crate::dataset::Message;
-    use crate::trace::Nanos;
+    use crate::dataset::sharegpt_write::*;
 
     fn sample(id: &str, timestamp: Option<Nanos>) -> Conversation {
         let say = |role, content: &str| Message {

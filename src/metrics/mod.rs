@@ -14,5 +14,8 @@ pub use continuity::Continuity;
 pub use gaps::{Gap, Gaps};
 pub use groups::{Group, Groups};
 pub use histogram::{BLOCK_SECONDS, Histogram};
-pub use serving::{Cost, PoolUse, Serving, Slo, SlowdownLimit, Slowdowns, Times, Unfinished, alone, kept, slowdowns};
+pub use serving::{
+    Cost, PoolUse, Serving, Slo, SlowdownLimit, Slowdowns, Times, Unfinished, alone, kept,
+    slowdowns,
+};
 pub use summary::{Settings, Summary};

@@ -3,26 +3,26 @@
 use super::latency::{LatencyConfig, Prototype};
 use super::scheduler::SchedulerConfig;
 use super::sku::Sku;
-use super::{PoolSection, SimConfig};
+use super::{PoolSection, ScenarioConfig};
 use crate::autoscale::placement::{Placer, PoolNeeds};
 use crate::autoscale::{Autoscaler, signals::FleetKind};
+use crate::base::check::positive;
+use crate::base::error::{Error, Result};
 use crate::cache::BlockTrace;
 use crate::cache::capacity::{Budget, KvDtype, ModelConfig, Storage, gpu_memory};
 use crate::cache::engine;
-use crate::base::error::{Error, Result};
-use crate::base::check::positive;
-use crate::sim::{Cluster, Parts, Pool, PoolResources, Resize};
-use crate::sim::Role;
 use crate::sim::Kv;
+use crate::sim::Role;
+use crate::sim::Workload;
 use crate::sim::latency::LatencyModel;
 use crate::sim::router::{self, Stage};
-use crate::sim::Workload;
+use crate::sim::{Cluster, InstanceSpec, Pool, PoolResources, Resize};
 use crate::trace::{Content, Nanos, Trace};
 
 /// A configuration that was checked, with all files read: clusters are made of it, one per run.
 #[derive(Debug)]
-pub struct Prepared {
-    config: SimConfig,
+pub struct Scenario {
+    config: ScenarioConfig,
     kinds: Vec<Kind>,
     reference: Prototype,
     kv_bytes_per_token: f64,
@@ -42,12 +42,12 @@ struct Kind {
     latency: Prototype,
 }
 
-impl SimConfig {
+impl ScenarioConfig {
     /// Checks everything, and reads what it names.
     ///
     /// # Errors
     /// [`Error::Usage`] for what cannot be, with the key; [`Error::Input`] for files that are not as they should be.
-    pub fn prepare(&self) -> Result<Prepared> {
+    pub fn prepare(&self) -> Result<Scenario> {
         self.check()?;
         let mut kinds = Vec::new();
         let mut sizes = None;
@@ -124,7 +124,7 @@ impl SimConfig {
             router::by_name(text, self.seed, stage)?;
         }
         let (placer, sites) = self.place()?;
-        let prepared = Prepared {
+        let prepared = Scenario {
             config: self.clone(),
             kinds,
             reference,
@@ -342,12 +342,12 @@ fn no_pool() -> Error {
     )
 }
 
-impl Prepared {
+impl Scenario {
     /// What changes the cluster's size.
     ///
     /// # Errors
     /// As [`Autoscaler::new`].
-    fn autoscaler(&self) -> Result<Autoscaler> {
+    pub(super) fn autoscaler(&self) -> Result<Autoscaler> {
         let mut fleets: Vec<FleetKind> = self.kinds.iter().map(|kind| kind.role.into()).collect();
         fleets.sort_unstable();
         fleets.dedup();
@@ -361,13 +361,16 @@ impl Prepared {
     }
 
     /// The configuration that it was made of.
-    pub fn config(&self) -> &SimConfig {
+    pub fn config(&self) -> &ScenarioConfig {
         &self.config
     }
 
     /// What instances are, by pool.
     pub fn resources(&self) -> Vec<PoolResources> {
-        self.kinds.iter().map(|kind| kind.resources.clone()).collect()
+        self.kinds
+            .iter()
+            .map(|kind| kind.resources.clone())
+            .collect()
     }
 
     /// What an unloaded reference instance needs.
@@ -426,7 +429,8 @@ impl Prepared {
         let size = workload.blocks().map_or(own, BlockTrace::block_size);
         let mut pools = Vec::new();
         for (kind, sites) in self.kinds.iter().zip(&self.sites) {
-            let blocks = (u64::from(kind.resources.blocks) * u64::from(own) / u64::from(size)).max(1);
+            let blocks =
+                (u64::from(kind.resources.blocks) * u64::from(own) / u64::from(size)).max(1);
             let blocks = u32::try_from(blocks).unwrap_or(u32::MAX);
             let contents = contents.filter(|_| kind.scheduler.finds_prefixes());
             pools.push(Pool {
@@ -435,7 +439,7 @@ impl Prepared {
                 instances: kind.instances,
                 startup: kind.startup,
                 sites: sites.clone(),
-                make: Box::new(move |number| Parts {
+                make: Box::new(move |number| InstanceSpec {
                     kv: match contents {
                         Some(contents) => Kv::cached(size, blocks, contents),
                         None => Kv::counted(size, blocks),
@@ -459,10 +463,6 @@ impl Prepared {
             pacing: config.workload.pacing,
             resizes: self.resizes.clone(),
             topology: config.topology.clone(),
-            controller: match config.autoscaling.is_on() {
-                true => Some(Box::new(self.autoscaler()?)),
-                false => None,
-            },
             end: config.end_seconds.map(Nanos::from_secs_f64),
             log_steps: false,
         })

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cache::capacity::ModelConfig;
 use crate::base::error::{Error, Result};
+use crate::base::random::stream;
+use crate::cache::capacity::ModelConfig;
 use crate::sim::latency::{
     BatchingOverhead, Constant, ContextTable, Exponential, Gpu, LatencyModel, Linear, Profile,
     Roofline, RooflineConfig, SplitwiseTable, SplitwiseTimes, VidurTable,
 };
-use crate::base::random::stream;
 
 /// How long a step takes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -5,6 +5,7 @@ mod latency;
 mod overrides;
 mod presets;
 pub mod profiler;
+mod run;
 mod scheduler;
 mod sku;
 
@@ -12,18 +13,19 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::sim::{Objectives, Pacing};
 use super::compat::splitwise;
-use crate::sim::Role;
-use crate::sim::topology::Topology;
-use crate::sim::transfer::TransferConfig;
 use crate::autoscale::AutoscalingSection;
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
+use crate::sim::Role;
+use crate::sim::topology::Topology;
+use crate::sim::transfer::TransferConfig;
+use crate::sim::{Objectives, Pacing};
 
-pub use build::Prepared;
+pub use build::Scenario;
 pub use latency::LatencyConfig;
 pub use presets::{PRESETS, Preset};
+pub use run::{Run, RunOptions};
 pub use scheduler::SchedulerConfig;
 pub use sku::{SKUS, Sku};
 
@@ -41,7 +43,7 @@ pub enum Compat {
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct SimConfig {
+pub struct ScenarioConfig {
     /// Name of the cluster in results.
     pub name: String,
     /// Whose rules hold.
@@ -79,7 +81,7 @@ pub struct SimConfig {
     pub splitwise: Option<splitwise::Config>,
 }
 
-impl Default for SimConfig {
+impl Default for ScenarioConfig {
     fn default() -> Self {
         Self {
             name: "cluster".into(),
@@ -297,7 +299,7 @@ pub struct ResizeSection {
     pub instances: u32,
 }
 
-impl SimConfig {
+impl ScenarioConfig {
     /// Reads TOML, and sets keys as `a.b=value`.
     ///
     /// # Errors

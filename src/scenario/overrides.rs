@@ -4,7 +4,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::SimConfig;
+use super::ScenarioConfig;
 use crate::base::error::{Error, Location, Result};
 
 /// A fault in a TOML text, with its line.
@@ -25,7 +25,7 @@ pub(super) fn fault(path: &Path, text: &str, error: &toml::de::Error) -> Error {
 }
 
 /// Sets keys in a table that was read, and reads the whole again.
-pub(super) fn apply(mut table: Table, overrides: &[String]) -> Result<SimConfig> {
+pub(super) fn apply(mut table: Table, overrides: &[String]) -> Result<ScenarioConfig> {
     for text in overrides {
         set(&mut table, text)?;
     }
@@ -105,7 +105,7 @@ mod tests {
     use crate::scenario::overrides::*;
     use crate::sim::replica::VllmV1Config;
 
-    fn with(overrides: &[&str]) -> Result<SimConfig> {
+    fn with(overrides: &[&str]) -> Result<ScenarioConfig> {
         let text = "seed = 1\n[[pool]]\nname = \"a\"\n[[pool]]\nname = \"b\"\n";
         let table = toml::from_str(text).expect("TOML");
         let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();

@@ -155,16 +155,16 @@ tensor_parallel = 8
 
 #[cfg(test)]
 mod tests {
-    use crate::scenario::SimConfig;
+    use crate::scenario::ScenarioConfig;
     use crate::scenario::presets::*;
 
     #[test]
     fn every_preset_is_a_cluster() {
         for preset in PRESETS {
-            let config = SimConfig::preset(preset.name, &[]).expect(preset.name);
+            let config = ScenarioConfig::preset(preset.name, &[]).expect(preset.name);
             assert_eq!(config.name, preset.name);
             config.prepare().expect(preset.name);
         }
-        assert!(SimConfig::preset("splitwise-hh", &[]).is_err());
+        assert!(ScenarioConfig::preset("splitwise-hh", &[]).is_err());
     }
 }

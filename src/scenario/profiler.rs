@@ -3,11 +3,13 @@
 
 use crate::autoscale::planner::profile::{DecodePoint, PrefillPoint, Profile};
 use crate::base::error::{Error, Result};
+use crate::scenario::{
+    LatencyConfig, PoolSection, RunOptions, Scenario, ScenarioConfig, SchedulerConfig,
+};
 use crate::sim::Item;
 use crate::sim::Role;
-use crate::scenario::{LatencyConfig, PoolSection, Prepared, SchedulerConfig, SimConfig};
 use crate::sim::transfer::Contention;
-use crate::sim::{Records, Simulation, Workload};
+use crate::sim::{Records, Workload};
 use crate::trace::Nanos;
 
 /// What to measure.
@@ -54,7 +56,7 @@ pub struct Measured {
 ///
 /// # Errors
 /// [`Error::Usage`] for a configuration that has no such pools or cannot be prepared, or where nothing fits.
-pub fn measure(config: &SimConfig, grid: &Grid) -> Result<Measured> {
+pub fn measure(config: &ScenarioConfig, grid: &Grid) -> Result<Measured> {
     if grid.min_isl == 0 || grid.min_isl > grid.max_isl || grid.osl < 2 {
         return Err(Error::usage(
             format!(
@@ -88,7 +90,7 @@ pub fn measure(config: &SimConfig, grid: &Grid) -> Result<Measured> {
 }
 
 /// The configuration with these pools alone, without what would blur the measurement.
-fn alone(config: &SimConfig, pools: Vec<PoolSection>) -> SimConfig {
+fn alone(config: &ScenarioConfig, pools: Vec<PoolSection>) -> ScenarioConfig {
     let mut config = config.clone();
     config.pool = pools;
     config.resize.clear();
@@ -100,10 +102,10 @@ fn alone(config: &SimConfig, pools: Vec<PoolSection>) -> SimConfig {
     config
 }
 
-fn run(prepared: &Prepared, items: Vec<Item>) -> Result<Records> {
+fn run(prepared: &Scenario, items: Vec<Item>) -> Result<Records> {
     let workload = Workload::of_items(items);
-    let cluster = prepared.cluster(&workload, prepared.config().seed)?;
-    Ok(Simulation::new(&workload, cluster).run())
+    let run = prepared.run(&workload, prepared.config().seed, RunOptions::default())?;
+    Ok(run.records)
 }
 
 fn same(count: u32, prompt: u32, output: u32) -> Vec<Item> {
@@ -127,7 +129,7 @@ fn spread(from: u32, to: u32, points: u32) -> Vec<u32> {
 
 /// TTFT of a prompt that has an instance for itself.
 fn prefill_points(
-    config: &SimConfig,
+    config: &ScenarioConfig,
     pool: &PoolSection,
     grid: &Grid,
 ) -> Result<Vec<PrefillPoint>> {
@@ -170,7 +172,7 @@ fn too_small(pool: &PoolSection) -> Error {
 
 /// Time between tokens while so many equal requests decode together. Their prompts come from an instance that takes no time.
 fn decode_points(
-    config: &SimConfig,
+    config: &ScenarioConfig,
     pool: &PoolSection,
     grid: &Grid,
 ) -> Result<(Vec<DecodePoint>, f64, u32)> {
@@ -302,7 +304,7 @@ mod tests {
             "pool.decode.gpus=2",
         ]
         .map(str::to_owned);
-        let config = SimConfig::preset("llama-8b-pd-4-4", &set).unwrap();
+        let config = ScenarioConfig::preset("llama-8b-pd-4-4", &set).unwrap();
         let measured = measure(&config, &small()).unwrap();
         assert_eq!(measured.profile.max_kv_tokens, 1024.0);
         // 100 tokens in one step of 2 ms: 50,000 tokens/s.
@@ -325,7 +327,7 @@ mod tests {
 
     #[test]
     fn decode_slows_down_with_its_load() {
-        let config = SimConfig::preset("llama-8b-pd-4-4", &[]).unwrap();
+        let config = ScenarioConfig::preset("llama-8b-pd-4-4", &[]).unwrap();
         let measured = measure(&config, &small()).unwrap();
         let profile = &measured.profile;
         // 256 requests of 110 tokens are far from filling the memory.
@@ -344,13 +346,13 @@ mod tests {
             assert!(row.windows(2).all(|w| w[0].itl_ms < w[1].itl_ms), "{row:?}");
         }
         // An instance that serves whole requests is both.
-        let whole = SimConfig::preset("llama-8b-aggregated-4", &[]).unwrap();
+        let whole = ScenarioConfig::preset("llama-8b-aggregated-4", &[]).unwrap();
         assert!(measure(&whole, &small()).is_ok());
     }
 
     #[test]
     fn what_makes_no_sense_is_told() {
-        let config = SimConfig::preset("llama-8b-pd-4-4", &[]).unwrap();
+        let config = ScenarioConfig::preset("llama-8b-pd-4-4", &[]).unwrap();
         for grid in [
             Grid {
                 min_isl: 0,
@@ -364,8 +366,8 @@ mod tests {
         ] {
             assert!(measure(&config, &grid).is_err());
         }
-        let tiny =
-            SimConfig::preset("llama-8b-pd-4-4", &["pool.decode.blocks=2".to_owned()]).unwrap();
+        let tiny = ScenarioConfig::preset("llama-8b-pd-4-4", &["pool.decode.blocks=2".to_owned()])
+            .unwrap();
         let error = measure(&tiny, &small()).unwrap_err().to_string();
         assert!(error.contains("pool decode"), "{error}");
     }

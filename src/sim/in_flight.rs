@@ -4,19 +4,19 @@ use crate::cache::BlockId;
 use crate::trace::Nanos;
 
 /// Index of a request in the cluster; used again once the request has left.
-pub type LiveId = u32;
+pub type InFlightId = u32;
 
 /// The request of a free place.
 const NOBODY: u32 = u32::MAX;
 
 /// How much of a request an instance is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Work {
+pub enum ServedPhases {
     /// Everything.
     #[default]
-    All,
+    PrefillAndDecode,
     /// The prompt and the first output token; the rest is another's.
-    Prefill,
+    PrefillOnly,
 }
 
 /// A request in the cluster.
@@ -24,7 +24,7 @@ pub enum Work {
 /// As in vLLM v1 there are no phases, only a gap between the tokens that are there and those whose KV is computed: a step
 /// computes part of the gap, and when it closes, one more token is sampled. A decode step is a gap of one.
 #[derive(Debug, Clone, Default)]
-pub struct Live {
+pub struct InFlightRequest {
     /// Index in the workload.
     pub request: u32,
     /// Index of its session.
@@ -40,7 +40,7 @@ pub struct Live {
     /// Tokens whose KV is on the instance.
     pub computed: u32,
     /// How much of it the instance does.
-    pub work: Work,
+    pub work: ServedPhases,
     /// Tokens that were found in the prefix cache when it was first scheduled.
     pub cached: u32,
     /// How often it was preempted, to be computed again.
@@ -65,7 +65,7 @@ pub struct Live {
     pub prompt_blocks: u32,
 }
 
-impl Live {
+impl InFlightRequest {
     /// Tokens there are: of the prompt and sampled.
     pub fn tokens(&self) -> u32 {
         self.prompt + self.generated
@@ -84,38 +84,38 @@ impl Live {
     /// Whether the instance has done its part.
     pub fn is_done(&self) -> bool {
         match self.work {
-            Work::All => self.generated >= self.output,
+            ServedPhases::PrefillAndDecode => self.generated >= self.output,
             // One that was preempted elsewhere has tokens already, and its prompt is to be computed again.
-            Work::Prefill => self.generated >= 1 && self.gap() == 1,
+            ServedPhases::PrefillOnly => self.generated >= 1 && self.gap() == 1,
         }
     }
 }
 
 /// All requests in the cluster; places are used again, with what they have allocated.
 #[derive(Debug, Default)]
-pub struct Lives {
-    places: Vec<Live>,
-    free: Vec<LiveId>,
+pub struct InFlightRequests {
+    places: Vec<InFlightRequest>,
+    free: Vec<InFlightId>,
 }
 
-impl Lives {
+impl InFlightRequests {
     /// A place, perhaps with what an earlier request left in it.
-    pub fn add(&mut self) -> LiveId {
+    pub fn add(&mut self) -> InFlightId {
         self.free.pop().unwrap_or_else(|| {
-            self.places.push(Live::default());
-            self.places.len() as LiveId - 1
+            self.places.push(InFlightRequest::default());
+            self.places.len() as InFlightId - 1
         })
     }
 
     /// Gives a place back.
-    pub fn remove(&mut self, id: LiveId) {
+    pub fn remove(&mut self, id: InFlightId) {
         self.places[id as usize].request = NOBODY;
         self.free.push(id);
     }
 
     /// Places that are in use, rising.
-    pub fn in_use(&self) -> impl Iterator<Item = LiveId> {
-        (0..self.places.len() as LiveId).filter(|id| self[*id].request != NOBODY)
+    pub fn in_use(&self) -> impl Iterator<Item = InFlightId> {
+        (0..self.places.len() as InFlightId).filter(|id| self[*id].request != NOBODY)
     }
 
     /// How many requests are in the cluster.
@@ -134,15 +134,15 @@ impl Lives {
     }
 }
 
-impl std::ops::Index<LiveId> for Lives {
-    type Output = Live;
-    fn index(&self, id: LiveId) -> &Live {
+impl std::ops::Index<InFlightId> for InFlightRequests {
+    type Output = InFlightRequest;
+    fn index(&self, id: InFlightId) -> &InFlightRequest {
         &self.places[id as usize]
     }
 }
 
-impl std::ops::IndexMut<LiveId> for Lives {
-    fn index_mut(&mut self, id: LiveId) -> &mut Live {
+impl std::ops::IndexMut<InFlightId> for InFlightRequests {
+    fn index_mut(&mut self, id: InFlightId) -> &mut InFlightRequest {
         &mut self.places[id as usize]
     }
 }

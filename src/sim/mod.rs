@@ -7,13 +7,12 @@ pub mod calibrate;
 mod cluster;
 mod objectives;
 
-
 pub mod controller;
-mod instance;
 mod event_queue;
+mod in_flight;
+mod instance;
 mod kv;
 pub mod latency;
-mod in_flight;
 pub mod record;
 pub mod replica;
 pub mod router;
@@ -22,13 +21,13 @@ pub mod topology;
 pub mod transfer;
 mod workload;
 
-pub use cluster::{Cluster, Make, Pacing, Parts, Pool, PoolResources, Resize};
-pub use objectives::Objectives;
-pub use controller::{Controller, Order, Sight, Window};
-pub use instance::{Instance, Role, State};
+pub use cluster::{Cluster, InstanceFactory, InstanceSpec, Pacing, Pool, PoolResources, Resize};
+pub use controller::{ClusterView, ControlWindow, Controller, ScalingAction};
 pub use event_queue::{EventQueue, Key};
+pub use in_flight::{InFlightId, InFlightRequest, InFlightRequests, ServedPhases};
+pub use instance::{Instance, Role, State};
 pub use kv::Kv;
-pub use in_flight::{Live, LiveId, Lives, Work};
-pub use record::{InstanceRecord, LifeEvent, Outcome, Records, RequestRecord, StepRecord};
+pub use objectives::Objectives;
+pub use record::{InstanceRecord, Outcome, Records, RequestRecord, StateChange, StepRecord};
 pub use simulation::Simulation;
 pub use workload::{Item, Workload};

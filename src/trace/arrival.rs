@@ -220,6 +220,7 @@ impl ServiceTime {
 
 #[cfg(test)]
 mod tests {
+    use crate::base::random::stream;
     use crate::trace::arrival::*;
 
     fn gaps(process: ArrivalProcess, count: usize) -> Vec<f64> {

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::generate::{GenerateOptions, GenerateReport, Generator, SessionTurns};
 use super::{Identity, Mode, Nanos, Trace, TraceMeta};
-use crate::dataset::sharegpt::{Dataset, LoadReport};
 use crate::base::error::{Error, Location, Result};
+use crate::dataset::sharegpt::{Dataset, LoadReport};
 use crate::prompt::template::ChatTemplate;
 use crate::prompt::tokenizer::Tokenizer;
 use crate::prompt::{EncodeError, Growth, PromptEncoder};

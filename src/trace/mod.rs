@@ -9,14 +9,13 @@ mod model;
 mod rate_shape;
 mod replayer;
 
+pub use crate::base::{Identity, Nanos};
 pub use from_conversations::{BuildReport, TakeOptions, build_trace};
 pub use generate::{
     GenerateOptions, GenerateReport, Generator, Mode, Overlong, RateUnit, SessionTurns,
 };
 pub use model::{
-    Content, ExtraKeys, NewRequest, Request, Service, Span, Trace, TraceBuilder,
-    TraceMeta,
+    Content, ExtraKeys, NewRequest, Request, Service, Span, Trace, TraceBuilder, TraceMeta,
 };
-pub use crate::base::{Identity, Nanos};
 pub use rate_shape::RateShape;
 pub use replayer::{TokenReplay, Tokens};

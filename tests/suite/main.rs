@@ -16,6 +16,7 @@ mod hand_worked;
 mod html_page;
 mod incremental;
 mod latency_tables;
+mod layers;
 mod overlap;
 mod plan;
 mod plan_prometheus;

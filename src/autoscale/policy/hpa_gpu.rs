@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decision, Rounding, ScalingPolicy, needs_pair};
 use crate::autoscale::signals::{Fleet, FleetKind, Signals};
-use crate::base::error::Result;
 use crate::base::check::positive;
+use crate::base::error::Result;
 
 /// What counts as utilisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

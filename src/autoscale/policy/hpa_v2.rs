@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decision, Pace, Rounding, ScalingPolicy};
 use crate::autoscale::signals::{FLEET_SIGNALS, Fleet, FleetKind, SIGNALS, Signals};
-use crate::base::error::{Error, Result};
 use crate::base::check::positive;
+use crate::base::error::{Error, Result};
 
 /// How a signal is compared with its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

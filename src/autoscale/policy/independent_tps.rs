@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decision, Rounding, ScalingPolicy, needs_pair};
 use crate::autoscale::signals::{FleetKind, Signals};
-use crate::base::error::Result;
 use crate::base::check::positive;
+use crate::base::error::Result;
 
 /// What prefill instances are counted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decision, Rounding, ScalingPolicy};
 use crate::autoscale::signals::{Fleet, FleetKind, Signals};
-use crate::base::error::Result;
 use crate::base::check::positive;
+use crate::base::error::Result;
 
 /// Parameters, with the documented values as defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decision, Pace, ScalingPolicy};
 use crate::autoscale::signals::Signals;
-use crate::base::error::Result;
 use crate::base::check::positive;
+use crate::base::error::Result;
 
 /// Parameters, with the documented values as defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

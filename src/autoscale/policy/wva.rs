@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decision, Pace, ScalingPolicy};
 use crate::autoscale::signals::{Fleet, Signals};
-use crate::base::error::Result;
 use crate::base::check::positive;
+use crate::base::error::Result;
 
 /// Parameters under the original's names, with its defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::cache::capacity::{Asked, ModelConfig, parse_bytes};
 use crate::base::error::{Error, Result};
+use crate::cache::capacity::{Asked, ModelConfig, parse_bytes};
 
 use super::{Capacity, TierCounts, Tiered};
 

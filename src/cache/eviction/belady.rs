@@ -142,8 +142,8 @@ impl Eviction for Belady {
 
 #[cfg(test)]
 mod tests {
-    use crate::cache::eviction::testing::play_uses;
     use crate::cache::eviction::belady::*;
+    use crate::cache::eviction::testing::play_uses;
 
     #[test]
     fn the_furthest_goes_and_of_several_the_deepest() {

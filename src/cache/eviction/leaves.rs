@@ -284,8 +284,8 @@ impl Eviction for Leaves {
 
 #[cfg(test)]
 mod tests {
-    use crate::cache::eviction::testing::play_uses;
     use crate::cache::eviction::leaves::*;
+    use crate::cache::eviction::testing::play_uses;
 
     #[test]
     fn a_parent_stays_while_its_child_does() {

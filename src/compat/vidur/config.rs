@@ -12,7 +12,7 @@ use crate::base::io::Input;
 use crate::sim::latency::{BatchingOverhead, VidurTable};
 use crate::sim::replica::{ReplicaScheduler, Sarathi, SarathiConfig, VllmV0, VllmV0Config};
 use crate::sim::router::{RoundRobin, Router, VidurLor, VidurRandom};
-use crate::sim::{Cluster, Item, Kv, Parts};
+use crate::sim::{Cluster, InstanceSpec, Item, Kv};
 use crate::trace::Nanos;
 
 /// What of the file decides a run.
@@ -72,7 +72,6 @@ pub struct ReplicaConfig {
 
 /// The shape of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[expect(missing_docs, reason = "the names say it")]
 pub struct ModelConfig {
     pub num_layers: u64,
     pub num_q_heads: u64,
@@ -136,7 +135,6 @@ fn one() -> f64 {
 
 /// How the table of execution times was made, and is read.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[expect(missing_docs, reason = "Vidur's own names")]
 pub struct PredictorConfig {
     pub attention_decode_batching_overhead_fraction: f64,
     pub attention_prefill_batching_overhead_fraction: f64,
@@ -343,7 +341,7 @@ impl VidurConfig {
     /// The cluster, with a table that [`Self::table_prefix`] and [`Self::overhead`] name.
     pub fn cluster<'a>(&'a self, table: &'a VidurTable) -> Cluster<'a> {
         let config = &self.cluster_config;
-        let make = move |_| Parts {
+        let make = move |_| InstanceSpec {
             kv: Kv::counted(config.replica_scheduler_config.block_size, self.blocks()),
             scheduler: self.scheduler(),
             latency: Box::new(table.clone()),

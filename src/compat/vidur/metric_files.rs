@@ -3,21 +3,20 @@
 //!
 //! What Vidur writes only on demand (operations, single tokens) or as pictures (histograms) is left out.
 
-
 use std::path::Path;
 
-use crate::compat::vidur::meter::Meter;
-use crate::compat::vidur::sketch::Sketch;
 use crate::base::csv_file::{CsvFile, float};
 use crate::base::error::Result;
 use crate::base::io::write_file;
+use crate::compat::vidur::meter::Meter;
+use crate::compat::vidur::sketch::Sketch;
 use crate::metrics::serving::request_times::{TIMES, completion_order, times};
 use crate::sim::{Records, RequestRecord};
 use crate::trace::Nanos;
 
 /// What a device computes, for its utilisation.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Work {
+pub struct ModelWork {
     /// Parameters on one device.
     pub parameters: f64,
     /// Layers times query heads times head size, on one device.
@@ -63,7 +62,7 @@ const BATCH: [&str; 5] = [
 ///
 /// # Errors
 /// [`crate::base::error::Error::Io`] where a file cannot be written.
-pub fn write(folder: &Path, records: &Records, work: Option<Work>) -> Result<()> {
+pub fn write(folder: &Path, records: &Records, work: Option<ModelWork>) -> Result<()> {
     let plots = folder.join("plots");
     let figures = figures(&records.requests);
     requests(&folder.join("request_metrics.csv"), &figures)?;
@@ -213,7 +212,7 @@ fn batches(folder: &Path, plots: &Path, records: &Records) -> Result<()> {
 }
 
 /// Memory, busy time and use of the arithmetic units, by replica.
-fn utilisation(plots: &Path, records: &Records, work: Option<Work>) -> Result<()> {
+fn utilisation(plots: &Path, records: &Records, work: Option<ModelWork>) -> Result<()> {
     let count = records.instances.len();
     // Vidur calls this mean weighted, too, but passes another flag in the place of the one that would weight it.
     let mut memory = vec![Meter::over_values(); count];

@@ -7,4 +7,4 @@ mod metric_files;
 mod sketch;
 
 pub use config::VidurConfig;
-pub use metric_files::{Work, write, write_ranked};
+pub use metric_files::{ModelWork, write, write_ranked};

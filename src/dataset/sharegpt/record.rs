@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::report::Reason;
+use crate::base::Nanos;
 use crate::dataset::Role;
-use crate::trace::Nanos;
 
 /// A message as it stands in a record. Kept even when it will be dropped, because chunks count it.
 #[derive(Debug, Clone, PartialEq, Eq)]

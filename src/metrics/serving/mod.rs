@@ -7,10 +7,10 @@ use serde::Serialize;
 
 pub use slowdown::{SlowdownLimit, Slowdowns, Times, slowdowns};
 
+use crate::autoscale::{ScalingCounts, ScalingLog};
 use crate::base::Distribution;
-use crate::autoscale::ScalingCounts;
-use crate::sim::PoolResources;
 use crate::sim::Objectives;
+use crate::sim::PoolResources;
 use crate::sim::latency::{Chunk, Clamped, LatencyModel, Step};
 use crate::sim::{InstanceRecord, Outcome, Records, RequestRecord, Role, State};
 use crate::trace::Nanos;
@@ -86,8 +86,7 @@ pub struct Scaling {
 }
 
 impl Scaling {
-    fn of(records: &Records) -> Option<Self> {
-        let log = records.scaling.as_ref()?;
+    fn of(records: &Records, log: &ScalingLog) -> Self {
         let mut kinds = vec![None; records.instances.len()];
         let (mut ready, mut there) = ([0_u64; 2], 0_u64);
         let (mut most, mut weight, mut sum, mut squares) = (0, 0.0, 0.0, 0.0);
@@ -101,7 +100,7 @@ impl Scaling {
                 squares += seconds * ratio * ratio;
             }
         };
-        for event in &records.lives {
+        for event in &records.state_changes {
             add(event.time, since, ready);
             since = event.time;
             let role = records.instances[event.instance as usize].role;
@@ -128,13 +127,13 @@ impl Scaling {
             .iter()
             .all(|role| records.instances.iter().any(|i| i.role == *role));
         let mean = (paired && weight > 0.0).then(|| sum / weight);
-        Some(Self {
+        Self {
             policy: log.policy.clone(),
             counts: log.counts,
             most_instances: most,
             pd_ratio_mean: mean,
             pd_ratio_deviation: mean.map(|mean| (squares / weight - mean * mean).max(0.0).sqrt()),
-        })
+        }
     }
 }
 
@@ -208,6 +207,7 @@ impl Serving {
     /// Of a run; slowdowns are against `reference`, an instance that has nothing else to do.
     pub fn new(
         records: &Records,
+        scaling: Option<&ScalingLog>,
         resources: &[PoolResources],
         slo: &Objectives,
         reference: &mut dyn LatencyModel,
@@ -292,7 +292,7 @@ impl Serving {
             clamped,
             cost: Cost::of(records, resources),
             pools: pools(records, resources),
-            scaling: Scaling::of(records),
+            scaling: scaling.map(|log| Scaling::of(records, log)),
         }
     }
 }

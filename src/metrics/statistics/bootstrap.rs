@@ -7,8 +7,8 @@ use rayon::prelude::*;
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, Normal};
 
-use crate::base::error::{Error, Result};
 use crate::base::distribution::percentile_sorted;
+use crate::base::error::{Error, Result};
 use crate::base::random::stream;
 
 /// What is compared of two samples.

@@ -326,8 +326,8 @@ fn scaled(interval: Interval, factor: f64) -> Interval {
 
 #[cfg(test)]
 mod tests {
-    use crate::metrics::statistics::compare::*;
     use crate::base::random::stream;
+    use crate::metrics::statistics::compare::*;
     use rand_distr::{Distribution, LogNormal, Normal};
 
     fn normal(seed: u64, name: &str, mean: f64, deviation: f64, n: usize) -> Vec<f64> {

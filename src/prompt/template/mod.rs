@@ -16,8 +16,8 @@ use std::sync::Arc;
 use minijinja::{Environment, Value};
 use sha2::{Digest, Sha256};
 
-use crate::dataset::Message;
 use crate::base::error::{Error, Location, Result};
+use crate::dataset::Message;
 use python::Day;
 
 /// The day that `strftime_now` tells unless another is set, so that runs repeat: the one in Llama 3.1's own examples.

@@ -7,8 +7,8 @@ use tiktoken::CoreBpe;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 use super::Tokenizer;
+use crate::base::Identity;
 use crate::prompt::cuts::{AddedToken, Cuts};
-use crate::trace::Identity;
 
 /// A built-in vocabulary.
 struct Known {

@@ -1,8 +1,8 @@
 //! One id a character: for comparison with notebooks that count characters.
 
 use super::Tokenizer;
+use crate::base::Identity;
 use crate::prompt::cuts::Cuts;
-use crate::trace::Identity;
 
 /// The Unicode code point is the id.
 pub(super) struct Chars {

@@ -9,8 +9,8 @@ use std::path::Path;
 pub use huggingface::HuggingFace;
 
 use super::cuts::Cuts;
+use crate::base::Identity;
 use crate::base::error::{Error, Location, Result};
-use crate::trace::Identity;
 
 /// Turns text into ids. Special tokens are never added, but found in the text, because templates print their own.
 pub trait Tokenizer: Send + Sync {

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::sharing::Run;
 use crate::base::csv_file;
-use crate::report::studies::sharing_files;
 use crate::base::error::Result;
+use crate::report::studies::sharing_files;
 
 /// Figures that the course project published: the first 100 records of the ShareGPT_V3 split, blocks of 16 characters.
 #[derive(Debug, Clone, Copy, PartialEq)]

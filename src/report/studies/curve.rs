@@ -4,12 +4,14 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::report::render::chart::{Axis, BLUE, Chart, GREY, Marks, ORANGE, SKY, Scale, Series, VERMILLION};
+use crate::base::csv_file::{CsvFile, float, json};
+use crate::base::error::Result;
+use crate::cache::curve::{Curve, Point, Sampled};
+use crate::report::render::chart::{
+    Axis, BLUE, Chart, GREY, Marks, ORANGE, SKY, Scale, Series, VERMILLION,
+};
 use crate::report::render::number::{bytes, percent, thousands};
 use crate::report::render::table::table;
-use crate::base::csv_file::{CsvFile, float, json};
-use crate::cache::curve::{Curve, Point, Sampled};
-use crate::base::error::Result;
 
 /// Parts of the best token hit ratio that are reported.
 pub const TARGETS: &[f64] = &[0.5, 0.8, 0.9, 0.95, 0.99, 1.0];

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::sharing_page;
-use crate::base::csv_file;
-use crate::report::render::number::{percent, seconds, thousands};
 use super::sharing::Run;
-use crate::report::render::table::table;
+use super::sharing_page;
 use super::{course, pictures};
+use crate::base::csv_file;
 use crate::base::error::Result;
 use crate::metrics::Summary;
+use crate::report::render::number::{percent, seconds, thousands};
+use crate::report::render::table::table;
 
 /// What is compared.
 pub struct Columns<'a> {

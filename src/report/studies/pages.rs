@@ -4,12 +4,12 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::report::render::chart::{Axis, Chart, Marks, Scale, Series, color, cumulative};
-use crate::base::csv_columns::Columns;
-use crate::report::render::html::{Cell, Page, Table, Variant};
 use super::sharing_page;
-use crate::report::render::number::{percent, thousands};
+use crate::base::csv_columns::Columns;
 use crate::base::error::{Error, Location, Result};
+use crate::report::render::chart::{Axis, Chart, Marks, Scale, Series, color, cumulative};
+use crate::report::render::html::{Cell, Page, Table, Variant};
+use crate::report::render::number::{percent, thousands};
 
 /// What a folder holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -455,7 +455,9 @@ fn sharing(folder: &Path, parts: &[(&'static str, &str, &str)], command: &str) -
         warning: rows
             .iter()
             .find(|(name, _)| name.ends_with("settings.engine"))
-            .map_or("", |(_, engine)| sharing_page::warning(engine.as_str().unwrap_or_default())),
+            .map_or("", |(_, engine)| {
+                sharing_page::warning(engine.as_str().unwrap_or_default())
+            }),
         tables: vec![Table {
             caption: "Figures of summary.json".into(),
             header: vec!["figure".into(), "value".into()],

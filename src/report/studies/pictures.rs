@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-use crate::report::render::chart::{Axis, BLUE, Chart, GREY, Marks, ORANGE, SKY, Scale, Series, VERMILLION, cumulative};
 use super::course;
 use super::experiment::Columns;
 use super::sharing::Run;
 use crate::base::error::Result;
 use crate::metrics::{Analysis, Group};
+use crate::report::render::chart::{
+    Axis, BLUE, Chart, GREY, Marks, ORANGE, SKY, Scale, Series, VERMILLION, cumulative,
+};
 
 /// Turns that are shown; the few longer sessions would make the bars too thin to read.
 const MOST_TURNS: usize = 20;

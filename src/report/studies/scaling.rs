@@ -4,23 +4,20 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::base::csv_file::{CsvFile, float};
 use crate::autoscale::signals::{FLEET_SIGNALS, SIGNALS};
 use crate::autoscale::{Action, ScalingLog, Tick};
+use crate::base::csv_file::{CsvFile, float};
 use crate::base::error::Result;
 use crate::base::io::write_file;
-use crate::sim::{LifeEvent, Records, State};
+use crate::sim::{Records, State, StateChange};
 
 /// Writes all of them into a run's folder, where there was an autoscaler.
 ///
 /// # Errors
 /// A file that cannot be written.
-pub(super) fn write(records: &Records, folder: &Path) -> Result<()> {
-    let Some(log) = &records.scaling else {
-        return Ok(());
-    };
+pub(super) fn write(records: &Records, log: &ScalingLog, folder: &Path) -> Result<()> {
     looks(log, &folder.join("scaling/0.csv"))?;
-    lives(records, &folder.join("scaling/instances.csv"))?;
+    in_flight(records, &folder.join("scaling/instances.csv"))?;
     write_file(
         folder.join("scaling_app_0.log"),
         text(log, records).as_bytes(),
@@ -61,7 +58,7 @@ fn looks(log: &ScalingLog, path: &Path) -> Result<()> {
 }
 
 /// As files name a state.
-fn state(event: &LifeEvent) -> &'static str {
+fn state(event: &StateChange) -> &'static str {
     match event.state {
         State::Starting => "starting",
         State::Ready => "ready",
@@ -71,9 +68,9 @@ fn state(event: &LifeEvent) -> &'static str {
     }
 }
 
-fn lives(records: &Records, path: &Path) -> Result<()> {
+fn in_flight(records: &Records, path: &Path) -> Result<()> {
     let mut csv = CsvFile::create(path, &["time", "instance", "pool", "state"])?;
-    for event in &records.lives {
+    for event in &records.state_changes {
         csv.row([
             event.time.to_string(),
             event.instance.to_string(),
@@ -100,7 +97,7 @@ fn text(log: &ScalingLog, records: &Records) -> String {
         counts.instances_drained,
         counts.flaps,
     );
-    let mut events = records.lives.iter().peekable();
+    let mut events = records.state_changes.iter().peekable();
     let mut until = |time: f64, text: &mut String| {
         while let Some(event) = events.next_if(|event| event.time.as_secs_f64() <= time) {
             let pool = &records.instances[event.instance as usize].pool;

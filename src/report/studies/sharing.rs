@@ -9,11 +9,11 @@ use std::path::Path;
 use serde_json::json;
 
 use super::pictures;
-use crate::report::studies::sharing_files;
+use crate::base::error::Result;
 use crate::cache::BlockHash;
 use crate::cache::engine::TierSummary;
-use crate::base::error::Result;
 use crate::metrics::{Analysis, Summary};
+use crate::report::studies::sharing_files;
 use crate::trace::Trace;
 
 /// The table for the terminal.
@@ -135,12 +135,11 @@ pub fn text(summary: &Summary) -> String {
             format!("{:.3} PFLOP", flops / 1e15),
         ));
     }
-    let distribution =
-        |name: &str, d: &crate::base::Distribution, show: &dyn Fn(f64) -> String| {
-            let mut row = vec![name.to_owned()];
-            row.extend([d.mean, d.p5, d.p50, d.p90, d.p99, d.max].map(show));
-            row
-        };
+    let distribution = |name: &str, d: &crate::base::Distribution, show: &dyn Fn(f64) -> String| {
+        let mut row = vec![name.to_owned()];
+        row.extend([d.mean, d.p5, d.p50, d.p90, d.p99, d.max].map(show));
+        row
+    };
     let mut spread = vec![
         distribution("sharing fraction", &s.sharing_fraction, &percent),
         distribution("accesses per block", &s.block_accesses, &|n| {

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use crate::report::render::html::{Cell, Page, Table};
 use crate::base::Distribution;
 use crate::metrics::{Group, Summary};
-use crate::report::studies::experiment::{self, Columns};
+use crate::report::render::html::{Cell, Page, Table};
 use crate::report::render::number::{percent, seconds, thousands};
+use crate::report::studies::experiment::{self, Columns};
 use crate::report::studies::pictures;
 use crate::report::studies::sharing::Run;
 
@@ -33,7 +33,7 @@ pub(super) fn warning(engine: &str) -> &'static str {
 }
 
 /// What the metrics mean.
-pub const DEFINITIONS: &str = "\
+pub(super) const DEFINITIONS: &str = "\
 <h2>How it was counted</h2>
 <details>
 <summary>Definitions of the metrics</summary>
@@ -55,7 +55,7 @@ wall clock. Also in requests, and as stack distance: the number of different blo
 ";
 
 /// The page of one analysis.
-pub fn of_run(run: &Run<'_>, source: &str, command: &str) -> Page {
+pub(super) fn of_run(run: &Run<'_>, source: &str, command: &str) -> Page {
     let s = run.summary;
     let mut tables = vec![distributions(s)];
     for (caption, name, groups) in [
@@ -87,7 +87,7 @@ pub fn of_run(run: &Run<'_>, source: &str, command: &str) -> Page {
 }
 
 /// The page of an experiment.
-pub fn of_columns(columns: &Columns<'_>, command: &str) -> Page {
+pub(super) fn of_columns(columns: &Columns<'_>, command: &str) -> Page {
     let (single, multi) = (columns.single.summary, columns.multi.summary);
     let (header, rows) = experiment::figures(columns);
     let mut tables = vec![plain("Single-turn and multi-turn", header, rows)];

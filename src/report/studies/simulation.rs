@@ -4,25 +4,28 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::autoscale::ScalingLog;
+use crate::base::Distribution;
 use crate::base::csv_file;
-use crate::report::render::number::{bytes, percent, seconds, thousands};
-use crate::report::render::table::{pairs, table};
 use crate::base::csv_file::{CsvFile, float};
 use crate::base::error::Result;
 use crate::base::io::{OutputFile, write_file};
-use crate::base::Distribution;
-use crate::metrics::Serving;
 use crate::compat::splitwise::{self, WriteOptions, write_report};
+use crate::metrics::Serving;
+use crate::report::render::number::{bytes, percent, seconds, thousands};
+use crate::report::render::table::{pairs, table};
 use crate::sim::{InstanceRecord, Records, RequestRecord};
 use crate::trace::{Nanos, Trace};
 
-/// One finished run.
+/// A finished run and all that its files name.
 #[derive(Debug)]
-pub struct Run<'a> {
+pub struct RunFiles<'a> {
     /// What was served.
     pub trace: &'a Trace,
     /// What became of it.
     pub records: &'a Records,
+    /// What the autoscaler saw and decided, if there was one.
+    pub scaling: Option<&'a ScalingLog>,
     /// In figures.
     pub serving: &'a Serving,
     /// The effective configuration.
@@ -55,12 +58,14 @@ pub fn trace_name(path: &Path) -> String {
 ///
 /// # Errors
 /// A file that cannot be written.
-pub fn write(run: &Run<'_>, folder: &Path) -> Result<()> {
+pub fn write(run: &RunFiles<'_>, folder: &Path) -> Result<()> {
     let report = as_splitwise(run.records);
     write_report(&report, WriteOptions::default(), folder)?;
     requests(run, &folder.join("request.csv"))?;
     instances(&run.records.instances, &folder.join("instances.csv"))?;
-    super::scaling::write(run.records, folder)?;
+    if let Some(log) = run.scaling {
+        super::scaling::write(run.records, log, folder)?;
+    }
     write_file(folder.join("config.toml"), run.config.as_bytes())?;
     let mut summary = json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -78,7 +83,7 @@ pub fn write(run: &Run<'_>, folder: &Path) -> Result<()> {
 }
 
 /// A request a line, in order of the trace; empty where there is no such time.
-fn requests(run: &Run<'_>, path: &Path) -> Result<()> {
+fn requests(run: &RunFiles<'_>, path: &Path) -> Result<()> {
     let mut csv = CsvFile::create(
         path,
         &[

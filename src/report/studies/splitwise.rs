@@ -4,14 +4,14 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::base::Distribution;
 use crate::base::csv_file;
-use crate::report::render::number::{seconds, thousands};
-use crate::report::render::table::{pairs, table};
 use crate::base::csv_file::{CsvFile, float};
 use crate::base::error::Result;
-use crate::base::Distribution;
-use crate::metrics::{SlowdownLimit, Slowdowns, Times, slowdowns};
 use crate::compat::splitwise::{Report, RequestRecord, WriteOptions, write_report};
+use crate::metrics::{SlowdownLimit, Slowdowns, Times, slowdowns};
+use crate::report::render::number::{seconds, thousands};
+use crate::report::render::table::{pairs, table};
 use crate::sim::latency::SplitwiseTable;
 
 /// Slowdowns as the study counts them: against bloom-176b on a DGX-A100, with the reference's own times.

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::base::csv_file::{CsvFile, float, json};
+use crate::base::error::Result;
+use crate::cache::sweep::Counts;
 use crate::report::render::chart::{Axis, Chart, Grid, Marks, Scale, Series, color};
 use crate::report::render::number::percent;
 use crate::report::render::table::table;
-use crate::base::csv_file::{CsvFile, float, json};
-use crate::cache::sweep::Counts;
-use crate::base::error::Result;
 
 /// One policy at one capacity and block size.
 #[derive(Debug, Clone, PartialEq, Serialize)]

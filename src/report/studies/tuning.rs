@@ -4,13 +4,15 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::report::render::chart::{Axis, BLUE, Chart, GREY, Marks, Scale, Series, VERMILLION, color};
+use crate::base::csv_file::{CsvFile, float, json as write_json};
+use crate::base::error::Result;
+use crate::compat::vidur::write_ranked;
+use crate::metrics::statistics::{p_text, sentence};
+use crate::report::render::chart::{
+    Axis, BLUE, Chart, GREY, Marks, Scale, Series, VERMILLION, color,
+};
 use crate::report::render::number::seconds;
 use crate::report::render::table::table;
-use crate::base::csv_file::{CsvFile, float, json as write_json};
-use crate::compat::vidur::write_ranked;
-use crate::base::error::Result;
-use crate::metrics::statistics::{p_text, sentence};
 use crate::tune::aging::{Fairness, Measures, Order, Point, Study, Sweep, TTFT};
 use crate::tune::select::{METRICS, Run};
 use crate::tune::significance::Finding;

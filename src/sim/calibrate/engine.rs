@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::cache::capacity::{Budget, GPUS, ModelConfig};
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
+use crate::cache::capacity::{Budget, GPUS, ModelConfig};
 use crate::sim::replica::VllmV1Config;
 
 /// Bytes that vLLM is taken to need beside weights and cache, as `replay capacity` does.

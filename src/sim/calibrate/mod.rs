@@ -17,10 +17,10 @@ pub use measured::{Measured, read as read_measured};
 
 use super::latency::Profile;
 use super::replica::VllmV1;
-use super::{Cluster, Kv, Parts, Records, Simulation, Workload};
-use crate::cache::BlockTrace;
-use crate::base::error::{Error, Result};
+use super::{Cluster, InstanceSpec, Kv, Records, Simulation, Workload};
 use crate::base::Distribution;
+use crate::base::error::{Error, Result};
+use crate::cache::BlockTrace;
 
 /// The largest overhead that is tried, in milliseconds.
 const LARGEST: f64 = 64.0;
@@ -45,7 +45,7 @@ impl Single<'_> {
     /// None that depend on the input.
     pub fn run(&self, latency: &Profile) -> Result<Records> {
         let engine = self.engine;
-        let make = |_| Parts {
+        let make = |_| InstanceSpec {
             kv: match self.blocks.filter(|_| engine.prefix_caching) {
                 Some(blocks) => Kv::cached(engine.block_size, self.capacity, blocks.distinct()),
                 None => Kv::counted(engine.block_size, self.capacity),

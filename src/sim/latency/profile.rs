@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 use super::grid::{Grid, each_row, file_in};
 use super::{Clamped, LatencyModel, Step};
-use crate::cache::capacity::ModelConfig;
 use crate::base::error::{Error, Location, Result};
+use crate::cache::capacity::ModelConfig;
 
 /// Where a part of the model stands in a step.
 #[derive(Clone, Copy)]

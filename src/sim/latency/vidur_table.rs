@@ -524,8 +524,8 @@ fn runs(path: &Path, widths: &Path) -> Result<Dense> {
 
 #[cfg(test)]
 mod tests {
-    use crate::sim::latency::vidur_table::*;
     use crate::sim::latency::Chunk;
+    use crate::sim::latency::vidur_table::*;
 
     fn tables(folder: &Path) {
         let write = |name: &str, text: &str| {

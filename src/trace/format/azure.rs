@@ -151,8 +151,8 @@ fn stamp(time: Nanos) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::trace::format::testing;
     use crate::trace::format::azure::*;
+    use crate::trace::format::testing;
 
     #[test]
     fn round_trip() {

@@ -141,8 +141,8 @@ impl TraceFormat for Bailian {
 
 #[cfg(test)]
 mod tests {
-    use crate::trace::format::testing;
     use crate::trace::format::bailian::*;
+    use crate::trace::format::testing;
 
     #[test]
     fn round_trip() {

@@ -156,8 +156,8 @@ fn seed(extra: &ExtraKeys) -> u128 {
 
 #[cfg(test)]
 mod tests {
-    use crate::trace::format::testing;
     use crate::trace::format::blocks::*;
+    use crate::trace::format::testing;
 
     #[test]
     fn ids_are_chained_and_in_order_of_first_use() {

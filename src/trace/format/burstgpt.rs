@@ -81,9 +81,9 @@ impl TraceFormat for BurstGpt {
 
 #[cfg(test)]
 mod tests {
-    use crate::trace::format::testing;
-    use crate::trace::format::burstgpt::*;
     use crate::trace::Nanos;
+    use crate::trace::format::burstgpt::*;
+    use crate::trace::format::testing;
 
     #[test]
     fn round_trip() {

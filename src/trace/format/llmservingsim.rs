@@ -164,8 +164,8 @@ impl TraceFormat for LlmServingSim {
 
 #[cfg(test)]
 mod tests {
-    use crate::trace::format::testing;
     use crate::trace::format::llmservingsim::*;
+    use crate::trace::format::testing;
 
     #[test]
     fn round_trip_with_and_without_ids() {

@@ -381,8 +381,8 @@ fn shell_word(text: &str) -> String {
 
 #[cfg(test)]
 pub(crate) mod testing {
-    use crate::trace::format::*;
     use crate::trace::TraceBuilder;
+    use crate::trace::format::*;
 
     /// Reads `bytes` as if they were the file `t`.
     pub(crate) fn read(bytes: &[u8], options: &ReadOptions) -> Result<ReadTrace> {

@@ -200,8 +200,8 @@ impl TraceFormat for Mooncake {
 
 #[cfg(test)]
 mod tests {
-    use crate::trace::format::testing;
     use crate::trace::format::mooncake::*;
+    use crate::trace::format::testing;
     use proptest::prelude::*;
 
     #[test]

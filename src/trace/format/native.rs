@@ -305,8 +305,8 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
-    use crate::trace::format::testing;
     use crate::trace::format::native::*;
+    use crate::trace::format::testing;
     use proptest::prelude::*;
 
     fn again(bytes: &[u8]) -> Trace {

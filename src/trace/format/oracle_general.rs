@@ -73,8 +73,8 @@ impl TraceFormat for OracleGeneral {
 
 #[cfg(test)]
 mod tests {
-    use crate::trace::format::testing;
     use crate::trace::format::oracle_general::*;
+    use crate::trace::format::testing;
 
     #[test]
     fn golden() {

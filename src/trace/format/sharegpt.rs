@@ -80,8 +80,8 @@ impl TraceFormat for ShareGpt {
 
 #[cfg(test)]
 mod tests {
-    use crate::trace::format::testing;
     use crate::trace::format::sharegpt::*;
+    use crate::trace::format::testing;
 
     #[test]
     fn golden() {

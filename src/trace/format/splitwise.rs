@@ -62,8 +62,8 @@ impl TraceFormat for Splitwise {
 
 #[cfg(test)]
 mod tests {
-    use crate::trace::format::testing;
     use crate::trace::format::splitwise::*;
+    use crate::trace::format::testing;
 
     #[test]
     fn round_trip() {

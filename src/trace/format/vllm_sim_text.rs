@@ -68,8 +68,8 @@ impl TraceFormat for VllmSimText {
 
 #[cfg(test)]
 mod tests {
-    use crate::trace::format::{format, testing};
     use crate::trace::format::vllm_sim_text::*;
+    use crate::trace::format::{format, testing};
 
     #[test]
     fn golden_and_the_missing_tokenizer() {

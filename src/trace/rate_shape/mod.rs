@@ -254,9 +254,9 @@ impl RateShape {
 
 #[cfg(test)]
 mod tests {
-    use crate::trace::rate_shape::*;
-    use crate::trace::arrival::ArrivalProcess;
     use crate::base::random::stream;
+    use crate::trace::arrival::ArrivalProcess;
+    use crate::trace::rate_shape::*;
     use proptest::prelude::*;
 
     fn shape(text: &str) -> RateShape {

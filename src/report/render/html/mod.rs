@@ -1,6 +1,5 @@
 //! `report.html`: tables, charts to zoom and hover, definitions. One file that asks nothing of the network.
 
-
 use std::fmt::Write;
 use std::path::Path;
 
@@ -9,7 +8,6 @@ use serde_json::{Value, json};
 use super::chart::{Axis, Chart, Marks, Scale, Series, Sign};
 use crate::base::error::{Error, Result};
 use crate::base::io::write_file;
-
 
 /// Draws the charts; see `assets/NOTICE`.
 const ECHARTS: &[u8] = include_bytes!("assets/echarts.common.min.js.zst");

@@ -6,8 +6,8 @@ use super::charts;
 use super::read::{METRICS, PERCENTILES};
 use super::{Run, Scenario, Study};
 use crate::base::csv_file;
-use crate::base::error::Result;
 use crate::base::csv_file::{CsvFile, float};
+use crate::base::error::Result;
 
 /// Writes `results_summary.csv` and `comparison.json`, and for each scenario `summary_table.csv` and the pictures; where
 /// there are several scenarios, each has a folder.

@@ -6,10 +6,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::scaling::{Life, Phase, Scaling};
-use crate::base::error::{Error, Location, Result};
 use crate::base::Distribution;
-use crate::metrics::{Times, slowdowns};
 use crate::base::csv_columns::Columns;
+use crate::base::error::{Error, Location, Result};
+use crate::metrics::{Times, slowdowns};
 use crate::sim::Objectives;
 use crate::sim::latency::SplitwiseTable;
 
