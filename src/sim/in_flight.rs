@@ -81,6 +81,12 @@ impl InFlightRequest {
         self.generated > 0 && self.gap() == 1
     }
 
+    /// Prompt tokens that are still to be computed, those that are computed again included. A decode has none: it computes the
+    /// token that was sampled last.
+    pub fn backlog(&self) -> u32 {
+        if self.decodes() { 0 } else { self.gap() }
+    }
+
     /// Whether the instance has done its part.
     pub fn is_done(&self) -> bool {
         match self.work {

@@ -11,7 +11,7 @@ use super::instance::{Instance, Role, State, TokenEvent};
 use super::record::{NOWHERE, Outcome, Records, RequestRecord, StateChange, StepRecord};
 use super::router::{Stage, View, serves};
 use super::transfer::{Flow, Links};
-use super::workload::Workload;
+use super::workload::{Item, Workload};
 use crate::cache::RunCursor;
 use crate::sim::event_queue::{EventQueue, Key};
 use crate::sim::in_flight::{InFlightId, InFlightRequests, ServedPhases};
@@ -80,7 +80,10 @@ impl<'a> Simulation<'a> {
             Pacing::Open => 0,
             Pacing::Wait => workload.sessions() as usize,
         };
-        let record = RequestRecord {
+        let record = |item: &Item| RequestRecord {
+            arrival: item.arrival,
+            prompt: item.prompt,
+            output: item.output,
             prefill_instance: NOWHERE,
             decode_instance: NOWHERE,
             ..RequestRecord::default()
@@ -99,7 +102,7 @@ impl<'a> Simulation<'a> {
             sessions: std::iter::repeat_with(Turns::default)
                 .take(sessions)
                 .collect(),
-            records: vec![record; workload.items().len()],
+            records: workload.items().iter().map(record).collect(),
             // Up to a day, to three digits.
             gaps: new_histogram(),
             moved_bytes: 0.0,
@@ -369,9 +372,6 @@ impl<'a> Simulation<'a> {
         };
         let record = &mut self.records[request as usize];
         record.outcome = Outcome::EndOfTime;
-        record.arrival = self.now;
-        record.prompt = item.prompt;
-        record.output = item.output;
         if let Some(turns) = self.sessions.get_mut(item.session as usize) {
             if turns.running > 0 {
                 turns.waiting.push_back(id);
@@ -731,9 +731,7 @@ impl<'a> Simulation<'a> {
         instance.requests -= waiting.len() as u32;
         for id in &waiting {
             let request_state = &self.in_flight[*id];
-            instance.backlog = instance
-                .backlog
-                .saturating_sub(u64::from(request_state.gap()));
+            instance.backlog -= u64::from(request_state.backlog());
         }
         let incoming: Vec<_> = instance.incoming.drain(..).collect();
         instance.requests -= incoming.len() as u32;

@@ -74,10 +74,9 @@ impl Bench {
         let mut done = 0;
         for slice in &self.batch {
             let request_state = &mut self.in_flight[slice.id];
-            if !request_state.decodes() {
-                self.backlog -= u64::from(slice.tokens);
-            }
+            self.backlog -= u64::from(request_state.backlog());
             request_state.computed += slice.tokens;
+            self.backlog += u64::from(request_state.backlog());
             if request_state.gap() == 0 {
                 request_state.generated += 1;
                 done += usize::from(request_state.is_done());
@@ -209,6 +208,13 @@ fn build(kind: u8, budget: u32, cap: u32) -> Box<dyn ReplicaScheduler> {
             batch_size_cap: cap,
             watermark_blocks_fraction: part,
         })),
+        3 | 4 => Box::new(VllmV1::new(VllmV1Config {
+            max_num_batched_tokens: budget,
+            max_num_seqs: cap,
+            watermark: part,
+            async_scheduling: kind == 4,
+            ..VllmV1Config::default()
+        })),
         _ => {
             let policies = [Policy::Fcfs, Policy::Spf, Policy::Srtf, Policy::Aging];
             let config = OptSarathiConfig {
@@ -216,7 +222,7 @@ fn build(kind: u8, budget: u32, cap: u32) -> Box<dyn ReplicaScheduler> {
                 min_chunk_threshold: (0.29 * f64::from(budget)) as u32,
                 max_num_seqs: cap,
                 watermark_blocks_fraction: part,
-                policy: policies[usize::from(kind - 3)],
+                policy: policies[usize::from(kind - 5)],
                 ..OptSarathiConfig::default()
             };
             Box::new(OptSarathi::new(config).expect("a good configuration"))
@@ -254,7 +260,7 @@ impl ReplicaScheduler for Box<dyn ReplicaScheduler> {
 proptest! {
     #[test]
     fn budgets_hold_blocks_come_back_and_all_finish(
-        kind in 0u8..7,
+        kind in 0u8..9,
         budget in 4u32..40,
         cap in 1u32..6,
         spare in 0u32..8,
@@ -285,7 +291,10 @@ proptest! {
             let held: u32 = (0..requests.len() as InFlightId).map(|id| bench.kv.held(id)).sum();
             prop_assert_eq!(held + bench.kv.free(), total);
             for (id, tokens) in &batch {
-                prop_assert!(bench.kv.held(*id) * 4 >= bench.in_flight[*id].computed + tokens);
+                let held = bench.kv.held(*id);
+                // With asynchronous scheduling, the batch after this one may have preempted it already.
+                let preempted = kind == 4 && held == 0;
+                prop_assert!(preempted || held * 4 >= bench.in_flight[*id].computed + tokens);
             }
             done += bench.compute();
             steps += 1;

@@ -39,27 +39,42 @@ fn what_was_lost_is_computed_again() {
         "instance,pool,created,ready,draining,gone,busy,utilisation,steps,prefill_tokens,output_tokens,cached_tokens,preemptions,mean_kv_usage,peak_kv_usage,clamped_steps
         0,all,0.0,0.0,,0.244,0.188,188/244,10,33,15,0,1,810/1464,1,0",
     );
-    assert_eq!(run.column("request.csv", "e2e"), ["0.121", "0.144", "0.044"]);
+    assert_eq!(
+        run.column("request.csv", "e2e"),
+        ["0.121", "0.144", "0.044"]
+    );
     assert_eq!(run.column("request.csv", "preemptions"), ["0", "1", "0"]);
     // From 106 to 121 it is in no step.
-    assert_eq!(run.column("request.csv", "stalled_time"), ["0.0", "0.015", "0.0"]);
+    assert_eq!(
+        run.column("request.csv", "stalled_time"),
+        ["0.0", "0.015", "0.0"]
+    );
     assert_eq!(queues(&run), [pair("1.0", "13.0"), pair("0.0", "0.0")]);
 }
 
 #[test]
 fn what_is_found_again_is_no_backlog() {
-    // With contents the 12 tokens that it had computed are found, and the last is a decode: 121 to 136. Nothing is left to compute then.
+    // 8 blocks: `a` (8 + 8) and `b` (12 + 7) have their first tokens at 30, and further ones at 50, 70, 90 and 110, when `a` takes the last
+    // block and `b`, for its 17th token, has none. `a` has its last token at 155. Then `b` finds the 16 tokens that it had computed, and the
+    // 17th is a decode: 170 and 185. Nothing is left to compute then; `later` decodes from 214 to 244.
     let requests = [
-        ("a", "a", 0, 0.0, tokens(0, 8), tokens(50, 6)),
-        ("b", "b", 0, 0.0, tokens(100, 8), tokens(150, 6)),
+        ("a", "a", 0, 0.0, tokens(0, 8), tokens(50, 8)),
+        ("b", "b", 0, 0.0, tokens(100, 12), tokens(150, 7)),
         ("later", "c", 0, 0.2, tokens(200, 4), tokens(250, 3)),
     ];
-    let run = Run::new("", POOLS, &requests);
-    assert_eq!(run.column("request.csv", "e2e"), ["0.121", "0.136", "0.044"]);
+    let pools = POOLS
+        .replace("blocks = 6", "blocks = 8")
+        .replace("0.11", "0.12");
+    let run = Run::new("", &pools, &requests);
+    assert_eq!(
+        run.column("request.csv", "e2e"),
+        ["0.155", "0.185", "0.044"]
+    );
+    assert_eq!(run.column("request.csv", "preemptions"), ["0", "1", "0"]);
     // Tokens that are found after a preemption are not those of a first look-up.
     assert_eq!(run.column("request.csv", "cached_tokens"), ["0", "0", "0"]);
-    assert_eq!(run.column("instances.csv", "prefill_tokens"), ["20"]);
-    assert_eq!(queues(&run), [pair("1.0", "13.0"), pair("0.0", "0.0")]);
+    assert_eq!(run.column("instances.csv", "prefill_tokens"), ["24"]);
+    assert_eq!(queues(&run), [pair("1.0", "17.0"), pair("0.0", "0.0")]);
 }
 
 fn pair(waiting: &str, tokens: &str) -> (String, String) {

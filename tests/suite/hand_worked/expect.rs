@@ -57,7 +57,9 @@ pub(super) fn csv(name: &str, found: &str, expected: &str) {
                 _ => cell == wanted,
             };
             if !same {
-                faults.push(format!("line {number}, {column}: `{cell}`, expected `{wanted}`"));
+                faults.push(format!(
+                    "line {number}, {column}: `{cell}`, expected `{wanted}`"
+                ));
             }
         }
         assert_eq!(row.len(), wanted.len(), "{name}, line {number}");
@@ -97,14 +99,24 @@ pub(super) fn spread(values: &[f64]) -> Value {
         ("p99", 0.99),
         ("max", 1.0),
     ];
-    let of = |figure: f64| if values.is_empty() { super::expect::none() } else { json!(figure) };
+    let of = |figure: f64| {
+        if values.is_empty() {
+            super::expect::none()
+        } else {
+            json!(figure)
+        }
+    };
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     let mut figures = Map::from_iter([
         ("count".to_owned(), json!(values.len())),
         ("mean".to_owned(), of(mean)),
     ]);
     for (name, part) in places {
-        let figure = if values.is_empty() { 0.0 } else { quantile(values, part) };
+        let figure = if values.is_empty() {
+            0.0
+        } else {
+            quantile(values, part)
+        };
         figures.insert(name.to_owned(), of(figure));
     }
     Value::Object(figures)
@@ -164,16 +176,28 @@ const OVER_ARRIVED: bool = false;
 
 /// Requests that met an objective, as a fraction.
 pub(super) fn attainment(met: u32, arrived: u32, finished: u32) -> Value {
-    let base = if OVER_ARRIVED { arrived } else { finished.max(1) };
+    let base = if OVER_ARRIVED {
+        arrived
+    } else {
+        finished.max(1)
+    };
     json!(f64::from(met) / f64::from(base))
 }
 
 /// A figure of no values.
 pub(super) fn none() -> Value {
-    if OVER_ARRIVED { Value::Null } else { json!(0.0) }
+    if OVER_ARRIVED {
+        Value::Null
+    } else {
+        json!(0.0)
+    }
 }
 
 /// Whether limits are met where no request finished.
 pub(super) fn unmet() -> Value {
-    if OVER_ARRIVED { Value::Null } else { json!(true) }
+    if OVER_ARRIVED {
+        Value::Null
+    } else {
+        json!(true)
+    }
 }

@@ -134,7 +134,11 @@ impl Run {
         let mut row = self.rows("scaling/0.csv").swap_remove(index);
         assert!(row.remove("policy").is_some());
         assert!(!row.remove("reason").expect("a reason").is_empty());
-        assert_eq!(row.remove("action").as_deref(), Some(action), "tick {index}");
+        assert_eq!(
+            row.remove("action").as_deref(),
+            Some(action),
+            "tick {index}"
+        );
         let mut faults = Vec::new();
         for (name, value) in expected {
             match row.remove(*name).map(|cell| cell.parse::<f64>()) {

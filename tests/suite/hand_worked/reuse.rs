@@ -47,11 +47,14 @@ fn analyze() -> (tempfile::TempDir, Value) {
 /// A histogram of vLLM's: how many values are at most so large.
 fn histogram(values: &[f64]) -> Value {
     let bounds = [
-        0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0,
-        300.0, 600.0, 1200.0, 1800.0,
+        0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0,
+        60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0,
     ];
     let below = |bound: &f64| values.iter().filter(|value| *value <= bound).count();
-    let buckets: Vec<Value> = bounds.iter().map(|bound| json!([bound, below(bound)])).collect();
+    let buckets: Vec<Value> = bounds
+        .iter()
+        .map(|bound| json!([bound, below(bound)]))
+        .collect();
     json!({"buckets": buckets, "sum": values.iter().sum::<f64>(), "count": values.len()})
 }
 
@@ -124,7 +127,8 @@ fn every_figure() {
 #[test]
 fn every_row() {
     let (folder, _) = analyze();
-    let read = |name: &str| std::fs::read_to_string(folder.path().join("out").join(name)).expect("reads");
+    let read =
+        |name: &str| std::fs::read_to_string(folder.path().join("out").join(name)).expect("reads");
     // A and B are used three times: two gaps in 60 s.
     expect::csv(
         "blocks.csv",

@@ -29,8 +29,14 @@ fn the_least_busy_goes() {
     // of `b`, 15 to 34; both until they have 22 tokens (`c` has 1 at 34, `b` 2): `b` has 21 further ones at 34 + 21 x 20 = 454; `c` its last at 469.
     let hours = "{ from = 0, to = 24, aggregated = 1 }";
     let run = Run::new("", &pools(2, hours, ""), &three());
-    assert_eq!(run.column("request.csv", "prefill_instance"), ["0", "1", "1"]);
-    assert_eq!(run.column("request.csv", "e2e"), ["0.348", "0.453", "0.467"]);
+    assert_eq!(
+        run.column("request.csv", "prefill_instance"),
+        ["0", "1", "1"]
+    );
+    assert_eq!(
+        run.column("request.csv", "e2e"),
+        ["0.348", "0.453", "0.467"]
+    );
     run.csv(
         "scaling/instances.csv",
         "time,instance,pool,state
@@ -59,7 +65,13 @@ fn a_parked_instance_drains_later_or_comes_back() {
         0.348,0,all,gone",
     );
     let scaling = &run.printed["scaling"];
-    assert_eq!((scaling["parked"].clone(), scaling["instances_drained"].clone()), (1.into(), 1.into()));
+    assert_eq!(
+        (
+            scaling["parked"].clone(),
+            scaling["instances_drained"].clone()
+        ),
+        (1.into(), 1.into())
+    );
     // At 200 two are wanted again, and it comes back: nothing starts.
     let hours = "{ from = 0, to = 2, aggregated = 1 }, { from = 2, to = 24, aggregated = 2 }";
     let run = Run::new("", &pools(2, hours, soft), &three());
@@ -72,7 +84,13 @@ fn a_parked_instance_drains_later_or_comes_back() {
         0.2,0,all,ready",
     );
     let scaling = &run.printed["scaling"];
-    assert_eq!((scaling["reinstated"].clone(), scaling["instances_started"].clone()), (1.into(), 0.into()));
+    assert_eq!(
+        (
+            scaling["reinstated"].clone(),
+            scaling["instances_started"].clone()
+        ),
+        (1.into(), 0.into())
+    );
     assert_eq!(scaling["flaps"], 1);
 }
 
@@ -90,7 +108,12 @@ fn one_that_starts_goes_first() {
         0.2,2,all,gone",
     );
     // The others are there until the last token, at 469.
-    let hours = run.printed["cost"]["instance_hours"].as_f64().expect("hours");
-    assert!((hours - (2.0 * 0.469 + 0.1) / 3600.0).abs() < 1e-15, "{hours}");
+    let hours = run.printed["cost"]["instance_hours"]
+        .as_f64()
+        .expect("hours");
+    assert!(
+        (hours - (2.0 * 0.469 + 0.1) / 3600.0).abs() < 1e-15,
+        "{hours}"
+    );
     assert_eq!(run.rows("instances.csv")[2]["utilisation"], "0.0");
 }
