@@ -341,8 +341,6 @@ impl<'a> Simulation<'a> {
 
     fn arrive(&mut self, request: u32) {
         let item = &self.workload.items()[request as usize];
-        self.window.arrived += 1;
-        self.window.arrived_prompt_tokens += u64::from(item.prompt);
         let id = self.in_flight.add();
         let request_state = &mut self.in_flight[id];
         let mut blocks = std::mem::take(&mut request_state.blocks);
@@ -370,15 +368,27 @@ impl<'a> Simulation<'a> {
             prompt_blocks,
             ..super::InFlightRequest::default()
         };
-        let record = &mut self.records[request as usize];
-        record.outcome = Outcome::EndOfTime;
         if let Some(turns) = self.sessions.get_mut(item.session as usize) {
             if turns.running > 0 {
                 turns.waiting.push_back(id);
+                self.in_flight[id].held_back = true;
                 return;
             }
             turns.running += 1;
         }
+        self.enter(id);
+    }
+
+    /// A request arrives now: it is counted, and waits for an instance.
+    fn enter(&mut self, id: InFlightId) {
+        let request_state = &mut self.in_flight[id];
+        request_state.held_back = false;
+        request_state.arrival = self.now;
+        self.window.arrived += 1;
+        self.window.arrived_prompt_tokens += u64::from(request_state.prompt);
+        let record = &mut self.records[request_state.request as usize];
+        record.outcome = Outcome::EndOfTime;
+        record.arrival = self.now;
         self.pending_prefill.push_back(id);
     }
 
@@ -670,9 +680,7 @@ impl<'a> Simulation<'a> {
             turns.running -= 1;
             if let Some(next) = turns.waiting.pop_front() {
                 turns.running += 1;
-                self.in_flight[next].arrival = self.now;
-                self.records[self.in_flight[next].request as usize].arrival = self.now;
-                self.pending_prefill.push_back(next);
+                self.enter(next);
             }
         }
     }
@@ -759,7 +767,10 @@ impl<'a> Simulation<'a> {
         );
         let left: Vec<InFlightId> = self.in_flight.in_use().collect();
         for id in left {
-            self.write(id, outcome);
+            // A turn that waits for the one before it would have come after the end.
+            if outcome != Outcome::EndOfTime || !self.in_flight[id].held_back {
+                self.write(id, outcome);
+            }
         }
         let mut steps = 0;
         let mut instances = Vec::new();

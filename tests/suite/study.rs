@@ -149,8 +149,8 @@ fn a_request_that_is_not_served_is_missed() {
         path.display().to_string()
     };
     let head = "arrived_at,num_prefill_tokens,num_decode_tokens\n";
-    let four = "0,100,11\n10,100,11\n20,100,11\n30,100,11\n";
-    let trace = write("five.csv", &format!("{head}{four}40,2000,11\n"));
+    let four = "0,100,11\n100,100,11\n200,100,11\n300,100,11\n";
+    let trace = write("five.csv", &format!("{head}{four}400,2000,11\n"));
     let other = write("four.csv", &format!("{head}{four}"));
     let config = write("worked.toml", CLUSTER);
     let out = folder.path().join("study").display().to_string();
@@ -162,7 +162,7 @@ fn a_request_that_is_not_served_is_missed() {
         "--policies",
         "periodic",
         "--test-instances",
-        "1",
+        "2",
         "--test-requests",
         "4",
         "--attainment",
@@ -176,7 +176,7 @@ fn a_request_that_is_not_served_is_missed() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}");
     let study: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    // The last request comes at 40 s, and is turned away then. Two GPUs until then.
+    // The last request comes at 400 s, and is rejected then. Two GPUs until then.
     let close = |found: &Value, expected: f64| {
         let found = found.as_f64().expect("a number");
         assert!(
@@ -188,7 +188,7 @@ fn a_request_that_is_not_served_is_missed() {
     assert!(trials.len() > 1);
     for trial in trials {
         close(&trial["attainment"], 0.8);
-        close(&trial["gpu_hours"], 2.0 * 40.0 / 3600.0);
+        close(&trial["gpu_hours"], 2.0 * 400.0 / 3600.0);
         close(&trial["ttft_p90"], 0.11);
         close(&trial["tbt_p90"], 0.015);
         assert_eq!((&trial["changes"], &trial["flaps"]), (&0.into(), &0.into()));
@@ -198,11 +198,11 @@ fn a_request_that_is_not_served_is_missed() {
     for choice in choices {
         assert_eq!(choice["keeps"], false, "{choice}");
     }
-    // All four of the other trace are served, the last until 30.26 s.
+    // All four of the other trace are served, the last until 300.26 s.
     let validated = study["validated"][0]["trials"].as_array().expect("trials");
     assert_eq!(validated.len(), 2);
     for trial in validated {
         close(&trial["attainment"], 1.0);
-        close(&trial["gpu_hours"], 2.0 * 30.26 / 3600.0);
+        close(&trial["gpu_hours"], 2.0 * 300.26 / 3600.0);
     }
 }
