@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::base::registry::Named as _;
 use crate::sim::in_flight::InFlightRequest;
 
 /// One instance without a clock.
@@ -306,6 +307,32 @@ proptest! {
         for (id, (prompt, output)) in requests.iter().enumerate() {
             let request_state = &bench.in_flight[id as InFlightId];
             prop_assert_eq!(request_state.prompt + request_state.output, prompt + output);
+        }
+    }
+
+    /// With their defaults, so that a new scheduler is among them as soon as it is registered.
+    #[test]
+    fn every_registered_scheduler_finishes_all_and_gives_all_blocks_back(
+        requests in prop::collection::vec((1u32..40, 1u32..12), 1..12),
+        spare in 0u32..8,
+    ) {
+        let largest = requests.iter().map(|(p, o)| (p + o).div_ceil(4)).max().unwrap_or(1);
+        for card in SCHEDULERS.iter() {
+            let config: SchedulerConfig =
+                toml::from_str(&format!("kind = \"{}\"", card.name())).expect("has defaults");
+            let scheduler = config.build().expect("defaults are right");
+            let mut bench = Bench::new(scheduler, largest + spare, &requests);
+            let mut done = 0;
+            for _ in 0..10_000 {
+                prop_assert!(!bench.form().is_empty(), "{} is stuck", card.name());
+                done += bench.compute();
+                if done == requests.len() {
+                    break;
+                }
+            }
+            prop_assert_eq!(done, requests.len(), "{}", card.name());
+            prop_assert_eq!((bench.kv.free(), bench.backlog), (largest + spare, 0), "{}", card.name());
+            prop_assert_eq!(bench.scheduler.waiting() + bench.scheduler.running(), 0);
         }
     }
 }
