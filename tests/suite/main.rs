@@ -13,6 +13,7 @@ mod compare;
 mod determinism;
 mod documented;
 mod generate;
+mod hand_worked;
 mod html_page;
 mod incremental;
 mod layers;
