@@ -49,8 +49,8 @@ struct Measured {
 }
 
 impl Measured {
-    fn run(&self) -> sharing::Run<'_> {
-        sharing::Run {
+    fn run(&self) -> sharing::AnalyzedTrace<'_> {
+        sharing::AnalyzedTrace {
             trace: &self.trace,
             analysis: &self.analysis,
             summary: &self.summary,

@@ -21,6 +21,7 @@ mod plan;
 mod plan_prometheus;
 mod planner_reference;
 mod policy_page;
+mod report_folder;
 mod scenarios;
 mod sglang_cases;
 mod simulate;

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::sharing::Run;
+use super::analyzed::AnalyzedTrace;
 use super::sharing_page;
-use super::{course, pictures};
-use crate::base::csv_file;
+use super::{course, curves, pictures};
 use crate::base::error::Result;
+use crate::base::io::write_json;
 use crate::metrics::Summary;
 use crate::report::render::number::{percent, seconds, thousands};
 use crate::report::render::table::table;
@@ -16,11 +16,11 @@ use crate::report::render::table::table;
 /// What is compared.
 pub struct Columns<'a> {
     /// One request per conversation.
-    pub single: Run<'a>,
+    pub single: AnalyzedTrace<'a>,
     /// One request per turn.
-    pub multi: Run<'a>,
+    pub multi: AnalyzedTrace<'a>,
     /// The same chats as an engine would serve them, where this run counts differently: single-turn and multi-turn.
-    pub truth: Option<(Run<'a>, Run<'a>)>,
+    pub truth: Option<(AnalyzedTrace<'a>, AnalyzedTrace<'a>)>,
 }
 
 /// The table for the terminal.
@@ -114,7 +114,7 @@ type Row = (&'static str, Box<dyn Fn(&Summary) -> String>);
 /// Header and rows of the published figures beside this run's.
 pub(super) fn published_figures(columns: &Columns<'_>) -> Cells {
     let (single, multi) = (columns.single.summary, columns.multi.summary);
-    let median = |run: &Run<'_>| {
+    let median = |run: &AnalyzedTrace<'_>| {
         let mut fractions = run.analysis.sharing_fractions();
         fractions.sort_unstable_by(f64::total_cmp);
         percent(course::upper_median(&fractions))
@@ -182,7 +182,7 @@ pub fn json(columns: &Columns<'_>) -> Value {
     })
 }
 
-/// Writes `summary.json`, the pictures and `report.html`.
+/// Writes `summary.json`, `charts.csv`, the charts and `report.html`.
 ///
 /// # Errors
 /// A file that cannot be written.
@@ -192,8 +192,10 @@ pub fn write(columns: &Columns<'_>, folder: &Path, command: &str) -> Result<()> 
         entries.insert("command".into(), json!(command));
         entries.insert("version".into(), json!(env!("CARGO_PKG_VERSION")));
     }
-    csv_file::json(&folder.join("summary.json"), &value)?;
-    let page = sharing_page::of_columns(columns, command);
+    write_json(&folder.join("summary.json"), &value)?;
+    let replays = pictures::of_experiment(columns);
+    curves::write(&replays, folder)?;
+    let page = sharing_page::of_columns(columns, &replays, command);
     pictures::save(&page.charts, folder)?;
     page.write(&folder.join("report.html"))
 }

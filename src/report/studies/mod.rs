@@ -1,8 +1,10 @@
 //! One module per kind of result: what `analyze`, `sweep`, `simulate`, `compare` and the others print and write.
 
+mod analyzed;
 pub mod compare;
 pub mod course;
 pub mod curve;
+mod curves;
 pub mod experiment;
 pub mod pages;
 pub mod pictures;

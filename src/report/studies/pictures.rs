@@ -1,42 +1,39 @@
-//! Which charts show a replay, and a comparison.
+//! The charts of replays against a cache, and of their comparison.
 
+use std::borrow::Cow;
 use std::path::Path;
 
+use super::analyzed::AnalyzedTrace;
 use super::course;
+use super::curves::{ACCESSES, Curves, FRACTIONS, GAPS, ShownReplay, bin_label};
 use super::experiment::Columns;
-use super::sharing::Run;
 use crate::base::error::Result;
-use crate::metrics::{Analysis, Group};
+use crate::metrics::{Group, Summary};
 use crate::report::render::chart::{
-    Axis, BLUE, Chart, GREY, Marks, ORANGE, SKY, Scale, Series, VERMILLION, cumulative,
+    Axis, BLUE, Chart, GREY, Marks, ORANGE, SKY, Scale, Series, VERMILLION,
 };
 
 /// Turns that are shown; the few longer sessions would make the bars too thin to read.
 const MOST_TURNS: usize = 20;
 
-/// A replay under its name in the legend.
-struct Named<'a> {
-    name: &'static str,
-    color: &'static str,
-    dashed: bool,
-    run: &'a Run<'a>,
-}
-
-/// The charts of one analysis.
-pub fn of_run(run: &Run<'_>) -> Vec<Chart> {
-    distributions(&[Named {
-        name: "this trace",
+/// The one replay of an analysis.
+pub(super) fn alone<'a>(summary: Cow<'a, Summary>, curves: Curves) -> ShownReplay<'a> {
+    ShownReplay {
+        name: THIS_TRACE,
         color: BLUE,
         dashed: false,
-        run,
-    }])
+        summary,
+        curves,
+    }
 }
 
-/// The charts of an experiment: those of an analysis with both modes in each, and the comparison.
-pub fn of_columns(columns: &Columns<'_>) -> Vec<Chart> {
-    let runs = named(columns);
-    let mut charts = distributions(&runs);
-    charts.push(comparison(&runs));
+/// Name of the one replay of an analysis.
+pub(super) const THIS_TRACE: &str = "this trace";
+
+/// The charts of an experiment: those of an analysis with all replays in each, and the comparison.
+pub(super) fn of_columns(runs: &[ShownReplay<'_>]) -> Vec<Chart> {
+    let mut charts = distributions(runs);
+    charts.push(comparison(runs));
     charts
 }
 
@@ -48,12 +45,14 @@ pub fn save(charts: &[Chart], folder: &Path) -> Result<()> {
     charts.iter().try_for_each(|chart| chart.save(folder))
 }
 
-fn named<'a>(columns: &'a Columns<'a>) -> Vec<Named<'a>> {
-    let one = |name, color, dashed, run| Named {
+/// The replays of an experiment.
+pub(super) fn of_experiment<'a>(columns: &Columns<'a>) -> Vec<ShownReplay<'a>> {
+    let one = |name, color, dashed, run: &AnalyzedTrace<'a>| ShownReplay {
         name,
         color,
         dashed,
-        run,
+        summary: Cow::Borrowed(run.summary),
+        curves: Curves::new(run.analysis),
     };
     let mut runs = vec![
         one("single-turn", VERMILLION, false, &columns.single),
@@ -66,101 +65,76 @@ fn named<'a>(columns: &'a Columns<'a>) -> Vec<Named<'a>> {
     runs
 }
 
-fn distributions(runs: &[Named<'_>]) -> Vec<Chart> {
-    let curves = |points: &dyn Fn(&Analysis) -> Vec<(f64, f64)>| {
-        series(runs, |run| Marks::Step(points(run.analysis)))
-    };
+/// The charts of an analysis; those of several replays have all of them in each.
+pub(super) fn distributions(runs: &[ShownReplay<'_>]) -> Vec<Chart> {
     vec![
         Chart {
-            name: "sharing_fraction_cdf",
+            name: FRACTIONS,
             title: "How much of each prompt was already cached".into(),
             x: Axis::new("sharing fraction of the request", Scale::Percent),
             y: Axis::new("share of requests", Scale::Percent),
             categories: Vec::new(),
-            series: curves(&|analysis| {
-                let fractions = analysis.sharing_fractions();
-                let mut points = cumulative(fractions.into_iter().map(|f| (f, 1)).collect());
+            series: series(runs, |run| {
+                let mut points = run.curves.fractions.clone();
                 // The curve goes on at the top to the end of the axis.
                 if points.last().is_some_and(|last| last.0 < 1.0) {
                     points.push((1.0, 1.0));
                 }
-                points
+                Marks::Step(points)
             }),
         },
         block_hits(runs),
         Chart {
-            name: "reuse_gap_cdf",
+            name: GAPS,
             title: "Time until a block is used again".into(),
             x: Axis::new("reuse gap (seconds of trace time)", Scale::Log),
             y: Axis::new("share of reuses", Scale::Percent),
             categories: Vec::new(),
-            series: curves(&|analysis| cumulative(analysis.gaps.seconds())),
+            series: series(runs, |run| Marks::Step(run.curves.gaps.clone())),
         },
         by_turn(runs),
     ]
 }
 
-fn series<'a>(
-    runs: impl IntoIterator<Item = &'a Named<'a>>,
-    marks: impl Fn(&Run<'_>) -> Marks,
+fn series<'a, 'b: 'a>(
+    runs: impl IntoIterator<Item = &'a ShownReplay<'b>>,
+    marks: impl Fn(&ShownReplay<'_>) -> Marks,
 ) -> Vec<Series> {
-    let one = |named: &Named<'_>| Series {
-        name: named.name.into(),
-        color: named.color,
-        dashed: named.dashed,
-        marks: marks(named.run),
+    let one = |run: &ShownReplay<'_>| Series {
+        name: run.name.into(),
+        color: run.color,
+        dashed: run.dashed,
+        marks: marks(run),
     };
     runs.into_iter().map(one).collect()
 }
 
-/// The bin of a number of accesses: 1, 2, 3-4, 5-8, ...
-fn bin(accesses: u32) -> usize {
-    (u32::BITS - accesses.saturating_sub(1).leading_zeros()) as usize
-}
-
-fn bin_label(bin: usize) -> String {
-    match bin {
-        0 => "1".into(),
-        1 => "2".into(),
-        _ => format!("{}-{}", (1u64 << (bin - 1)) + 1, 1u64 << bin),
-    }
-}
-
-fn block_hits(runs: &[Named<'_>]) -> Chart {
-    let counts = |run: &Run<'_>| {
-        let mut bins: Vec<u64> = Vec::new();
-        for (accesses, blocks) in run.analysis.access_counts() {
-            let bin = bin(accesses);
-            bins.resize(bins.len().max(bin + 1), 0);
-            bins[bin] += blocks;
-        }
-        bins
-    };
-    let most = runs.iter().map(|named| counts(named.run).len()).max();
+fn block_hits(runs: &[ShownReplay<'_>]) -> Chart {
+    let most = runs.iter().map(|run| run.curves.accesses.len()).max();
     Chart {
-        name: "block_hit_distribution",
+        name: ACCESSES,
         title: "How often each block was used".into(),
         x: Axis::new("accesses of the block (1 is never reused)", Scale::Linear),
         y: Axis::new("blocks", Scale::Log),
         categories: (0..most.unwrap_or(0)).map(bin_label).collect(),
         series: series(runs, |run| {
-            let bars = counts(run).into_iter();
-            Marks::Bars(bars.map(|n| (n > 0).then_some(n as f64)).collect())
+            let bars = run.curves.accesses.iter();
+            Marks::Bars(bars.map(|n| (*n > 0).then_some(*n as f64)).collect())
         }),
     }
 }
 
-fn by_turn(runs: &[Named<'_>]) -> Chart {
+fn by_turn(runs: &[ShownReplay<'_>]) -> Chart {
     let most = runs
         .iter()
-        .map(|named| named.run.analysis.groups.by_turn.len())
+        .map(|run| run.summary.by_turn.len())
         .max()
         .unwrap_or(0)
         .min(MOST_TURNS);
     // Where others have many turns, one bar at the first tells little and makes all thinner.
-    let runs: Vec<&Named<'_>> = runs
+    let runs: Vec<&ShownReplay<'_>> = runs
         .iter()
-        .filter(|named| most < 2 || named.run.analysis.groups.by_turn.len() > 1)
+        .filter(|run| most < 2 || run.summary.by_turn.len() > 1)
         .collect();
     let labels: Vec<String> = (1..=most).map(|turn| turn.to_string()).collect();
     let ratio = |groups: &[Group], label: &String| {
@@ -173,17 +147,15 @@ fn by_turn(runs: &[Named<'_>]) -> Chart {
         x: Axis::new(&turns_label(&runs, most), Scale::Linear),
         y: Axis::new("token hit ratio", Scale::Percent),
         series: series(runs.iter().copied(), |run| {
-            let groups = &run.analysis.groups.by_turn;
+            let groups = &run.summary.by_turn;
             Marks::Bars(labels.iter().map(|label| ratio(groups, label)).collect())
         }),
         categories: labels,
     }
 }
 
-fn turns_label(runs: &[&Named<'_>], shown: usize) -> String {
-    let longest = runs
-        .iter()
-        .map(|named| named.run.analysis.groups.by_turn.len());
+fn turns_label(runs: &[&ShownReplay<'_>], shown: usize) -> String {
+    let longest = runs.iter().map(|run| run.summary.by_turn.len());
     match longest.max() {
         Some(longest) if longest > shown => {
             format!("turn of the conversation (first {shown} of {longest})")
@@ -192,9 +164,9 @@ fn turns_label(runs: &[&Named<'_>], shown: usize) -> String {
     }
 }
 
-fn comparison(runs: &[Named<'_>]) -> Chart {
+fn comparison(runs: &[ShownReplay<'_>]) -> Chart {
     let mut all = series(runs, |run| {
-        let summary = run.summary;
+        let summary = &run.summary;
         Marks::Bars(vec![
             Some(summary.sharing_fraction.mean),
             Some(summary.sharing_fraction.p50),
@@ -237,26 +209,5 @@ fn comparison(runs: &[Named<'_>]) -> Chart {
         .map(Into::into)
         .to_vec(),
         series: all,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::report::studies::pictures::*;
-
-    #[test]
-    fn bins_and_labels_agree() {
-        for (accesses, label) in [
-            (1, "1"),
-            (2, "2"),
-            (3, "3-4"),
-            (4, "3-4"),
-            (5, "5-8"),
-            (8, "5-8"),
-            (9, "9-16"),
-            (1025, "1025-2048"),
-        ] {
-            assert_eq!(bin_label(bin(accesses)), label);
-        }
     }
 }

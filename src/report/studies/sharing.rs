@@ -1,19 +1,22 @@
 //! The report of one analysis: a table that is read in ten seconds, and files.
 
-use super::sharing_page;
-use crate::base::csv_file;
 use crate::report::render::number::{bytes, percent, seconds, thousands};
 use crate::report::render::table::{pairs, table};
+use std::borrow::Cow;
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::pictures;
-use crate::base::error::Result;
-use crate::cache::BlockHash;
+pub use super::analyzed::AnalyzedTrace;
+use super::curves::{self, Curves};
+use super::pictures::{self, THIS_TRACE};
+use super::sharing_files;
+use super::sharing_page::{self, Origin};
+use crate::base::error::{Error, Location, Result};
+use crate::base::io::write_json;
 use crate::cache::engine::TierSummary;
-use crate::metrics::{Analysis, Summary};
-use crate::report::studies::sharing_files;
+use crate::metrics::Summary;
+use crate::report::render::html::Page;
 use crate::trace::Trace;
 
 /// The table for the terminal.
@@ -286,36 +289,58 @@ fn rules(summary: &Summary) -> String {
     words
 }
 
-/// What is written to a folder.
-pub struct Run<'a> {
-    /// The trace that was replayed.
-    pub trace: &'a Trace,
-    /// What was measured.
-    pub analysis: &'a Analysis,
-    /// The same in figures.
-    pub summary: &'a Summary,
-    /// vLLM's own hash of each block, by id, if asked for.
-    pub hashes: Option<&'a [BlockHash]>,
-}
-
-/// Writes `summary.json`, `requests.csv`, `blocks.csv`, the pictures and `report.html`.
+/// Writes `summary.json`, `requests.csv`, `blocks.csv`, `charts.csv`, the charts and `report.html`.
 ///
 /// # Errors
 /// A file that cannot be written.
-pub fn write(run: &Run<'_>, folder: &Path, source: &str, command: &str) -> Result<()> {
+pub fn write(run: &AnalyzedTrace<'_>, folder: &Path, source: &str, command: &str) -> Result<()> {
+    let origin = Origin {
+        source: source.to_owned(),
+        meta: meta(run.trace),
+        command: command.to_owned(),
+    };
     let mut value = serde_json::to_value(run.summary).unwrap_or_default();
     if let Some(entries) = value.as_object_mut() {
         entries.insert("trace".into(), json!(source));
-        entries.insert("trace_meta".into(), meta(run.trace));
+        entries.insert("trace_meta".into(), origin.meta.clone());
         entries.insert("command".into(), json!(command));
         entries.insert("version".into(), json!(env!("CARGO_PKG_VERSION")));
     }
-    csv_file::json(&folder.join("summary.json"), &value)?;
+    write_json(folder.join("summary.json"), &value)?;
     sharing_files::requests(run, &folder.join("requests.csv"))?;
     sharing_files::blocks(run, &folder.join("blocks.csv"))?;
-    let page = sharing_page::of_run(run, source, command);
+    let replay = pictures::alone(Cow::Borrowed(run.summary), Curves::new(run.analysis));
+    curves::write(std::slice::from_ref(&replay), folder)?;
+    let page = sharing_page::of_replay(&replay, &origin);
     pictures::save(&page.charts, folder)?;
     page.write(&folder.join("report.html"))
+}
+
+/// The page that [`write`] wrote, from the other files of the folder.
+///
+/// # Errors
+/// Files that are missing or are not what [`write`] writes.
+pub(super) fn read_page(folder: &Path) -> Result<Page> {
+    let path = folder.join("summary.json");
+    let bytes = std::fs::read(&path).map_err(|source| Error::read(&path, source))?;
+    let refuse = |error: serde_json::Error| {
+        Error::input(
+            Location::line(&path, error.line().max(1) as u64),
+            format!("is no summary of an analysis: {error}"),
+            "run `replay analyze` again",
+        )
+    };
+    let summary: Summary = serde_json::from_slice(&bytes).map_err(refuse)?;
+    let value: Value = serde_json::from_slice(&bytes).map_err(refuse)?;
+    let text = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
+    let origin = Origin {
+        source: text("trace"),
+        meta: value["trace_meta"].clone(),
+        command: text("command"),
+    };
+    let [curves] = Curves::read(folder, [THIS_TRACE])?;
+    let replay = pictures::alone(Cow::Owned(summary), curves);
+    Ok(sharing_page::of_replay(&replay, &origin))
 }
 
 fn meta(trace: &Trace) -> serde_json::Value {

@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use super::sharing::Run;
+use super::analyzed::AnalyzedTrace;
 use crate::base::Result;
-use crate::base::csv_file::{CsvFile, float};
+use crate::base::table::{CsvFile, float};
 
 /// A request a line.
 ///
 /// # Errors
 /// A file that cannot be written.
-pub(super) fn requests(run: &Run<'_>, path: &Path) -> Result<()> {
+pub(super) fn requests(run: &AnalyzedTrace<'_>, path: &Path) -> Result<()> {
     let mut csv = CsvFile::create(
         path,
         &[
@@ -57,7 +57,7 @@ pub(super) fn requests(run: &Run<'_>, path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// A file that cannot be written.
-pub(super) fn blocks(run: &Run<'_>, path: &Path) -> Result<()> {
+pub(super) fn blocks(run: &AnalyzedTrace<'_>, path: &Path) -> Result<()> {
     let mut columns = vec![
         "block_id",
         "hit_count",

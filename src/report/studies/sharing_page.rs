@@ -1,14 +1,14 @@
 //! What the page says of an analysis and of an experiment.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::base::Distribution;
 use crate::metrics::{Group, Summary};
 use crate::report::render::html::{Cell, Page, Table};
 use crate::report::render::number::{percent, seconds, thousands};
+use crate::report::studies::curves::ShownReplay;
 use crate::report::studies::experiment::{self, Columns};
 use crate::report::studies::pictures;
-use crate::report::studies::sharing::Run;
 
 /// Why figures of engine naive are not those of an engine.
 const NAIVE: &str = "\
@@ -54,9 +54,21 @@ wall clock. Also in requests, and as stack distance: the number of different blo
 </details>
 ";
 
+/// Where a page's figures come from.
+#[derive(Debug, Clone)]
+pub(super) struct Origin {
+    /// The trace.
+    pub(super) source: String,
+    /// What the trace's header says of its making.
+    pub(super) meta: Value,
+    /// The command that analyzed it.
+    pub(super) command: String,
+}
+
 /// The page of one analysis.
-pub(super) fn of_run(run: &Run<'_>, source: &str, command: &str) -> Page {
-    let s = run.summary;
+pub(super) fn of_replay(replay: &ShownReplay<'_>, origin: &Origin) -> Page {
+    let s: &Summary = &replay.summary;
+    let (source, meta) = (&origin.source, &origin.meta);
     let mut tables = vec![distributions(s)];
     for (caption, name, groups) in [
         ("By turn", "turn", &s.by_turn),
@@ -75,19 +87,23 @@ pub(super) fn of_run(run: &Run<'_>, source: &str, command: &str) -> Page {
         tiles: tiles(s, ""),
         warning: warning(&s.settings.engine),
         tables,
-        charts: pictures::of_run(run),
+        charts: pictures::distributions(std::slice::from_ref(replay)),
         variants: Vec::new(),
         notes: Vec::new(),
         definitions: DEFINITIONS,
-        configuration: json!({"trace": source, "settings": s.settings, "tokenizer": run.trace.meta.tokenizer,
-            "template": run.trace.meta.template, "mode": run.trace.meta.mode, "arrival": run.trace.meta.arrival,
-            "seed": run.trace.meta.seed, "generator": run.trace.meta.generator}),
-        command: command.into(),
+        configuration: json!({"trace": source, "settings": s.settings, "tokenizer": meta["tokenizer"],
+            "template": meta["template"], "mode": meta["mode"], "arrival": meta["arrival"], "seed": meta["seed"],
+            "generator": meta["generator"]}),
+        command: origin.command.clone(),
     }
 }
 
 /// The page of an experiment.
-pub(super) fn of_columns(columns: &Columns<'_>, command: &str) -> Page {
+pub(super) fn of_columns(
+    columns: &Columns<'_>,
+    replays: &[ShownReplay<'_>],
+    command: &str,
+) -> Page {
     let (single, multi) = (columns.single.summary, columns.multi.summary);
     let (header, rows) = experiment::figures(columns);
     let mut tables = vec![plain("Single-turn and multi-turn", header, rows)];
@@ -113,7 +129,7 @@ pub(super) fn of_columns(columns: &Columns<'_>, command: &str) -> Page {
         tiles,
         warning: warning(&multi.settings.engine),
         tables,
-        charts: pictures::of_columns(columns),
+        charts: pictures::of_columns(replays),
         variants: Vec::new(),
         notes: Vec::new(),
         definitions: DEFINITIONS,

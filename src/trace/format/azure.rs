@@ -9,7 +9,7 @@ use crate::base::io::Input;
 use crate::trace::{Content, Nanos, Trace, TraceBuilder};
 
 use super::csv_rows::{self, Label, REQUIRED, lengths};
-use super::lines::{each_row, finish, foreign};
+use super::lines::{each_row, finish, foreign, tokens};
 use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport};
 
 const COLUMNS: [&str; 3] = ["TIMESTAMP", "ContextTokens", "GeneratedTokens"];
@@ -36,10 +36,8 @@ impl TraceFormat for Azure {
         let path = input.path().to_path_buf();
         let mut rows = Vec::new();
         let report = each_row(input, options, &COLUMNS, REQUIRED, |row| {
-            let text = row.text(0)?;
-            let time = parse(text)
-                .ok_or_else(|| row.wrong(0, text, "a time as in 2023-11-16 18:15:46.6805900"))?;
-            rows.push((time, row.count(1)?, row.count(2)?));
+            let time = row.parse(0, "a time as in 2023-11-16 18:15:46.6805900", parse)?;
+            rows.push((time, tokens(row, 1)?, tokens(row, 2)?));
             Ok(())
         })?;
         // Times are dates, so what comes first is known only when all have been read.

@@ -11,6 +11,7 @@ use crate::base::io::Input;
 use crate::trace::Trace;
 
 use super::csv_rows::{self, Label};
+use super::lines::seconds;
 use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport};
 
 /// What is read; `Session ID` and `Elapsed time` may be missing.
@@ -55,7 +56,7 @@ impl TraceFormat for BurstGpt {
                 session: Some(session),
                 service_time: match row.text(4)? {
                     "" => None,
-                    _ => Some(row.seconds(4)?),
+                    _ => Some(seconds(row, 4)?),
                 },
             })
         })

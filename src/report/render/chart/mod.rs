@@ -1,8 +1,10 @@
 //! Charts as data, and their pictures. What draws them is hidden in `chart::draw`.
 
+mod axes;
 mod draw;
 mod grid;
 mod look;
+mod marks;
 mod panels;
 
 pub use grid::Grid;
