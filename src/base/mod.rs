@@ -6,8 +6,10 @@ pub mod error;
 mod identity;
 pub mod io;
 mod nanos;
+pub mod parameters;
 pub mod quantile;
 pub mod random;
+pub mod registry;
 pub mod table;
 
 pub use distribution::Distribution;

@@ -16,13 +16,16 @@
 //! steps with both were not measured, the decodes are taken to add what they add to the cheapest step of decodes, and the step
 //! counts as outside.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::grid::Grid;
-use super::{Clamped, LatencyModel, Step};
+use super::{Clamped, LatencyContext, LatencyFactory, LatencyModel, LatencyParameters, Step};
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
+use crate::base::registry::Card;
 use crate::base::table::TableReader;
 
 /// Columns, each with its other names.
@@ -60,6 +63,22 @@ struct Tables {
 pub struct ContextTable {
     tables: Arc<Tables>,
     clamped: Clamped,
+}
+
+/// Where the table of measured steps is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContextTableConfig {
+    /// The file.
+    pub file: PathBuf,
+}
+
+impl LatencyParameters for ContextTableConfig {
+    const CARD: Card = Card::new("context-table", "a table of measured whole steps");
+
+    fn prepare(&self, _: &LatencyContext<'_>) -> Result<LatencyFactory> {
+        Ok(LatencyFactory::copies_of(ContextTable::load(&self.file)?))
+    }
 }
 
 impl ContextTable {
