@@ -10,6 +10,7 @@ pub mod parameters;
 pub mod quantile;
 pub mod random;
 pub mod registry;
+pub mod shell;
 pub mod table;
 
 pub use distribution::Distribution;

@@ -3,5 +3,6 @@
 pub mod chart;
 pub mod html;
 pub mod number;
-pub mod shell;
 pub mod table;
+
+pub use crate::base::shell;
