@@ -83,7 +83,7 @@ pub(super) fn run(args: &ExperimentArgs) -> anyhow::Result<()> {
             &path,
         )?;
     }
-    let columns = experiment::Columns {
+    let columns = experiment::SingleAndMulti {
         single: single.run(),
         multi: multi.run(),
         truth: truth

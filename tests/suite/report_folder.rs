@@ -70,7 +70,7 @@ fn the_page_of_an_analysis_is_the_one_that_analyze_wrote() {
     assert_eq!(named("sharing_by_turn")["categories"][0], "1");
     let gaps = named("reuse_gap_cdf");
     let points = gaps["series"][0]["data"].as_array().expect("points");
-    assert!(points.len() > 10 && points.last().expect("a point")[1] == 1.0);
+    assert!(points.len() > 2 && points.last().expect("a point")[1] == 1.0);
 }
 
 #[test]

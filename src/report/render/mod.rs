@@ -1,4 +1,4 @@
-//! How values become text, tables, charts and pages.
+//! Turns values into text, tables, charts and pages. Knows nothing about what was measured.
 
 pub mod chart;
 pub mod html;

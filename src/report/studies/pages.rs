@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::sharing_page;
+use super::sharing::page as sharing_page;
 use crate::base::error::{Error, Location, Result};
 use crate::base::table::Columns;
 use crate::report::render::chart::{Axis, Chart, Marks, Scale, Series, color, cumulative};

@@ -63,7 +63,6 @@ impl TraceFormat for Splitwise {
 
 #[cfg(test)]
 mod tests {
-    use crate::trace::format::splitwise::*;
     use crate::trace::format::testing;
 
     #[test]

@@ -51,7 +51,6 @@ impl TraceFormat for Vidur {
 #[cfg(test)]
 mod tests {
     use crate::trace::format::testing;
-    use crate::trace::format::vidur::*;
 
     #[test]
     fn round_trip() {

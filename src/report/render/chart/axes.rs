@@ -1,4 +1,4 @@
-//! Ranges of the axes, their ticks, and the texts beside them.
+//! Ranges, ticks and labels of axes.
 
 use kuva::render::layout::TickFormat;
 
@@ -7,7 +7,7 @@ use super::{Chart, Marks, Scale, Series};
 /// Where bars begin on a logarithmic axis: below 1, so that a count of 1 is seen.
 pub(super) const LOG_BARS_FROM: f64 = 0.5;
 
-/// Smallest and largest of all values on one axis.
+/// Smallest and largest value.
 fn extent(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     values.fold(None, |range, value| {
         let (low, high) = range.unwrap_or((value, value));
@@ -35,7 +35,7 @@ pub(super) fn y_range(chart: &Chart) -> (f64, f64) {
         | Marks::Step(points)
         | Marks::Styled(points, _)
         | Marks::Room(points) => points.iter().map(|point| point.1).collect(),
-        // Room for the value above the highest bar.
+        // Room for the text above the highest bar.
         Marks::Tagged(values) => values
             .iter()
             .filter_map(|v| v.0)
@@ -55,12 +55,12 @@ pub(super) fn y_range(chart: &Chart) -> (f64, f64) {
     }
 }
 
-/// A range that begins and ends at ticks.
+/// The range of an axis, extended to whole ticks.
 fn range(extent: Option<(f64, f64)>, scale: Scale) -> (f64, f64) {
     match (scale, extent) {
         (Scale::Percent, _) => (0.0, 1.0),
         (Scale::PercentUsed, extent) => {
-            // Ticks at whole per cents need five of them.
+            // At least 5 %, so that ticks are whole per cents.
             let high = extent.map_or(1.0, |(_, high)| high).clamp(0.05, 1.0);
             let step = step(high);
             (0.0, ((high / step - 1e-9).ceil() * step).min(1.0))
@@ -102,7 +102,7 @@ fn round_up(value: f64) -> f64 {
         .unwrap_or(power * 10.0)
 }
 
-/// A round distance that cuts a length into four to ten.
+/// A round tick distance that divides a length into four to ten intervals.
 pub(super) fn step(length: f64) -> f64 {
     let power = 10f64.powf((length / 4.0).log10().floor());
     [5.0, 2.0]
@@ -120,7 +120,7 @@ pub(super) fn format(scale: Scale) -> TickFormat {
     TickFormat::Custom(std::sync::Arc::new(text))
 }
 
-/// `0.001`, `20`, `5,000`, `2M`; what is beyond as a power.
+/// Formats a tick: `0.001`, `20`, `5,000`, `2M`; with an exponent beyond.
 pub(super) fn number(value: f64) -> String {
     let size = value.abs();
     if size == 0.0 {
@@ -134,12 +134,12 @@ pub(super) fn number(value: f64) -> String {
     } else if size >= 1e3 && value > 0.0 {
         crate::report::render::number::thousands(value.round() as u64)
     } else {
-        // Ticks are sums of steps, with their rounding errors.
+        // Ticks are sums of steps and carry their rounding errors.
         format!("{}", (value * 1e6).round() / 1e6)
     }
 }
 
-/// A value on its bar, to three digits.
+/// Formats the value above a bar, to three digits.
 pub(super) fn tag(value: f64) -> String {
     if value.fract() == 0.0 && value.abs() < 1e6 {
         return format!("{value}");

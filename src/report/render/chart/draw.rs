@@ -12,19 +12,19 @@ use super::axes::{LOG_BARS_FROM, format, number, step, tag, x_range, y_range};
 use super::marks::{legend, plots};
 use super::{Chart, Marks, Scale, Series};
 
-/// Of the plot's canvas, in SVG units; two thirds of a page's width in print at 10 pt.
+/// Size of the plot in SVG units; in print two thirds of a page's width, with letters of 10 pt.
 const SIZE: (f64, f64) = (720.0, 440.0);
 
-/// Pixels of the PNG by unit: sharp on paper and on dense screens.
+/// Pixels of the PNG per SVG unit, for print and high-resolution screens.
 const PIXELS: f32 = 2.0;
 
-/// Left and right of the axes: room for `100 %` and `10,000` beside the one and for half a label at the other.
+/// Margins left and right of the plot: room for `100 %` or `10,000` on the left and half a label on the right.
 const MARGINS: (f64, f64) = (70.0, 34.0);
 
-/// Size of the axes' labels.
+/// Font size of the axis labels.
 const LABEL: u32 = 14;
 
-/// Where the y axis's label stands, between title and axes.
+/// Vertical position of the y axis's label, between the title and the plot.
 const Y_LABEL_AT: f64 = 52.0;
 
 pub(super) fn svg(chart: &Chart) -> String {
@@ -35,9 +35,9 @@ pub(super) fn png(chart: &Chart) -> Result<Vec<u8>, String> {
     png_of(scene(chart, SIZE, true))
 }
 
-/// A scene as SVG; `name` makes its ids unique in a page.
+/// Renders a scene as SVG; `name` makes its ids unique within a page.
 pub(super) fn svg_of(scene: &Scene, name: &str) -> String {
-    // kuva numbers clip paths over the life of the process; the bytes must not depend on what was drawn before.
+    // kuva numbers clip paths across the whole process; the output must not depend on what was drawn before.
     let text = SvgBackend::new().render_scene(scene);
     let mut out = String::with_capacity(text.len());
     let mut rest = text.as_str();
@@ -53,14 +53,14 @@ pub(super) fn svg_of(scene: &Scene, name: &str) -> String {
     out
 }
 
-/// A scene as PNG.
+/// Renders a scene as PNG.
 pub(super) fn png_of(scene: Scene) -> Result<Vec<u8>, String> {
     png_scaled(scene, PIXELS)
 }
 
-/// A scene as PNG with so many pixels by unit.
+/// Renders a scene as PNG with this many pixels per SVG unit.
 pub(super) fn png_scaled(mut scene: Scene, pixels: f32) -> Result<Vec<u8>, String> {
-    // The library counts the parts of broken lines in pixels, and all else in units.
+    // kuva measures dashes in pixels and everything else in SVG units.
     for element in &mut scene.elements {
         let dash = match element {
             Primitive::Line {
@@ -83,7 +83,7 @@ pub(super) fn png_scaled(mut scene: Scene, pixels: f32) -> Result<Vec<u8>, Strin
     PngBackend::new().with_scale(pixels).render_scene(&scene)
 }
 
-/// A chart at a size of its plot's canvas, with its legend or without.
+/// Draws a chart of this size, with or without its legend.
 pub(super) fn scene(chart: &Chart, size: (f64, f64), with_legend: bool) -> Scene {
     let (x_range, y_range) = (x_range(chart), y_range(chart));
     let theme = Theme {
@@ -104,7 +104,7 @@ pub(super) fn scene(chart: &Chart, size: (f64, f64), with_legend: bool) -> Scene
         .with_tick_size(12)
         .with_body_size(13)
         .with_x_label(chart.x.label.clone())
-        // Keeps the line free on which the y axis's label goes.
+        // Keeps the line free where the label of the y axis goes.
         .with_subtitle(" ")
         .with_subtitle_size(LABEL)
         .with_force_margins(MARGINS.0, MARGINS.1)
@@ -114,7 +114,7 @@ pub(super) fn scene(chart: &Chart, size: (f64, f64), with_legend: bool) -> Scene
         .with_y_axis_max(y_range.1)
         .with_x_tick_format(format(chart.x.scale))
         .with_y_tick_format(if y_range.0 == LOG_BARS_FROM {
-            // There is no half block.
+            // No label below 1, as there is no half block.
             TickFormat::Custom(std::sync::Arc::new(|value| match value {
                 value if value < 1.0 => String::new(),
                 value => number(value),
@@ -159,7 +159,7 @@ pub(super) fn scene(chart: &Chart, size: (f64, f64), with_legend: bool) -> Scene
             for (place, (value, _)) in values.iter().enumerate() {
                 let Some(value) = *value else { continue };
                 let lift = (y_range.1 - y_range.0) * 0.025;
-                // Above a limit that would cross it.
+                // Above a limit line that would cross the text.
                 let near = |at: &f64| (value..value + 4.0 * lift).contains(at);
                 let from = limits.iter().copied().find(near).unwrap_or(value);
                 let tag = TextAnnotation::new(tag(value), place as f64 + 1.0, from + lift);
@@ -186,13 +186,13 @@ pub(super) fn scene(chart: &Chart, size: (f64, f64), with_legend: bool) -> Scene
         .iter()
         .any(|series| matches!(series.marks, Marks::Styled(..) | Marks::Tagged(_)))
     {
-        // All lies within the axes; only signs on their edge would lose a half.
+        // Everything lies within the axes, and clipping would cut markers on the edge in half.
         let clip = |element: &Primitive| {
             matches!(element, Primitive::ClipStart { .. } | Primitive::ClipEnd)
         };
         scene.elements.retain(|element| !clip(element));
     }
-    // Level above its axis: kuva turns letters without smoothing them, and nobody likes to turn the head.
+    // Horizontal and above the axis: kuva draws rotated text without smoothing, and it is harder to read.
     scene.add(Primitive::Text {
         x: MARGINS.0 - 8.0,
         y: Y_LABEL_AT,
@@ -206,7 +206,7 @@ pub(super) fn scene(chart: &Chart, size: (f64, f64), with_legend: bool) -> Scene
     scene
 }
 
-/// The categories; none where they would run into each other and the bars' colours tell them.
+/// Labels of the categories; blank if they would overlap and the bars' colours identify the categories.
 fn labels(chart: &Chart, width: f64) -> Vec<String> {
     let tagged = |series: &Series| matches!(series.marks, Marks::Tagged(_));
     let room = (width - MARGINS.0 - MARGINS.1) / chart.categories.len() as f64;

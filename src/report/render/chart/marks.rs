@@ -1,4 +1,4 @@
-//! Series as kuva's plots, and their entries in the legend.
+//! Turns series into kuva's plots and legend entries.
 
 use kuva::plot::bar::{BarGroup, BarValue};
 use kuva::plot::legend::{LegendEntry, LegendShape};
@@ -52,7 +52,7 @@ pub(super) fn plots(chart: &Chart, floor: f64) -> Vec<Plot> {
                 for (place, value) in values.iter().enumerate() {
                     let Some(value) = value else { continue };
                     let left = place as f64 + 1.0 - BARS_WIDTH / 2.0 + width * slot as f64;
-                    // White below dark, so that it is seen on a bar of any colour.
+                    // A white line below a dark one is visible on a bar of any colour.
                     let ends = [(left, *value), (left + width, *value)];
                     for (color, stroke) in [("#FFFFFF", 6.0), (series.color, 3.0)] {
                         plots.push(Plot::Line(
@@ -68,7 +68,7 @@ pub(super) fn plots(chart: &Chart, floor: f64) -> Vec<Plot> {
         }
     }
     if plots.is_empty() {
-        // The axes are drawn around something.
+        // kuva draws axes only around a plot.
         plots.push(Plot::Line(
             LinePlot::new().with_data(Vec::<(f64, f64)>::new()),
         ));

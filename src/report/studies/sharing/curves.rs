@@ -14,28 +14,28 @@ const FILE: &str = "charts.csv";
 
 /// A replay as charts and pages show it.
 #[derive(Debug, Clone)]
-pub(super) struct ShownReplay<'a> {
+pub(in crate::report::studies) struct ShownReplay<'a> {
     /// Its name in legends.
-    pub(super) name: &'static str,
+    pub(in crate::report::studies) name: &'static str,
     /// Its colour, as `#RRGGBB`.
-    pub(super) color: &'static str,
+    pub(in crate::report::studies) color: &'static str,
     /// Whether its lines are dashed.
-    pub(super) dashed: bool,
+    pub(in crate::report::studies) dashed: bool,
     /// Its figures.
-    pub(super) summary: Cow<'a, Summary>,
+    pub(in crate::report::studies) summary: Cow<'a, Summary>,
     /// Its curves.
-    pub(super) curves: Curves,
+    pub(in crate::report::studies) curves: Curves,
 }
 
 /// What charts show of a replay and its summary does not hold.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Curves {
+pub(in crate::report::studies) struct Curves {
     /// Cumulative distribution of the requests' sharing fractions.
-    pub(super) fractions: Vec<(f64, f64)>,
+    pub(in crate::report::studies) fractions: Vec<(f64, f64)>,
     /// Number of blocks by number of accesses, in the bins of [`bin`].
-    pub(super) accesses: Vec<u64>,
+    pub(in crate::report::studies) accesses: Vec<u64>,
     /// Cumulative distribution of reuse gaps in seconds.
-    pub(super) gaps: Vec<(f64, f64)>,
+    pub(in crate::report::studies) gaps: Vec<(f64, f64)>,
 }
 
 /// The bin of a number of accesses: 1, 2, 3-4, 5-8, ...
@@ -44,7 +44,7 @@ fn bin(accesses: u32) -> usize {
 }
 
 /// What a bin holds, as axes name it.
-pub(super) fn bin_label(bin: usize) -> String {
+pub(in crate::report::studies) fn bin_label(bin: usize) -> String {
     match bin {
         0 => "1".into(),
         1 => "2".into(),
@@ -53,13 +53,13 @@ pub(super) fn bin_label(bin: usize) -> String {
 }
 
 /// Names of the curves in the file, which are those of their charts.
-pub(super) const FRACTIONS: &str = "sharing_fraction_cdf";
-pub(super) const ACCESSES: &str = "block_hit_distribution";
-pub(super) const GAPS: &str = "reuse_gap_cdf";
+pub(in crate::report::studies) const FRACTIONS: &str = "sharing_fraction_cdf";
+pub(in crate::report::studies) const ACCESSES: &str = "block_hit_distribution";
+pub(in crate::report::studies) const GAPS: &str = "reuse_gap_cdf";
 
 impl Curves {
     /// The curves of an analysis.
-    pub(super) fn new(analysis: &Analysis) -> Self {
+    pub(in crate::report::studies) fn new(analysis: &Analysis) -> Self {
         let fractions = analysis.sharing_fractions();
         let mut accesses: Vec<u64> = Vec::new();
         for (count, blocks) in analysis.access_counts() {
@@ -78,7 +78,10 @@ impl Curves {
     ///
     /// # Errors
     /// A file that is missing or is not what [`write`] writes.
-    pub(super) fn read<const N: usize>(folder: &Path, names: [&str; N]) -> Result<[Self; N]> {
+    pub(in crate::report::studies) fn read<const N: usize>(
+        folder: &Path,
+        names: [&str; N],
+    ) -> Result<[Self; N]> {
         let path = folder.join(FILE);
         if !path.is_file() {
             return Err(Error::input(
@@ -111,7 +114,7 @@ impl Curves {
 ///
 /// # Errors
 /// A file that cannot be written.
-pub(super) fn write(replays: &[ShownReplay<'_>], folder: &Path) -> Result<()> {
+pub(in crate::report::studies) fn write(replays: &[ShownReplay<'_>], folder: &Path) -> Result<()> {
     let mut csv = CsvFile::create(&folder.join(FILE), &["chart", "replay", "x", "y"])?;
     for replay in replays {
         let curves = &replay.curves;
@@ -129,7 +132,7 @@ pub(super) fn write(replays: &[ShownReplay<'_>], folder: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use crate::report::studies::curves::*;
+    use crate::report::studies::sharing::curves::*;
 
     #[test]
     fn bins_and_labels_agree() {

@@ -1,23 +1,19 @@
-//! The charts of replays against a cache, and of their comparison.
+//! The charts of replays against a cache.
 
 use std::borrow::Cow;
-use std::path::Path;
 
-use super::analyzed::AnalyzedTrace;
-use super::course;
 use super::curves::{ACCESSES, Curves, FRACTIONS, GAPS, ShownReplay, bin_label};
-use super::experiment::Columns;
-use crate::base::error::Result;
 use crate::metrics::{Group, Summary};
-use crate::report::render::chart::{
-    Axis, BLUE, Chart, GREY, Marks, ORANGE, SKY, Scale, Series, VERMILLION,
-};
+use crate::report::render::chart::{Axis, BLUE, Chart, Marks, Scale, Series};
 
 /// Turns that are shown; the few longer sessions would make the bars too thin to read.
 const MOST_TURNS: usize = 20;
 
 /// The one replay of an analysis.
-pub(super) fn alone<'a>(summary: Cow<'a, Summary>, curves: Curves) -> ShownReplay<'a> {
+pub(in crate::report::studies) fn alone<'a>(
+    summary: Cow<'a, Summary>,
+    curves: Curves,
+) -> ShownReplay<'a> {
     ShownReplay {
         name: THIS_TRACE,
         color: BLUE,
@@ -28,45 +24,10 @@ pub(super) fn alone<'a>(summary: Cow<'a, Summary>, curves: Curves) -> ShownRepla
 }
 
 /// Name of the one replay of an analysis.
-pub(super) const THIS_TRACE: &str = "this trace";
-
-/// The charts of an experiment: those of an analysis with all replays in each, and the comparison.
-pub(super) fn of_columns(runs: &[ShownReplay<'_>]) -> Vec<Chart> {
-    let mut charts = distributions(runs);
-    charts.push(comparison(runs));
-    charts
-}
-
-/// Writes charts as SVG and PNG.
-///
-/// # Errors
-/// A file that cannot be written.
-pub fn save(charts: &[Chart], folder: &Path) -> Result<()> {
-    charts.iter().try_for_each(|chart| chart.save(folder))
-}
-
-/// The replays of an experiment.
-pub(super) fn of_experiment<'a>(columns: &Columns<'a>) -> Vec<ShownReplay<'a>> {
-    let one = |name, color, dashed, run: &AnalyzedTrace<'a>| ShownReplay {
-        name,
-        color,
-        dashed,
-        summary: Cow::Borrowed(run.summary),
-        curves: Curves::new(run.analysis),
-    };
-    let mut runs = vec![
-        one("single-turn", VERMILLION, false, &columns.single),
-        one("multi-turn", BLUE, false, &columns.multi),
-    ];
-    if let Some((single, multi)) = &columns.truth {
-        runs.push(one("single-turn, as served", ORANGE, true, single));
-        runs.push(one("multi-turn, as served", SKY, true, multi));
-    }
-    runs
-}
+pub(in crate::report::studies) const THIS_TRACE: &str = "this trace";
 
 /// The charts of an analysis; those of several replays have all of them in each.
-pub(super) fn distributions(runs: &[ShownReplay<'_>]) -> Vec<Chart> {
+pub(in crate::report::studies) fn distributions(runs: &[ShownReplay<'_>]) -> Vec<Chart> {
     vec![
         Chart {
             name: FRACTIONS,
@@ -96,7 +57,7 @@ pub(super) fn distributions(runs: &[ShownReplay<'_>]) -> Vec<Chart> {
     ]
 }
 
-fn series<'a, 'b: 'a>(
+pub(in crate::report::studies) fn series<'a, 'b: 'a>(
     runs: impl IntoIterator<Item = &'a ShownReplay<'b>>,
     marks: impl Fn(&ShownReplay<'_>) -> Marks,
 ) -> Vec<Series> {
@@ -161,53 +122,5 @@ fn turns_label(runs: &[&ShownReplay<'_>], shown: usize) -> String {
             format!("turn of the conversation (first {shown} of {longest})")
         }
         _ => "turn of the conversation".into(),
-    }
-}
-
-fn comparison(runs: &[ShownReplay<'_>]) -> Chart {
-    let mut all = series(runs, |run| {
-        let summary = &run.summary;
-        Marks::Bars(vec![
-            Some(summary.sharing_fraction.mean),
-            Some(summary.sharing_fraction.p50),
-            Some(summary.block_hit_ratio),
-            Some(summary.token_hit_ratio),
-        ])
-    });
-    // The course project published no token hit ratio.
-    let published = [(0, course::SINGLE), (1, course::MULTI)].map(|(of, figures)| {
-        Marks::Rules(
-            of,
-            vec![
-                Some(figures.mean),
-                Some(figures.median),
-                Some(figures.reuse_rate),
-                None,
-            ],
-        )
-    });
-    all.extend(published.map(|marks| Series {
-        name: "published figure".into(),
-        color: GREY,
-        dashed: false,
-        marks,
-    }));
-    Chart {
-        name: "comparison",
-        title: "Single-turn and multi-turn".into(),
-        x: Axis::new(
-            "rules: the course project's first 100 ShareGPT records",
-            Scale::Linear,
-        ),
-        y: Axis::new("share", Scale::Percent),
-        categories: [
-            "sharing fraction, mean",
-            "sharing fraction, median",
-            "block reuse rate",
-            "token hit ratio",
-        ]
-        .map(Into::into)
-        .to_vec(),
-        series: all,
     }
 }

@@ -1,23 +1,10 @@
-//! The report of one analysis: a table that is read in ten seconds, and files.
+//! The table that `analyze` prints.
 
-use crate::report::render::number::{bytes, percent, seconds, thousands};
-use crate::report::render::table::{pairs, table};
-use std::borrow::Cow;
-use std::path::Path;
-
-use serde_json::{Value, json};
-
-pub use super::analyzed::AnalyzedTrace;
-use super::curves::{self, Curves};
-use super::pictures::{self, THIS_TRACE};
-use super::sharing_files;
-use super::sharing_page::{self, Origin};
-use crate::base::error::{Error, Location, Result};
-use crate::base::io::write_json;
+use crate::base::Distribution;
 use crate::cache::engine::TierSummary;
 use crate::metrics::Summary;
-use crate::report::render::html::Page;
-use crate::trace::Trace;
+use crate::report::render::number::{bytes, percent, seconds, thousands};
+use crate::report::render::table::{pairs, table};
 
 /// The table for the terminal.
 pub fn text(summary: &Summary) -> String {
@@ -138,7 +125,7 @@ pub fn text(summary: &Summary) -> String {
             format!("{:.3} PFLOP", flops / 1e15),
         ));
     }
-    let distribution = |name: &str, d: &crate::base::Distribution, show: &dyn Fn(f64) -> String| {
+    let distribution = |name: &str, d: &Distribution, show: &dyn Fn(f64) -> String| {
         let mut row = vec![name.to_owned()];
         row.extend([d.mean, d.p5, d.p50, d.p90, d.p99, d.max].map(show));
         row
@@ -287,64 +274,4 @@ fn rules(summary: &Summary) -> String {
         words.push_str(&format!(", hold {}", settings.hold));
     }
     words
-}
-
-/// Writes `summary.json`, `requests.csv`, `blocks.csv`, `charts.csv`, the charts and `report.html`.
-///
-/// # Errors
-/// A file that cannot be written.
-pub fn write(run: &AnalyzedTrace<'_>, folder: &Path, source: &str, command: &str) -> Result<()> {
-    let origin = Origin {
-        source: source.to_owned(),
-        meta: meta(run.trace),
-        command: command.to_owned(),
-    };
-    let mut value = serde_json::to_value(run.summary).unwrap_or_default();
-    if let Some(entries) = value.as_object_mut() {
-        entries.insert("trace".into(), json!(source));
-        entries.insert("trace_meta".into(), origin.meta.clone());
-        entries.insert("command".into(), json!(command));
-        entries.insert("version".into(), json!(env!("CARGO_PKG_VERSION")));
-    }
-    write_json(folder.join("summary.json"), &value)?;
-    sharing_files::requests(run, &folder.join("requests.csv"))?;
-    sharing_files::blocks(run, &folder.join("blocks.csv"))?;
-    let replay = pictures::alone(Cow::Borrowed(run.summary), Curves::new(run.analysis));
-    curves::write(std::slice::from_ref(&replay), folder)?;
-    let page = sharing_page::of_replay(&replay, &origin);
-    pictures::save(&page.charts, folder)?;
-    page.write(&folder.join("report.html"))
-}
-
-/// The page that [`write`] wrote, from the other files of the folder.
-///
-/// # Errors
-/// Files that are missing or are not what [`write`] writes.
-pub(super) fn read_page(folder: &Path) -> Result<Page> {
-    let path = folder.join("summary.json");
-    let bytes = std::fs::read(&path).map_err(|source| Error::read(&path, source))?;
-    let refuse = |error: serde_json::Error| {
-        Error::input(
-            Location::line(&path, error.line().max(1) as u64),
-            format!("is no summary of an analysis: {error}"),
-            "run `replay analyze` again",
-        )
-    };
-    let summary: Summary = serde_json::from_slice(&bytes).map_err(refuse)?;
-    let value: Value = serde_json::from_slice(&bytes).map_err(refuse)?;
-    let text = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
-    let origin = Origin {
-        source: text("trace"),
-        meta: value["trace_meta"].clone(),
-        command: text("command"),
-    };
-    let [curves] = Curves::read(folder, [THIS_TRACE])?;
-    let replay = pictures::alone(Cow::Owned(summary), curves);
-    Ok(sharing_page::of_replay(&replay, &origin))
-}
-
-fn meta(trace: &Trace) -> serde_json::Value {
-    let meta = &trace.meta;
-    json!({"generator": meta.generator, "seed": meta.seed, "tokenizer": meta.tokenizer, "template": meta.template,
-        "mode": meta.mode, "arrival": meta.arrival, "counts": meta.counts})
 }

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::analyzed::AnalyzedTrace;
 use crate::base::error::Result;
 use crate::base::io::write_json;
-use crate::report::studies::sharing_files;
+use crate::report::studies::sharing::AnalyzedTrace;
+use crate::report::studies::sharing::csv_files;
 
 /// Figures that the course project published: the first 100 records of the ShareGPT_V3 split, blocks of 16 characters.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -101,6 +101,6 @@ fn spread(values: &[f64], show: impl Fn(f64) -> Value) -> Value {
 /// A file that cannot be written.
 pub fn write(run: &AnalyzedTrace<'_>, folder: &Path, prefix: &str) -> Result<()> {
     write_json(&folder.join(format!("{prefix}_stats.json")), &stats(run))?;
-    sharing_files::requests(run, &folder.join(format!("{prefix}_request_metrics.csv")))?;
-    sharing_files::blocks(run, &folder.join(format!("{prefix}_block_metrics.csv")))
+    csv_files::requests(run, &folder.join(format!("{prefix}_request_metrics.csv")))?;
+    csv_files::blocks(run, &folder.join(format!("{prefix}_block_metrics.csv")))
 }
