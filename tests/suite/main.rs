@@ -21,6 +21,7 @@ mod matrix;
 mod overlap;
 mod plan;
 mod policy_page;
+mod report_folder;
 mod scenarios;
 mod simulate;
 mod simulation;

@@ -1,30 +1,25 @@
-//! Single-turn and multi-turn side by side, with the course project's published figures.
-
-use std::path::Path;
+//! The tables of an experiment, and its figures as JSON.
 
 use serde_json::{Value, json};
 
-use super::sharing::Run;
-use super::sharing_page;
-use super::{course, pictures};
-use crate::base::csv_file;
-use crate::base::error::Result;
+use super::course;
 use crate::metrics::Summary;
 use crate::report::render::number::{percent, seconds, thousands};
 use crate::report::render::table::table;
+use crate::report::studies::sharing::AnalyzedTrace;
 
-/// What is compared.
-pub struct Columns<'a> {
-    /// One request per conversation.
-    pub single: Run<'a>,
-    /// One request per turn.
-    pub multi: Run<'a>,
-    /// The same chats as an engine would serve them, where this run counts differently: single-turn and multi-turn.
-    pub truth: Option<(Run<'a>, Run<'a>)>,
+/// The replays of an experiment.
+pub struct SingleAndMulti<'a> {
+    /// The replay with one request per conversation.
+    pub single: AnalyzedTrace<'a>,
+    /// The replay with one request per turn.
+    pub multi: AnalyzedTrace<'a>,
+    /// Single-turn and multi-turn replays of the same chats as an engine serves them; only where this run counts differently.
+    pub truth: Option<(AnalyzedTrace<'a>, AnalyzedTrace<'a>)>,
 }
 
-/// The table for the terminal.
-pub fn text(columns: &Columns<'_>) -> String {
+/// Formats the tables for the terminal.
+pub fn text(columns: &SingleAndMulti<'_>) -> String {
     let multi = columns.multi.summary;
     let (header, rows) = figures(columns);
     let header: Vec<&str> = header.iter().map(String::as_str).collect();
@@ -49,7 +44,7 @@ pub fn text(columns: &Columns<'_>) -> String {
 }
 
 /// Header and rows of the comparison.
-pub(super) fn figures(columns: &Columns<'_>) -> Cells {
+pub(super) fn figures(columns: &SingleAndMulti<'_>) -> Cells {
     let (single, multi) = (columns.single.summary, columns.multi.summary);
     let mut header = vec!["", "single-turn", "multi-turn"];
     let mut of: Vec<&Summary> = vec![single, multi];
@@ -112,9 +107,9 @@ type Cells = (Vec<String>, Vec<Vec<String>>);
 type Row = (&'static str, Box<dyn Fn(&Summary) -> String>);
 
 /// Header and rows of the published figures beside this run's.
-pub(super) fn published_figures(columns: &Columns<'_>) -> Cells {
+pub(super) fn published_figures(columns: &SingleAndMulti<'_>) -> Cells {
     let (single, multi) = (columns.single.summary, columns.multi.summary);
-    let median = |run: &Run<'_>| {
+    let median = |run: &AnalyzedTrace<'_>| {
         let mut fractions = run.analysis.sharing_fractions();
         fractions.sort_unstable_by(f64::total_cmp);
         percent(course::upper_median(&fractions))
@@ -162,14 +157,14 @@ pub(super) fn published_figures(columns: &Columns<'_>) -> Cells {
     (header.map(Into::into).to_vec(), rows.to_vec())
 }
 
-fn published(columns: &Columns<'_>) -> String {
+fn published(columns: &SingleAndMulti<'_>) -> String {
     let (header, rows) = published_figures(columns);
     let header: Vec<&str> = header.iter().map(String::as_str).collect();
     table(&header, &rows)
 }
 
-/// The same for programs.
-pub fn json(columns: &Columns<'_>) -> Value {
+/// All figures as JSON.
+pub fn json(columns: &SingleAndMulti<'_>) -> Value {
     let published = |p: course::Published| {
         json!({"sharing_fraction_mean": p.mean, "sharing_fraction_median": p.median, "block_reuse_rate": p.reuse_rate,
             "block_hits_mean": p.mean_hits, "block_hits_max": p.max_hits})
@@ -180,20 +175,4 @@ pub fn json(columns: &Columns<'_>) -> Value {
         "as_served": columns.truth.as_ref().map(|(single, multi)| json!({"single_turn": single.summary, "multi_turn": multi.summary})),
         "published": {"single_turn": published(course::SINGLE), "multi_turn": published(course::MULTI)},
     })
-}
-
-/// Writes `summary.json`, the pictures and `report.html`.
-///
-/// # Errors
-/// A file that cannot be written.
-pub fn write(columns: &Columns<'_>, folder: &Path, command: &str) -> Result<()> {
-    let mut value = json(columns);
-    if let Some(entries) = value.as_object_mut() {
-        entries.insert("command".into(), json!(command));
-        entries.insert("version".into(), json!(env!("CARGO_PKG_VERSION")));
-    }
-    csv_file::json(&folder.join("summary.json"), &value)?;
-    let page = sharing_page::of_columns(columns, command);
-    pictures::save(&page.charts, folder)?;
-    page.write(&folder.join("report.html"))
 }
