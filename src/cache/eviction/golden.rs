@@ -1,7 +1,7 @@
 //! Counts of misses against those of libCacheSim (PyPI `libcachesim` 0.3.5), and what holds for every policy.
 //!
-//! Those of libCacheSim are printed by `scripts/oracle/libcachesim_policies.py --golden`; policies that it has not are held to
-//! what they missed before.
+//! `scripts/reference/rebuild.py libcachesim` says whether libCacheSim still has these counts. Policies that it does not have
+//! are compared with their own earlier counts.
 
 use proptest::prelude::*;
 
