@@ -8,7 +8,9 @@ pub mod error;
 mod identity;
 pub mod io;
 mod nanos;
+pub mod parameters;
 pub mod random;
+pub mod registry;
 
 pub use distribution::{Distribution, percentile_sorted};
 pub use error::{Error, Location, Result};
