@@ -9,8 +9,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::ScenarioConfig;
 use super::layout::SUMMARY;
-use crate::base::csv_file;
 use crate::base::error::{Error, Result};
+use crate::base::io::write_json;
 
 /// Name of the file in a run's folder.
 pub const INPUTS: &str = "inputs.json";
@@ -113,7 +113,7 @@ impl RunInputs {
             std::fs::remove_file(&summary).map_err(|source| Error::write(&summary, source))?;
         }
         let value = serde_json::to_value(self).unwrap_or_default();
-        csv_file::json(&folder.join(INPUTS), &value)
+        write_json(folder.join(INPUTS), &value)
     }
 
     /// Whether a folder holds the whole run of these inputs. Inputs that no digest could be made of are never the same.
@@ -197,7 +197,6 @@ fn hex(digest: &Xxh3) -> String {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 mod tests {
-    use crate::autoscale::policy::script::ScriptConfig;
     use crate::scenario::inputs::*;
 
     fn inputs(config: &ScenarioConfig, trace: &Path) -> RunInputs {
@@ -214,12 +213,8 @@ mod tests {
         };
         let trace = file("trace.csv", "a");
         let script = file("policy.rhai", "one");
-        let mut config = ScenarioConfig::preset("llama-8b-pd-4-4", &[]).unwrap();
-        let policy = ScriptConfig {
-            path: Some(script),
-            ..ScriptConfig::default()
-        };
-        config.autoscaling.choose(&policy).unwrap();
+        let script = format!("autoscaling.script.path={script:?}");
+        let mut config = ScenarioConfig::preset("llama-8b-pd-4-4", &[script]).unwrap();
         let first = inputs(&config, &trace);
         assert_eq!(inputs(&config, &trace), first);
         // The script's text, the trace's content, how it is read, a key, the seed: each makes another run.
