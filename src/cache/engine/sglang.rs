@@ -3,7 +3,7 @@
 //! Agrees with it request by request. A page is a block; a page that is not full never enters the tree.
 
 use super::super::{BlockId, BlockTrace, HashScheme, Run};
-use super::overlap::{Ask, Candidate, Findable, Manager};
+use super::overlap::{Candidate, Findable, Manager, PromptRequest};
 use super::sglang_order::Order;
 use super::sglang_tree::{NodeId, Tree};
 use super::vllm::UnboundedVllm;
@@ -218,7 +218,7 @@ impl Manager for Sglang {
 
     fn admit(
         &mut self,
-        ask: &Ask<'_>,
+        ask: &PromptRequest<'_>,
         held: &mut Self::Held,
         evicted: &mut Vec<BlockId>,
     ) -> Option<u32> {
@@ -318,7 +318,7 @@ impl Manager for UnboundedSglang {
         u32::MAX
     }
 
-    fn admit(&mut self, ask: &Ask<'_>, (): &mut (), _: &mut Vec<BlockId>) -> Option<u32> {
+    fn admit(&mut self, ask: &PromptRequest<'_>, (): &mut (), _: &mut Vec<BlockId>) -> Option<u32> {
         Some(self.0.find(&ask.path[..ask.lookups]) as u32)
     }
 
