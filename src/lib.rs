@@ -6,7 +6,10 @@
 //! never what stands right of it.
 
 pub mod autoscale;
+pub mod base;
 pub mod cache;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod cli;
 pub mod dataset;
 pub mod error;

@@ -2,13 +2,13 @@
 
 use std::io::Write as _;
 
-use proptest::prelude::*;
-use rand::Rng;
 use kvreplay::autoscale::policy::POLICIES;
 use kvreplay::sim::config::SimConfig;
 use kvreplay::sim::{Item, Outcome, Records, Role, Simulation, State, Workload};
 use kvreplay::trace::Nanos;
 use kvreplay::trace::arrival::stream;
+use proptest::prelude::*;
+use rand::Rng;
 
 /// One prefill and one decode instance and more; steps take 10 ms and a little for each token.
 const CLUSTER: &str = r#"

@@ -6,9 +6,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use proptest::prelude::*;
 use kvreplay::trace::format::{ReadOptions, read_trace};
 use kvreplay::trace::{Content, Nanos, NewRequest, TokenReplay, Trace, TraceBuilder, TraceMeta};
+use proptest::prelude::*;
 
 /// A request with its whole prompt, as text: the tests use one id a character.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,12 +5,12 @@
 
 use std::sync::LazyLock;
 
-use proptest::prelude::*;
 use kvreplay::dataset::sharegpt::{Dataset, LoadOptions};
 use kvreplay::dataset::{Conversation, Message, Role};
 use kvreplay::prompt::template::{ChatTemplate, SpecialTokens};
 use kvreplay::prompt::tokenizer::{self, Tokenizer};
 use kvreplay::prompt::{Growth, PromptEncoder};
+use proptest::prelude::*;
 
 struct Model {
     name: String,

@@ -1,8 +1,5 @@
 //! The cluster simulator against queueing theory, and what holds for every simulation.
 
-use proptest::prelude::*;
-use rand::Rng;
-use rand_distr::{Distribution, Exp};
 use kvreplay::autoscale::{ScalingCounts, ScalingLog};
 use kvreplay::sim::latency::{Constant, Exponential, LatencyModel, Linear};
 use kvreplay::sim::replica::{VllmV1, VllmV1Config};
@@ -15,6 +12,9 @@ use kvreplay::sim::{
 };
 use kvreplay::trace::Nanos;
 use kvreplay::trace::arrival::stream;
+use proptest::prelude::*;
+use rand::Rng;
+use rand_distr::{Distribution, Exp};
 
 /// One token in, one token out: a request is one step.
 fn poisson(rate: f64, requests: u32) -> Workload<'static> {

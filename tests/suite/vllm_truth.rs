@@ -58,7 +58,11 @@ fn within_a_hundredth_of_vllm() {
     assert!(!machines.is_empty());
     for machine in machines {
         let meta = machine.join("meta.json");
-        let found = calibrate(&root, &machine, &["--engine-args", crate::common::text(&meta)]);
+        let found = calibrate(
+            &root,
+            &machine,
+            &["--engine-args", crate::common::text(&meta)],
+        );
         let mut told = format!("{} at {} ms:", machine.display(), found["host_overhead_ms"]);
         for metric in ["ttft", "tpot", "e2e"] {
             told += &format!(
@@ -90,7 +94,11 @@ fn the_truth_is_read_as_its_own_summary_says() {
             continue;
         };
         let meta = machine.join("meta.json");
-        let found = calibrate(&root, &machine, &["--engine-args", crate::common::text(&meta)]);
+        let found = calibrate(
+            &root,
+            &machine,
+            &["--engine-args", crate::common::text(&meta)],
+        );
         let mut compared = 0;
         for line in summary.lines() {
             let words: Vec<&str> = line.split_whitespace().collect();

@@ -1,0 +1,3 @@
+//! What every other folder stands on.
+
+pub mod version;
