@@ -11,14 +11,14 @@ pub mod cache;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+pub mod compat;
 pub mod dataset;
-pub mod error;
-pub mod io;
 pub mod metrics;
 pub mod prompt;
 pub mod report;
+pub mod scenario;
 pub mod sim;
 pub mod trace;
 pub mod tune;
 
-pub use error::{Error, Result};
+pub use base::{Error, Result};

@@ -4,8 +4,8 @@ use super::config::AutoscalingSection;
 use super::log::Move;
 use super::policy::{Decision, Pace};
 use super::signals::{FleetKind, Signals};
-use crate::error::{Error, Result};
-use crate::sim::config::positive;
+use crate::base::check::positive;
+use crate::base::error::{Error, Result};
 
 /// Least and most instances of a fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Limits {
 
 /// Everything that keeps a wish in bounds.
 #[derive(Debug, Clone)]
-pub struct Shape {
+pub struct ScalingBounds {
     prefill: Limits,
     decode: Limits,
     aggregated: Limits,
@@ -33,7 +33,7 @@ pub struct Shape {
     last_change: f64,
 }
 
-impl Shape {
+impl ScalingBounds {
     /// Of a configuration, with the policy's own cooldowns.
     ///
     /// # Errors
@@ -201,45 +201,45 @@ impl Shape {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::actuator::*;
     use crate::autoscale::testing::signals;
 
-    fn shape(set: impl FnOnce(&mut AutoscalingSection)) -> Shape {
+    fn bounds(set: impl FnOnce(&mut AutoscalingSection)) -> ScalingBounds {
         let mut section = AutoscalingSection::default();
         set(&mut section);
-        Shape::new(&section, Pace::DOCUMENTED).unwrap_or_else(|_| unreachable!())
+        ScalingBounds::new(&section, Pace::DOCUMENTED).unwrap_or_else(|_| unreachable!())
     }
 
-    fn to(shape: &mut Shape, time: f64, have: (u32, u32), want: (u32, u32)) -> Vec<u32> {
+    fn to(bounds: &mut ScalingBounds, time: f64, have: (u32, u32), want: (u32, u32)) -> Vec<u32> {
         let mut seen = signals(have.0, have.1);
         seen.time = time;
         let decision = Decision::pair(&seen, want.0, want.1, "");
-        let (moves, _) = shape.bound(&seen, &decision, &[4, 1]);
+        let (moves, _) = bounds.bound(&seen, &decision, &[4, 1]);
         moves.iter().map(|one| one.to).collect()
     }
 
     #[test]
     fn cooldowns_by_hand() {
-        let mut shape = shape(|_| {});
+        let mut bounds = bounds(|_| {});
         // The first is free; the next scale-out after 180 s, a scale-in 600 s after the last change.
-        assert_eq!(to(&mut shape, 10.0, (4, 4), (5, 5)), [5, 5]);
-        assert_eq!(to(&mut shape, 189.0, (5, 5), (6, 6)), [5, 5]);
-        assert_eq!(to(&mut shape, 190.0, (5, 5), (6, 6)), [6, 6]);
-        assert_eq!(to(&mut shape, 789.0, (6, 6), (5, 5)), [6, 6]);
-        assert_eq!(to(&mut shape, 790.0, (6, 6), (5, 5)), [5, 5]);
+        assert_eq!(to(&mut bounds, 10.0, (4, 4), (5, 5)), [5, 5]);
+        assert_eq!(to(&mut bounds, 189.0, (5, 5), (6, 6)), [5, 5]);
+        assert_eq!(to(&mut bounds, 190.0, (5, 5), (6, 6)), [6, 6]);
+        assert_eq!(to(&mut bounds, 789.0, (6, 6), (5, 5)), [6, 6]);
+        assert_eq!(to(&mut bounds, 790.0, (6, 6), (5, 5)), [5, 5]);
     }
 
     #[test]
     fn bounds_damping_and_caps_by_hand() {
-        let mut bounded = shape(|section| {
+        let mut bounded = bounds(|section| {
             section.prefill.max = 6;
         });
         // Never none: at least one of each role.
         assert_eq!(to(&mut bounded, 0.0, (4, 4), (9, 0)), [6, 1]);
-        let mut damped = shape(|section| section.damping = 0.5);
+        let mut damped = bounds(|section| section.damping = 0.5);
         // Half of 5, up, is 3; half of 1 is 1.
         assert_eq!(to(&mut damped, 0.0, (4, 4), (9, 3)), [7, 3]);
-        let mut capped = shape(|section| {
+        let mut capped = bounds(|section| {
             section.max_step_out = Some(2);
             section.max_step_in = Some(1);
         });
@@ -250,7 +250,7 @@ mod tests {
     fn budget_by_hand() {
         // 4 x 4 + 8 x 1 = 24 GPUs of 32. Two more of each would need 10; 8 are left: 0.8 x 2 = 1.6, so 1 and 1, for 5; of
         // the 3 left the decode pool gets its second.
-        let mut shape = shape(|section| section.gpu_budget = Some(32));
-        assert_eq!(to(&mut shape, 0.0, (4, 8), (6, 10)), [5, 10]);
+        let mut bounds = bounds(|section| section.gpu_budget = Some(32));
+        assert_eq!(to(&mut bounds, 0.0, (4, 8), (6, 10)), [5, 10]);
     }
 }

@@ -1,15 +1,16 @@
 //! The loop: look, decide, bound, and say which instances it falls on.
 
-use super::actuator::Shape;
+use super::actuator::ScalingBounds;
 use super::config::AutoscalingSection;
 use super::log::{Action, Move, ScalingCounts, ScalingLog, Tick};
 use super::meter::Meter;
 use super::placement::Placer;
-use super::policy::{self, ScalingPolicy, Surroundings};
+use super::policy::{self, PolicyContext, ScalingPolicy};
 use super::signals::{FleetKind, Signals};
-use crate::error::Result;
-use crate::sim::config::{SloSection, positive};
-use crate::sim::{Controller, Instance, Order, Sight, State};
+use crate::base::check::positive;
+use crate::base::error::Result;
+use crate::sim::Objectives;
+use crate::sim::{ClusterView, Controller, Instance, ScalingAction, State};
 use crate::trace::Nanos;
 
 /// A policy with everything around it; one is made for each run.
@@ -18,7 +19,7 @@ pub struct Autoscaler {
     policy: Box<dyn ScalingPolicy>,
     interval: Nanos,
     meter: Meter,
-    shape: Shape,
+    bounds: ScalingBounds,
     soft: Soft,
     guard: bool,
     placer: Placer,
@@ -44,12 +45,12 @@ impl Autoscaler {
     /// As [`policy::build`], and for a cluster that the policy cannot scale.
     pub fn new(
         section: &AutoscalingSection,
-        slo: &SloSection,
+        slo: &Objectives,
         fleets: &[FleetKind],
         placer: Placer,
     ) -> Result<Self> {
         let gpus: Vec<(FleetKind, u32)> = fleets.iter().copied().zip(placer.gpus(fleets)).collect();
-        let policy = policy::build(section, &Surroundings { gpus: &gpus })?;
+        let policy = policy::build(section, &PolicyContext { gpus: &gpus })?;
         policy.check(fleets)?;
         let pace = policy.pace();
         let interval = section.interval_seconds.unwrap_or(pace.interval);
@@ -64,7 +65,7 @@ impl Autoscaler {
         Ok(Self {
             interval: Nanos::from_secs_f64(interval).max(Nanos(1)),
             meter: Meter::new(Nanos::from_secs_f64(window)),
-            shape: Shape::new(section, pace)?,
+            bounds: ScalingBounds::new(section, pace)?,
             soft: Soft {
                 seconds: section.soft_scale_in.seconds,
                 ttft: section
@@ -88,12 +89,17 @@ impl Autoscaler {
         })
     }
 
+    /// What it saw and decided, once the run is over.
+    pub fn into_log(self) -> ScalingLog {
+        self.log
+    }
+
     /// Instances that were put aside come back if latency got worse, and drain if it stayed well for long enough.
     fn watch(
         &mut self,
-        sight: &Sight<'_, '_>,
+        view: &ClusterView<'_, '_>,
         signals: &Signals,
-        orders: &mut Vec<Order>,
+        actions: &mut Vec<ScalingAction>,
         notes: &mut Vec<String>,
     ) {
         if self.aside.is_empty() {
@@ -106,15 +112,15 @@ impl Autoscaler {
         for (instance, until) in aside {
             match until {
                 Some(_) if worse => {
-                    orders.push(Order::Reinstate(instance));
+                    actions.push(ScalingAction::Reinstate(instance));
                     back += 1;
                 }
                 Some(until) if now >= until - 1e-9 => {
-                    orders.push(Order::Drain(instance));
+                    actions.push(ScalingAction::Drain(instance));
                     self.log.counts.instances_drained += 1;
                 }
-                None if !self.is_waited_for(sight, instance) => {
-                    orders.push(Order::Reinstate(instance));
+                None if !self.is_waited_for(view, instance) => {
+                    actions.push(ScalingAction::Reinstate(instance));
                 }
                 _ => self.aside.push((instance, until)),
             }
@@ -128,28 +134,28 @@ impl Autoscaler {
     /// Which instances a change of size falls on.
     fn carry_out(
         &mut self,
-        sight: &Sight<'_, '_>,
+        view: &ClusterView<'_, '_>,
         one: &Move,
-        orders: &mut Vec<Order>,
+        actions: &mut Vec<ScalingAction>,
     ) -> Option<&'static str> {
         let mut missing = one.to.saturating_sub(one.from);
         let mut surplus = one.from.saturating_sub(one.to);
-        let now = sight.now.as_secs_f64();
+        let now = view.now.as_secs_f64();
         let of_kind = |instance: &Instance| FleetKind::from(instance.role) == one.kind;
         while missing > 0 {
             // The last that went is the first to come back.
             let found = self.aside.iter().rposition(|(number, until)| {
-                until.is_some() && of_kind(&sight.instances[*number as usize])
+                until.is_some() && of_kind(&view.instances[*number as usize])
             });
             match found {
                 Some(index) => {
                     let (number, _) = self.aside.remove(index);
-                    orders.push(Order::Reinstate(number));
+                    actions.push(ScalingAction::Reinstate(number));
                     self.log.counts.reinstated += 1;
                 }
                 None => match self.placer.next(one.kind) {
                     Some((pool, site)) => {
-                        orders.push(Order::Start { pool, site });
+                        actions.push(ScalingAction::Start { pool, site });
                         self.log.counts.instances_started += 1;
                     }
                     None => {
@@ -160,7 +166,7 @@ impl Autoscaler {
             }
             missing -= 1;
         }
-        let mut going: Vec<(bool, u32, std::cmp::Reverse<u32>)> = sight
+        let mut going: Vec<(bool, u32, std::cmp::Reverse<u32>)> = view
             .instances
             .iter()
             .enumerate()
@@ -182,11 +188,11 @@ impl Autoscaler {
             }
             surplus -= 1;
             if serves && self.soft.seconds > 0.0 {
-                orders.push(Order::Park(number));
+                actions.push(ScalingAction::Park(number));
                 self.aside.push((number, Some(now + self.soft.seconds)));
                 self.log.counts.parked += 1;
             } else {
-                orders.push(Order::Drain(number));
+                actions.push(ScalingAction::Drain(number));
                 self.log.counts.instances_drained += 1;
             }
         }
@@ -228,21 +234,21 @@ impl Autoscaler {
     }
 
     /// Instances of a kind in a state.
-    fn number(sight: &Sight<'_, '_>, kind: FleetKind, state: State) -> u32 {
-        let found = sight.instances.iter();
+    fn number(view: &ClusterView<'_, '_>, kind: FleetKind, state: State) -> u32 {
+        let found = view.instances.iter();
         found
             .filter(|i| FleetKind::from(i.role) == kind && i.state == state)
             .count() as u32
     }
 
     /// Whether an instance that is held back still has the other role to wait for.
-    fn is_waited_for(&self, sight: &Sight<'_, '_>, instance: u32) -> bool {
-        let kind = FleetKind::from(sight.instances[instance as usize].role);
-        self.is_ahead(sight, kind, Self::number(sight, kind, State::Ready) + 1)
+    fn is_waited_for(&self, view: &ClusterView<'_, '_>, instance: u32) -> bool {
+        let kind = FleetKind::from(view.instances[instance as usize].role);
+        self.is_ahead(view, kind, Self::number(view, kind, State::Ready) + 1)
     }
 
     /// Whether one more ready instance of a kind would be more than the P/D ratio allows while the other role starts.
-    fn is_ahead(&self, sight: &Sight<'_, '_>, kind: FleetKind, ready: u32) -> bool {
+    fn is_ahead(&self, view: &ClusterView<'_, '_>, kind: FleetKind, ready: u32) -> bool {
         let other = match kind {
             FleetKind::Prefill => FleetKind::Decode,
             FleetKind::Decode => FleetKind::Prefill,
@@ -252,9 +258,9 @@ impl Autoscaler {
             let found = self.targets.iter().find(|(known, _)| *known == kind);
             found.map_or(1, |(_, target)| *target)
         };
-        let starting = Self::number(sight, other, State::Starting);
+        let starting = Self::number(view, other, State::Starting);
         let allowed = f64::from(target(kind)) / f64::from(target(other).max(1))
-            * f64::from(Self::number(sight, other, State::Ready));
+            * f64::from(Self::number(view, other, State::Ready));
         starting > 0 && f64::from(ready) > allowed + 1e-9
     }
 }
@@ -264,15 +270,15 @@ impl Controller for Autoscaler {
         self.interval
     }
 
-    fn tick(&mut self, sight: &Sight<'_, '_>) -> Vec<Order> {
-        let mut orders = Vec::new();
+    fn tick(&mut self, view: &ClusterView<'_, '_>) -> Vec<ScalingAction> {
+        let mut actions = Vec::new();
         let mut notes = Vec::new();
-        let mut signals = self.meter.look(sight);
-        self.watch(sight, &signals, &mut orders, &mut notes);
+        let mut signals = self.meter.look(view);
+        self.watch(view, &signals, &mut actions, &mut notes);
         // Who comes back now is there for the decision.
-        for order in &orders {
-            if let Order::Reinstate(number) = order {
-                let kind = FleetKind::from(sight.instances[*number as usize].role);
+        for action in &actions {
+            if let ScalingAction::Reinstate(number) = action {
+                let kind = FleetKind::from(view.instances[*number as usize].role);
                 if let Some(fleet) = signals.fleets.iter_mut().find(|f| f.kind == kind) {
                     fleet.ready += 1;
                     fleet.parked -= 1;
@@ -281,7 +287,7 @@ impl Controller for Autoscaler {
         }
         // Who is held back until the other role is there is as good as starting.
         for (number, until) in &self.aside {
-            let kind = FleetKind::from(sight.instances[*number as usize].role);
+            let kind = FleetKind::from(view.instances[*number as usize].role);
             if until.is_none()
                 && let Some(fleet) = signals.fleets.iter_mut().find(|f| f.kind == kind)
             {
@@ -291,11 +297,11 @@ impl Controller for Autoscaler {
         }
         let decision = self.policy.decide(&signals);
         let gpus = self.placer.gpus(&self.log.fleets);
-        let (moves, bounds) = self.shape.bound(&signals, &decision, &gpus);
+        let (moves, bounds) = self.bounds.bound(&signals, &decision, &gpus);
         notes.extend(bounds.iter().map(|note| (*note).to_owned()));
-        self.placer.begin(sight);
+        self.placer.begin(view);
         for one in &moves {
-            if let Some(note) = self.carry_out(sight, one, &mut orders) {
+            if let Some(note) = self.carry_out(view, one, &mut actions) {
                 notes.push(note.to_owned());
             }
         }
@@ -310,37 +316,33 @@ impl Controller for Autoscaler {
         }
         self.log.counts.ticks += 1;
         self.log.ticks.push(tick);
-        orders
+        actions
     }
 
-    fn ready(&mut self, sight: &Sight<'_, '_>, instance: u32) -> Vec<Order> {
+    fn ready(&mut self, view: &ClusterView<'_, '_>, instance: u32) -> Vec<ScalingAction> {
         if !self.guard {
             return Vec::new();
         }
-        let mut orders = Vec::new();
-        let kind = FleetKind::from(sight.instances[instance as usize].role);
-        if self.is_ahead(sight, kind, Self::number(sight, kind, State::Ready)) {
+        let mut actions = Vec::new();
+        let kind = FleetKind::from(view.instances[instance as usize].role);
+        if self.is_ahead(view, kind, Self::number(view, kind, State::Ready)) {
             self.aside.push((instance, None));
             self.log.counts.parked += 1;
-            orders.push(Order::Park(instance));
+            actions.push(ScalingAction::Park(instance));
         }
         // Others may have waited for this one.
         let aside = std::mem::take(&mut self.aside);
         let mut back = 0;
         for (number, until) in aside {
-            let kind = FleetKind::from(sight.instances[number as usize].role);
-            let ready = Self::number(sight, kind, State::Ready) + back + 1;
-            if number == instance || until.is_some() || self.is_ahead(sight, kind, ready) {
+            let kind = FleetKind::from(view.instances[number as usize].role);
+            let ready = Self::number(view, kind, State::Ready) + back + 1;
+            if number == instance || until.is_some() || self.is_ahead(view, kind, ready) {
                 self.aside.push((number, until));
             } else {
                 back += 1;
-                orders.push(Order::Reinstate(number));
+                actions.push(ScalingAction::Reinstate(number));
             }
         }
-        orders
-    }
-
-    fn finish(self: Box<Self>) -> ScalingLog {
-        self.log
+        actions
     }
 }

@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 
 use super::signals::{Fleet, FleetKind, Member, Sample, Signals};
-use crate::sim::{Instance, Sight, State, Window, Work};
+use crate::sim::{ClusterView, ControlWindow, Instance, ServedPhases, State};
 use crate::trace::Nanos;
 
 /// Between two looks.
 #[derive(Debug, Default)]
 struct Slice {
     seconds: f64,
-    window: Window,
+    window: ControlWindow,
     begun_tokens: u64,
     cached_tokens: u64,
     /// By [`FleetKind`].
@@ -56,34 +56,34 @@ impl Meter {
     }
 
     /// A look: closes a slice.
-    pub(super) fn look(&mut self, sight: &Sight<'_, '_>) -> Signals {
-        let slice = self.slice(sight);
-        self.slices.push_back((sight.now, slice));
-        self.last = sight.now;
+    pub(super) fn look(&mut self, view: &ClusterView<'_, '_>) -> Signals {
+        let slice = self.slice(view);
+        self.slices.push_back((view.now, slice));
+        self.last = view.now;
         while let Some((end, slice)) = self.slices.front()
             && self.slices.len() > 1
-            && sight.now.as_secs_f64() - end.as_secs_f64() + slice.seconds
+            && view.now.as_secs_f64() - end.as_secs_f64() + slice.seconds
                 > self.window.as_secs_f64() + 1e-9
         {
             self.slices.pop_front();
         }
-        self.signals(sight)
+        self.signals(view)
     }
 
-    fn slice(&mut self, sight: &Sight<'_, '_>) -> Slice {
-        self.seen.resize(sight.instances.len(), Seen::default());
+    fn slice(&mut self, view: &ClusterView<'_, '_>) -> Slice {
+        self.seen.resize(view.instances.len(), Seen::default());
         let mut slice = Slice {
-            seconds: (sight.now - self.last).as_secs_f64(),
-            window: sight.window.clone(),
+            seconds: (view.now - self.last).as_secs_f64(),
+            window: view.window.clone(),
             ..Slice::default()
         };
-        for (instance, seen) in sight.instances.iter().zip(&mut self.seen) {
+        for (instance, seen) in view.instances.iter().zip(&mut self.seen) {
             let record = instance.record();
-            if instance.state == State::Gone && instance.busy(sight.now) == seen.busy {
+            if instance.state == State::Gone && instance.busy(view.now) == seen.busy {
                 continue;
             }
             let now = Seen {
-                busy: instance.busy(sight.now),
+                busy: instance.busy(view.now),
                 prefill_tokens: record.prefill_tokens,
                 output_tokens: record.output_tokens,
                 begun_tokens: instance.begun_tokens,
@@ -97,14 +97,14 @@ impl Meter {
             // Who drains or is parked loses work: it would make those that serve look idle.
             if instance.state == State::Ready {
                 fleet.busy += (now.busy - seen.busy).as_secs_f64();
-                fleet.life += (sight.now - record.ready.max(self.last)).as_secs_f64();
+                fleet.life += (view.now - record.ready.max(self.last)).as_secs_f64();
             }
             *seen = now;
         }
         slice
     }
 
-    fn signals(&self, sight: &Sight<'_, '_>) -> Signals {
+    fn signals(&self, view: &ClusterView<'_, '_>) -> Signals {
         let mut all = Slice::default();
         let mut gaps = (0, 0);
         for (_, slice) in &self.slices {
@@ -128,20 +128,20 @@ impl Meter {
             }
         }
         let per_second = |count: u64| per(count as f64, all.seconds);
-        let mut fleets = fleets(sight);
+        let mut fleets = fleets(view);
         for fleet in &mut fleets {
             let slice = &all.fleets[fleet.kind as usize];
             fleet.busy = per(slice.busy, slice.life);
             fleet.prefill_tps = per_second(slice.prefill_tokens);
             fleet.output_tps = per_second(slice.output_tokens);
         }
-        let queues = Queues::of(sight);
+        let queues = Queues::of(view);
         for fleet in &mut fleets {
             queues.add_to(fleet);
         }
         let window = all.window;
         Signals {
-            time: sight.now.as_secs_f64(),
+            time: view.now.as_secs_f64(),
             window: all.seconds,
             arrival_rate: per_second(window.arrived),
             completed: window.completed,
@@ -162,7 +162,7 @@ impl Meter {
             e2e: Sample::new(window.e2e),
             waiting: queues.waiting,
             oldest_wait: queues.oldest.as_secs_f64(),
-            in_flight: sight.lives.len() as u32,
+            in_flight: view.in_flight.len() as u32,
             fleets,
         }
     }
@@ -173,13 +173,13 @@ fn per(value: f64, of: f64) -> f64 {
 }
 
 /// Instances as they are now, by task.
-fn fleets(sight: &Sight<'_, '_>) -> Vec<Fleet> {
-    let mut kinds: Vec<FleetKind> = sight.pools.iter().map(|pool| pool.role.into()).collect();
+fn fleets(view: &ClusterView<'_, '_>) -> Vec<Fleet> {
+    let mut kinds: Vec<FleetKind> = view.pools.iter().map(|pool| pool.role.into()).collect();
     kinds.sort_unstable();
     kinds.dedup();
     let one = |kind: &FleetKind| {
         let mut fleet = Fleet::none(*kind);
-        let there = sight.instances.iter().enumerate();
+        let there = view.instances.iter().enumerate();
         for (number, instance) in there.filter(|(_, i)| FleetKind::from(i.role) == *kind) {
             match instance.state {
                 State::Starting => fleet.starting += 1,
@@ -222,29 +222,29 @@ fn member(number: u32, instance: &Instance) -> Member {
 struct Queues {
     waiting: u32,
     oldest: Nanos,
-    unrouted: (u32, u64),
-    homeless: u32,
+    pending_prefill: (u32, u64),
+    pending_decode: u32,
     unmoved_tokens: u64,
 }
 
 impl Queues {
-    fn of(sight: &Sight<'_, '_>) -> Self {
+    fn of(view: &ClusterView<'_, '_>) -> Self {
         let mut queues = Self {
-            homeless: sight.homeless as u32,
+            pending_decode: view.pending_decode as u32,
             ..Self::default()
         };
-        for id in sight.lives.in_use() {
-            let live = &sight.lives[id];
-            if live.scheduled.is_none() {
+        for id in view.in_flight.in_use() {
+            let request_state = &view.in_flight[id];
+            if request_state.scheduled.is_none() {
                 queues.waiting += 1;
-                queues.oldest = queues.oldest.max(sight.now - live.arrival);
-            } else if live.work == Work::Prefill && live.is_done() {
-                queues.unmoved_tokens += u64::from(live.tokens());
+                queues.oldest = queues.oldest.max(view.now - request_state.arrival);
+            } else if request_state.work == ServedPhases::PrefillOnly && request_state.is_done() {
+                queues.unmoved_tokens += u64::from(request_state.tokens());
             }
         }
-        for id in sight.unrouted {
-            queues.unrouted.0 += 1;
-            queues.unrouted.1 += u64::from(sight.lives[*id].gap());
+        for id in view.pending_prefill {
+            queues.pending_prefill.0 += 1;
+            queues.pending_prefill.1 += u64::from(view.in_flight[*id].gap());
         }
         queues
     }
@@ -253,11 +253,11 @@ impl Queues {
     fn add_to(&self, fleet: &mut Fleet) {
         match fleet.kind {
             FleetKind::Prefill | FleetKind::Aggregated => {
-                fleet.waiting += self.unrouted.0;
-                fleet.queue_tokens += self.unrouted.1;
+                fleet.waiting += self.pending_prefill.0;
+                fleet.queue_tokens += self.pending_prefill.1;
             }
             FleetKind::Decode => {
-                fleet.waiting += self.homeless;
+                fleet.waiting += self.pending_decode;
                 fleet.queue_tokens += self.unmoved_tokens;
             }
             FleetKind::Mixed => {}

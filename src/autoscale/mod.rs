@@ -4,7 +4,7 @@
 //! which instances start, stop or are put aside; the simulator lets start-up and draining take their time. What was seen
 //! and decided at each tick is in the [`ScalingLog`].
 //!
-//! [`planner`] is pure: it has no clock and knows no simulator, so that a simulation, a plan for a trace and a live cluster are
+//! [`planner`] is pure: it has no clock and knows no simulator, so that a simulation, a plan for a trace and a request_state cluster are
 //! served by the same code. [`open_loop`] feeds it from a trace, [`prometheus`] from a real cluster, and
 //! [`profiler`] measures the simulator's instances for it.
 
@@ -17,13 +17,12 @@ pub mod open_loop;
 pub mod placement;
 pub mod planner;
 pub mod policy;
-pub mod profiler;
 pub mod prometheus;
 pub mod signals;
 #[cfg(test)]
 mod testing;
 
-pub use actuator::{Limits, Shape};
+pub use actuator::{Limits, ScalingBounds};
 pub use autoscaler::Autoscaler;
 pub use config::{AutoscalingSection, FleetSection, SoftScaleIn};
 pub use log::{Action, Move, ScalingCounts, ScalingLog, Tick};

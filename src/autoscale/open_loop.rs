@@ -129,7 +129,7 @@ fn observe(
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 mod tests {
-    use super::*;
+    use crate::autoscale::open_loop::*;
     use crate::autoscale::planner::PlannerConfig;
     use crate::trace::format::{ReadOptions, read_trace};
 

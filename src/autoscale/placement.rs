@@ -3,7 +3,7 @@
 
 use super::signals::FleetKind;
 use crate::sim::topology::Topology;
-use crate::sim::{Instance, Sight, State};
+use crate::sim::{ClusterView, Instance, State};
 
 /// What an instance of a pool needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,11 +54,11 @@ impl Placer {
     }
 
     /// A cycle begins: what is free now may be given out. What this cycle's own orders free is not.
-    pub(super) fn begin(&mut self, sight: &Sight<'_, '_>) {
+    pub(super) fn begin(&mut self, view: &ClusterView<'_, '_>) {
         let fresh = Self::new(&self.topology, std::mem::take(&mut self.pools));
         *self = fresh;
         let held = |instance: &&Instance| instance.state != State::Gone;
-        for instance in sight.instances.iter().filter(held) {
+        for instance in view.instances.iter().filter(held) {
             self.take(
                 instance.pool,
                 instance.site,
@@ -151,7 +151,7 @@ impl Placer {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::placement::*;
     use crate::sim::topology::{Site, Stock};
 
     fn site(minipod: &str, gpus: &[(&str, u32)]) -> Site {

@@ -345,7 +345,7 @@ pub const FLEET_SIGNALS: &[Signal<Fleet>] = signals! { Fleet:
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::signals::*;
 
     #[test]
     fn percentiles_are_numpys() {

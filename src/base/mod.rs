@@ -1,3 +1,18 @@
-//! What every other folder stands on.
+//! What every other folder stands on: time, random streams, quantiles, tables in files, the error type, input and output,
+//! the version.
 
+pub mod check;
+pub mod csv_columns;
+pub mod csv_file;
+pub mod distribution;
+pub mod error;
+mod identity;
+pub mod io;
+mod nanos;
+pub mod random;
 pub mod version;
+
+pub use distribution::{Distribution, percentile_sorted};
+pub use error::{Error, Location, Result};
+pub use identity::Identity;
+pub use nanos::Nanos;

@@ -3,7 +3,7 @@
 use hashbrown::HashTable;
 
 use super::{BlockHasher, HashScheme};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::trace::arrival::ServiceTime;
 use crate::trace::{Content, Nanos, Request, Service, TokenReplay, Trace};
 

@@ -62,7 +62,7 @@ impl BlockHasher {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cache::hashing::*;
 
     #[test]
     fn a_chained_hash_depends_on_what_came_before() {

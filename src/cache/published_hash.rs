@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{BlockTrace, HashScheme};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::trace::{Content, ExtraKeys, TokenReplay, Trace};
 
 /// A block's hash: 32 bytes of SHA-256, or 16 of XXH3-128.
@@ -211,7 +211,7 @@ pub fn published_hashes(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cache::published_hash::*;
 
     fn block(algorithm: HashAlgorithm, seed: Option<&str>, extra: &ExtraKeys) -> BlockHash {
         let tokens: Vec<u32> = (0..16).collect();

@@ -8,7 +8,7 @@ use super::BlockTrace;
 use super::curve::Curve;
 use super::engine::{Capacity, EngineOptions, Happening, Outcome, Shape, Watch, build, replay};
 use super::{BlockId, Run};
-use crate::error::Result;
+use crate::base::error::Result;
 use crate::trace::Nanos;
 
 /// What one policy does at one capacity.
@@ -188,8 +188,8 @@ fn ratio(part: u64, whole: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::cache::curve::{Rules, exact};
+    use crate::cache::sweep::*;
     use crate::cache::testing::{blocks_of, paths};
     use proptest::prelude::*;
 

@@ -7,11 +7,11 @@ use clap::Args;
 use super::engine_args::EngineArgs;
 use super::output;
 use super::trace_input::TraceArgs;
+use crate::base::error::{Error, Result};
 use crate::cache::engine::{self, Tier, TierSpec, TierSummary, Tiered};
 use crate::cache::{HashAlgorithm, published_hashes};
-use crate::error::{Error, Result};
 use crate::metrics::{Settings, Summary, analyze, analyze_with};
-use crate::report::sharing;
+use crate::report::studies::sharing;
 use crate::trace::Content;
 
 /// Arguments of `replay analyze`.

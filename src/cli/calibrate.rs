@@ -8,12 +8,12 @@ use serde_json::json;
 use super::model_args::ModelArgs;
 use super::output;
 use super::trace_input::TraceArgs;
+use crate::base::error::{Error, Result};
 use crate::cache::BlockTrace;
 use crate::cache::capacity::ModelConfig;
 use crate::cache::engine::hash_scheme;
-use crate::error::{Error, Result};
-use crate::report::number::{percent, seconds, thousands};
-use crate::report::table;
+use crate::report::render::number::{percent, seconds, thousands};
+use crate::report::render::table;
 use crate::sim::Workload;
 use crate::sim::calibrate::{
     Agreement, Beside, Calibration, Comparison, Engine, Single, calibrate, read_measured,
@@ -260,7 +260,7 @@ fn rows(comparison: &Comparison) -> Vec<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cli::calibrate::*;
 
     #[test]
     fn the_section_is_toml() {

@@ -5,9 +5,9 @@ use serde_json::json;
 
 use super::model_args::ModelArgs;
 use super::output;
+use crate::base::error::{Error, Result};
 use crate::cache::capacity::{Budget, Fit, GPUS, ModelConfig, gpu_memory, parse_bytes};
-use crate::error::{Error, Result};
-use crate::report::{number, table};
+use crate::report::render::{number, table};
 
 /// Arguments of `replay capacity`.
 #[derive(Debug, Args)]

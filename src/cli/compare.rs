@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::output;
-use crate::report::compare::{Reading, Selection, Study, files, pairs, text};
+use crate::report::studies::compare::{Reading, Selection, Study, files, pairs, text};
 
 /// Arguments of `replay compare`.
 #[derive(Debug, Args)]
@@ -83,7 +83,7 @@ pub(super) struct SelectionArgs {
 }
 
 impl SelectionArgs {
-    pub(super) fn selection(&self) -> crate::error::Result<Selection> {
+    pub(super) fn selection(&self) -> crate::base::error::Result<Selection> {
         Ok(Selection {
             policies: self.policies.clone(),
             traces: self.traces.clone(),

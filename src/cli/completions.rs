@@ -6,8 +6,8 @@ use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
 
 use super::{Cli, output};
+use crate::base::error::Error;
 use crate::base::version::VERSION;
-use crate::error::Error;
 
 /// Arguments of `replay completions`.
 #[derive(Debug, Args)]

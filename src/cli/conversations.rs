@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicU64;
 use clap::{Args, ValueEnum};
 
 use super::output;
+use crate::base::error::{Error, Result};
 use crate::dataset::sharegpt::{Dataset, Join, LoadOptions};
-use crate::error::{Error, Result};
 use crate::prompt::template::{ChatTemplate, SpecialTokens};
 use crate::prompt::tokenizer::{self, Tokenizer};
 use crate::trace::arrival::{ARRIVALS, ArrivalProcess, ServiceTime, THINK_TIMES, ThinkTime};
@@ -302,7 +302,7 @@ impl Conversations {
 
 /// What was read, skipped and written, as lines.
 pub(super) fn describe(report: &BuildReport) -> String {
-    use crate::report::number::thousands as n;
+    use crate::report::render::number::thousands as n;
     let load = &report.load;
     let mut lines = vec![format!("read     {} records", n(load.records))];
     if load.joined_chats > 0 {

@@ -10,12 +10,12 @@ use serde_json::json;
 use super::engine_args::CacheArgs;
 use super::output;
 use super::trace_input::TraceArgs;
+use crate::base::error::{Error, Result};
 use crate::cache::BlockTrace;
 use crate::cache::curve::{Point, Rules, capacities, exact, sampled};
 use crate::cache::engine::{Capacity, EngineOptions, hash_scheme};
-use crate::error::{Error, Result};
 use crate::metrics::analyze;
-use crate::report::curve::{self, Files, POINTS, Sizes, Study};
+use crate::report::studies::curve::{self, Files, POINTS, Sizes, Study};
 use crate::trace::Trace;
 
 /// Arguments of `replay curve`.

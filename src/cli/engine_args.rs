@@ -4,10 +4,10 @@ use clap::builder::ArgPredicate;
 use clap::{Args, ValueEnum};
 
 use super::model_args::ModelArgs;
+use crate::base::error::{Error, Result};
 use crate::cache::BlockTrace;
 use crate::cache::capacity::{Asked, ModelConfig};
 use crate::cache::engine::{self, EngineOptions, FreeOrder, Hold, UseOrder};
-use crate::error::{Error, Result};
 use crate::trace::Trace;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -7,13 +7,13 @@ use clap::Args;
 use super::conversations::{ConversationArgs, Conversations, describe, warn_about};
 use super::engine_args::EngineArgs;
 use super::output;
+use crate::base::error::Result;
 use crate::cache::BlockTrace;
 use crate::cache::capacity::ModelConfig;
 use crate::cache::engine::{self, EngineOptions};
 use crate::dataset::sharegpt::Join;
-use crate::error::Result;
 use crate::metrics::{Analysis, Settings, Summary, analyze};
-use crate::report::{course, experiment, sharing};
+use crate::report::studies::{course, experiment, sharing};
 use crate::trace::{Mode, Trace, format};
 
 /// Arguments of `replay experiment`.

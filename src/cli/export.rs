@@ -6,9 +6,9 @@ use clap::Args;
 
 use super::output;
 use super::trace_input::TraceArgs;
-use crate::error::Error;
+use crate::base::error::Error;
 use crate::prompt::tokenizer;
-use crate::report::number::thousands;
+use crate::report::render::number::thousands;
 use crate::trace::format::{self, WriteOptions};
 
 /// Arguments of `replay export`.

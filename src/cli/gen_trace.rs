@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::conversations::{ConversationArgs, describe, warn_about};
 use super::output;
-use crate::report::number::thousands;
+use crate::report::render::number::thousands;
 use crate::trace::Mode;
 use crate::trace::format;
 

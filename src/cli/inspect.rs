@@ -4,9 +4,9 @@ use clap::Args;
 
 use super::output;
 use super::trace_input::TraceArgs;
-use crate::metrics::Distribution;
-use crate::report::number::{seconds, thousands};
-use crate::report::table::{pairs, table};
+use crate::base::Distribution;
+use crate::report::render::number::{seconds, thousands};
+use crate::report::render::table::{pairs, table};
 use crate::trace::inspect::Summary;
 
 /// Arguments of `replay inspect`.

@@ -9,12 +9,12 @@ use rayon::prelude::*;
 use super::compare::SloArgs;
 use super::trace_input::TraceArgs;
 use super::{compare, output, simulate};
-use crate::error::{Error, Location, Result};
-use crate::report::compare::{Selection, Study, files, key, pairs, text};
-use crate::report::shell::quoted;
-use crate::report::simulation;
+use crate::base::error::{Error, Location, Result};
+use crate::report::render::shell::quoted;
+use crate::report::studies::compare::{Selection, Study, files, key, pairs, text};
+use crate::report::studies::simulation;
+use crate::scenario::{Compat, RunOptions, Scenario, ScenarioConfig};
 use crate::sim::Workload;
-use crate::sim::config::{Compat, Prepared, SimConfig};
 use crate::trace::{Trace, format};
 
 /// Arguments of `replay matrix`.
@@ -125,7 +125,7 @@ impl std::error::Error for SomeFailed {}
 struct Setting {
     /// How `simulate` is told of it.
     flags: String,
-    prepared: Prepared,
+    prepared: Scenario,
     toml: String,
 }
 
@@ -231,9 +231,9 @@ impl MatrixArgs {
         let mut settings = Vec::new();
         for (file, name) in &clusters {
             let config = if *file {
-                SimConfig::read(Path::new(name), &self.set)?
+                ScenarioConfig::read(Path::new(name), &self.set)?
             } else {
-                SimConfig::preset(name, &self.set)?
+                ScenarioConfig::preset(name, &self.set)?
             };
             if config.compat != Compat::Accurate {
                 return Err(Error::usage(
@@ -446,7 +446,7 @@ impl Cell<'_> {
         };
         let same = |value: serde_json::Value| {
             value["command"] == self.command.as_str()
-                && value["version"] == env!("CARGO_PKG_VERSION")
+                && value["version"] == crate::base::version::VERSION
         };
         let config = std::fs::read_to_string(self.folder.join("config.toml"));
         let changed = |path: &Path| {
@@ -469,17 +469,17 @@ impl Cell<'_> {
         let blocks = prepared.blocks(trace)?;
         let mut workload = Workload::new(trace, blocks.as_ref());
         workload.stretch(prepared.config().workload.time_scale);
-        let unseen = AtomicU64::new(0);
-        let (records, serving) = simulate::serve(prepared, &workload, self.seed, false, &unseen)?;
-        let run = simulation::Run {
+        let run = prepared.run(&workload, self.seed, RunOptions::default())?;
+        let files = simulation::RunFiles {
             trace,
-            records: &records,
-            serving: &serving,
+            records: &run.records,
+            scaling: run.scaling.as_ref(),
+            serving: &run.serving,
             config: &self.setting.toml,
             command: &self.command,
             seed: self.seed,
         };
-        simulation::write(&run, &self.folder)
+        simulation::write(&files, &self.folder)
     }
 }
 

@@ -29,9 +29,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::base::error::Error;
 use crate::base::version::VERSION_WITH_COMMIT;
-use crate::error::Error;
-use crate::report::shell::quoted;
+use crate::report::render::shell::quoted;
 
 /// How much of your chat traffic can a prefix cache save?
 ///

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::base::error::{Error, Result};
 use crate::cache::capacity::{KvDtype, ModelConfig, Storage};
-use crate::error::{Error, Result};
 
 /// Which model, and how it is stored.
 #[derive(Debug, Args)]

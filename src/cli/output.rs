@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::error::Error;
+use crate::base::error::Error;
 
 /// Prints a result.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {

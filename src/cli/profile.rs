@@ -8,12 +8,12 @@ use serde_json::json;
 
 use super::output;
 use crate::autoscale::planner::profile::{DECODE_CSV, PREFILL_CSV, Profile};
-use crate::autoscale::profiler::{Grid, measure};
-use crate::error::{Error, Result};
-use crate::io::OutputFile;
-use crate::report::number::thousands;
-use crate::report::table::table;
-use crate::sim::config::SimConfig;
+use crate::base::error::{Error, Result};
+use crate::base::io::OutputFile;
+use crate::report::render::number::thousands;
+use crate::report::render::table::table;
+use crate::scenario::ScenarioConfig;
+use crate::scenario::profiler::{Grid, measure};
 
 /// Arguments of `replay profile`.
 #[derive(Debug, Args)]
@@ -72,8 +72,10 @@ pub(super) struct ProfileArgs {
 
 pub(super) fn run(args: &ProfileArgs) -> anyhow::Result<()> {
     let config = match (&args.config, &args.preset) {
-        (Some(path), _) => SimConfig::read(path, &args.set)?,
-        (None, name) => SimConfig::preset(name.as_deref().unwrap_or("llama-8b-pd-4-4"), &args.set)?,
+        (Some(path), _) => ScenarioConfig::read(path, &args.set)?,
+        (None, name) => {
+            ScenarioConfig::preset(name.as_deref().unwrap_or("llama-8b-pd-4-4"), &args.set)?
+        }
     };
     for (flag, value) in [
         ("--prefill-points", args.prefill_points),

@@ -6,9 +6,9 @@ use clap::Args;
 
 use super::compare::{SelectionArgs, SloArgs};
 use super::output;
-use crate::error::Error;
-use crate::report::compare::{Study, animation, page, pairs};
-use crate::report::pages::Kind;
+use crate::base::error::Error;
+use crate::report::studies::compare::{Study, animation, page, pairs};
+use crate::report::studies::pages::Kind;
 
 /// Arguments of `replay report`.
 #[derive(Debug, Args)]

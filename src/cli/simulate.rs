@@ -10,15 +10,19 @@ use serde_json::json;
 use super::output;
 use super::trace_input::TraceArgs;
 use crate::autoscale::policy::POLICIES;
-use crate::error::{Error, Result};
-use crate::io::Input;
+use crate::base::error::{Error, Result};
+use crate::base::io::Input;
+use crate::compat::splitwise::{self, Hydra};
+use crate::compat::vidur;
+use crate::compat::vidur::VidurConfig;
 use crate::metrics::Serving;
-use crate::report::{self, simulation, vidur};
-use crate::sim::compat::splitwise::{self, Hydra};
-use crate::sim::compat::vidur::VidurConfig;
-use crate::sim::config::{Compat, PRESETS, Prepared, Setup, SimConfig, SloSection};
+use crate::report::studies;
+use crate::report::studies::simulation;
+use crate::scenario::{Compat, PRESETS, Run, RunOptions, Scenario, ScenarioConfig};
+use crate::sim::Objectives;
+use crate::sim::PoolResources;
 use crate::sim::latency::{SplitwiseTable, VidurTable};
-use crate::sim::{Records, Simulation, Workload};
+use crate::sim::{Simulation, Workload};
 use crate::trace::Trace;
 
 /// Arguments of `replay simulate`.
@@ -150,10 +154,10 @@ pub(super) fn run(args: &SimulateArgs) -> anyhow::Result<()> {
         }
     }
     let mut config = match &args.config {
-        Some(path) => SimConfig::read(path, &args.set)?,
+        Some(path) => ScenarioConfig::read(path, &args.set)?,
         None => {
             let name = args.preset.as_deref().unwrap_or(DEFAULT_PRESET);
-            SimConfig::preset(name, &args.set)?
+            ScenarioConfig::preset(name, &args.set)?
         }
     };
     if let Some(policy) = &args.policy {
@@ -180,7 +184,7 @@ pub(super) fn run(args: &SimulateArgs) -> anyhow::Result<()> {
     let read = input.read(args.block_size, false)?;
     if read.trace.requests().is_empty() {
         return Err(Error::input(
-            crate::error::Location::file(&input.trace),
+            crate::base::error::Location::file(&input.trace),
             "has no requests",
             "give a trace with at least one",
         )
@@ -228,7 +232,7 @@ fn run_accurate(
     args: &SimulateArgs,
     input: &TraceArgs,
     trace: &Trace,
-    prepared: &Prepared,
+    prepared: &Scenario,
 ) -> anyhow::Result<()> {
     let config = prepared.config();
     let seeds = seeds(args, config.seed)?;
@@ -237,39 +241,43 @@ fn run_accurate(
     workload.stretch(config.workload.time_scale);
     let logs = args.chrome_trace.is_some() || args.metrics.is_some();
     let done = AtomicU64::new(0);
-    let simulate = |seed: &u64| -> Result<(u64, Records, Serving)> {
-        let (records, serving) = serve(prepared, &workload, *seed, logs, &done)?;
-        Ok((*seed, records, serving))
+    let options = RunOptions {
+        log_steps: logs,
+        progress: Some(&done),
+    };
+    let simulate = |seed: &u64| -> Result<(u64, Run)> {
+        Ok((*seed, prepared.run(&workload, *seed, options)?))
     };
     let total = (seeds.len() * workload.items().len()) as u64;
     let runs = output::with_progress("requests", total, &done, || {
         seeds.par_iter().map(simulate).collect::<Result<Vec<_>>>()
     })?;
     let names = names(prepared);
-    for (seed, records, serving) in &runs {
+    for (seed, run) in &runs {
         let Some(folder) = folder(args, *seed, input, &names) else {
             continue;
         };
-        let run = simulation::Run {
+        let files = simulation::RunFiles {
             trace,
-            records,
-            serving,
+            records: &run.records,
+            scaling: run.scaling.as_ref(),
+            serving: &run.serving,
             config: &config.to_toml(),
             command: &super::typed_command(),
             seed: *seed,
         };
         if args.metrics.is_some() {
-            vidur::write(&folder, records, None)?;
+            vidur::write(&folder, &run.records, None)?;
         }
-        simulation::write(&run, &folder)?;
+        simulation::write(&files, &folder)?;
         output::note(&format!("wrote {}", folder.display()));
     }
-    if let (Some(path), Some((_, records, _))) = (&args.chrome_trace, runs.first()) {
-        simulation::chrome_trace(records, path)?;
+    if let (Some(path), Some((_, run))) = (&args.chrome_trace, runs.first()) {
+        simulation::chrome_trace(&run.records, path)?;
     }
     if args.json {
-        let one = |(seed, _, serving): &(u64, Records, Serving)| {
-            let mut figures = serde_json::to_value(serving).unwrap_or_default();
+        let one = |(seed, run): &(u64, Run)| {
+            let mut figures = serde_json::to_value(&run.serving).unwrap_or_default();
             if let Some(figures) = figures.as_object_mut() {
                 figures.insert("seed".into(), json!(seed));
             }
@@ -282,34 +290,17 @@ fn run_accurate(
         };
         return output::print(&serde_json::to_string_pretty(&value)?);
     }
-    for (seed, _, serving) in &runs {
+    for (seed, run) in &runs {
         if runs.len() > 1 {
             output::print(&format!("seed {seed}"))?;
         }
-        output::print(&simulation::text(serving))?;
+        output::print(&simulation::text(&run.serving))?;
     }
     Ok(())
 }
 
-/// One run. `done` counts requests that leave.
-pub(super) fn serve(
-    prepared: &Prepared,
-    workload: &Workload<'_>,
-    seed: u64,
-    logs: bool,
-    done: &AtomicU64,
-) -> Result<(Records, Serving)> {
-    let mut cluster = prepared.cluster(workload, seed)?;
-    cluster.log_steps = logs;
-    let records = Simulation::new(workload, cluster).watched(done).run();
-    let setups = prepared.setups();
-    let slo = &prepared.config().slo;
-    let serving = Serving::new(&records, &setups, slo, prepared.reference().as_mut());
-    Ok((records, serving))
-}
-
 /// Names of the folders of a run: start state, cluster, model, scheduler, policy.
-pub(super) fn names(prepared: &Prepared) -> [String; 5] {
+pub(super) fn names(prepared: &Scenario) -> [String; 5] {
     let config = prepared.config();
     [
         prepared.start_state(),
@@ -373,8 +364,8 @@ fn run_splitwise(args: &SimulateArgs, config: &splitwise::Config) -> anyhow::Res
             config.scheduler.name.clone(),
             POLICY.to_owned(),
         ];
-        let mut figures = report::splitwise::figures(&report, table);
-        figures["version"] = json!(env!("CARGO_PKG_VERSION"));
+        let mut figures = studies::splitwise::figures(&report, table);
+        figures["version"] = json!(crate::base::version::VERSION);
         figures["seed"] = json!(seed);
         figures["command"] = json!(super::typed_command());
         if let Some(folder) = folder(args, seed, &input, &names) {
@@ -382,20 +373,20 @@ fn run_splitwise(args: &SimulateArgs, config: &splitwise::Config) -> anyhow::Res
                 application_id: config.application_id,
                 integral: arrivals.integral,
             };
-            let effective = SimConfig {
+            let effective = ScenarioConfig {
                 name: config.cluster_label(),
                 compat: Compat::Splitwise,
                 splitwise: Some(config.clone()),
-                ..SimConfig::default()
+                ..ScenarioConfig::default()
             };
             let config = effective.to_toml();
-            report::splitwise::write(&report, options, &figures, &config, &folder)?;
+            studies::splitwise::write(&report, options, &figures, &config, &folder)?;
             output::note(&format!("wrote {}", folder.display()));
         }
         if args.json {
             output::print(&serde_json::to_string_pretty(&figures)?)?;
         } else {
-            output::print(&report::splitwise::text(&report, table))?;
+            output::print(&studies::splitwise::text(&report, table))?;
         }
     }
     Ok(())
@@ -415,7 +406,7 @@ fn run_vidur(args: &SimulateArgs, path: &Path) -> anyhow::Result<()> {
     let mut cluster = config.cluster(&table);
     cluster.log_steps = true;
     let records = Simulation::new(&workload, cluster).run();
-    let setup = Setup {
+    let setup = PoolResources {
         pool: "replica".to_owned(),
         sku: config.cluster_config.replica_config.device.clone(),
         gpus: config.cluster_config.replica_config.tensor_parallel_size as u32,
@@ -423,8 +414,8 @@ fn run_vidur(args: &SimulateArgs, path: &Path) -> anyhow::Result<()> {
         hour_cost: None,
         watts: None,
     };
-    let slo = SloSection::default();
-    let serving = Serving::new(&records, &[setup], &slo, &mut table.clone());
+    let slo = Objectives::default();
+    let serving = Serving::new(&records, None, &[setup], &slo, &mut table.clone());
     let names = [
         format!("replica-{}", config.cluster_config.num_replicas),
         config.cluster_config.replica_config.device.clone(),
@@ -434,15 +425,16 @@ fn run_vidur(args: &SimulateArgs, path: &Path) -> anyhow::Result<()> {
     ];
     if let Some(folder) = folder(args, config.seed, &input, &names) {
         let (parameters, attention_width, flops) = config.work();
-        let work = vidur::Work {
+        let work = vidur::ModelWork {
             parameters,
             attention_width,
             flops,
         };
         vidur::write(&folder, &records, Some(work))?;
-        let run = simulation::Run {
+        let run = simulation::RunFiles {
             trace: &trace,
             records: &records,
+            scaling: None,
             serving: &serving,
             config: "",
             command: &super::typed_command(),

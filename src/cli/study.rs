@@ -8,12 +8,14 @@ use rayon::prelude::*;
 
 use super::trace_input::TraceArgs;
 use super::{compare, output, simulate};
-use crate::autoscale::profiler::{Grid, measure};
-use crate::error::{Error, Location, Result};
-use crate::io::write_file;
-use crate::report::compare::{Reading, Selection, Study as Comparison, files, page, pairs, text};
-use crate::report::{simulation, study as written};
-use crate::sim::config::{Compat, SimConfig};
+use crate::base::error::{Error, Location, Result};
+use crate::base::io::write_file;
+use crate::report::studies::compare::{
+    Reading, Selection, Study as Comparison, files, page, pairs, text,
+};
+use crate::report::studies::{simulation, study as written};
+use crate::scenario::profiler::{Grid, measure};
+use crate::scenario::{Compat, RunOptions, ScenarioConfig};
 use crate::sim::{Role, Workload};
 use crate::trace::Trace;
 use crate::tune::study::{self, Choice, Options, Pressure, Trial};
@@ -143,7 +145,7 @@ pub(super) fn run(args: &StudyArgs) -> anyhow::Result<()> {
     let paper = written::Paper {
         study: &found,
         validated: &validated,
-        slo: &config.slo,
+        slo: &config.slo.objectives(),
         attainment: args.attainment,
         trace: &simulation::trace_name(&args.trace),
         cluster: &config.name,
@@ -181,12 +183,12 @@ impl StudyArgs {
         Ok(())
     }
 
-    fn config(&self) -> Result<SimConfig> {
+    fn config(&self) -> Result<ScenarioConfig> {
         let config = match &self.config {
-            Some(path) => SimConfig::read(path, &self.set)?,
+            Some(path) => ScenarioConfig::read(path, &self.set)?,
             None => {
                 let name = self.preset.as_deref().unwrap_or(simulate::DEFAULT_PRESET);
-                SimConfig::preset(name, &self.set)?
+                ScenarioConfig::preset(name, &self.set)?
             }
         };
         if config.compat != Compat::Accurate {
@@ -233,29 +235,28 @@ fn serve_all(
             let blocks = prepared.blocks(trace)?;
             let mut workload = Workload::new(trace, blocks.as_ref());
             workload.stretch(choice.config.workload.time_scale);
-            let unseen = AtomicU64::new(0);
-            let (records, serving) =
-                simulate::serve(&prepared, &workload, args.seed, false, &unseen)?;
+            let run = prepared.run(&workload, args.seed, RunOptions::default())?;
             // One scenario, whatever a policy begins with.
             let mut names = base.clone();
             names[4].clone_from(&choice.trial.policy);
-            let run = simulation::Run {
+            let files = simulation::RunFiles {
                 trace,
-                records: &records,
-                serving: &serving,
+                records: &run.records,
+                scaling: run.scaling.as_ref(),
+                serving: &run.serving,
                 config: &choice.config.to_toml(),
                 command: &super::typed_command(),
                 seed: args.seed,
             };
             let folder = simulate::run_folder(results, args.seed, &name, &names);
-            simulation::write(&run, &folder)?;
+            simulation::write(&files, &folder)?;
             let (policy, setting) = (&choice.trial.policy, &choice.trial.setting);
             Ok(Trial::new(
                 policy,
                 setting,
-                &records,
-                &serving,
-                &choice.config.slo,
+                &run.records,
+                &run.serving,
+                &choice.config.slo.objectives(),
             ))
         })
         .collect()

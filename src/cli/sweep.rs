@@ -13,14 +13,14 @@ use serde_json::json;
 use super::engine_args::CacheArgs;
 use super::output;
 use super::trace_input::TraceArgs;
+use crate::base::error::{Error, Result};
 use crate::cache::BlockTrace;
 use crate::cache::capacity::{Asked, ModelConfig};
 use crate::cache::curve::{Curve, Rules, exact};
 use crate::cache::engine::{Capacity, EngineOptions, check_policy, hash_scheme};
 use crate::cache::eviction::POLICIES;
 use crate::cache::sweep::{Counts, on_curve};
-use crate::error::{Error, Result};
-use crate::report::sweep::{self, Cell, Files};
+use crate::report::studies::sweep::{self, Cell, Files};
 
 /// Arguments of `replay sweep`.
 #[derive(Debug, Args)]
@@ -232,7 +232,7 @@ fn tasks(
                 };
                 let key = format!(
                     "{} {:016x} {block_size} {:?}",
-                    env!("CARGO_PKG_VERSION"),
+                    crate::base::version::VERSION,
                     sheet.fingerprint,
                     options
                 );

@@ -108,7 +108,7 @@ pub fn run(args: &SynthDatasetArgs) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cli::synth_dataset::*;
     use clap::Parser;
 
     #[derive(Parser)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use crate::error::Result;
+use crate::base::error::Result;
 use crate::prompt::tokenizer;
 use crate::trace::format::{self, ReadOptions, ReadTrace, Text};
 

@@ -1,6 +1,6 @@
 //! The types that a loader produces.
 
-use crate::trace::Nanos;
+use crate::base::Nanos;
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

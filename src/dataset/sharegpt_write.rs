@@ -6,8 +6,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::{Conversation, Role};
-use crate::error::{Error, Location, Result};
-use crate::io::OutputFile;
+use crate::base::error::{Error, Location, Result};
+use crate::base::io::OutputFile;
 
 /// What [`write_sharegpt`] wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -122,9 +122,9 @@ fn is_array(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::base::Nanos;
     use crate::dataset::Message;
-    use crate::trace::Nanos;
+    use crate::dataset::sharegpt_write::*;
 
     fn sample(id: &str, timestamp: Option<Nanos>) -> Conversation {
         let say = |role, content: &str| Message {
@@ -146,7 +146,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join(name);
         let counts = write_sharegpt(&path, items).expect("writes");
-        let input = crate::io::Input::open(&path).expect("opens");
+        let input = crate::base::io::Input::open(&path).expect("opens");
         let bytes = input.read_to_end().expect("reads");
         assert_eq!(bytes.len() as u64, counts.bytes);
         (String::from_utf8(bytes).expect("UTF-8"), counts)

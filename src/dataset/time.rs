@@ -1,6 +1,6 @@
 //! Times as data sets write them.
 
-use crate::trace::Nanos;
+use crate::base::Nanos;
 
 /// RFC 3339 and its common relatives (a space for the `T`, no zone, more or fewer decimals), as time since the epoch.
 pub fn parse_rfc3339(text: &str) -> Option<Nanos> {
@@ -55,7 +55,7 @@ pub fn parse_rfc3339(text: &str) -> Option<Nanos> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::dataset::time::*;
 
     #[test]
     fn known_times() {

@@ -1,13 +1,14 @@
 //! One replay of a trace against a cache, with everything that is measured on the way.
 
 use super::groups::{Groups, Sums, power_bucket, power_label};
-use super::{Distribution, Gap, Gaps};
+use super::{Gap, Gaps};
+use crate::base::Distribution;
+use crate::base::error::Result;
 use crate::cache::curve::StackDistances;
 use crate::cache::engine::{
     CacheEngine, Capacity, EngineOptions, Happening, Outcome, Shape, Watch, build, replay,
 };
 use crate::cache::{BlockId, BlockTrace, Run};
-use crate::error::Result;
 use crate::trace::{Nanos, Trace};
 
 /// No access yet.

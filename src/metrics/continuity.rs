@@ -49,7 +49,7 @@ impl Continuity {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::metrics::continuity::*;
     use crate::trace::{Nanos, NewRequest, TraceBuilder, TraceMeta};
 
     #[test]

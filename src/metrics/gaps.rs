@@ -1,7 +1,7 @@
 //! Reuse gaps. Neighbouring blocks of a prompt were mostly last used by the same request, so their gaps are equal and are
 //! kept as one sample with a weight: exact, and a hundred times smaller.
 
-use super::Distribution;
+use crate::base::Distribution;
 use crate::trace::Nanos;
 
 /// The time, requests and blocks between two accesses of some blocks.

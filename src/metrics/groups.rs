@@ -81,7 +81,7 @@ pub(super) fn power_bucket(value: u32) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::metrics::groups::*;
 
     #[test]
     fn buckets_and_labels_agree() {

@@ -47,7 +47,7 @@ impl Histogram {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::metrics::histogram::*;
 
     #[test]
     fn bounds_belong_to_their_bucket() {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::analysis::Residency;
-use super::{Analysis, BLOCK_SECONDS, Continuity, Distribution, Group, Histogram};
+use super::{Analysis, BLOCK_SECONDS, Continuity, Group, Histogram};
+use crate::base::Distribution;
 use crate::cache::BlockTrace;
 use crate::cache::capacity::ModelConfig;
 use crate::cache::engine::{Capacity, EngineOptions, FreeOrder, TierSummary};

@@ -223,7 +223,7 @@ impl Cuts {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::prompt::cuts::*;
 
     fn pieces(cuts: &Cuts, text: &str, wanted: &[usize]) -> Option<Vec<String>> {
         let mut found = Vec::new();

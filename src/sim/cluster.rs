@@ -1,6 +1,5 @@
 //! What a cluster is made of.
 
-use super::controller::Controller;
 use super::instance::Role;
 use super::kv::Kv;
 use super::latency::LatencyModel;
@@ -12,7 +11,7 @@ use crate::trace::Nanos;
 
 /// What an instance of a pool is made of.
 #[derive(Debug)]
-pub struct Parts {
+pub struct InstanceSpec {
     /// Its memory.
     pub kv: Kv,
     /// How it forms batches.
@@ -22,7 +21,7 @@ pub struct Parts {
 }
 
 /// Makes an instance's parts, by its number in the cluster.
-pub type Make<'a> = Box<dyn Fn(u32) -> Parts + Send + Sync + 'a>;
+pub type InstanceFactory<'a> = Box<dyn Fn(u32) -> InstanceSpec + Send + Sync + 'a>;
 
 /// Instances of one kind.
 pub struct Pool<'a> {
@@ -37,7 +36,7 @@ pub struct Pool<'a> {
     /// Sites of those, by number in the pool; the first site, where it says nothing.
     pub sites: Vec<u32>,
     /// Makes one.
-    pub make: Make<'a>,
+    pub make: InstanceFactory<'a>,
 }
 
 impl std::fmt::Debug for Pool<'_> {
@@ -48,6 +47,23 @@ impl std::fmt::Debug for Pool<'_> {
             .field("instances", &self.instances)
             .finish_non_exhaustive()
     }
+}
+
+/// GPUs, memory and price of one instance of a pool, as results count them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PoolResources {
+    /// Name of the pool.
+    pub pool: String,
+    /// Name of the GPU.
+    pub sku: String,
+    /// GPUs of an instance.
+    pub gpus: u32,
+    /// KV blocks of an instance.
+    pub blocks: u32,
+    /// Price of a GPU in dollars per hour, where it is known.
+    pub hour_cost: Option<f64>,
+    /// Power of a GPU in watts while it is idle, in prefill and in decode, where it is known.
+    pub watts: Option<[f64; 3]>,
 }
 
 /// A change of a pool's size at a known time.
@@ -95,8 +111,6 @@ pub struct Cluster<'a> {
     pub topology: Topology,
     /// Changes of size that are known beforehand.
     pub resizes: Vec<Resize>,
-    /// Changes its size while it runs.
-    pub controller: Option<Box<dyn Controller + 'a>>,
     /// When to stop, whatever is left.
     pub end: Option<Nanos>,
     /// Whether each step is recorded.
@@ -105,7 +119,7 @@ pub struct Cluster<'a> {
 
 impl<'a> Cluster<'a> {
     /// Instances of one kind that serve whole requests, one after another: nothing is moved, and nothing ends it early.
-    pub fn aggregated(name: &str, instances: u32, make: Make<'a>) -> Self {
+    pub fn aggregated(name: &str, instances: u32, make: InstanceFactory<'a>) -> Self {
         Self {
             pools: vec![Pool {
                 name: name.to_owned(),
@@ -124,7 +138,6 @@ impl<'a> Cluster<'a> {
             pacing: Pacing::Open,
             topology: Topology::default(),
             resizes: Vec::new(),
-            controller: None,
             end: None,
             log_steps: false,
         }

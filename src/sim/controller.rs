@@ -4,13 +4,12 @@ use std::collections::VecDeque;
 
 use super::cluster::Pool;
 use super::instance::Instance;
-use super::live::{LiveId, Lives};
-use crate::autoscale::ScalingLog;
+use crate::sim::in_flight::{InFlightId, InFlightRequests};
 use crate::trace::Nanos;
 
 /// What happened at the cluster's edge since the last look.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Window {
+pub struct ControlWindow {
     /// Requests that came.
     pub arrived: u64,
     /// Their prompt tokens.
@@ -33,7 +32,7 @@ pub struct Window {
     pub gap_nanos: u64,
 }
 
-impl Window {
+impl ControlWindow {
     /// Empties it, and keeps its memory.
     pub(super) fn clear(&mut self) {
         let (mut ttft, mut tbt, mut e2e) = (
@@ -55,7 +54,7 @@ impl Window {
 
 /// The cluster as its controller sees it.
 #[derive(Debug)]
-pub struct Sight<'s, 'a> {
+pub struct ClusterView<'s, 'a> {
     /// When.
     pub now: Nanos,
     /// Kinds of instances.
@@ -63,18 +62,18 @@ pub struct Sight<'s, 'a> {
     /// All instances there ever were, by number.
     pub instances: &'s [Instance],
     /// Requests in the cluster.
-    pub lives: &'s Lives,
+    pub in_flight: &'s InFlightRequests,
     /// What happened since the last tick.
-    pub window: &'s Window,
+    pub window: &'s ControlWindow,
     /// Requests that no instance has taken yet, from the front.
-    pub unrouted: &'s VecDeque<LiveId>,
+    pub pending_prefill: &'s VecDeque<InFlightId>,
     /// How many requests whose prompt is computed no instance has taken yet.
-    pub homeless: usize,
+    pub pending_decode: usize,
 }
 
 /// A change that a controller wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub enum ScalingAction {
     /// A new instance of a pool, at a site of the topology.
     Start {
         /// Index of the pool.
@@ -90,17 +89,14 @@ pub enum Order {
     Reinstate(u32),
 }
 
-/// Looks at the cluster every so often, and orders changes.
+/// Looks at the cluster every so often, and actions changes.
 pub trait Controller: Send + std::fmt::Debug {
     /// Time between looks; the first is after one of them.
     fn interval(&self) -> Nanos;
 
     /// A look.
-    fn tick(&mut self, sight: &Sight<'_, '_>) -> Vec<Order>;
+    fn tick(&mut self, view: &ClusterView<'_, '_>) -> Vec<ScalingAction>;
 
     /// An instance has started.
-    fn ready(&mut self, sight: &Sight<'_, '_>, instance: u32) -> Vec<Order>;
-
-    /// What it saw and decided.
-    fn finish(self: Box<Self>) -> ScalingLog;
+    fn ready(&mut self, view: &ClusterView<'_, '_>, instance: u32) -> Vec<ScalingAction>;
 }

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use super::kv::Kv;
 use super::latency::{Chunk, LatencyModel, Step};
-use super::live::{LiveId, Lives};
 use super::record::{InstanceRecord, StepRecord};
 use super::replica::{Context, ReplicaScheduler, Slice};
+use crate::sim::in_flight::{InFlightId, InFlightRequests};
 use crate::trace::Nanos;
 
 /// Which part of the work an instance is there for.
@@ -43,7 +43,7 @@ pub enum State {
 
 /// A token came out.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Heard {
+pub(super) enum TokenEvent {
     /// A request's first, so long after it came.
     First(Nanos),
     /// Another, so long after the one before.
@@ -66,7 +66,7 @@ pub struct Instance {
     /// Requests that were sent to it and are not done: routed, waiting, running, or their KV on the way.
     pub requests: u32,
     /// Requests whose KV waits for room here, with the instance that holds it.
-    pub(super) incoming: VecDeque<(LiveId, u32)>,
+    pub(super) incoming: VecDeque<(InFlightId, u32)>,
     pub(super) scheduler: Box<dyn ReplicaScheduler>,
     latency: Box<dyn LatencyModel>,
     batch: Vec<Slice>,
@@ -160,20 +160,20 @@ impl Instance {
         if self.role != Role::Decode {
             return true;
         }
-        let starves = |id: LiveId| self.kv.held(id) == 0;
+        let starves = |id: InFlightId| self.kv.held(id) == 0;
         here < self.scheduler.most_running() && !self.scheduler.next_waiting().is_some_and(starves)
     }
 
     /// Hands a request to the scheduler.
-    pub(super) fn enqueue(&mut self, now: Nanos, id: LiveId, lives: &mut Lives) {
-        let gap = lives[id].gap();
+    pub(super) fn enqueue(&mut self, now: Nanos, id: InFlightId, in_flight: &mut InFlightRequests) {
+        let gap = in_flight[id].gap();
         // A decode is no backlog: it computes what was sampled.
-        if !lives[id].decodes() {
+        if !in_flight[id].decodes() {
             self.backlog += u64::from(gap);
         }
         let mut context = Context {
             now,
-            lives,
+            in_flight,
             kv: &mut self.kv,
             backlog: &mut self.backlog,
             preemptions: &mut self.record.preemptions,
@@ -182,12 +182,12 @@ impl Instance {
     }
 
     /// Forms a batch and begins to compute it; when that will be done, or `None` if there is nothing to do.
-    pub(super) fn begin(&mut self, now: Nanos, lives: &mut Lives) -> Option<Nanos> {
+    pub(super) fn begin(&mut self, now: Nanos, in_flight: &mut InFlightRequests) -> Option<Nanos> {
         debug_assert!(!self.stepping);
         self.batch.clear();
         let mut context = Context {
             now,
-            lives,
+            in_flight,
             kv: &mut self.kv,
             backlog: &mut self.backlog,
             preemptions: &mut self.record.preemptions,
@@ -199,20 +199,20 @@ impl Instance {
         }
         self.step.clear();
         for slice in &self.batch {
-            let live = &mut lives[slice.id];
-            if live.scheduled.is_none() {
-                live.scheduled = Some(now);
-                live.last_step = now;
-                self.record.cached_tokens += u64::from(live.cached);
-                self.begun_tokens += u64::from(live.prompt);
+            let request_state = &mut in_flight[slice.id];
+            if request_state.scheduled.is_none() {
+                request_state.scheduled = Some(now);
+                request_state.last_step = now;
+                self.record.cached_tokens += u64::from(request_state.cached);
+                self.begun_tokens += u64::from(request_state.prompt);
             }
-            let past = live.computed;
-            if live.decodes() {
+            let past = request_state.computed;
+            if request_state.decodes() {
                 self.step.decodes += 1;
                 self.step.decode_context += u64::from(past);
                 self.step.sampled += 1;
             } else {
-                self.step.sampled += u32::from(slice.tokens == live.gap());
+                self.step.sampled += u32::from(slice.tokens == request_state.gap());
                 self.step.prefills.push(Chunk {
                     tokens: slice.tokens,
                     past,
@@ -251,9 +251,9 @@ impl Instance {
     pub(super) fn finish(
         &mut self,
         now: Nanos,
-        lives: &mut Lives,
-        done: &mut Vec<LiveId>,
-        mut heard: impl FnMut(Heard),
+        in_flight: &mut InFlightRequests,
+        done: &mut Vec<InFlightId>,
+        mut heard: impl FnMut(TokenEvent),
     ) {
         let duration = now - self.started;
         self.stepping = false;
@@ -263,35 +263,35 @@ impl Instance {
         }
         self.record.steps += 1;
         for slice in &self.batch {
-            let live = &mut lives[slice.id];
-            if !live.decodes() {
+            let request_state = &mut in_flight[slice.id];
+            if !request_state.decodes() {
                 self.record.prefill_tokens += u64::from(slice.tokens);
                 self.backlog = self.backlog.saturating_sub(u64::from(slice.tokens));
             }
-            live.computed += slice.tokens;
-            live.executed += duration;
-            live.stalled += self.started - live.last_step;
-            live.last_step = now;
-            if live.gap() > 0 {
+            request_state.computed += slice.tokens;
+            request_state.executed += duration;
+            request_state.stalled += self.started - request_state.last_step;
+            request_state.last_step = now;
+            if request_state.gap() > 0 {
                 continue;
             }
-            live.generated += 1;
+            request_state.generated += 1;
             self.record.output_tokens += 1;
-            if live.first_token.is_none() {
-                live.first_token = Some(now);
-                heard(Heard::First(now - live.arrival));
+            if request_state.first_token.is_none() {
+                request_state.first_token = Some(now);
+                heard(TokenEvent::First(now - request_state.arrival));
             } else {
-                let since = now - live.last_token;
-                live.longest_gap = live.longest_gap.max(since);
-                heard(Heard::Gap(since));
+                let since = now - request_state.last_token;
+                request_state.longest_gap = request_state.longest_gap.max(since);
+                heard(TokenEvent::Gap(since));
             }
-            live.last_token = now;
-            if live.is_done() {
+            request_state.last_token = now;
+            if request_state.is_done() {
                 done.push(slice.id);
             }
         }
         if !done.is_empty() {
-            self.scheduler.retire(lives);
+            self.scheduler.retire(in_flight);
         }
     }
 

@@ -1,9 +1,9 @@
 //! The KV cache memory of one instance, by blocks: counted only, or with contents that later requests can find.
 
-use super::live::{Live, LiveId};
 use crate::cache::BlockId;
 use crate::cache::engine::FreeOrder;
 use crate::cache::engine::vllm_pool::{Pool, Slot};
+use crate::sim::in_flight::{InFlightId, InFlightRequest};
 
 /// Blocks of one instance, and which requests hold them.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl Kv {
     }
 
     /// Blocks that a request holds.
-    pub fn held(&self, id: LiveId) -> u32 {
+    pub fn held(&self, id: InFlightId) -> u32 {
         match &self.store {
             Store::Counted { held, .. } => held.get(id as usize).copied().unwrap_or(0),
             Store::Cached { held, .. } => held
@@ -109,9 +109,9 @@ impl Kv {
 
     /// Tokens of a request that it would find: whole blocks, and never the last token, whose logits are needed (vLLM's
     /// `get_computed_blocks`).
-    pub fn lookup(&self, live: &Live) -> u32 {
-        let most = live.tokens().saturating_sub(1) / self.block_size;
-        self.resident(&live.blocks, most) * self.block_size
+    pub fn lookup(&self, request_state: &InFlightRequest) -> u32 {
+        let most = request_state.tokens().saturating_sub(1) / self.block_size;
+        self.resident(&request_state.blocks, most) * self.block_size
     }
 
     /// Takes blocks for the first `tokens` tokens of a request that holds none; the first `cached` of them are found, as
@@ -119,8 +119,8 @@ impl Kv {
     /// blocks free.
     pub fn admit(
         &mut self,
-        id: LiveId,
-        live: &Live,
+        id: InFlightId,
+        request_state: &InFlightRequest,
         cached: u32,
         tokens: u32,
         reserve: u32,
@@ -140,7 +140,7 @@ impl Kv {
                 let place = place(held, id);
                 place.slots.clear();
                 let mut idle = 0;
-                for block in &live.blocks[..hits as usize] {
+                for block in &request_state.blocks[..hits as usize] {
                     let Some(slot) = pool.find(*block) else {
                         debug_assert!(false, "a hit was taken back");
                         return false;
@@ -165,7 +165,7 @@ impl Kv {
     }
 
     /// Takes what is missing for the first `tokens` tokens of a request; all or nothing.
-    pub fn grow(&mut self, id: LiveId, tokens: u32) -> bool {
+    pub fn grow(&mut self, id: InFlightId, tokens: u32) -> bool {
         let needed = self.blocks_for(tokens);
         match &mut self.store {
             Store::Counted { free, held } => {
@@ -192,15 +192,15 @@ impl Kv {
     }
 
     /// The first `tokens` tokens of a request are, or are being, computed: full blocks can be found from now on.
-    pub fn fill(&mut self, id: LiveId, live: &Live, tokens: u32) {
+    pub fn fill(&mut self, id: InFlightId, request_state: &InFlightRequest, tokens: u32) {
         let Store::Cached { pool, held } = &mut self.store else {
             return;
         };
         let held = place(held, id);
-        let full = (tokens / self.block_size).min(live.blocks.len() as u32);
+        let full = (tokens / self.block_size).min(request_state.blocks.len() as u32);
         while held.filled < full {
             let index = held.filled as usize;
-            pool.cache(held.slots[index], live.blocks[index]);
+            pool.cache(held.slots[index], request_state.blocks[index]);
             held.filled += 1;
         }
     }
@@ -233,7 +233,7 @@ impl Kv {
     }
 
     /// A request gives all its blocks back; their content stays until they are taken.
-    pub fn release(&mut self, id: LiveId) {
+    pub fn release(&mut self, id: InFlightId) {
         match &mut self.store {
             Store::Counted { free, held } => *free += std::mem::take(place(held, id)),
             Store::Cached { pool, held } => {
@@ -246,7 +246,7 @@ impl Kv {
     }
 }
 
-fn place<T: Default + Clone>(places: &mut Vec<T>, id: LiveId) -> &mut T {
+fn place<T: Default + Clone>(places: &mut Vec<T>, id: InFlightId) -> &mut T {
     let index = id as usize;
     if index >= places.len() {
         places.resize(index + 1, T::default());
@@ -256,34 +256,34 @@ fn place<T: Default + Clone>(places: &mut Vec<T>, id: LiveId) -> &mut T {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::sim::kv::*;
     use proptest::prelude::*;
 
-    fn live(blocks: &[BlockId]) -> Live {
-        Live {
+    fn request_state(blocks: &[BlockId]) -> InFlightRequest {
+        InFlightRequest {
             prompt: blocks.len() as u32 * 4,
             output: 1,
             blocks: blocks.to_vec(),
-            ..Live::default()
+            ..InFlightRequest::default()
         }
     }
 
     #[test]
     fn what_one_request_leaves_the_next_finds() {
         let mut kv = Kv::cached(4, 5, 10);
-        let first = live(&[0, 1, 2]);
+        let first = request_state(&[0, 1, 2]);
         // 12 tokens need 3 of 5 blocks; all but the last could be found later, as the last token must be computed.
         assert_eq!(kv.lookup(&first), 0);
         assert!(kv.admit(0, &first, 0, 12, 0));
         kv.fill(0, &first, 12);
         assert_eq!((kv.free(), kv.held(0)), (2, 3));
-        let second = live(&[0, 1, 3]);
+        let second = request_state(&[0, 1, 3]);
         assert_eq!(kv.lookup(&second), 8);
         // Two are found, one is new: 1 free afterwards.
         assert!(kv.admit(1, &second, 8, 12, 0));
         assert_eq!(kv.free(), 1);
         // A third that needs 3 new ones does not fit, and changes nothing.
-        assert!(!kv.admit(2, &live(&[4, 5, 6]), 0, 12, 0));
+        assert!(!kv.admit(2, &request_state(&[4, 5, 6]), 0, 12, 0));
         assert_eq!((kv.free(), kv.held(2)), (1, 0));
         kv.release(0);
         // The first two are the second's, too.
@@ -300,7 +300,7 @@ mod tests {
             steps in prop::collection::vec((0u32..6, 0u8..3, 1u32..30), 0..80),
         ) {
             let mut kv = if cached { Kv::cached(4, 12, 8) } else { Kv::counted(4, 12) };
-            let content = live(&[0, 1, 2, 3, 4, 5, 6, 7]);
+            let content = request_state(&[0, 1, 2, 3, 4, 5, 6, 7]);
             for (id, what, tokens) in steps {
                 match what {
                     0 if kv.held(id) == 0 => {

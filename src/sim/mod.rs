@@ -5,14 +5,14 @@
 
 pub mod calibrate;
 mod cluster;
-pub mod compat;
-pub mod config;
+mod objectives;
+
 pub mod controller;
+mod event_queue;
+mod in_flight;
 mod instance;
-mod kernel;
 mod kv;
 pub mod latency;
-mod live;
 pub mod record;
 pub mod replica;
 pub mod router;
@@ -21,12 +21,13 @@ pub mod topology;
 pub mod transfer;
 mod workload;
 
-pub use cluster::{Cluster, Make, Pacing, Parts, Pool, Resize};
-pub use controller::{Controller, Order, Sight, Window};
+pub use cluster::{Cluster, InstanceFactory, InstanceSpec, Pacing, Pool, PoolResources, Resize};
+pub use controller::{ClusterView, ControlWindow, Controller, ScalingAction};
+pub use event_queue::{EventQueue, Key};
+pub use in_flight::{InFlightId, InFlightRequest, InFlightRequests, ServedPhases};
 pub use instance::{Instance, Role, State};
-pub use kernel::{EventQueue, Key};
 pub use kv::Kv;
-pub use live::{Live, LiveId, Lives, Work};
-pub use record::{InstanceRecord, LifeEvent, Outcome, Records, RequestRecord, StepRecord};
+pub use objectives::Objectives;
+pub use record::{InstanceRecord, Outcome, Records, RequestRecord, StateChange, StepRecord};
 pub use simulation::Simulation;
 pub use workload::{Item, Workload};

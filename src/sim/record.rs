@@ -4,7 +4,6 @@ use hdrhistogram::Histogram;
 
 use super::instance::{Role, State};
 use super::latency::Clamped;
-use crate::autoscale::ScalingLog;
 use crate::trace::Nanos;
 
 /// No instance.
@@ -179,7 +178,7 @@ pub struct StepRecord {
 
 /// An instance was in another state from a time on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LifeEvent {
+pub struct StateChange {
     /// When.
     pub time: Nanos,
     /// Which instance.
@@ -206,7 +205,5 @@ pub struct Records {
     /// Each of them, in the order in which they began, where [`super::Cluster::log_steps`] asks for it.
     pub step_log: Vec<StepRecord>,
     /// Changes of instances' states, in order.
-    pub lives: Vec<LifeEvent>,
-    /// What the autoscaler saw and decided, if there was one.
-    pub scaling: Option<ScalingLog>,
+    pub state_changes: Vec<StateChange>,
 }

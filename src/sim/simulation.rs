@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hdrhistogram::Histogram;
 
 use super::cluster::{Cluster, Pacing};
-use super::controller::{Order, Sight, Window};
-use super::instance::{Heard, Instance, Role, State};
-use super::kernel::{EventQueue, Key};
-use super::live::{LiveId, Lives, Work};
-use super::record::{LifeEvent, NOWHERE, Outcome, Records, RequestRecord, StepRecord};
+use super::controller::{ClusterView, ControlWindow, Controller, ScalingAction};
+use super::instance::{Instance, Role, State, TokenEvent};
+use super::record::{NOWHERE, Outcome, Records, RequestRecord, StateChange, StepRecord};
 use super::router::{Stage, View, serves};
 use super::transfer::{Flow, Links};
 use super::workload::Workload;
 use crate::cache::RunCursor;
+use crate::sim::event_queue::{EventQueue, Key};
+use crate::sim::in_flight::{InFlightId, InFlightRequests, ServedPhases};
 use crate::trace::Nanos;
 
 #[derive(Debug, Clone, Copy)]
@@ -37,38 +37,40 @@ pub struct Simulation<'a> {
     runs: Option<RunCursor<'a>>,
     now: Nanos,
     queue: EventQueue<Event>,
-    lives: Lives,
+    in_flight: InFlightRequests,
     instances: Vec<Instance>,
     links: Links,
     links_event: Option<(Nanos, Key)>,
     /// Requests that no instance has taken yet.
-    unrouted: VecDeque<LiveId>,
+    pending_prefill: VecDeque<InFlightId>,
     /// Requests whose prompt is computed, and where, that no instance has taken yet.
-    homeless: VecDeque<(LiveId, u32)>,
+    pending_decode: VecDeque<(InFlightId, u32)>,
     /// Per session: the request that runs, and turns that wait for it.
     sessions: Vec<Turns>,
     records: Vec<RequestRecord>,
     gaps: Histogram<u64>,
     moved_bytes: f64,
     steps: Vec<StepRecord>,
-    window: Window,
+    window: ControlWindow,
     /// Ticks in a row at which nothing but ticks was left to happen.
     idle_ticks: u32,
-    states: Vec<LifeEvent>,
+    state_changes: Vec<StateChange>,
     /// Instances at which something changed now.
     touched: Vec<u32>,
     is_touched: Vec<bool>,
     candidates: Vec<u32>,
-    done: Vec<LiveId>,
+    done: Vec<InFlightId>,
     flows: Vec<Flow>,
     /// Counts requests that have left, for whoever watches.
     progress: Option<&'a AtomicU64>,
+    /// Changes the cluster's size while it runs.
+    controller: Option<&'a mut dyn Controller>,
 }
 
 #[derive(Debug, Default)]
 struct Turns {
     running: u32,
-    waiting: VecDeque<LiveId>,
+    waiting: VecDeque<InFlightId>,
 }
 
 impl<'a> Simulation<'a> {
@@ -88,12 +90,12 @@ impl<'a> Simulation<'a> {
             runs: workload.blocks().map(|blocks| blocks.cursor()),
             now: Nanos::ZERO,
             queue: EventQueue::default(),
-            lives: Lives::default(),
+            in_flight: InFlightRequests::default(),
             instances: Vec::new(),
             links: Links::new(&cluster.transfer),
             links_event: None,
-            unrouted: VecDeque::new(),
-            homeless: VecDeque::new(),
+            pending_prefill: VecDeque::new(),
+            pending_decode: VecDeque::new(),
             sessions: std::iter::repeat_with(Turns::default)
                 .take(sessions)
                 .collect(),
@@ -102,15 +104,16 @@ impl<'a> Simulation<'a> {
             gaps: new_histogram(),
             moved_bytes: 0.0,
             steps: Vec::new(),
-            window: Window::default(),
+            window: ControlWindow::default(),
             idle_ticks: 0,
-            states: Vec::new(),
+            state_changes: Vec::new(),
             touched: Vec::new(),
             is_touched: Vec::new(),
             candidates: Vec::new(),
             done: Vec::new(),
             flows: Vec::new(),
             progress: None,
+            controller: None,
             cluster,
         };
         for pool in 0..simulation.cluster.pools.len() {
@@ -120,12 +123,6 @@ impl<'a> Simulation<'a> {
                 simulation.instances[instance as usize].site = site.unwrap_or(0);
                 simulation.set_state(instance, State::Ready);
             }
-        }
-        if let Some(controller) = &simulation.cluster.controller {
-            simulation.queue.push(controller.interval(), Event::Tick);
-        }
-        for (index, resize) in simulation.cluster.resizes.iter().enumerate() {
-            simulation.queue.push(resize.at, Event::Resize(index));
         }
         simulation
     }
@@ -137,8 +134,21 @@ impl<'a> Simulation<'a> {
         self
     }
 
+    /// Lets a controller change the cluster's size while it runs.
+    #[must_use]
+    pub fn controlled(mut self, controller: &'a mut dyn Controller) -> Self {
+        self.controller = Some(controller);
+        self
+    }
+
     /// Runs to the end: until nothing is left to happen, or the time is over.
     pub fn run(mut self) -> Records {
+        if let Some(controller) = &self.controller {
+            self.queue.push(controller.interval(), Event::Tick);
+        }
+        for (index, resize) in self.cluster.resizes.iter().enumerate() {
+            self.queue.push(resize.at, Event::Resize(index));
+        }
         let mut next = 0;
         let items = self.workload.items();
         loop {
@@ -156,7 +166,8 @@ impl<'a> Simulation<'a> {
                 return self.close(Outcome::EndOfTime);
             }
             // Where only changes of size are left, nobody is there to see them; nor where ticks alone go on and help nobody.
-            if arrival.is_none() && (self.lives.is_empty() || self.idle_ticks > MOST_IDLE_TICKS) {
+            if arrival.is_none() && (self.in_flight.is_empty() || self.idle_ticks > MOST_IDLE_TICKS)
+            {
                 break;
             }
             self.now = time;
@@ -177,7 +188,7 @@ impl<'a> Simulation<'a> {
 
     fn set_state(&mut self, instance: u32, state: State) {
         self.instances[instance as usize].state = state;
-        self.states.push(LifeEvent {
+        self.state_changes.push(StateChange {
             time: self.now,
             instance,
             state,
@@ -231,76 +242,78 @@ impl<'a> Simulation<'a> {
         self.window.clear();
         let alone = self.queue.peek().is_none();
         self.idle_ticks = if alone { self.idle_ticks + 1 } else { 0 };
-        if let Some(controller) = &self.cluster.controller {
+        if let Some(controller) = &self.controller {
             let next = self.now + controller.interval();
             self.queue.push(next, Event::Tick);
         }
     }
 
-    /// The controller looks at the cluster, or at an instance that has started, and its orders are carried out.
+    /// The controller looks at the cluster, or at an instance that has started, and its actions are carried out.
     fn control(&mut self, started: Option<u32>) {
-        let Some(mut controller) = self.cluster.controller.take() else {
+        let Some(controller) = self.controller.take() else {
             return;
         };
-        let sight = Sight {
+        let view = ClusterView {
             now: self.now,
             pools: &self.cluster.pools,
             instances: &self.instances,
-            lives: &self.lives,
+            in_flight: &self.in_flight,
             window: &self.window,
-            unrouted: &self.unrouted,
-            homeless: self.homeless.len(),
+            pending_prefill: &self.pending_prefill,
+            pending_decode: self.pending_decode.len(),
         };
-        let orders = match started {
-            None => controller.tick(&sight),
-            Some(number) => controller.ready(&sight, number),
+        let actions = match started {
+            None => controller.tick(&view),
+            Some(number) => controller.ready(&view, number),
         };
-        self.cluster.controller = Some(controller);
-        for order in orders {
-            self.obey(order);
+        self.controller = Some(controller);
+        for action in actions {
+            self.apply(action);
         }
     }
 
-    fn obey(&mut self, order: Order) {
+    fn apply(&mut self, action: ScalingAction) {
         let state = |number: u32| self.instances[number as usize].state;
-        match order {
-            Order::Start { pool, site } => {
+        match action {
+            ScalingAction::Start { pool, site } => {
                 let number = self.start_instance(pool);
                 self.instances[number as usize].site = site;
             }
-            Order::Drain(number) if matches!(state(number), State::Ready | State::Parked) => {
+            ScalingAction::Drain(number)
+                if matches!(state(number), State::Ready | State::Parked) =>
+            {
                 self.drain(number);
             }
-            Order::Drain(number) if state(number) == State::Starting => {
+            ScalingAction::Drain(number) if state(number) == State::Starting => {
                 let record = &mut self.instances[number as usize].record;
                 record.ready = self.now;
                 record.gone = self.now;
                 self.set_state(number, State::Gone);
             }
-            Order::Park(number) if state(number) == State::Ready => {
+            ScalingAction::Park(number) if state(number) == State::Ready => {
                 self.set_state(number, State::Parked);
             }
-            Order::Reinstate(number) if state(number) == State::Parked => {
+            ScalingAction::Reinstate(number) if state(number) == State::Parked => {
                 self.set_state(number, State::Ready);
             }
             // It is too late for it.
-            Order::Drain(_) | Order::Park(_) | Order::Reinstate(_) => {}
+            ScalingAction::Drain(_) | ScalingAction::Park(_) | ScalingAction::Reinstate(_) => {}
         }
     }
 
     /// After all that happens at one time: what waits is sent on, and idle instances begin their next step.
     fn settle(&mut self) {
-        while let Some(id) = self.unrouted.front().copied() {
+        while let Some(id) = self.pending_prefill.front().copied() {
             if !self.route(id) {
                 break;
             }
-            self.unrouted.pop_front();
+            self.pending_prefill.pop_front();
         }
-        while let Some((id, from)) = self.homeless.front().copied() {
-            if !self.rehome(id, from) {
+        while let Some((id, from)) = self.pending_decode.front().copied() {
+            if !self.route_decode(id, from) {
                 break;
             }
-            self.homeless.pop_front();
+            self.pending_decode.pop_front();
         }
         let mut index = 0;
         while index < self.touched.len() {
@@ -310,7 +323,7 @@ impl<'a> Simulation<'a> {
             self.take_in(number);
             let instance = &mut self.instances[number as usize];
             if !instance.is_stepping()
-                && let Some(end) = instance.begin(self.now, &mut self.lives)
+                && let Some(end) = instance.begin(self.now, &mut self.in_flight)
             {
                 if self.cluster.log_steps {
                     instance.logged = self.steps.len();
@@ -327,9 +340,9 @@ impl<'a> Simulation<'a> {
         let item = &self.workload.items()[request as usize];
         self.window.arrived += 1;
         self.window.arrived_prompt_tokens += u64::from(item.prompt);
-        let id = self.lives.add();
-        let live = &mut self.lives[id];
-        let mut blocks = std::mem::take(&mut live.blocks);
+        let id = self.in_flight.add();
+        let request_state = &mut self.in_flight[id];
+        let mut blocks = std::mem::take(&mut request_state.blocks);
         blocks.clear();
         let mut prompt_blocks = 0;
         if let (Some(cursor), Some(trace)) = (&mut self.runs, self.workload.blocks())
@@ -344,7 +357,7 @@ impl<'a> Simulation<'a> {
             };
             blocks.extend_from_slice(whole);
         }
-        *live = super::Live {
+        *request_state = super::InFlightRequest {
             request,
             session: item.session,
             arrival: self.now,
@@ -352,7 +365,7 @@ impl<'a> Simulation<'a> {
             output: item.output,
             blocks,
             prompt_blocks,
-            ..super::Live::default()
+            ..super::InFlightRequest::default()
         };
         let record = &mut self.records[request as usize];
         record.outcome = Outcome::EndOfTime;
@@ -366,13 +379,13 @@ impl<'a> Simulation<'a> {
             }
             turns.running += 1;
         }
-        self.unrouted.push_back(id);
+        self.pending_prefill.push_back(id);
     }
 
     /// Finds an instance for a request that came; `false` leaves it where it is.
-    fn route(&mut self, id: LiveId) -> bool {
-        let need = self.lives[id].prompt;
-        let all = self.lives[id].prompt + self.lives[id].output - 1;
+    fn route(&mut self, id: InFlightId) -> bool {
+        let need = self.in_flight[id].prompt;
+        let all = self.in_flight[id].prompt + self.in_flight[id].output - 1;
         let borrows = self.cluster.prompt_router.borrows_decode();
         let wanted = |instance: &Instance| {
             let tokens = if instance.role == Role::Prefill {
@@ -405,33 +418,37 @@ impl<'a> Simulation<'a> {
             instances: &self.instances,
             candidates: &self.candidates,
         };
-        let Some(chosen) = self.cluster.prompt_router.choose(&self.lives[id], &view) else {
+        let Some(chosen) = self
+            .cluster
+            .prompt_router
+            .choose(&self.in_flight[id], &view)
+        else {
             return false;
         };
-        let live = &mut self.lives[id];
+        let request_state = &mut self.in_flight[id];
         let instance = &mut self.instances[chosen as usize];
-        live.work = match instance.role {
-            Role::Prefill if live.output > 1 => Work::Prefill,
-            _ => Work::All,
+        request_state.work = match instance.role {
+            Role::Prefill if request_state.output > 1 => ServedPhases::PrefillOnly,
+            _ => ServedPhases::PrefillAndDecode,
         };
-        if live.work == Work::Prefill && !self.output_fits(id) {
+        if request_state.work == ServedPhases::PrefillOnly && !self.output_fits(id) {
             self.leave(id, Outcome::TooLarge);
             return true;
         }
-        let record = &mut self.records[self.lives[id].request as usize];
+        let record = &mut self.records[self.in_flight[id].request as usize];
         record.prefill_instance = chosen;
         record.decode_instance = chosen;
         let instance = &mut self.instances[chosen as usize];
         instance.requests += 1;
-        instance.enqueue(self.now, id, &mut self.lives);
+        instance.enqueue(self.now, id, &mut self.in_flight);
         self.touch(chosen);
         true
     }
 
     /// Whether any instance for outputs has the memory that a request will need.
-    fn output_fits(&self, id: LiveId) -> bool {
-        let live = &self.lives[id];
-        let tokens = live.prompt + live.output - 1;
+    fn output_fits(&self, id: InFlightId) -> bool {
+        let request_state = &self.in_flight[id];
+        let tokens = request_state.prompt + request_state.output - 1;
         let mut decode = self
             .instances
             .iter()
@@ -442,8 +459,8 @@ impl<'a> Simulation<'a> {
     }
 
     /// Finds an instance for the output of a request whose prompt is computed.
-    fn rehome(&mut self, id: LiveId, from: u32) -> bool {
-        let tokens = self.lives[id].prompt + self.lives[id].output - 1;
+    fn route_decode(&mut self, id: InFlightId, from: u32) -> bool {
+        let tokens = self.in_flight[id].prompt + self.in_flight[id].output - 1;
         let fits = |instance: &Instance| {
             serves(instance, Stage::Output) && instance.kv.blocks_for(tokens) <= instance.kv.total()
         };
@@ -451,24 +468,28 @@ impl<'a> Simulation<'a> {
         if self.candidates.is_empty() {
             return false;
         }
-        self.keep_near(from);
+        self.keep_same_group(from);
         let view = View {
             instances: &self.instances,
             candidates: &self.candidates,
         };
-        let Some(chosen) = self.cluster.output_router.choose(&self.lives[id], &view) else {
+        let Some(chosen) = self
+            .cluster
+            .output_router
+            .choose(&self.in_flight[id], &view)
+        else {
             return false;
         };
         let instance = &mut self.instances[chosen as usize];
         instance.requests += 1;
         instance.incoming.push_back((id, from));
-        self.records[self.lives[id].request as usize].decode_instance = chosen;
+        self.records[self.in_flight[id].request as usize].decode_instance = chosen;
         self.touch(chosen);
         true
     }
 
     /// Outputs stay in the deployment group where their prompt was computed, if anybody there serves them.
-    fn keep_near(&mut self, from: u32) {
+    fn keep_same_group(&mut self, from: u32) {
         let topology = &self.cluster.topology;
         if topology.site.is_empty() {
             return;
@@ -487,24 +508,30 @@ impl<'a> Simulation<'a> {
             if !instance.takes_in() {
                 break;
             }
-            let live = &self.lives[id];
+            let request_state = &self.in_flight[id];
             let size = instance.kv.block_size();
-            let here = instance.kv.resident(&live.blocks, live.prompt / size) * size;
+            let here = instance
+                .kv
+                .resident(&request_state.blocks, request_state.prompt / size)
+                * size;
             // Room for the token that is computed next, too.
-            if !instance.kv.admit(id, live, here, live.prompt + 1, 0) {
+            if !instance
+                .kv
+                .admit(id, request_state, here, request_state.prompt + 1, 0)
+            {
                 break;
             }
             instance.incoming.pop_front();
             instance.note_usage(self.now);
-            let moved = live.prompt - here;
-            let record = &mut self.records[live.request as usize];
+            let moved = request_state.prompt - here;
+            let record = &mut self.records[request_state.request as usize];
             record.transfer_start = self.now;
             record.transferred_tokens = moved;
             let mut bytes = f64::from(moved) * self.cluster.kv_bytes_per_token;
             self.moved_bytes += bytes;
             if self.cluster.transfer.layerwise {
-                let computing =
-                    live.first_token.unwrap_or(self.now) - live.scheduled.unwrap_or(self.now);
+                let computing = request_state.first_token.unwrap_or(self.now)
+                    - request_state.scheduled.unwrap_or(self.now);
                 let sent = computing.as_secs_f64() * self.cluster.transfer.gb_per_second * 1e9;
                 let last = bytes / f64::from(self.cluster.layers.max(1));
                 bytes = (bytes - sent).max(last);
@@ -529,18 +556,18 @@ impl<'a> Simulation<'a> {
     }
 
     /// A request's KV is where its output will be.
-    fn arrived(&mut self, id: LiveId, from: u32, to: u32) {
+    fn arrived(&mut self, id: InFlightId, from: u32, to: u32) {
         let source = &mut self.instances[from as usize];
         source.kv.release(id);
         source.note_usage(self.now);
         source.requests -= 1;
-        let live = &mut self.lives[id];
-        live.work = Work::All;
-        self.records[live.request as usize].transfer_end = self.now;
-        let prompt = live.prompt;
+        let request_state = &mut self.in_flight[id];
+        request_state.work = ServedPhases::PrefillAndDecode;
+        self.records[request_state.request as usize].transfer_end = self.now;
+        let prompt = request_state.prompt;
         let target = &mut self.instances[to as usize];
-        target.kv.fill(id, &self.lives[id], prompt);
-        target.enqueue(self.now, id, &mut self.lives);
+        target.kv.fill(id, &self.in_flight[id], prompt);
+        target.enqueue(self.now, id, &mut self.in_flight);
         self.touch(from);
         self.touch(to);
         self.retire_if_drained(from);
@@ -565,21 +592,26 @@ impl<'a> Simulation<'a> {
         let mut done = std::mem::take(&mut self.done);
         let instance = &mut self.instances[number as usize];
         let (gaps, window) = (&mut self.gaps, &mut self.window);
-        let watched = self.cluster.controller.is_some();
-        instance.finish(self.now, &mut self.lives, &mut done, |heard| match heard {
-            Heard::First(time) if watched => window.ttft.push(time.as_secs_f64()),
-            Heard::First(_) => {}
-            Heard::Gap(gap) => {
-                gaps.saturating_record(gap.0);
-                window.gaps += 1;
-                window.gap_nanos += gap.0;
-            }
-        });
+        let watched = self.controller.is_some();
+        instance.finish(
+            self.now,
+            &mut self.in_flight,
+            &mut done,
+            |heard| match heard {
+                TokenEvent::First(time) if watched => window.ttft.push(time.as_secs_f64()),
+                TokenEvent::First(_) => {}
+                TokenEvent::Gap(gap) => {
+                    gaps.saturating_record(gap.0);
+                    window.gaps += 1;
+                    window.gap_nanos += gap.0;
+                }
+            },
+        );
         for id in done.drain(..) {
-            if self.lives[id].generated >= self.lives[id].output {
+            if self.in_flight[id].generated >= self.in_flight[id].output {
                 self.complete(id, number);
             } else {
-                self.homeless.push_back((id, number));
+                self.pending_decode.push_back((id, number));
             }
         }
         self.done = done;
@@ -592,18 +624,18 @@ impl<'a> Simulation<'a> {
     }
 
     /// A request has all its tokens.
-    fn complete(&mut self, id: LiveId, number: u32) {
+    fn complete(&mut self, id: InFlightId, number: u32) {
         let instance = &mut self.instances[number as usize];
         instance.kv.release(id);
         instance.note_usage(self.now);
         instance.requests -= 1;
         if self.cluster.write_back {
-            let live = &self.lives[id];
-            let home = self.records[live.request as usize].prefill_instance;
-            if home != number && live.blocks.len() as u32 > live.prompt_blocks {
+            let request_state = &self.in_flight[id];
+            let home = self.records[request_state.request as usize].prefill_instance;
+            if home != number && request_state.blocks.len() as u32 > request_state.prompt_blocks {
                 let home = &mut self.instances[home as usize];
                 if home.state == State::Ready {
-                    let added = home.kv.insert(&live.blocks);
+                    let added = home.kv.insert(&request_state.blocks);
                     let tokens = f64::from(added * home.kv.block_size());
                     self.moved_bytes += tokens * self.cluster.kv_bytes_per_token;
                 }
@@ -623,44 +655,44 @@ impl<'a> Simulation<'a> {
     }
 
     /// A request leaves the cluster; the next turn of its session may come.
-    fn leave(&mut self, id: LiveId, outcome: Outcome) {
+    fn leave(&mut self, id: InFlightId, outcome: Outcome) {
         self.write(id, outcome);
-        if outcome == Outcome::Finished && self.cluster.controller.is_some() {
-            let record = self.records[self.lives[id].request as usize];
+        if outcome == Outcome::Finished && self.controller.is_some() {
+            let record = self.records[self.in_flight[id].request as usize];
             self.count(&record);
         }
         if let Some(progress) = self.progress {
             progress.fetch_add(1, Ordering::Relaxed);
         }
-        let session = self.lives[id].session;
-        self.lives.remove(id);
+        let session = self.in_flight[id].session;
+        self.in_flight.remove(id);
         if let Some(turns) = self.sessions.get_mut(session as usize) {
             turns.running -= 1;
             if let Some(next) = turns.waiting.pop_front() {
                 turns.running += 1;
-                self.lives[next].arrival = self.now;
-                self.records[self.lives[next].request as usize].arrival = self.now;
-                self.unrouted.push_back(next);
+                self.in_flight[next].arrival = self.now;
+                self.records[self.in_flight[next].request as usize].arrival = self.now;
+                self.pending_prefill.push_back(next);
             }
         }
     }
 
-    fn write(&mut self, id: LiveId, outcome: Outcome) {
-        let live = &self.lives[id];
-        let record = &mut self.records[live.request as usize];
+    fn write(&mut self, id: InFlightId, outcome: Outcome) {
+        let request_state = &self.in_flight[id];
+        let record = &mut self.records[request_state.request as usize];
         record.outcome = outcome;
         record.ended = self.now;
-        record.scheduled = live.scheduled;
-        record.first_token = live.first_token;
+        record.scheduled = request_state.scheduled;
+        record.first_token = request_state.first_token;
         // After a restart, part of the output is prompt: what is missing stays the same.
-        let missing = live.output.saturating_sub(live.generated);
+        let missing = request_state.output.saturating_sub(request_state.generated);
         record.generated = record.output.saturating_sub(missing);
-        record.last_prompt = live.prompt;
-        record.cached = live.cached;
-        record.preemptions = live.preemptions;
-        record.longest_gap = live.longest_gap;
-        record.executed = live.executed;
-        record.stalled = live.stalled;
+        record.last_prompt = request_state.prompt;
+        record.cached = request_state.cached;
+        record.preemptions = request_state.preemptions;
+        record.longest_gap = request_state.longest_gap;
+        record.executed = request_state.executed;
+        record.stalled = request_state.stalled;
     }
 
     fn resize(&mut self, index: usize) {
@@ -677,7 +709,7 @@ impl<'a> Simulation<'a> {
         }
         // The youngest go first.
         for number in there.iter().skip(wanted).rev() {
-            self.obey(Order::Drain(*number));
+            self.apply(ScalingAction::Drain(*number));
         }
     }
 
@@ -698,15 +730,17 @@ impl<'a> Simulation<'a> {
         let waiting = instance.scheduler.give_up_waiting(&instance.kv);
         instance.requests -= waiting.len() as u32;
         for id in &waiting {
-            let live = &self.lives[*id];
-            instance.backlog = instance.backlog.saturating_sub(u64::from(live.gap()));
+            let request_state = &self.in_flight[*id];
+            instance.backlog = instance
+                .backlog
+                .saturating_sub(u64::from(request_state.gap()));
         }
         let incoming: Vec<_> = instance.incoming.drain(..).collect();
         instance.requests -= incoming.len() as u32;
         for id in waiting.into_iter().rev() {
-            self.unrouted.push_front(id);
+            self.pending_prefill.push_front(id);
         }
-        self.homeless.extend(incoming);
+        self.pending_decode.extend(incoming);
         self.retire_if_drained(number);
     }
 
@@ -721,10 +755,11 @@ impl<'a> Simulation<'a> {
 
     fn close(mut self, outcome: Outcome) -> Records {
         debug_assert!(
-            !self.lives.is_empty() || self.instances.iter().all(|i| i.kv.free() == i.kv.total()),
+            !self.in_flight.is_empty()
+                || self.instances.iter().all(|i| i.kv.free() == i.kv.total()),
             "everybody has left, and blocks are held"
         );
-        let left: Vec<LiveId> = self.lives.in_use().collect();
+        let left: Vec<InFlightId> = self.in_flight.in_use().collect();
         for id in left {
             self.write(id, outcome);
         }
@@ -742,11 +777,7 @@ impl<'a> Simulation<'a> {
             moved_bytes: self.moved_bytes as u64,
             steps,
             step_log: self.steps,
-            lives: self.states,
-            scaling: self
-                .cluster
-                .controller
-                .map(|controller| controller.finish()),
+            state_changes: self.state_changes,
         }
     }
 }

@@ -133,7 +133,7 @@ impl Topology {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::sim::topology::*;
 
     #[test]
     fn levels_and_priorities_by_hand() {

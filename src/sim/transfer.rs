@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::live::LiveId;
+use crate::sim::in_flight::InFlightId;
 use crate::trace::Nanos;
 
 /// Who shares a link's bandwidth.
@@ -49,7 +49,7 @@ impl Default for TransferConfig {
 #[derive(Debug, Clone, Copy)]
 pub struct Flow {
     /// Whose KV.
-    pub id: LiveId,
+    pub id: InFlightId,
     /// Instance that has it.
     pub from: u32,
     /// Instance that gets it.
@@ -101,7 +101,14 @@ impl Links {
     }
 
     /// Begins to move `bytes`, at no more than a part of a link's bandwidth.
-    pub fn start(&mut self, now: Nanos, id: LiveId, (from, to): (u32, u32), bytes: f64, part: f64) {
+    pub fn start(
+        &mut self,
+        now: Nanos,
+        id: InFlightId,
+        (from, to): (u32, u32),
+        bytes: f64,
+        part: f64,
+    ) {
         self.advance(now);
         let flow = Flow {
             id,
@@ -205,9 +212,9 @@ impl Links {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::sim::transfer::*;
 
-    fn run(contention: Contention, flows: &[(u64, u32, u32, f64)]) -> Vec<(LiveId, u64)> {
+    fn run(contention: Contention, flows: &[(u64, u32, u32, f64)]) -> Vec<(InFlightId, u64)> {
         let mut links = Links::new(&TransferConfig {
             gb_per_second: 1.0,
             latency_ms: 0.0,
@@ -222,7 +229,7 @@ mod tests {
             match (start, links.next()) {
                 (Some(start), end) if end.is_none_or(|end| start <= end) => {
                     let (_, from, to, bytes) = flows[next];
-                    links.start(start, next as LiveId, (from, to), bytes, 1.0);
+                    links.start(start, next as InFlightId, (from, to), bytes, 1.0);
                     next += 1;
                 }
                 (_, Some(end)) => {

@@ -2,19 +2,9 @@
 
 use rand_distr::{Distribution, Exp1, Gamma, LogNormal, StandardUniform};
 use rand_pcg::Pcg64;
-use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Nanos, Service, TraceMeta};
-use crate::error::{Error, Result};
-
-/// A named random stream: the same name and seed give the same numbers, whatever else is drawn.
-///
-/// The generator is PCG XSL RR 128/64 (`rand_pcg::Pcg64`), whose output is fixed by its definition.
-pub fn stream(seed: u64, name: &str, index: u64) -> Pcg64 {
-    let mut key = name.as_bytes().to_vec();
-    key.extend_from_slice(&index.to_le_bytes());
-    Pcg64::new(u128::from(seed), xxh3_128(&key))
-}
+use crate::base::error::{Error, Result};
 
 /// How sessions follow each other.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -230,7 +220,8 @@ impl ServiceTime {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::base::random::stream;
+    use crate::trace::arrival::*;
 
     fn gaps(process: ArrivalProcess, count: usize) -> Vec<f64> {
         let mut random = stream(0, "arrivals", 0);

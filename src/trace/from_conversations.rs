@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::generate::{GenerateOptions, GenerateReport, Generator, SessionTurns};
 use super::{Identity, Mode, Nanos, Trace, TraceMeta};
+use crate::base::error::{Error, Location, Result};
 use crate::dataset::sharegpt::{Dataset, LoadReport};
-use crate::error::{Error, Location, Result};
 use crate::prompt::template::ChatTemplate;
 use crate::prompt::tokenizer::Tokenizer;
 use crate::prompt::{EncodeError, Growth, PromptEncoder};
@@ -205,7 +205,7 @@ fn refuse(
 
 fn meta(template: &ChatTemplate, tokenizer: &dyn Tokenizer, report: &BuildReport) -> TraceMeta {
     let mut meta = TraceMeta {
-        generator: concat!("replay ", env!("CARGO_PKG_VERSION")).into(),
+        generator: format!("replay {}", crate::base::version::VERSION),
         tokenizer: Some(tokenizer.identity().clone()),
         template: Some(Identity {
             name: template.name().into(),

@@ -3,9 +3,10 @@
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::arrival::{ArrivalProcess, ServiceTime, ThinkTime, stream};
+use super::arrival::{ArrivalProcess, ServiceTime, ThinkTime};
 use super::{Content, Nanos, NewRequest, RateShape, Trace, TraceBuilder, TraceMeta};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
+use crate::base::random::stream;
 
 /// Which requests a conversation gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

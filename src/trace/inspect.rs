@@ -1,6 +1,6 @@
 //! A trace in a few numbers: the library part of `replay inspect`.
 
-use crate::metrics::Distribution;
+use crate::base::Distribution;
 
 use super::format::ReadTrace;
 use super::{Content, Request, Trace};
@@ -98,8 +98,8 @@ fn lengths(trace: &Trace, length: impl Fn(&Request) -> u32) -> Distribution {
 
 #[cfg(test)]
 mod tests {
-    use super::super::format::testing;
-    use super::*;
+    use crate::trace::format::testing;
+    use crate::trace::inspect::*;
 
     #[test]
     fn of_a_small_trace() {

@@ -6,18 +6,16 @@ mod from_conversations;
 mod generate;
 pub mod inspect;
 mod model;
-mod nanos;
 mod rate_shape;
 mod replayer;
 
+pub use crate::base::{Identity, Nanos};
 pub use from_conversations::{BuildReport, TakeOptions, build_trace};
 pub use generate::{
     GenerateOptions, GenerateReport, Generator, Mode, Overlong, RateUnit, SessionTurns,
 };
 pub use model::{
-    Content, ExtraKeys, Identity, NewRequest, Request, Service, Span, Trace, TraceBuilder,
-    TraceMeta,
+    Content, ExtraKeys, NewRequest, Request, Service, Span, Trace, TraceBuilder, TraceMeta,
 };
-pub use nanos::Nanos;
 pub use rate_shape::RateShape;
 pub use replayer::{TokenReplay, Tokens};

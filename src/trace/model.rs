@@ -1,6 +1,7 @@
 //! The trace itself. A prompt that extends the previous turn refers to it and is never copied, so a trace is as large
 //! as its distinct tokens, however many turns repeat them.
 
+use crate::base::Identity;
 use std::ops::Range;
 
 use hashbrown::HashTable;
@@ -8,7 +9,7 @@ use serde_json::{Map, Value};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Nanos;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// What is known of what the requests say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,15 +24,6 @@ pub enum Content {
     },
     /// Lengths only: enough for load, not for sharing.
     Lengths,
-}
-
-/// A name with the digest of what it named when the trace was made.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Identity {
-    /// As the user gave it.
-    pub name: String,
-    /// SHA-256 of the content, in hex.
-    pub sha256: String,
 }
 
 /// Where a trace comes from: the header of the native format.

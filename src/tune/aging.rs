@@ -11,12 +11,13 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::bench::{Bench, with_opt_sarathi};
-use crate::error::{Error, Result};
-use crate::metrics::request_times::{TIMES, times};
+use crate::base::distribution::percentile_sorted;
+use crate::base::error::{Error, Result};
+use crate::metrics::alone;
+use crate::metrics::serving::request_times::{TIMES, times};
 use crate::metrics::statistics::{Comparison, Interval, Options, compare, holm};
-use crate::metrics::{alone, percentile_sorted};
+use crate::scenario::{Scenario, ScenarioConfig};
 use crate::sim::RequestRecord;
-use crate::sim::config::{Prepared, SimConfig};
 use crate::sim::replica::{OptSarathiConfig, Policy};
 
 /// Seconds that a prompt token takes, waiting between its pieces included.
@@ -254,7 +255,12 @@ impl Measures {
 ///
 /// # Errors
 /// A ratio that is no number above 0, or runs in which no request finished.
-pub fn study(bench: &Bench, config: &SimConfig, sweep: &Sweep, done: &AtomicU64) -> Result<Study> {
+pub fn study(
+    bench: &Bench,
+    config: &ScenarioConfig,
+    sweep: &Sweep,
+    done: &AtomicU64,
+) -> Result<Study> {
     if let Some(ratio) = sweep
         .ratios
         .iter()
@@ -300,7 +306,7 @@ pub fn study(bench: &Bench, config: &SimConfig, sweep: &Sweep, done: &AtomicU64)
     );
     orders.sort_by(|a, b| a.0.ratio().total_cmp(&b.0.ratio()));
     orders.dedup_by(|a, b| a.0 == b.0);
-    let prepared: Vec<Prepared> = orders
+    let prepared: Vec<Scenario> = orders
         .iter()
         .map(|(order, _)| prepare(*order))
         .collect::<Result<_>>()?;
@@ -408,9 +414,9 @@ fn judge(points: &mut [Point], sweep: &Sweep) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::sim::Outcome;
     use crate::trace::Nanos;
+    use crate::tune::aging::*;
     use crate::tune::bench::testing::{config, trace};
 
     fn record(prompt: u32, ttft: f64) -> RequestRecord {

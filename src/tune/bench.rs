@@ -2,16 +2,19 @@
 
 use std::sync::atomic::AtomicU64;
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
+use crate::base::random::stream;
 use crate::metrics::statistics::draw;
-use crate::sim::config::{Prepared, SchedulerConfig, SimConfig};
+use crate::scenario::{RunOptions, Scenario, ScenarioConfig, SchedulerConfig};
 use crate::sim::replica::OptSarathiConfig;
-use crate::sim::{Item, RequestRecord, Simulation, Workload};
-use crate::trace::arrival::stream;
+use crate::sim::{Item, RequestRecord, Workload};
 use crate::trace::{Nanos, Trace};
 
 /// The same configuration with `opt-sarathi` on all instances, changed. Another scheduler gives way to its defaults.
-pub fn with_opt_sarathi(config: &SimConfig, change: impl Fn(&mut OptSarathiConfig)) -> SimConfig {
+pub fn with_opt_sarathi(
+    config: &ScenarioConfig,
+    change: impl Fn(&mut OptSarathiConfig),
+) -> ScenarioConfig {
     let mut config = config.clone();
     let own = config
         .pool
@@ -101,17 +104,22 @@ impl Bench {
     /// Serves the requests as the seed with this number has them; what became of them, in the order of the trace.
     ///
     /// # Errors
-    /// As [`Prepared::cluster`].
+    /// As [`Scenario::cluster`].
     pub fn serve(
         &self,
-        prepared: &Prepared,
+        prepared: &Scenario,
         number: usize,
         done: &AtomicU64,
     ) -> Result<Vec<RequestRecord>> {
         let variant = &self.variants[number];
         let workload = Workload::of_items(variant.iter().map(|(item, _)| *item).collect());
-        let cluster = prepared.cluster(&workload, self.seeds[number])?;
-        let records = Simulation::new(&workload, cluster).watched(done).run();
+        let options = RunOptions {
+            progress: Some(done),
+            ..RunOptions::default()
+        };
+        let records = prepared
+            .run(&workload, self.seeds[number], options)?
+            .records;
         let mut requests = vec![RequestRecord::default(); variant.len()];
         for ((_, place), record) in variant.iter().zip(records.requests) {
             requests[*place as usize] = record;
@@ -122,8 +130,8 @@ impl Bench {
 
 #[cfg(test)]
 pub(super) mod testing {
-    use super::*;
     use crate::trace::{Content, NewRequest, TraceBuilder, TraceMeta};
+    use crate::tune::bench::*;
 
     /// Sessions of two turns: prompts of many lengths, close together.
     pub(in crate::tune) fn trace(sessions: u32) -> Trace {
@@ -153,8 +161,8 @@ pub(super) mod testing {
     }
 
     /// One instance with few blocks, so that requests wait.
-    pub(in crate::tune) fn config() -> SimConfig {
-        SimConfig::preset(
+    pub(in crate::tune) fn config() -> ScenarioConfig {
+        ScenarioConfig::preset(
             "llama-8b-aggregated-4",
             &[
                 "pool.replicas.instances=1".into(),
@@ -167,8 +175,8 @@ pub(super) mod testing {
 
 #[cfg(test)]
 mod tests {
-    use super::testing::{config, trace};
-    use super::*;
+    use crate::tune::bench::testing::{config, trace};
+    use crate::tune::bench::*;
 
     #[test]
     fn seeds_exchange_starts_and_nothing_else() {

@@ -56,7 +56,7 @@ pub(super) fn parse_float(text: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::tune::python::*;
 
     #[test]
     fn ints() {

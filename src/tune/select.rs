@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::python::{parse_float, parse_int};
-use crate::error::{Error, Location, Result};
-use crate::io::Input;
+use crate::base::error::{Error, Location, Result};
+use crate::base::io::Input;
 use crate::metrics::statistics::exact_mean;
 
 /// Metrics, which are columns in files of the same name, in the order in which they are read and shown.
@@ -466,7 +466,7 @@ pub fn text(selection: &Selection, root: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::tune::select::*;
 
     fn column(values: &[f64]) -> Column {
         Column {

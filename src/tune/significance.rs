@@ -11,8 +11,8 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::select::{BY_TAIL, Column, Options, Run, Selection};
+use crate::base::random::stream;
 use crate::metrics::statistics::{Interval, draw, holm, p_text, percentile_interval, two_sided};
-use crate::trace::arrival::stream;
 
 /// Resamples that one random stream draws.
 const CHUNK: usize = 50;
@@ -256,8 +256,8 @@ pub fn verdict(selection: &Selection, findings: &[Finding]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::tune::select::select;
+    use crate::tune::significance::*;
     use rand_distr::{Distribution, LogNormal};
 
     /// Runs of 60 requests at 6 thresholds; those from `from` on are `factor` times as long as the others.

@@ -7,11 +7,11 @@ use rayon::prelude::*;
 
 use super::bench::{Bench, with_opt_sarathi};
 use super::select::{Column, METRICS, Run};
+use crate::base::error::{Error, Result};
 use crate::dataset::time::parse_rfc3339;
-use crate::error::{Error, Result};
-use crate::metrics::request_times::{TIMES, completion_order, times};
+use crate::metrics::serving::request_times::{TIMES, completion_order, times};
+use crate::scenario::{Scenario, ScenarioConfig};
 use crate::sim::RequestRecord;
-use crate::sim::config::{Prepared, SimConfig};
 
 /// Serves the trace once for each seed and threshold, on all cores; one [`Run`] per seed, under the names given.
 ///
@@ -19,12 +19,12 @@ use crate::sim::config::{Prepared, SimConfig};
 /// A threshold that the scheduler refuses, or a run in which no request finished.
 pub fn runs(
     bench: &Bench,
-    config: &SimConfig,
+    config: &ScenarioConfig,
     thresholds: &[u32],
     names: &[String],
     done: &AtomicU64,
 ) -> Result<Vec<Run>> {
-    let prepared: Vec<Prepared> = thresholds
+    let prepared: Vec<Scenario> = thresholds
         .iter()
         .map(|threshold| {
             with_opt_sarathi(config, |own| own.min_chunk_threshold = *threshold).prepare()
@@ -113,9 +113,9 @@ pub fn time_name(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::tune::bench::testing::{config, trace};
     use crate::tune::select::{Options, select};
+    use crate::tune::threshold::*;
 
     #[test]
     fn times_have_names() {

@@ -3,10 +3,10 @@
 use std::io::Write as _;
 
 use kvreplay::autoscale::policy::POLICIES;
-use kvreplay::sim::config::SimConfig;
-use kvreplay::sim::{Item, Outcome, Records, Role, Simulation, State, Workload};
+use kvreplay::base::random::stream;
+use kvreplay::scenario::{Run, RunOptions, ScenarioConfig};
+use kvreplay::sim::{Item, Outcome, Records, Role, State, Workload};
 use kvreplay::trace::Nanos;
-use kvreplay::trace::arrival::stream;
 use proptest::prelude::*;
 use rand::Rng;
 
@@ -41,14 +41,14 @@ kind = "vllm-v1"
 max_num_seqs = 16
 "#;
 
-fn config(settings: &[&str]) -> SimConfig {
+fn config(settings: &[&str]) -> ScenarioConfig {
     let mut file = tempfile::Builder::new()
         .suffix(".toml")
         .tempfile()
         .expect("a file");
     file.write_all(CLUSTER.as_bytes()).expect("written");
     let settings: Vec<String> = settings.iter().map(|text| (*text).to_owned()).collect();
-    SimConfig::read(file.path(), &settings).expect("a configuration")
+    ScenarioConfig::read(file.path(), &settings).expect("a configuration")
 }
 
 /// Requests by a rate that changes: pairs of seconds and requests per second.
@@ -78,15 +78,21 @@ fn load(seed: u64, steps: &[(u32, f64)]) -> Workload<'static> {
     Workload::of_items(items)
 }
 
-fn simulate(config: &SimConfig, workload: &Workload<'_>) -> Records {
-    let prepared = config.prepare().expect("it can be");
-    let mut cluster = prepared.cluster(workload, 0).expect("a cluster");
-    cluster.log_steps = true;
-    Simulation::new(workload, cluster).run()
+fn simulate(config: &ScenarioConfig, workload: &Workload<'_>) -> Records {
+    run(config, workload).records
+}
+
+fn run(config: &ScenarioConfig, workload: &Workload<'_>) -> Run {
+    let options = RunOptions {
+        log_steps: true,
+        ..RunOptions::default()
+    };
+    let scenario = config.prepare().expect("a valid configuration");
+    scenario.run(workload, 0, options).expect("a run")
 }
 
 /// A policy that does as a script says.
-fn script(code: &str, settings: &[&str]) -> SimConfig {
+fn script(code: &str, settings: &[&str]) -> ScenarioConfig {
     let mut config = config(settings);
     config.autoscaling.policy = "script".into();
     config.autoscaling.script.code = Some(code.to_owned());
@@ -99,7 +105,7 @@ fn seconds(time: Nanos) -> f64 {
 
 /// States of an instance, by time.
 fn life(records: &Records, instance: u32) -> Vec<(f64, State)> {
-    let events = records.lives.iter();
+    let events = records.state_changes.iter();
     events
         .filter(|event| event.instance == instance)
         .map(|event| (seconds(event.time), event.state))
@@ -111,7 +117,9 @@ fn starting_takes_its_time() {
     let code = "fn decide(s) { if s.time >= 10.0 { #{ prefill: 3, decode: 3 } } }";
     let workload = load(1, &[(90, 8.0)]);
     let turns = ["router.prompt=round-robin", "router.output=round-robin"];
-    let records = simulate(&script(code, &turns), &workload);
+    let Run {
+        records, scaling, ..
+    } = run(&script(code, &turns), &workload);
     // Asked for at the first look, 10 s; the prefill instance serves 20 s later, the decode instance 30 s.
     assert_eq!(
         life(&records, 4),
@@ -128,7 +136,7 @@ fn starting_takes_its_time() {
         assert!(first >= ready, "instance {instance} works at {first} s");
     }
     // The signals tell them apart.
-    let log = records.scaling.expect("a log");
+    let log = scaling.expect("a log");
     let tick = &log.ticks[1];
     assert_eq!(tick.time, 20.0);
     assert_eq!(tick.fleets[0][..2], [2.0, 1.0]);
@@ -178,14 +186,16 @@ fn soft_scale_in_comes_back_when_latency_gets_worse() {
     let code = "fn decide(s) { if s.time == 20.0 { #{ decode: 1 } } }";
     let settings = ["autoscaling.soft_scale_in.seconds=60"];
     let heavy = load(4, &[(90, 45.0)]);
-    let records = simulate(&script(code, &settings), &heavy);
+    let Run {
+        records, scaling, ..
+    } = run(&script(code, &settings), &heavy);
     let states: Vec<State> = (2..4)
         .flat_map(|instance| life(&records, instance))
         .filter(|(time, _)| *time > 0.0)
         .map(|(_, state)| state)
         .collect();
     assert_eq!(states, [State::Parked, State::Ready]);
-    assert_eq!(records.scaling.expect("a log").counts.reinstated, 1);
+    assert_eq!(scaling.expect("a log").counts.reinstated, 1);
     // With little to do, it goes when its time is over.
     let records = simulate(&script(code, &settings), &load(4, &[(120, 1.0)]));
     let states: Vec<_> = (2..4)
@@ -264,7 +274,7 @@ fn distance_costs_bandwidth_and_groups_stay_together() {
 /// Most of something at once: what each event adds, in order.
 fn check_sizes(records: &Records, gpus: u32) -> Result<(), TestCaseError> {
     let mut states: Vec<Option<State>> = vec![None; records.instances.len()];
-    let mut events = records.lives.iter().peekable();
+    let mut events = records.state_changes.iter().peekable();
     while let Some(event) = events.next() {
         states[event.instance as usize] = Some(event.state);
         if events.peek().is_some_and(|next| next.time == event.time) {
@@ -313,16 +323,16 @@ proptest! {
             section.ready_ratio_guard = guard;
             section.damping = damping;
             section.gpu_budget = Some(12);
-            let records = simulate(&config, &workload);
+            let Run { records, scaling, .. } = run(&config, &workload);
             for request in &records.requests {
                 prop_assert_eq!(request.outcome, Outcome::Finished, "{}", policy.name);
                 prop_assert_eq!(request.generated, request.output);
             }
             check_sizes(&records, 12)?;
-            let again = simulate(&config, &workload);
-            prop_assert_eq!(&records.requests, &again.requests);
-            prop_assert_eq!(&records.scaling, &again.scaling);
-            prop_assert_eq!(&records.lives, &again.lives);
+            let again = run(&config, &workload);
+            prop_assert_eq!(&records.requests, &again.records.requests);
+            prop_assert_eq!(&scaling, &again.scaling);
+            prop_assert_eq!(&records.state_changes, &again.records.state_changes);
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use kvreplay::base::io::Input;
 use kvreplay::cache::capacity::{ModelConfig, Storage};
-use kvreplay::io::Input;
 use kvreplay::sim::latency::{Chunk, Gpu, LatencyModel, Profile, Roofline, RooflineConfig, Step};
 
 fn step(prefills: &[(u32, u32)], decodes: u32, context: u64) -> Step {

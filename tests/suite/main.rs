@@ -15,6 +15,7 @@ mod generate;
 mod html_page;
 mod incremental;
 mod latency_tables;
+mod layers;
 mod overlap;
 mod plan;
 mod plan_prometheus;

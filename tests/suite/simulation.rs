@@ -1,17 +1,16 @@
 //! The cluster simulator against queueing theory, and what holds for every simulation.
 
-use kvreplay::autoscale::{ScalingCounts, ScalingLog};
+use kvreplay::base::random::stream;
 use kvreplay::sim::latency::{Constant, Exponential, LatencyModel, Linear};
 use kvreplay::sim::replica::{VllmV1, VllmV1Config};
 use kvreplay::sim::router::{self, Stage};
 use kvreplay::sim::topology::Topology;
 use kvreplay::sim::transfer::{Contention, TransferConfig};
 use kvreplay::sim::{
-    Cluster, Controller, Item, Kv, Order, Outcome, Pacing, Parts, Pool, Records, Resize, Role,
-    Sight, Simulation, Workload,
+    Cluster, ClusterView, Controller, InstanceSpec, Item, Kv, Outcome, Pacing, Pool, Records,
+    Resize, Role, ScalingAction, Simulation, Workload,
 };
 use kvreplay::trace::Nanos;
-use kvreplay::trace::arrival::stream;
 use proptest::prelude::*;
 use rand::Rng;
 use rand_distr::{Distribution, Exp};
@@ -38,7 +37,7 @@ fn servers(
     servers: u32,
     latency: impl Fn(u32) -> Box<dyn LatencyModel> + Send + Sync + 'static,
 ) -> Cluster<'static> {
-    let make = move |number: u32| Parts {
+    let make = move |number: u32| InstanceSpec {
         kv: Kv::counted(16, 16),
         scheduler: Box::new(VllmV1::new(VllmV1Config {
             max_num_seqs: 1,
@@ -191,40 +190,33 @@ impl Controller for Meddler {
         Nanos(50_000_000)
     }
 
-    fn tick(&mut self, sight: &Sight<'_, '_>) -> Vec<Order> {
+    fn tick(&mut self, view: &ClusterView<'_, '_>) -> Vec<ScalingAction> {
         if !self.meddles {
             return Vec::new();
         }
-        let count = sight.instances.len() as u32;
+        let count = view.instances.len() as u32;
         let mut draw = |below: u32| (self.random.next_u64() % u64::from(below)) as u32;
         let instance = draw(count);
         let order = match draw(4) {
-            0 if count < 40 => Order::Start {
+            0 if count < 40 => ScalingAction::Start {
                 pool: draw(3),
                 site: 0,
             },
-            1 => Order::Drain(instance),
-            2 => Order::Park(instance),
-            _ => Order::Reinstate(instance),
+            1 => ScalingAction::Drain(instance),
+            2 => ScalingAction::Park(instance),
+            _ => ScalingAction::Reinstate(instance),
         };
         let spared = |number: &u32| self.firsts.contains(number);
         match order {
-            Order::Drain(number) | Order::Park(number) if spared(&number) => Vec::new(),
+            ScalingAction::Drain(number) | ScalingAction::Park(number) if spared(&number) => {
+                Vec::new()
+            }
             order => vec![order],
         }
     }
 
-    fn ready(&mut self, _: &Sight<'_, '_>, _: u32) -> Vec<Order> {
+    fn ready(&mut self, _: &ClusterView<'_, '_>, _: u32) -> Vec<ScalingAction> {
         Vec::new()
-    }
-
-    fn finish(self: Box<Self>) -> ScalingLog {
-        ScalingLog {
-            policy: "meddler".into(),
-            fleets: Vec::new(),
-            ticks: Vec::new(),
-            counts: ScalingCounts::default(),
-        }
     }
 }
 
@@ -251,7 +243,7 @@ fn run(case: &Case) -> Records {
         instances,
         startup: Nanos(100_000_000),
         sites: Vec::new(),
-        make: Box::new(move |_| Parts {
+        make: Box::new(move |_| InstanceSpec {
             kv: Kv::counted(16, blocks),
             scheduler: Box::new(VllmV1::new(VllmV1Config {
                 max_num_batched_tokens: 128,
@@ -295,12 +287,14 @@ fn run(case: &Case) -> Records {
             })
             .collect(),
         topology: Topology::default(),
-        controller: Some(Box::new(Meddler::new(case))),
         // Where nothing ends a simulation, this tells one that goes on for ever.
         end: Some(Nanos(case.end.unwrap_or(FOREVER) * 1_000_000)),
         log_steps: false,
     };
-    Simulation::new(&workload, cluster).run()
+    let mut meddler = Meddler::new(case);
+    Simulation::new(&workload, cluster)
+        .controlled(&mut meddler)
+        .run()
 }
 
 proptest! {

@@ -5,8 +5,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::common::{shared, text};
-use kvreplay::io::Input;
-use kvreplay::sim::compat::splitwise::{
+use kvreplay::base::io::Input;
+use kvreplay::compat::splitwise::{
     Arrivals, Hydra, WriteOptions, read_arrivals, simulate, write_report,
 };
 use kvreplay::sim::latency::SplitwiseTable;
@@ -164,9 +164,11 @@ fn slowdowns_are_those_of_the_study() {
         let trace = read_arrivals(Input::open(path).expect("opens"), 0).expect("reads");
         let report =
             simulate(&hydra.config, &trace.requests, SplitwiseTable::builtin()).expect("runs");
-        let (found, _) =
-            kvreplay::report::splitwise::study_slowdowns(&report, SplitwiseTable::builtin())
-                .expect("measured");
+        let (found, _) = kvreplay::report::studies::splitwise::study_slowdowns(
+            &report,
+            SplitwiseTable::builtin(),
+        )
+        .expect("measured");
         let ours = [found.ttft, found.tbt, found.e2e]
             .iter()
             .flat_map(|d| [d.p50, d.p90, d.p99])

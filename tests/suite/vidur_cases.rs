@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use kvreplay::report::vidur::Work;
-use kvreplay::sim::compat::vidur::VidurConfig;
+use kvreplay::compat::vidur::ModelWork;
+use kvreplay::compat::vidur::VidurConfig;
 use kvreplay::sim::latency::VidurTable;
 use kvreplay::sim::{Records, Simulation, Workload};
 
@@ -23,7 +23,7 @@ const TOLERANCE: f64 = 1e-6;
 
 fn content(path: &Path) -> String {
     let mut text = String::new();
-    kvreplay::io::Input::open(path)
+    kvreplay::base::io::Input::open(path)
         .unwrap()
         .into_reader()
         .read_to_string(&mut text)
@@ -122,12 +122,12 @@ fn check_requests(run: &Path, records: &Records) {
 fn check_files(run: &Path, config: &VidurConfig, records: &Records) {
     let folder = tempfile::tempdir().unwrap();
     let (parameters, attention_width, flops) = config.work();
-    let work = Work {
+    let work = ModelWork {
         parameters,
         attention_width,
         flops,
     };
-    kvreplay::report::vidur::write(folder.path(), records, Some(work)).unwrap();
+    kvreplay::compat::vidur::write(folder.path(), records, Some(work)).unwrap();
     let mut compared = 0;
     for entry in std::fs::read_dir(run).unwrap() {
         let theirs = entry.unwrap().path();

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::predictor::{self, PredictorOptions};
-use crate::error::Result;
+use crate::base::error::Result;
 
 /// Predictions for the first intervals are not counted: nobody knows anything then.
 pub const WARM_UP: usize = 5;
@@ -102,7 +102,7 @@ pub fn counts(arrivals_sec: impl IntoIterator<Item = f64>, interval_sec: f64) ->
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 mod tests {
-    use super::*;
+    use crate::autoscale::planner::backtest::*;
 
     #[test]
     fn by_hand() {

@@ -86,7 +86,7 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::planner::budget::*;
     use proptest::prelude::*;
 
     fn budget(rule: BudgetRule, gpus: u32, per_instance: [u32; 2], cap_decode: bool) -> Budget {

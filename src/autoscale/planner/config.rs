@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::interpolate::Interpolation;
 use super::predictor::{self, PredictorOptions};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// Whose planner it is. A variant decides what keys mean that are not set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -341,7 +341,7 @@ impl PlannerConfig {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 mod tests {
-    use super::*;
+    use crate::autoscale::planner::config::*;
 
     #[test]
     fn keys_and_their_defaults() {

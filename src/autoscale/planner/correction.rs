@@ -92,8 +92,8 @@ impl Corrector {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::autoscale::planner::config::Variant;
+    use crate::autoscale::planner::correction::*;
     use crate::autoscale::planner::interpolate::Heuristic;
 
     fn measured() -> Measured {

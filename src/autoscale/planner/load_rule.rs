@@ -79,7 +79,7 @@ pub fn decode(engines: &[DecodeEngine], target_ms: f64, max_kv_tokens: f64) -> C
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::planner::load_rule::*;
 
     #[test]
     fn prefill_by_hand() {

@@ -29,7 +29,7 @@ use self::interpolate::{Heuristic, PerformanceModel};
 use self::predictor::LoadPredictor;
 use self::profile::Profile;
 use self::replicas::Sizing;
-use crate::error::Result;
+use crate::base::error::Result;
 
 pub use budget::Budget;
 pub use config::{BudgetRule, PlannerConfig, Variant};

@@ -3,7 +3,7 @@
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Location, Result};
+use crate::base::error::{Error, Location, Result};
 
 /// The largest array that is read, in bytes. Profiles have some kilobytes.
 const LARGEST: u64 = 64 << 20;
@@ -145,7 +145,7 @@ fn npy(bytes: &[u8]) -> Result<Vec<f64>, String> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 mod tests {
-    use super::*;
+    use crate::autoscale::planner::npz::*;
 
     fn file(header: &str, data: &[u8]) -> Vec<u8> {
         let mut out = b"\x93NUMPY\x01\x00".to_vec();

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::npz::Npz;
-use crate::error::{Error, Location, Result};
+use crate::base::error::{Error, Location, Result};
 
 /// Prefill of one prompt alone.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -331,7 +331,7 @@ fn from_json(path: &Path, needed: &[&str], optional: &[&str]) -> Result<Vec<Vec<
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 mod tests {
-    use super::*;
+    use crate::autoscale::planner::profile::*;
 
     fn write(folder: &Path, name: &str, text: &str) {
         std::fs::write(folder.join(name), text).unwrap();

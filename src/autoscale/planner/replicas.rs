@@ -192,9 +192,9 @@ pub fn wait_ms(offered: f64, service_ms: f64, count: u32) -> f64 {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 mod tests {
-    use super::*;
     use crate::autoscale::planner::config::Variant;
     use crate::autoscale::planner::interpolate::Heuristic;
+    use crate::autoscale::planner::replicas::*;
 
     const NONE: Correction = Correction {
         prefill: 1.0,

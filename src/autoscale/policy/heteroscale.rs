@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decision, Rounding, ScalingPolicy, needs_pair};
 use crate::autoscale::signals::{FleetKind, Signals};
-use crate::error::Result;
-use crate::sim::config::positive;
+use crate::base::check::positive;
+use crate::base::error::Result;
 
 /// Parameters, with the documented values as defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -150,7 +150,7 @@ impl ScalingPolicy for HeteroScale {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::policy::heteroscale::*;
     use crate::autoscale::testing::{all, signals};
 
     fn policy() -> HeteroScale {

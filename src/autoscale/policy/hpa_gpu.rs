@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decision, Rounding, ScalingPolicy, needs_pair};
 use crate::autoscale::signals::{Fleet, FleetKind, Signals};
-use crate::error::Result;
-use crate::sim::config::positive;
+use crate::base::check::positive;
+use crate::base::error::Result;
 
 /// What counts as utilisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,7 +132,7 @@ impl ScalingPolicy for HpaGpu {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::policy::hpa_gpu::*;
     use crate::autoscale::testing::signals;
 
     fn decide(config: HpaGpuConfig, signals: &Signals) -> Vec<u32> {

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decision, Pace, Rounding, ScalingPolicy};
 use crate::autoscale::signals::{FLEET_SIGNALS, Fleet, FleetKind, SIGNALS, Signals};
-use crate::error::{Error, Result};
-use crate::sim::config::positive;
+use crate::base::check::positive;
+use crate::base::error::{Error, Result};
 
 /// How a signal is compared with its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -315,7 +315,7 @@ impl ScalingPolicy for HpaV2 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::policy::hpa_v2::*;
     use crate::autoscale::testing::signals;
 
     fn policy() -> HpaV2 {

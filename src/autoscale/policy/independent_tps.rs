@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decision, Rounding, ScalingPolicy, needs_pair};
 use crate::autoscale::signals::{FleetKind, Signals};
-use crate::error::Result;
-use crate::sim::config::positive;
+use crate::base::check::positive;
+use crate::base::error::Result;
 
 /// What prefill instances are counted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +117,7 @@ impl ScalingPolicy for IndependentTps {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::policy::independent_tps::*;
     use crate::autoscale::testing::signals;
 
     #[test]

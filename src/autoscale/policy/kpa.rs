@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decision, Pace, ScalingPolicy};
 use crate::autoscale::signals::{Fleet, FleetKind, Signals};
-use crate::error::Result;
-use crate::sim::config::positive;
+use crate::base::check::positive;
+use crate::base::error::Result;
 
 /// Parameters under Knative's names, with its defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -204,7 +204,7 @@ impl ScalingPolicy for Kpa {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::policy::kpa::*;
 
     #[test]
     fn stable_and_panic_by_hand() {

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decision, Rounding, ScalingPolicy};
 use crate::autoscale::signals::{Fleet, FleetKind, Signals};
-use crate::error::Result;
-use crate::sim::config::positive;
+use crate::base::check::positive;
+use crate::base::error::Result;
 
 /// Parameters, with the documented values as defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -100,7 +100,7 @@ impl ScalingPolicy for LatencyTtft {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::policy::latency_ttft::*;
     use crate::autoscale::testing::{all, signals};
 
     #[test]

@@ -17,7 +17,7 @@ mod wva;
 
 use super::config::AutoscalingSection;
 use super::signals::{Fleet, FleetKind, Signals};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 pub use heteroscale::{HeteroScale, HeteroScaleConfig};
 pub use hpa_gpu::{HpaGpu, HpaGpuConfig};
@@ -133,16 +133,16 @@ pub(super) fn needs_pair(name: &str, fleets: &[FleetKind]) -> Result<()> {
 }
 
 /// How a policy is made of its configuration.
-type Build = fn(&AutoscalingSection, &Surroundings<'_>) -> Result<Box<dyn ScalingPolicy>>;
+type Build = fn(&AutoscalingSection, &PolicyContext<'_>) -> Result<Box<dyn ScalingPolicy>>;
 
 /// What a policy is told of the cluster before it begins.
 #[derive(Debug)]
-pub struct Surroundings<'a> {
+pub struct PolicyContext<'a> {
     /// GPUs of one instance, by task.
     pub gpus: &'a [(FleetKind, u32)],
 }
 
-impl Surroundings<'_> {
+impl PolicyContext<'_> {
     /// GPUs of one instance with a task.
     pub fn gpus(&self, kind: FleetKind) -> u32 {
         let found = self.gpus.iter().find(|(known, _)| *known == kind);
@@ -244,7 +244,7 @@ pub const POLICIES: &[Named] = &[
 /// [`Error::Usage`] for a name that is not known, or parameters that cannot be.
 pub fn build(
     section: &AutoscalingSection,
-    surroundings: &Surroundings<'_>,
+    surroundings: &PolicyContext<'_>,
 ) -> Result<Box<dyn ScalingPolicy>> {
     let wanted = section.policy.replace('-', "_");
     match POLICIES.iter().find(|policy| policy.name == wanted) {

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decision, Pace, ScalingPolicy};
 use crate::autoscale::signals::{FleetKind, Signals};
-use crate::error::{Error, Result};
-use crate::sim::config::positive;
+use crate::base::check::positive;
+use crate::base::error::{Error, Result};
 
 /// Parameters, with the documented values as defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -121,7 +121,7 @@ impl ScalingPolicy for Periodic {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::policy::periodic::*;
     use crate::autoscale::testing::signals;
 
     #[test]

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decision, ScalingPolicy};
 use crate::autoscale::signals::Signals;
-use crate::error::Result;
-use crate::sim::config::positive;
+use crate::base::check::positive;
+use crate::base::error::Result;
 
 /// Parameters, with the documented values as defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -76,7 +76,7 @@ impl ScalingPolicy for PureLatency {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::policy::pure_latency::*;
     use crate::autoscale::testing::{all, signals};
 
     #[test]

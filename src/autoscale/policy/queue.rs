@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decision, Pace, ScalingPolicy};
 use crate::autoscale::signals::{FleetKind, Signals};
-use crate::error::Result;
+use crate::base::error::Result;
 
 /// Parameters, with the documented values as defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -81,7 +81,7 @@ impl ScalingPolicy for Queue {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::policy::queue::*;
     use crate::autoscale::testing::signals;
 
     #[test]

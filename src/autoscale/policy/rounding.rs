@@ -34,7 +34,7 @@ impl Rounding {
 
 #[cfg(test)]
 mod tests {
-    use super::Rounding::{Down, Nearest, Up};
+    use crate::autoscale::policy::rounding::Rounding::{Down, Nearest, Up};
 
     #[test]
     fn rounds_by_hand() {

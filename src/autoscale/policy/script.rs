@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decision, Pace, ScalingPolicy};
 use crate::autoscale::signals::{FLEET_SIGNALS, SIGNALS, Sample, Signals};
-use crate::error::{Error, Location, Result};
-use crate::io::Input;
+use crate::base::error::{Error, Location, Result};
+use crate::base::io::Input;
 
 /// Where the script is.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -176,7 +176,7 @@ impl ScalingPolicy for Script {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::policy::script::*;
     use crate::autoscale::testing::{all, signals};
 
     fn script(code: &str) -> Result<Script> {

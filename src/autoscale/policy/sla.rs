@@ -1,9 +1,9 @@
 //! The SLA planner as a policy: what a Prometheus would tell it, taken from the simulator's own signals.
 
-use super::{Decision, Pace, ScalingPolicy, Surroundings, needs_pair};
+use super::{Decision, Pace, PolicyContext, ScalingPolicy, needs_pair};
 use crate::autoscale::planner::{Observation, Planner, PlannerConfig};
 use crate::autoscale::signals::{FleetKind, Signals};
-use crate::error::Result;
+use crate::base::error::Result;
 
 /// The policy.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ impl Sla {
     ///
     /// # Errors
     /// As [`Planner::new`].
-    pub fn new(config: PlannerConfig, surroundings: &Surroundings<'_>) -> Result<Self> {
+    pub fn new(config: PlannerConfig, surroundings: &PolicyContext<'_>) -> Result<Self> {
         let config = PlannerConfig {
             prefill_gpus_per_instance: surroundings.gpus(FleetKind::Prefill),
             decode_gpus_per_instance: surroundings.gpus(FleetKind::Decode),
@@ -99,7 +99,7 @@ impl ScalingPolicy for Sla {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::policy::sla::*;
     use crate::autoscale::testing::{all, signals};
 
     #[test]

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decision, Pace, ScalingPolicy};
 use crate::autoscale::signals::Signals;
-use crate::error::Result;
-use crate::sim::config::positive;
+use crate::base::check::positive;
+use crate::base::error::Result;
 
 /// Parameters, with the documented values as defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,7 +74,7 @@ impl ScalingPolicy for Utilization {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::policy::utilization::*;
     use crate::autoscale::testing::signals;
 
     #[test]

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decision, Pace, ScalingPolicy};
 use crate::autoscale::signals::{Fleet, Signals};
-use crate::error::Result;
-use crate::sim::config::positive;
+use crate::base::check::positive;
+use crate::base::error::Result;
 
 /// Parameters under the original's names, with its defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -124,7 +124,7 @@ impl ScalingPolicy for Wva {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::policy::wva::*;
     use crate::autoscale::signals::FleetKind;
     use crate::autoscale::testing::fleet;
 

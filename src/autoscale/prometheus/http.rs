@@ -137,7 +137,7 @@ fn read(text: &str) -> Result<Vec<Sample>, String> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 mod tests {
-    use super::*;
+    use crate::autoscale::prometheus::http::*;
 
     #[test]
     fn answers() {

@@ -303,7 +303,7 @@ fn suffixed(names: &[&str], suffix: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::prometheus::*;
     use std::collections::BTreeMap;
 
     /// Answers by the first rule whose text the query holds.

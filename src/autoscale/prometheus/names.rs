@@ -1,6 +1,6 @@
 //! What servers call their metrics.
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// Names of one server's metrics. Where there are several, the first that is there counts: names change between versions.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::ModelConfig;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 const MIB: u64 = 1 << 20;
 
@@ -145,7 +145,7 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cache::capacity::budget::*;
 
     const GIB: u64 = 1 << 30;
 

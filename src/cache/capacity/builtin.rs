@@ -2,7 +2,7 @@
 //!
 //! Gemma's and Mistral's older files leave keys to the defaults of `transformers`; those are written out.
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// A model and where its figures come from.
 pub(super) struct Builtin {
@@ -120,8 +120,8 @@ pub(super) fn find(given: &str) -> Result<&'static Builtin> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ModelConfig;
-    use super::*;
+    use crate::cache::capacity::ModelConfig;
+    use crate::cache::capacity::builtin::*;
 
     #[test]
     fn all_are_read() {

@@ -146,7 +146,7 @@ fn width(keys: &Keys) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cache::capacity::layers::*;
     use serde_json::json;
 
     fn of(config: serde_json::Value, count: u64) -> String {

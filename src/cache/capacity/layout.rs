@@ -6,7 +6,7 @@
 //! a group with a window only those that the window touches.
 
 use super::layers::Window;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// The type of cached keys and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -241,7 +241,7 @@ fn stages(layers: usize, count: u64) -> Result<Vec<std::ops::Range<usize>>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cache::capacity::layout::*;
 
     fn layout(windows: &[Window], storage: Storage) -> Layout {
         let width = Width::Heads { heads: 8, dim: 64 };

@@ -18,7 +18,7 @@ pub use model::ModelConfig;
 pub use shapes::{Attention, Experts, Shapes};
 
 use super::engine::Capacity;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// A capacity as users give it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -126,7 +126,7 @@ impl Asked {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cache::capacity::*;
 
     #[test]
     fn a_size_becomes_blocks() {

@@ -8,8 +8,8 @@ use super::layers::{self, Window, refusal};
 use super::layout::{Layout, Storage, Width};
 use super::shapes::Shapes;
 use super::{builtin, parameters};
-use crate::error::{Error, Location, Result};
-use crate::io::Input;
+use crate::base::error::{Error, Location, Result};
+use crate::base::io::Input;
 
 /// The part of a Hugging Face `config.json` that decides the size of the KV cache and the cost of prefill.
 #[derive(Debug, Clone)]
@@ -231,8 +231,8 @@ impl ModelConfig {
 
 #[cfg(test)]
 mod tests {
-    use super::super::KvDtype;
-    use super::*;
+    use crate::cache::capacity::KvDtype;
+    use crate::cache::capacity::model::*;
     use serde_json::json;
 
     fn per_token(name: &str) -> u64 {

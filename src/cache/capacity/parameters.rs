@@ -225,7 +225,7 @@ impl Keys {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ModelConfig;
+    use crate::cache::capacity::ModelConfig;
 
     #[test]
     fn published_counts() {

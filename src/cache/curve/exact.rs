@@ -6,8 +6,8 @@
 use super::points::{Curve, ONE, Sums};
 use super::stack::StackDistances;
 use super::{Rules, UseOrder};
+use crate::base::error::{Error, Result};
 use crate::cache::{BlockTrace, Run};
-use crate::error::{Error, Result};
 use crate::trace::Nanos;
 
 /// Not used yet.
@@ -236,8 +236,8 @@ impl Chain {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::cache::HashScheme;
+    use crate::cache::curve::exact::*;
     use crate::cache::engine::{Capacity, EngineOptions};
     use crate::cache::testing::{paths, trace_of};
     use crate::metrics::analyze;

@@ -8,8 +8,8 @@
 use super::points::spread;
 use super::stack::StackDistances;
 use super::{Rules, UseOrder};
+use crate::base::error::{Error, Result};
 use crate::cache::BlockTrace;
-use crate::error::{Error, Result};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 

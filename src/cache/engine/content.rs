@@ -4,7 +4,7 @@ use super::super::eviction::{self, Eviction, Setup, Use};
 use super::super::optimal::{NEVER, NextUse};
 use super::super::{BlockId, BlockTrace, Run};
 use super::{Capacity, EngineOptions, UseOrder};
-use crate::error::Result;
+use crate::base::error::Result;
 use crate::trace::Nanos;
 
 /// Resident blocks.

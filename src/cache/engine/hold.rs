@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::super::Facts;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::trace::{Nanos, Service};
 
 /// How long a request keeps its blocks.
@@ -105,7 +105,7 @@ impl fmt::Display for Hold {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cache::engine::hold::*;
 
     #[test]
     fn models_as_users_write_them() {

@@ -10,7 +10,7 @@ use super::super::{BlockId, BlockTrace, Run};
 use super::content::{Content, Uses};
 use super::rules::Rules;
 use super::{CacheEngine, EngineOptions, Outcome, Shape, tokens_in};
-use crate::error::Result;
+use crate::base::error::Result;
 
 /// Resident blocks and the order in which they go.
 pub struct Ideal {

@@ -31,7 +31,7 @@ pub use tiered::{TierCounts, Tiered};
 pub use vllm::{FreeOrder, UnboundedVllm, Vllm};
 
 use super::{BlockId, BlockTrace, Facts, HashScheme, Run};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::trace::Nanos;
 
 /// What one request met.

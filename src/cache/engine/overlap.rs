@@ -12,7 +12,7 @@ use super::super::{BlockId, BlockTrace, Run};
 use super::rules::Rules;
 use super::server::Server;
 use super::{Capacity, EngineOptions, Hold, Outcome, Sglang, UnboundedSglang, UnboundedVllm, vllm};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::trace::Nanos;
 
 /// What else may happen to a request.

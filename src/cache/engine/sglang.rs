@@ -8,7 +8,7 @@ use super::sglang_order::Order;
 use super::sglang_tree::{NodeId, Tree};
 use super::vllm::UnboundedVllm;
 use super::{CacheEngine, EngineOptions, Outcome, Shape, tokens_in};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// With a finite pool.
 #[derive(Debug)]

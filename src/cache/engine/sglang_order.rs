@@ -1,8 +1,8 @@
 //! In which order leaves go: `python/sglang/srt/mem_cache/evict_policy.py` of SGLang 0.5.23.
 
 use super::sglang_tree::Node;
+use crate::base::error::{Error, Result};
 use crate::cache::eviction::Key;
-use crate::error::{Error, Result};
 
 /// Names of the orders; `tlru` is followed by its two lengths, as `tlru:4096,1024`.
 pub const ORDERS: &[&str] = &[
@@ -103,7 +103,7 @@ impl Order {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cache::engine::sglang_order::*;
 
     #[test]
     fn lengths_of_tlru_are_part_of_its_name() {

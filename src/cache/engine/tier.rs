@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
+use crate::base::error::{Error, Result};
 use crate::cache::capacity::{Asked, ModelConfig, parse_bytes};
-use crate::error::{Error, Result};
 
 use super::{Capacity, TierCounts, Tiered};
 
@@ -185,7 +185,7 @@ impl TierSummary {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cache::engine::tier::*;
 
     #[test]
     fn tiers_as_users_write_them() {

@@ -11,7 +11,7 @@ use super::super::{BlockId, BlockTrace, Run};
 use super::content::{Content, Uses};
 use super::rules::Rules;
 use super::{CacheEngine, EngineOptions, Hold, Outcome, Shape, Tier, tokens_in};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// What a tier did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -115,8 +115,8 @@ impl Eviction for Arc {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::play;
-    use super::*;
+    use crate::cache::eviction::arc::*;
+    use crate::cache::eviction::testing::play;
 
     #[test]
     fn what_comes_back_counts_as_used_again() {

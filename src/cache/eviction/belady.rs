@@ -142,8 +142,8 @@ impl Eviction for Belady {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::play_uses;
-    use super::*;
+    use crate::cache::eviction::belady::*;
+    use crate::cache::eviction::testing::play_uses;
 
     #[test]
     fn the_furthest_goes_and_of_several_the_deepest() {

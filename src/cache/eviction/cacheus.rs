@@ -266,8 +266,8 @@ impl Eviction for Cacheus {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::play;
-    use super::*;
+    use crate::cache::eviction::cacheus::*;
+    use crate::cache::eviction::testing::play;
 
     #[test]
     fn experts_regret_and_border_by_hand() {

@@ -79,8 +79,8 @@ impl Eviction for Clock {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::play;
-    use super::*;
+    use crate::cache::eviction::clock::*;
+    use crate::cache::eviction::testing::play;
 
     #[test]
     fn a_used_block_gets_a_second_chance() {

@@ -52,8 +52,8 @@ impl Eviction for Fifo {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::play;
-    use super::*;
+    use crate::cache::eviction::fifo::*;
+    use crate::cache::eviction::testing::play;
 
     #[test]
     fn use_does_not_help() {

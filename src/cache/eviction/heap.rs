@@ -108,7 +108,7 @@ impl Heap {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cache::eviction::heap::*;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 

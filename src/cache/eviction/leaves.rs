@@ -284,8 +284,8 @@ impl Eviction for Leaves {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::play_uses;
-    use super::*;
+    use crate::cache::eviction::leaves::*;
+    use crate::cache::eviction::testing::play_uses;
 
     #[test]
     fn a_parent_stays_while_its_child_does() {

@@ -138,8 +138,8 @@ impl Eviction for Lecar {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::play;
-    use super::*;
+    use crate::cache::eviction::lecar::*;
+    use crate::cache::eviction::testing::play;
 
     #[test]
     fn regret_by_hand() {

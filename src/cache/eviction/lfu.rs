@@ -85,8 +85,8 @@ impl Eviction for Lfu {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::play;
-    use super::*;
+    use crate::cache::eviction::lfu::*;
+    use crate::cache::eviction::testing::play;
 
     #[test]
     fn the_least_used_goes_first() {

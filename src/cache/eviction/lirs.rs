@@ -147,8 +147,8 @@ impl Eviction for Lirs {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::play;
-    use super::*;
+    use crate::cache::eviction::lirs::*;
+    use crate::cache::eviction::testing::play;
 
     #[test]
     fn a_cold_block_turns_warm_while_the_stack_knows_it() {

@@ -97,7 +97,7 @@ impl Links {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cache::eviction::list::*;
     use proptest::prelude::*;
     use std::collections::VecDeque;
 

@@ -123,8 +123,8 @@ impl Eviction for Lru {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::play;
-    use super::*;
+    use crate::cache::eviction::lru::*;
+    use crate::cache::eviction::testing::play;
 
     #[test]
     fn the_longest_unused_goes_first() {

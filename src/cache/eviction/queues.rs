@@ -160,7 +160,7 @@ impl Queues {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cache::eviction::queues::*;
     use proptest::prelude::*;
     use std::collections::VecDeque;
 

@@ -67,8 +67,8 @@ impl Eviction for Random {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::play;
-    use super::*;
+    use crate::cache::eviction::random::*;
+    use crate::cache::eviction::testing::play;
 
     #[test]
     fn the_new_block_takes_the_place_that_is_drawn() {

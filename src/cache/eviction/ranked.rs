@@ -105,8 +105,8 @@ impl Eviction for Ranked {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::play_uses;
-    use super::*;
+    use crate::cache::eviction::ranked::*;
+    use crate::cache::eviction::testing::play_uses;
 
     /// Three blocks fit; each use is block, depth, priority, turns left.
     fn evicted(rank: Rank, uses: &[(u32, u32, i32, u32)]) -> Vec<u32> {

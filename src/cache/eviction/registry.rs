@@ -4,7 +4,7 @@ use super::{
     Arc, Belady, Cacheus, Clock, Eviction, Fifo, Leaves, Lecar, Lfu, Lirs, Lru, Random, Rank,
     Ranked, S3Fifo, Setup, Sieve, Slru, Ttl, TwoQ, WTinyLfu,
 };
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::trace::Nanos;
 
 /// What is known of a policy.
@@ -191,7 +191,7 @@ pub fn by_name(text: &str, setup: &Setup) -> Result<Box<dyn Eviction>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cache::eviction::registry::*;
 
     #[test]
     fn names_and_parameters() {

@@ -77,7 +77,7 @@ impl Bits {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cache::eviction::ring::*;
     use proptest::prelude::*;
     use std::collections::VecDeque;
 

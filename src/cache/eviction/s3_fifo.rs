@@ -121,8 +121,8 @@ impl Eviction for S3Fifo {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::play;
-    use super::*;
+    use crate::cache::eviction::s3_fifo::*;
+    use crate::cache::eviction::testing::play;
 
     #[test]
     fn what_comes_back_goes_to_the_main_queue() {

@@ -112,8 +112,8 @@ impl Eviction for Sieve {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::play;
-    use super::*;
+    use crate::cache::eviction::sieve::*;
+    use crate::cache::eviction::testing::play;
 
     #[test]
     fn the_hand_goes_on_where_it_stopped() {

@@ -85,8 +85,8 @@ impl Eviction for Slru {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::play;
-    use super::*;
+    use crate::cache::eviction::slru::*;
+    use crate::cache::eviction::testing::play;
 
     #[test]
     fn each_use_lifts_one_segment() {

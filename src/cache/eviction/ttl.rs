@@ -61,7 +61,7 @@ impl Eviction for Ttl {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cache::eviction::ttl::*;
 
     #[test]
     fn what_is_not_used_in_time_is_gone() {

@@ -82,8 +82,8 @@ impl Eviction for TwoQ {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::play;
-    use super::*;
+    use crate::cache::eviction::testing::play;
+    use crate::cache::eviction::two_q::*;
 
     #[test]
     fn only_what_comes_back_enters_the_lru() {

@@ -255,8 +255,8 @@ impl Eviction for WTinyLfu {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::play;
-    use super::*;
+    use crate::cache::eviction::testing::play;
+    use crate::cache::eviction::w_tinylfu::*;
 
     /// A sketch of bytes beside one of whole numbers.
     #[test]

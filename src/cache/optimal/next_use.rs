@@ -89,7 +89,7 @@ fn used<'a>(run: &Run<'a>, outputs: bool) -> &'a [u32] {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cache::optimal::next_use::*;
     use crate::cache::testing::blocks_of;
 
     #[test]

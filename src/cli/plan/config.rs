@@ -6,7 +6,7 @@ use clap::Args;
 use toml::{Table, Value};
 
 use crate::autoscale::planner::PlannerConfig;
-use crate::error::{Error, Location, Result};
+use crate::base::error::{Error, Location, Result};
 
 /// How to plan.
 #[derive(Debug, Args)]

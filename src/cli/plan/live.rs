@@ -10,8 +10,8 @@ use super::act::ActArgs;
 use super::serve::Latest;
 use crate::autoscale::planner::{Budget, Decision, Planner, PlannerConfig};
 use crate::autoscale::prometheus::{self, Http, Source};
+use crate::base::error::{Error, Result};
 use crate::cli::output;
-use crate::error::{Error, Result};
 
 /// Where the cluster's measurements come from.
 #[derive(Debug, Args)]

@@ -13,7 +13,7 @@ use clap::Args;
 use self::config::PlannerArgs;
 use self::live::LiveArgs;
 use super::engine_args::EngineArgs;
-use crate::error::Error;
+use crate::base::error::Error;
 
 /// Arguments of `replay plan`.
 #[derive(Debug, Args)]

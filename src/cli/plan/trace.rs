@@ -9,13 +9,13 @@ use super::PlanArgs;
 use crate::autoscale::open_loop::{self, Interval};
 use crate::autoscale::planner::backtest::{self, Score, WARM_UP};
 use crate::autoscale::planner::{Budget, Decision, Planner, PlannerConfig};
+use crate::base::error::{Error, Result};
+use crate::base::io::OutputFile;
 use crate::cli::output;
 use crate::cli::trace_input::TraceArgs;
-use crate::error::{Error, Result};
-use crate::io::OutputFile;
 use crate::metrics::analyze;
-use crate::report::number::thousands;
-use crate::report::table::table;
+use crate::report::render::number::thousands;
+use crate::report::render::table::table;
 use crate::trace::{Content, Trace};
 
 /// Reads the trace, and asks a cache where that is wanted.

@@ -7,8 +7,8 @@ use clap::{Args, ValueEnum};
 
 use super::super::output;
 use super::cluster::ClusterArgs;
-use crate::error::Error;
-use crate::report::{pictures, tuning};
+use crate::base::error::Error;
+use crate::report::studies::{pictures, tuning};
 use crate::tune::aging::{Fairness, RATIOS, Sweep, study};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -122,7 +122,7 @@ pub(super) fn run(args: &AgingArgs) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cli::tune::aging::*;
     use crate::tune::aging::TTFT;
 
     #[test]

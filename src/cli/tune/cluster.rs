@@ -7,8 +7,8 @@ use clap::Args;
 
 use super::super::output;
 use super::super::trace_input::TraceArgs;
-use crate::error::{Error, Location, Result};
-use crate::sim::config::{Compat, SchedulerConfig, SimConfig};
+use crate::base::error::{Error, Location, Result};
+use crate::scenario::{Compat, ScenarioConfig, SchedulerConfig};
 use crate::sim::replica::{OptSarathiConfig, Policy};
 use crate::trace::Trace;
 use crate::tune::{Bench, with_opt_sarathi};
@@ -67,7 +67,7 @@ pub(super) struct ClusterArgs {
 /// What is served, and on what.
 pub(super) struct Served {
     pub(super) bench: Bench,
-    pub(super) config: SimConfig,
+    pub(super) config: ScenarioConfig,
 }
 
 impl ClusterArgs {
@@ -106,10 +106,12 @@ impl ClusterArgs {
         &self.seeds
     }
 
-    fn config(&self, policy: Option<Policy>) -> Result<SimConfig> {
+    fn config(&self, policy: Option<Policy>) -> Result<ScenarioConfig> {
         let config = match &self.config {
-            Some(path) => SimConfig::read(path, &self.set)?,
-            None => SimConfig::preset(self.preset.as_deref().unwrap_or(DEFAULT_PRESET), &self.set)?,
+            Some(path) => ScenarioConfig::read(path, &self.set)?,
+            None => {
+                ScenarioConfig::preset(self.preset.as_deref().unwrap_or(DEFAULT_PRESET), &self.set)?
+            }
         };
         if config.compat != Compat::Accurate {
             return Err(Error::usage(
@@ -183,7 +185,7 @@ fn set(config: &mut OptSarathiConfig, text: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cli::tune::cluster::*;
 
     #[test]
     fn keys_of_the_scheduler() {

@@ -7,10 +7,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::super::output;
-use crate::error::{Error, Location, Result};
-use crate::io::Input;
+use crate::base::error::{Error, Location, Result};
+use crate::base::io::Input;
 use crate::metrics::statistics::{Comparison, Options, Statistic, compare, p_text, sentence};
-use crate::report::table::{pairs, table};
+use crate::report::render::table::{pairs, table};
 use crate::tune::select::{Column, read_column};
 
 /// Columns that are no measurements, in files of metrics.

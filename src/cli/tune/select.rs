@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::super::output;
 use super::python_int;
-use crate::error::Error;
-use crate::report::tuning;
+use crate::base::error::Error;
+use crate::report::studies::tuning;
 use crate::tune::select::{Aggregate, Options, RATIOS, Run, read_runs, select, text};
 use crate::tune::significance::{judge, verdict};
 

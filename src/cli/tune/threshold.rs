@@ -9,8 +9,8 @@ use clap::{Args, ValueEnum};
 use super::super::output;
 use super::cluster::ClusterArgs;
 use super::select::ScoreArgs;
-use crate::error::{Error, Result};
-use crate::report::tuning;
+use crate::base::error::{Error, Result};
+use crate::report::studies::tuning;
 use crate::sim::replica::Policy;
 use crate::tune::threshold::{parse_time, runs, time_name};
 
@@ -128,7 +128,7 @@ fn names(args: &ThresholdArgs) -> Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::time_name;
+    use crate::cli::tune::threshold::time_name;
 
     #[test]
     fn the_latest_name_has_four_digits_for_the_year() {

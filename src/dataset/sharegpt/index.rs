@@ -11,8 +11,8 @@ use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::report::{LoadReport, Reason};
-use crate::error::{Error, Location, Result};
-use crate::io::Input;
+use crate::base::error::{Error, Location, Result};
+use crate::base::io::Input;
 
 /// A file's content: mapped where it is plain, in memory where it had to be unpacked or came through a pipe.
 #[derive(Debug)]

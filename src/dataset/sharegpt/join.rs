@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use super::index::{Indexed, RecordRef};
 use super::record::{Parsed, RawMessage};
 use super::report::{LoadReport, Reason};
+use crate::base::Nanos;
 use crate::dataset::{Conversation, Message, Role};
-use crate::trace::Nanos;
 
 /// Whether chunks are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -242,7 +242,7 @@ fn alternate(messages: Vec<Message>) -> Vec<Message> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::dataset::sharegpt::join::*;
 
     #[test]
     fn chunk_ids() {

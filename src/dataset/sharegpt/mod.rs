@@ -18,7 +18,7 @@ use join::Chat;
 use rayon::prelude::*;
 
 use super::Conversation;
-use crate::error::{Error, Location, Result};
+use crate::base::error::{Error, Location, Result};
 
 /// How to load.
 #[derive(Debug, Clone, Copy, Default)]

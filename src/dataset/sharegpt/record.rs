@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::report::Reason;
+use crate::base::Nanos;
 use crate::dataset::Role;
-use crate::trace::Nanos;
 
 /// A message as it stands in a record. Kept even when it will be dropped, because chunks count it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -257,7 +257,7 @@ struct Part<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::dataset::sharegpt::record::*;
 
     fn texts(json: &str) -> Result<Vec<String>, Reason> {
         let parsed = parse(json.as_bytes())?;

@@ -1,6 +1,6 @@
 //! What loading met: records read, joined and skipped, by reason and with the first places.
 
-use crate::error::Location;
+use crate::base::error::Location;
 
 /// Why a record gives no conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -128,7 +128,7 @@ fn system_prompts(asset: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::dataset::synth::assets::*;
 
     #[test]
     fn every_slot_has_its_rule() {

@@ -236,7 +236,7 @@ impl<'a> Voice<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::dataset::synth::grammar::*;
 
     #[test]
     fn slots_are_filled_topic_first_and_articles_agree() {

@@ -133,7 +133,7 @@ pub(super) fn push(out: &mut String, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::dataset::synth::inflect::*;
 
     #[test]
     fn forms_of_words() {

@@ -192,7 +192,7 @@ fn near(stream: &mut Stream, habit: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::dataset::synth::lengths::*;
 
     #[test]
     fn quantiles_are_linear_between_knots_and_closed_outside() {

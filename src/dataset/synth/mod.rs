@@ -23,7 +23,7 @@ use self::lengths::Lengths;
 use self::message::Composer;
 use self::random::Stream;
 use super::{Conversation, Message, Role};
-use crate::trace::Nanos;
+use crate::base::Nanos;
 
 /// What to generate. Shares are probabilities in 0..=1; values beyond are taken as the nearer end.
 #[derive(Debug, Clone, PartialEq)]

@@ -64,7 +64,7 @@ impl Stream {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::dataset::synth::random::*;
 
     #[test]
     fn streams_differ_by_each_part_of_their_name() {

@@ -151,8 +151,8 @@ fn golden_bytes() {
 fn the_shipped_file_is_what_its_seed_gives() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let path = root.join("data/sharegpt-synthetic.jsonl.zst");
-    let shipped = crate::io::Input::open(&path)
-        .and_then(crate::io::Input::read_to_end)
+    let shipped = crate::base::io::Input::open(&path)
+        .and_then(crate::base::io::Input::read_to_end)
         .expect("reads");
     let expected = written(20);
     assert!(shipped.starts_with(&expected));

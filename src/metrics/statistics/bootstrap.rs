@@ -7,9 +7,9 @@ use rayon::prelude::*;
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, Normal};
 
-use crate::error::{Error, Result};
-use crate::metrics::percentile_sorted;
-use crate::trace::arrival::stream;
+use crate::base::distribution::percentile_sorted;
+use crate::base::error::{Error, Result};
+use crate::base::random::stream;
 
 /// What is compared of two samples.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -352,7 +352,7 @@ pub fn bca(sorted: &[f64], point: f64, left_out: &[Vec<f64>], confidence: f64) -
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::metrics::statistics::bootstrap::*;
 
     #[test]
     fn names() {

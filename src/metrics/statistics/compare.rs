@@ -6,7 +6,7 @@ use super::bootstrap::{Contrast, Interval, Resamples, Statistic};
 use super::effect::{Effect, effect};
 use super::student::{paired_t, reach, welch, welch_error};
 use super::{Test, mann_whitney, mean_and_variance, signed_rank};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// Below so many values the interval of means is Student's: a bootstrap of few values is too narrow.
 const FEW: usize = 20;
@@ -326,8 +326,8 @@ fn scaled(interval: Interval, factor: f64) -> Interval {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::trace::arrival::stream;
+    use crate::base::random::stream;
+    use crate::metrics::statistics::compare::*;
     use rand_distr::{Distribution, LogNormal, Normal};
 
     fn normal(seed: u64, name: &str, mean: f64, deviation: f64, n: usize) -> Vec<f64> {

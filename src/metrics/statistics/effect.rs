@@ -41,7 +41,7 @@ pub fn effect(a: &[f64], b: &[f64]) -> Effect {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::metrics::statistics::effect::*;
 
     #[test]
     fn by_hand() {

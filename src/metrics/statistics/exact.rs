@@ -111,7 +111,7 @@ pub fn exact_mean(values: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::metrics::statistics::exact::*;
     use proptest::prelude::*;
 
     /// `statistics.mean` of CPython 3.11.

@@ -53,7 +53,7 @@ fn exact_below(sum: usize, n: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::metrics::statistics::signed_rank::*;
 
     /// scipy 1.17: `wilcoxon(a, b, method="exact")`, and `method="asymptotic"` where a difference is zero.
     #[test]

@@ -74,7 +74,7 @@ pub(super) fn reach(confidence: f64, df: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::metrics::statistics::student::*;
 
     /// scipy 1.17: `ttest_ind(a, b, equal_var=False)`, `ttest_rel(a, b)`.
     #[test]

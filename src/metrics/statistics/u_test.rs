@@ -85,7 +85,7 @@ fn exact_above(u: usize, few: usize, many: usize) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::metrics::statistics::u_test::*;
 
     #[test]
     fn ranks_by_hand() {

@@ -301,7 +301,7 @@ fn put_together(parts: &Parts, messages: &[Message], first: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::prompt::growth::*;
     use crate::prompt::template::SpecialTokens;
 
     fn learnt(source: &str) -> Growth {

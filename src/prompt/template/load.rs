@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value as Json;
 
 use super::{ChatTemplate, SpecialTokens};
-use crate::error::{Error, Location, Result};
-use crate::io::Input;
+use crate::base::error::{Error, Location, Result};
+use crate::base::io::Input;
 use crate::prompt::tokenizer::find_in;
 
 const BUILTIN: [(&str, &str); 4] = [

@@ -357,7 +357,7 @@ impl Day {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::prompt::template::python::*;
 
     #[test]
     fn floats_are_printed_as_python_does() {

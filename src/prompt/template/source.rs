@@ -456,7 +456,7 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::prompt::template::source::*;
 
     #[test]
     fn whitespace_control_follows_jinja2() {

@@ -9,8 +9,8 @@ use tiktoken::CoreBpe;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 use super::Tokenizer;
+use crate::base::Identity;
 use crate::prompt::cuts::{AddedToken, Cuts};
-use crate::trace::Identity;
 
 /// Description of a built-in vocabulary.
 struct Vocabulary {
@@ -210,8 +210,8 @@ mod tests {
     /// The text of every message of the conversations that ship.
     fn shipped_messages() -> Vec<String> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/sharegpt-synthetic.jsonl.zst");
-        let bytes = crate::io::Input::open(&path)
-            .and_then(crate::io::Input::read_to_end)
+        let bytes = crate::base::io::Input::open(&path)
+            .and_then(crate::base::io::Input::read_to_end)
             .expect("reads");
         let mut messages = Vec::new();
         for line in bytes
@@ -233,7 +233,38 @@ mod tests {
     /// 32-bit integers. A change means that the ids of a vocabulary changed, and with them the results of every trace.
     #[test]
     fn ids_of_the_shipped_data_stay_the_same() {
-        let expected = [("x", 0, "")];
+        let expected = [
+            (
+                "qwen2",
+                2_528_961,
+                "afcd0713125e222706852983531afbc3280ed4be3c22bc75d9de12e7f2a133bc",
+            ),
+            (
+                "qwen3",
+                2_528_961,
+                "afcd0713125e222706852983531afbc3280ed4be3c22bc75d9de12e7f2a133bc",
+            ),
+            (
+                "llama3",
+                2_472_154,
+                "9f7b5a6eddbf188491321d80c9ffe970f2947324ca468c62e3f11c512f8869b6",
+            ),
+            (
+                "gpt2",
+                2_870_643,
+                "510fe0024dfc64da1f98f0daa23761ace96dd2559282486bbceaba47505e2f30",
+            ),
+            (
+                "cl100k",
+                2_491_830,
+                "fb158aaa54bdb82e99b9eee204894752ba2b0c5464f133c0b3b72c164e225591",
+            ),
+            (
+                "o200k",
+                2_457_478,
+                "ed7cb19d528381677dce870b0c326ac1c8b92797bd409be431a37889c29821a7",
+            ),
+        ];
         let messages = shipped_messages();
         let mut found = Vec::new();
         for name in names() {

@@ -1,8 +1,8 @@
 //! One id per character, for comparison with notebooks that count characters.
 
 use super::Tokenizer;
+use crate::base::Identity;
 use crate::prompt::cuts::Cuts;
-use crate::trace::Identity;
 
 /// Tokenizer whose ids are Unicode code points.
 pub(super) struct Chars {

@@ -7,10 +7,10 @@ use serde_json::Value;
 use tokenizers::pipeline::{EncodeOptions, Override, PipelineToken, PipelineTokenizer};
 
 use super::Tokenizer;
-use crate::error::{Error, Location, Result};
-use crate::io::Input;
+use crate::base::Identity;
+use crate::base::error::{Error, Location, Result};
+use crate::base::io::Input;
 use crate::prompt::cuts::{AddedToken, Cuts};
-use crate::trace::Identity;
 
 /// Tokenizer described by a Hugging Face `tokenizer.json`.
 pub struct HuggingFace {

@@ -9,8 +9,8 @@ use std::path::Path;
 pub use huggingface::HuggingFace;
 
 use super::cuts::Cuts;
-use crate::error::{Error, Location, Result};
-use crate::trace::Identity;
+use crate::base::Identity;
+use crate::base::error::{Error, Location, Result};
 
 /// Turns text into token ids. No special tokens are added; those that a chat template printed are found in the text.
 pub trait Tokenizer: Send + Sync {

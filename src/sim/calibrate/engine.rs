@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::base::error::{Error, Location, Result};
+use crate::base::io::Input;
 use crate::cache::capacity::{Budget, GPUS, ModelConfig};
-use crate::error::{Error, Location, Result};
-use crate::io::Input;
 use crate::sim::replica::VllmV1Config;
 
 /// Bytes that vLLM is taken to need beside weights and cache, as `replay capacity` does.
@@ -209,7 +209,7 @@ fn find<'a>(meta: &'a Value, name: &str) -> Option<&'a Value> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::sim::calibrate::engine::*;
 
     fn load(text: &str) -> Result<Engine> {
         let file = tempfile::NamedTempFile::new().expect("file");

@@ -17,8 +17,8 @@ use std::path::Path;
 
 use hashbrown::HashMap;
 
-use crate::error::{Error, Location, Result};
-use crate::io::Input;
+use crate::base::error::{Error, Location, Result};
+use crate::base::io::Input;
 use crate::trace::Trace;
 
 /// Names of each kind of value.
@@ -209,7 +209,7 @@ fn number(fields: &Fields, index: usize) -> Result<Option<f64>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::sim::calibrate::measured::*;
     use crate::trace::format::testing;
 
     fn load(text: &str) -> Result<Vec<Option<Measured>>> {

@@ -17,10 +17,10 @@ pub use measured::{Measured, read as read_measured};
 
 use super::latency::Profile;
 use super::replica::VllmV1;
-use super::{Cluster, Kv, Parts, Records, Simulation, Workload};
+use super::{Cluster, InstanceSpec, Kv, Records, Simulation, Workload};
+use crate::base::Distribution;
+use crate::base::error::{Error, Result};
 use crate::cache::BlockTrace;
-use crate::error::{Error, Result};
-use crate::metrics::Distribution;
 
 /// The largest overhead that is tried, in milliseconds.
 const LARGEST: f64 = 64.0;
@@ -45,7 +45,7 @@ impl Single<'_> {
     /// None that depend on the input.
     pub fn run(&self, latency: &Profile) -> Result<Records> {
         let engine = self.engine;
-        let make = |_| Parts {
+        let make = |_| InstanceSpec {
             kv: match self.blocks.filter(|_| engine.prefix_caching) {
                 Some(blocks) => Kv::cached(engine.block_size, self.capacity, blocks.distinct()),
                 None => Kv::counted(engine.block_size, self.capacity),
@@ -270,7 +270,7 @@ fn better(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::sim::calibrate::*;
 
     #[test]
     fn the_fit_finds_the_least() {

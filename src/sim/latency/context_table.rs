@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use super::grid::{Grid, Row, each_row};
 use super::{Clamped, LatencyModel, Step};
-use crate::error::{Error, Location, Result};
+use crate::base::error::{Error, Location, Result};
 
 /// Columns and their other names; of each kind, the first that the file has is taken.
 const NAMES: [&str; 18] = [
@@ -233,8 +233,8 @@ impl LatencyModel for ContextTable {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Chunk;
-    use super::*;
+    use crate::sim::latency::Chunk;
+    use crate::sim::latency::context_table::*;
     use proptest::prelude::*;
 
     fn table(text: &str) -> Result<ContextTable> {

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// What a GPU can do at best.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Location, Result};
-use crate::io::Input;
+use crate::base::error::{Error, Location, Result};
+use crate::base::io::Input;
 
 /// Linear interpolation on a nested grid of `N` axes.
 ///
@@ -227,7 +227,7 @@ pub(super) fn file_in(folder: &Path, name: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::sim::latency::grid::*;
     use proptest::prelude::*;
 
     #[test]

@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 use super::grid::{Grid, each_row, file_in};
 use super::{Clamped, LatencyModel, Step};
+use crate::base::error::{Error, Location, Result};
 use crate::cache::capacity::ModelConfig;
-use crate::error::{Error, Location, Result};
 
 /// Where a part of the model stands in a step.
 #[derive(Clone, Copy)]
@@ -317,8 +317,8 @@ impl LatencyModel for Profile {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Chunk;
-    use super::*;
+    use crate::sim::latency::Chunk;
+    use crate::sim::latency::profile::*;
 
     fn write(folder: &Path, name: &str, text: &str) {
         std::fs::write(folder.join(name), text).expect("writes");

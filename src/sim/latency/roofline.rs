@@ -19,10 +19,10 @@ use serde::{Deserialize, Serialize};
 
 use super::gpu::Gpu;
 use super::{LatencyModel, Step};
+use crate::base::error::{Error, Result};
 use crate::cache::capacity::{Attention, KvDtype, ModelConfig, Shapes};
-use crate::error::{Error, Result};
 
-/// Parts of the peaks that are reached, and overheads.
+/// InstanceSpec of the peaks that are reached, and overheads.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RooflineConfig {
@@ -401,9 +401,9 @@ fn reduce(shapes: &Shapes, gpus: f64, gpu: &Gpu, config: &RooflineConfig) -> (f6
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Chunk, GPUS};
-    use super::*;
     use crate::cache::capacity::Storage;
+    use crate::sim::latency::roofline::*;
+    use crate::sim::latency::{Chunk, GPUS};
     use proptest::prelude::*;
 
     fn step(prefills: &[(u32, u32)], decodes: u32, context: u64) -> Step {

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use crate::error::{Error, Location, Result};
-use crate::io::{Input, parse_pandas_float};
+use crate::base::error::{Error, Location, Result};
+use crate::base::io::{Input, parse_pandas_float};
 
 /// The medians of the published `data/perf_model.csv`: what [`SplitwiseTable::builtin`] reads.
 const BUILTIN: &str = include_str!("../../../data/splitwise/iteration_times.csv");
@@ -268,7 +268,7 @@ impl IterationTimes {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::sim::latency::splitwise_table::*;
 
     const SMALL: &str = "model,hardware,prompt_size,batch_size,token_size,prompt_time,token_time,tensor_parallel\n\
         m,g,100,1,8,125,250,8\nm,g,100,1,8,500,250,8\nm,g,50,2,8,250,250,8\nm,g,200,1,8,250,500,8\nm,g,200,1,8,750,500,8\n\

@@ -48,8 +48,8 @@ impl LatencyModel for SplitwiseTimes {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Chunk, SplitwiseTable};
-    use super::*;
+    use crate::sim::latency::splitwise_times::*;
+    use crate::sim::latency::{Chunk, SplitwiseTable};
 
     #[test]
     fn decodes_feel_their_context() {

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Clamped, LatencyModel, Step};
-use crate::error::{Error, Location, Result};
-use crate::io::Input;
+use crate::base::error::{Error, Location, Result};
+use crate::base::io::Input;
 
 /// Tokens of context in one step of the exact tables.
 const CONTEXT: u32 = 64;
@@ -524,8 +524,8 @@ fn runs(path: &Path, widths: &Path) -> Result<Dense> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::sim::latency::Chunk;
+    use crate::sim::latency::vidur_table::*;
 
     fn tables(folder: &Path) {
         let write = |name: &str, text: &str| {

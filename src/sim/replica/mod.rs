@@ -10,7 +10,7 @@ mod vllm_v1;
 mod tests;
 
 use super::kv::Kv;
-use super::live::{LiveId, Lives};
+use crate::sim::in_flight::{InFlightId, InFlightRequests};
 use crate::trace::Nanos;
 
 pub use opt_sarathi::{OptSarathi, OptSarathiConfig, Policy, SrtfRule};
@@ -22,7 +22,7 @@ pub use vllm_v1::{VllmV1, VllmV1Config};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slice {
     /// Which request.
-    pub id: LiveId,
+    pub id: InFlightId,
     /// Tokens to compute of it.
     pub tokens: u32,
 }
@@ -33,7 +33,7 @@ pub struct Context<'a> {
     /// Now.
     pub now: Nanos,
     /// All requests of the cluster.
-    pub lives: &'a mut Lives,
+    pub in_flight: &'a mut InFlightRequests,
     /// The instance's memory.
     pub kv: &'a mut Kv,
     /// Prompt tokens, and tokens to be computed again, that the instance has still to compute.
@@ -44,38 +44,42 @@ pub struct Context<'a> {
 
 impl Context<'_> {
     /// A request enters a batch for the first time, or again after it was preempted: `cached` of its tokens were found.
-    pub fn begin(&mut self, id: LiveId, cached: u32) {
-        let live = &mut self.lives[id];
-        live.computed = cached;
-        if live.scheduled.is_none() {
-            live.cached = cached;
+    pub fn begin(&mut self, id: InFlightId, cached: u32) {
+        let request_state = &mut self.in_flight[id];
+        request_state.computed = cached;
+        if request_state.scheduled.is_none() {
+            request_state.cached = cached;
         }
         *self.backlog = self.backlog.saturating_sub(u64::from(cached));
     }
 
     /// A request loses its memory, and with it what was computed; what was sampled stays.
-    pub fn preempt(&mut self, id: LiveId) {
+    pub fn preempt(&mut self, id: InFlightId) {
         self.kv.release(id);
-        let live = &mut self.lives[id];
-        let decoding = live.decodes();
-        let lost = live.computed;
-        live.computed = 0;
-        live.preemptions += 1;
+        let request_state = &mut self.in_flight[id];
+        let decoding = request_state.decodes();
+        let lost = request_state.computed;
+        request_state.computed = 0;
+        request_state.preemptions += 1;
         *self.preemptions += 1;
         *self.backlog += u64::from(lost) + u64::from(decoding);
     }
 
     /// A request loses its memory and starts again with `prompt` tokens, of those that are there, as its prompt; the
     /// tokens that are missing then are its output. Its length stays, prompt and output do not.
-    pub fn restart(&mut self, id: LiveId, prompt: u32) {
+    pub fn restart(&mut self, id: InFlightId, prompt: u32) {
         self.kv.release(id);
-        let live = &mut self.lives[id];
-        let known = if live.generated > 0 { 0 } else { live.gap() };
-        live.output = live.prompt + live.output - prompt;
-        live.prompt = prompt;
-        live.generated = 0;
-        live.computed = 0;
-        live.preemptions += 1;
+        let request_state = &mut self.in_flight[id];
+        let known = if request_state.generated > 0 {
+            0
+        } else {
+            request_state.gap()
+        };
+        request_state.output = request_state.prompt + request_state.output - prompt;
+        request_state.prompt = prompt;
+        request_state.generated = 0;
+        request_state.computed = 0;
+        request_state.preemptions += 1;
         *self.preemptions += 1;
         *self.backlog = self.backlog.saturating_sub(u64::from(known)) + u64::from(prompt);
     }
@@ -88,13 +92,13 @@ impl Context<'_> {
 /// between; memory is the scheduler's to take and to preempt, and the driver's to give back when a request is done.
 pub trait ReplicaScheduler: Send + std::fmt::Debug {
     /// A request has come; where its KV came from another instance, its memory is taken already.
-    fn enqueue(&mut self, id: LiveId, context: &mut Context<'_>);
+    fn enqueue(&mut self, id: InFlightId, context: &mut Context<'_>);
 
     /// Puts the next batch together; an empty one if nothing can run.
     fn form(&mut self, context: &mut Context<'_>, batch: &mut Vec<Slice>);
 
-    /// Requests of the last batch are done (see [`super::Live::is_done`]): they are to be forgotten.
-    fn retire(&mut self, lives: &Lives);
+    /// Requests of the last batch are done (see [`super::InFlightRequest::is_done`]): they are to be forgotten.
+    fn retire(&mut self, in_flight: &InFlightRequests);
 
     /// Requests that wait for their first batch, or for one after they were preempted.
     fn waiting(&self) -> usize;
@@ -103,11 +107,11 @@ pub trait ReplicaScheduler: Send + std::fmt::Debug {
     fn running(&self) -> usize;
 
     /// The one of them that is let in next.
-    fn next_waiting(&self) -> Option<LiveId>;
+    fn next_waiting(&self) -> Option<InFlightId>;
 
     /// Most requests that it computes at once.
     fn most_running(&self) -> usize;
 
     /// Gives up all requests that wait and hold no memory, in order, to be sent elsewhere.
-    fn give_up_waiting(&mut self, kv: &Kv) -> Vec<LiveId>;
+    fn give_up_waiting(&mut self, kv: &Kv) -> Vec<InFlightId>;
 }

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::paged::{Queues, Restart};
 use super::{Context, ReplicaScheduler, Slice};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
+use crate::sim::in_flight::{InFlightId, InFlightRequest, InFlightRequests};
 use crate::sim::kv::Kv;
-use crate::sim::live::{Live, LiveId, Lives};
 
 /// Who of those in memory comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -204,7 +204,7 @@ pub struct OptSarathi {
     stages: Vec<u32>,
     stage_tokens: u32,
     /// Priorities of those that run, negated, with their places.
-    keys: Vec<(f64, u32, LiveId)>,
+    keys: Vec<(f64, u32, InFlightId)>,
 }
 
 impl OptSarathi {
@@ -224,26 +224,26 @@ impl OptSarathi {
     }
 
     /// Whom to ask first: the smallest comes first. `now` is the same for all, so it is left out of a waiting time.
-    fn key(&self, live: &Live) -> f64 {
-        let remaining = f64::from(live.prompt.saturating_sub(live.computed));
+    fn key(&self, request_state: &InFlightRequest) -> f64 {
+        let remaining = f64::from(request_state.prompt.saturating_sub(request_state.computed));
         match (self.config.policy, self.config.srtf) {
-            (Policy::Fcfs, _) => live.arrival.0 as f64,
-            (Policy::Spf, _) => f64::from(live.prompt),
+            (Policy::Fcfs, _) => request_state.arrival.0 as f64,
+            (Policy::Spf, _) => f64::from(request_state.prompt),
             (Policy::Srtf, SrtfRule::Corrected) => remaining,
             (Policy::Srtf, SrtfRule::AsShipped) => -remaining,
             (Policy::Aging, _) => {
                 let (second, token) = self.config.weights();
-                second * live.arrival.as_secs_f64() - token * remaining
+                second * request_state.arrival.as_secs_f64() - token * remaining
             }
         }
     }
 
     /// Sorts those that run by priority; equal ones keep their order.
-    fn sort(&mut self, lives: &Lives) {
+    fn sort(&mut self, in_flight: &InFlightRequests) {
         let mut keys = std::mem::take(&mut self.keys);
         keys.clear();
         let running = self.queues.running.iter().zip(0..);
-        keys.extend(running.map(|(id, place)| (self.key(&lives[*id]), place, *id)));
+        keys.extend(running.map(|(id, place)| (self.key(&in_flight[*id]), place, *id)));
         keys.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         self.queues.running.clear();
         self.queues.running.extend(keys.iter().map(|key| key.2));
@@ -264,12 +264,12 @@ impl OptSarathi {
 }
 
 impl ReplicaScheduler for OptSarathi {
-    fn enqueue(&mut self, id: LiveId, context: &mut Context<'_>) {
+    fn enqueue(&mut self, id: InFlightId, context: &mut Context<'_>) {
         self.queues.enqueue(id, context.kv);
     }
 
     fn form(&mut self, context: &mut Context<'_>, batch: &mut Vec<Slice>) {
-        self.sort(context.lives);
+        self.sort(context.in_flight);
         self.queues
             .decode(context, batch, usize::MAX, Restart::Tokens);
         let decodes = batch.iter().map(|slice| slice.id);
@@ -279,10 +279,14 @@ impl ReplicaScheduler for OptSarathi {
         // Prompts in memory. One that gets nothing stays there.
         for place in 0..self.queues.prefills.len() {
             let id = self.queues.prefills[place];
-            let live = &context.lives[id];
-            let tokens = live.gap().min(self.left(live.computed, batched));
+            let request_state = &context.in_flight[id];
+            let tokens = request_state
+                .gap()
+                .min(self.left(request_state.computed, batched));
             if tokens > 0 {
-                context.kv.fill(id, live, live.computed + tokens);
+                context
+                    .kv
+                    .fill(id, request_state, request_state.computed + tokens);
                 batch.push(Slice { id, tokens });
                 batched += tokens;
             }
@@ -293,7 +297,7 @@ impl ReplicaScheduler for OptSarathi {
         while self.queues.running.len() < self.config.max_num_seqs as usize
             && let Some(id) = self.queues.waiting.front().copied()
         {
-            let cached = context.kv.lookup(&context.lives[id]);
+            let cached = context.kv.lookup(&context.in_flight[id]);
             let left = self.left(cached, batched);
             if left == 0 || !self.queues.admit(context, batch, left, reserve) {
                 break;
@@ -303,8 +307,8 @@ impl ReplicaScheduler for OptSarathi {
         }
     }
 
-    fn retire(&mut self, lives: &Lives) {
-        self.queues.retire(lives);
+    fn retire(&mut self, in_flight: &InFlightRequests) {
+        self.queues.retire(in_flight);
     }
 
     fn waiting(&self) -> usize {
@@ -315,7 +319,7 @@ impl ReplicaScheduler for OptSarathi {
         self.queues.in_memory()
     }
 
-    fn next_waiting(&self) -> Option<LiveId> {
+    fn next_waiting(&self) -> Option<InFlightId> {
         self.queues.waiting.front().copied()
     }
 
@@ -323,28 +327,28 @@ impl ReplicaScheduler for OptSarathi {
         self.config.max_num_seqs as usize
     }
 
-    fn give_up_waiting(&mut self, _: &Kv) -> Vec<LiveId> {
+    fn give_up_waiting(&mut self, _: &Kv) -> Vec<InFlightId> {
         self.queues.give_up_waiting()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::sim::replica::opt_sarathi::*;
     use crate::trace::Nanos;
 
     /// Order in which four requests are asked: arrival in seconds, prompt, computed.
-    fn order(config: OptSarathiConfig) -> Vec<LiveId> {
+    fn order(config: OptSarathiConfig) -> Vec<InFlightId> {
         let mut scheduler = OptSarathi::new(config).expect("a good configuration");
-        let mut lives = Lives::default();
+        let mut in_flight = InFlightRequests::default();
         for (arrival, prompt, computed) in [(4, 100, 0), (1, 400, 350), (3, 300, 0), (2, 50, 60)] {
-            let id = lives.add();
-            lives[id].arrival = Nanos(arrival * 1_000_000_000);
-            lives[id].prompt = prompt;
-            lives[id].computed = computed;
+            let id = in_flight.add();
+            in_flight[id].arrival = Nanos(arrival * 1_000_000_000);
+            in_flight[id].prompt = prompt;
+            in_flight[id].computed = computed;
             scheduler.queues.running.push(id);
         }
-        scheduler.sort(&lives);
+        scheduler.sort(&in_flight);
         scheduler.queues.running
     }
 

@@ -3,20 +3,20 @@
 use std::collections::VecDeque;
 
 use super::{Context, Slice};
+use crate::sim::in_flight::{InFlightId, InFlightRequests};
 use crate::sim::kv::Kv;
-use crate::sim::live::{LiveId, Lives};
 
 /// Queues of one instance. A request that runs holds memory; one that waits does not.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
     /// Not in memory, first come first served; who is preempted waits in front.
-    pub(super) waiting: VecDeque<LiveId>,
+    pub(super) waiting: VecDeque<InFlightId>,
     /// In memory and not in the last batch, in the order in which they are asked.
-    pub(super) running: Vec<LiveId>,
+    pub(super) running: Vec<InFlightId>,
     /// In the last batch, in its order.
-    pub(super) batched: Vec<LiveId>,
+    pub(super) batched: Vec<InFlightId>,
     /// Prompts that are computed in part, found among those that run.
-    pub(super) prefills: Vec<LiveId>,
+    pub(super) prefills: Vec<InFlightId>,
 }
 
 /// What a preempted request starts again with.
@@ -31,7 +31,7 @@ pub(super) enum Restart {
 
 impl Queues {
     /// A request has come; what came with its KV runs at once.
-    pub(super) fn enqueue(&mut self, id: LiveId, kv: &Kv) {
+    pub(super) fn enqueue(&mut self, id: InFlightId, kv: &Kv) {
         if kv.held(id) > 0 {
             self.running.push(id);
         } else {
@@ -55,15 +55,15 @@ impl Queues {
     }
 
     /// Forgets those that are done.
-    pub(super) fn retire(&mut self, lives: &Lives) {
-        self.batched.retain(|id| !lives[*id].is_done());
-        self.running.retain(|id| !lives[*id].is_done());
+    pub(super) fn retire(&mut self, in_flight: &InFlightRequests) {
+        self.batched.retain(|id| !in_flight[*id].is_done());
+        self.running.retain(|id| !in_flight[*id].is_done());
     }
 
     /// Sorts those that run by arrival; equal arrivals keep their order.
-    pub(super) fn sort_by_arrival(&mut self, lives: &Lives) {
-        if !self.running.is_sorted_by_key(|id| lives[*id].arrival) {
-            self.running.sort_by_key(|id| lives[*id].arrival);
+    pub(super) fn sort_by_arrival(&mut self, in_flight: &InFlightRequests) {
+        if !self.running.is_sorted_by_key(|id| in_flight[*id].arrival) {
+            self.running.sort_by_key(|id| in_flight[*id].arrival);
         }
     }
 
@@ -81,7 +81,7 @@ impl Queues {
         while next < self.running.len() && batch.len() < most {
             let id = self.running[next];
             next += 1;
-            if context.lives[id].generated == 0 {
+            if context.in_flight[id].generated == 0 {
                 self.prefills.push(id);
                 continue;
             }
@@ -92,10 +92,10 @@ impl Queues {
                 } else {
                     id
                 };
-                let live = &context.lives[victim];
+                let request_state = &context.in_flight[victim];
                 let keep = match restart {
-                    Restart::Processed if live.generated == 0 => live.computed,
-                    _ => live.tokens(),
+                    Restart::Processed if request_state.generated == 0 => request_state.computed,
+                    _ => request_state.tokens(),
                 };
                 context.restart(victim, keep);
                 self.waiting.push_front(victim);
@@ -107,10 +107,10 @@ impl Queues {
             if !fits {
                 continue;
             }
-            let end = context.lives[id].tokens();
+            let end = context.in_flight[id].tokens();
             let grown = context.kv.grow(id, end);
             debug_assert!(grown, "a decode takes one block at most");
-            context.kv.fill(id, &context.lives[id], end);
+            context.kv.fill(id, &context.in_flight[id], end);
             batch.push(Slice { id, tokens: 1 });
         }
         self.running.drain(..next);
@@ -135,24 +135,24 @@ impl Queues {
         let Some(id) = self.waiting.front().copied() else {
             return false;
         };
-        let live = &context.lives[id];
-        let all = live.tokens();
-        let cached = context.kv.lookup(live);
+        let request_state = &context.in_flight[id];
+        let all = request_state.tokens();
+        let cached = context.kv.lookup(request_state);
         let tokens = (all - cached).min(most);
         let reserve = if self.is_alone(batch) { 0 } else { reserve };
-        if !context.kv.admit(id, live, cached, all, reserve) {
+        if !context.kv.admit(id, request_state, cached, all, reserve) {
             return false;
         }
         self.waiting.pop_front();
         context.begin(id, cached);
         let end = cached + tokens;
-        context.kv.fill(id, &context.lives[id], end);
+        context.kv.fill(id, &context.in_flight[id], end);
         batch.push(Slice { id, tokens });
         true
     }
 
     /// Gives up those that wait.
-    pub(super) fn give_up_waiting(&mut self) -> Vec<LiveId> {
+    pub(super) fn give_up_waiting(&mut self) -> Vec<InFlightId> {
         self.waiting.drain(..).collect()
     }
 }

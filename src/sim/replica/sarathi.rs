@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::paged::{Queues, Restart};
 use super::{Context, ReplicaScheduler, Slice};
+use crate::sim::in_flight::{InFlightId, InFlightRequests};
 use crate::sim::kv::Kv;
-use crate::sim::live::{LiveId, Lives};
 
 /// Vidur's own names and defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,10 +55,12 @@ impl Sarathi {
         let mut left = self.config.chunk_size.saturating_sub(batch.len() as u32);
         let first = batch.len();
         for id in &self.queues.prefills {
-            let live = &context.lives[*id];
-            let tokens = live.gap().min(left);
+            let request_state = &context.in_flight[*id];
+            let tokens = request_state.gap().min(left);
             if tokens > 0 {
-                context.kv.fill(*id, live, live.computed + tokens);
+                context
+                    .kv
+                    .fill(*id, request_state, request_state.computed + tokens);
                 batch.push(Slice { id: *id, tokens });
                 left -= tokens;
             }
@@ -71,7 +73,7 @@ impl Sarathi {
 }
 
 impl ReplicaScheduler for Sarathi {
-    fn enqueue(&mut self, id: LiveId, context: &mut Context<'_>) {
+    fn enqueue(&mut self, id: InFlightId, context: &mut Context<'_>) {
         self.queues.enqueue(id, context.kv);
     }
 
@@ -85,7 +87,7 @@ impl ReplicaScheduler for Sarathi {
         self.queues.line_up();
         self.queues.decode(context, batch, cap, restart);
         let mut left = self.continue_prompts(context, batch);
-        self.queues.sort_by_arrival(context.lives);
+        self.queues.sort_by_arrival(context.in_flight);
         let reserve = context.kv.part(self.config.watermark_blocks_fraction);
         while left > 0
             && batch.len() + self.queues.running.len() < cap
@@ -98,8 +100,8 @@ impl ReplicaScheduler for Sarathi {
             .extend(batch.iter().map(|slice| slice.id));
     }
 
-    fn retire(&mut self, lives: &Lives) {
-        self.queues.retire(lives);
+    fn retire(&mut self, in_flight: &InFlightRequests) {
+        self.queues.retire(in_flight);
     }
 
     fn waiting(&self) -> usize {
@@ -110,7 +112,7 @@ impl ReplicaScheduler for Sarathi {
         self.queues.in_memory()
     }
 
-    fn next_waiting(&self) -> Option<LiveId> {
+    fn next_waiting(&self) -> Option<InFlightId> {
         self.queues.waiting.front().copied()
     }
 
@@ -118,7 +120,7 @@ impl ReplicaScheduler for Sarathi {
         self.config.batch_size_cap as usize
     }
 
-    fn give_up_waiting(&mut self, _: &Kv) -> Vec<LiveId> {
+    fn give_up_waiting(&mut self, _: &Kv) -> Vec<InFlightId> {
         self.queues.give_up_waiting()
     }
 }

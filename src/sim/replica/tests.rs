@@ -3,13 +3,13 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::sim::live::Live;
+use crate::sim::in_flight::InFlightRequest;
 
 /// One instance without a clock.
 #[derive(Debug)]
 struct Bench {
     scheduler: Box<dyn ReplicaScheduler>,
-    lives: Lives,
+    in_flight: InFlightRequests,
     kv: Kv,
     backlog: u64,
     preemptions: u64,
@@ -25,19 +25,19 @@ impl Bench {
     ) -> Self {
         let mut bench = Self {
             scheduler: Box::new(scheduler),
-            lives: Lives::default(),
+            in_flight: InFlightRequests::default(),
             kv: Kv::counted(4, blocks),
             backlog: 0,
             preemptions: 0,
             batch: Vec::new(),
         };
         for (index, (prompt, output)) in requests.iter().enumerate() {
-            let id = bench.lives.add();
-            bench.lives[id] = Live {
+            let id = bench.in_flight.add();
+            bench.in_flight[id] = InFlightRequest {
                 arrival: Nanos(index as u64),
                 prompt: *prompt,
                 output: *output,
-                ..Live::default()
+                ..InFlightRequest::default()
             };
             bench.backlog += u64::from(*prompt);
             bench.with(|scheduler, context, _| scheduler.enqueue(id, context));
@@ -51,7 +51,7 @@ impl Bench {
     ) {
         let mut context = Context {
             now: Nanos::ZERO,
-            lives: &mut self.lives,
+            in_flight: &mut self.in_flight,
             kv: &mut self.kv,
             backlog: &mut self.backlog,
             preemptions: &mut self.preemptions,
@@ -60,7 +60,7 @@ impl Bench {
     }
 
     /// The next batch: tokens by request.
-    fn form(&mut self) -> Vec<(LiveId, u32)> {
+    fn form(&mut self) -> Vec<(InFlightId, u32)> {
         self.batch.clear();
         self.with(|scheduler, context, batch| scheduler.form(context, batch));
         self.batch
@@ -73,26 +73,26 @@ impl Bench {
     fn compute(&mut self) -> usize {
         let mut done = 0;
         for slice in &self.batch {
-            let live = &mut self.lives[slice.id];
-            if !live.decodes() {
+            let request_state = &mut self.in_flight[slice.id];
+            if !request_state.decodes() {
                 self.backlog -= u64::from(slice.tokens);
             }
-            live.computed += slice.tokens;
-            if live.gap() == 0 {
-                live.generated += 1;
-                done += usize::from(live.is_done());
+            request_state.computed += slice.tokens;
+            if request_state.gap() == 0 {
+                request_state.generated += 1;
+                done += usize::from(request_state.is_done());
             }
         }
-        self.scheduler.retire(&self.lives);
+        self.scheduler.retire(&self.in_flight);
         for slice in &self.batch {
-            if self.lives[slice.id].is_done() {
+            if self.in_flight[slice.id].is_done() {
                 self.kv.release(slice.id);
             }
         }
         done
     }
 
-    fn step(&mut self) -> Vec<(LiveId, u32)> {
+    fn step(&mut self) -> Vec<(InFlightId, u32)> {
         let batch = self.form();
         self.compute();
         batch
@@ -132,7 +132,7 @@ fn a_prompt_preempted_half_way_is_cut_short_in_vidur() {
         assert_eq!(bench.step(), [(0, 4), (1, 4)]);
         // The first wants a block for its fifth token, and the second has to go.
         let batch = bench.step();
-        let second = &bench.lives[1];
+        let second = &bench.in_flight[1];
         (batch, second.prompt, second.output, second.preemptions)
     };
     // Vidur: 4 tokens are the prompt now, and need one of the two free blocks; 10 remain to be decoded.
@@ -152,7 +152,7 @@ fn a_decode_that_is_preempted_computes_its_output_as_prompt() {
     assert_eq!(bench.step(), [(0, 4), (1, 4)]);
     // One block is free: the first takes it, then the second, which is the last, preempts itself.
     assert_eq!(bench.step(), [(0, 1)]);
-    let second = &bench.lives[1];
+    let second = &bench.in_flight[1];
     assert_eq!((second.prompt, second.output, second.generated), (5, 2, 0));
     // It needs two blocks now; one is free until the first has its third token. The first finds a free block in its way.
     assert_eq!(bench.step(), [(0, 1)]);
@@ -225,14 +225,14 @@ fn build(kind: u8, budget: u32, cap: u32) -> Box<dyn ReplicaScheduler> {
 }
 
 impl ReplicaScheduler for Box<dyn ReplicaScheduler> {
-    fn enqueue(&mut self, id: LiveId, context: &mut Context<'_>) {
+    fn enqueue(&mut self, id: InFlightId, context: &mut Context<'_>) {
         (**self).enqueue(id, context);
     }
     fn form(&mut self, context: &mut Context<'_>, batch: &mut Vec<Slice>) {
         (**self).form(context, batch);
     }
-    fn retire(&mut self, lives: &Lives) {
-        (**self).retire(lives);
+    fn retire(&mut self, in_flight: &InFlightRequests) {
+        (**self).retire(in_flight);
     }
     fn waiting(&self) -> usize {
         (**self).waiting()
@@ -240,13 +240,13 @@ impl ReplicaScheduler for Box<dyn ReplicaScheduler> {
     fn running(&self) -> usize {
         (**self).running()
     }
-    fn next_waiting(&self) -> Option<LiveId> {
+    fn next_waiting(&self) -> Option<InFlightId> {
         (**self).next_waiting()
     }
     fn most_running(&self) -> usize {
         (**self).most_running()
     }
-    fn give_up_waiting(&mut self, kv: &Kv) -> Vec<LiveId> {
+    fn give_up_waiting(&mut self, kv: &Kv) -> Vec<InFlightId> {
         (**self).give_up_waiting(kv)
     }
 }
@@ -271,7 +271,7 @@ proptest! {
             prop_assert!(!batch.is_empty(), "stuck with {} done", done);
             prop_assert!(batch.len() <= cap as usize);
             let (decodes, prompts): (Vec<_>, Vec<_>) =
-                batch.iter().partition(|(id, _)| bench.lives[*id].decodes());
+                batch.iter().partition(|(id, _)| bench.in_flight[*id].decodes());
             let tokens: u32 = prompts.iter().map(|(_, tokens)| tokens).sum();
             match kind {
                 2 => {
@@ -282,10 +282,10 @@ proptest! {
                 }
                 _ => prop_assert!(tokens == 0 || tokens + decodes.len() as u32 <= budget),
             }
-            let held: u32 = (0..requests.len() as LiveId).map(|id| bench.kv.held(id)).sum();
+            let held: u32 = (0..requests.len() as InFlightId).map(|id| bench.kv.held(id)).sum();
             prop_assert_eq!(held + bench.kv.free(), total);
             for (id, tokens) in &batch {
-                prop_assert!(bench.kv.held(*id) * 4 >= bench.lives[*id].computed + tokens);
+                prop_assert!(bench.kv.held(*id) * 4 >= bench.in_flight[*id].computed + tokens);
             }
             done += bench.compute();
             steps += 1;
@@ -295,8 +295,8 @@ proptest! {
         prop_assert_eq!(bench.backlog, 0);
         prop_assert_eq!(bench.scheduler.waiting() + bench.scheduler.running(), 0);
         for (id, (prompt, output)) in requests.iter().enumerate() {
-            let live = &bench.lives[id as LiveId];
-            prop_assert_eq!(live.prompt + live.output, prompt + output);
+            let request_state = &bench.in_flight[id as InFlightId];
+            prop_assert_eq!(request_state.prompt + request_state.output, prompt + output);
         }
     }
 }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::paged::{Queues, Restart};
 use super::{Context, ReplicaScheduler, Slice};
+use crate::sim::in_flight::{InFlightId, InFlightRequests};
 use crate::sim::kv::Kv;
-use crate::sim::live::{LiveId, Lives};
 
 /// Vidur's own names and defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,8 +55,8 @@ impl VllmV0 {
         while batch.len() + self.queues.running.len() < cap
             && let Some(id) = self.queues.waiting.front().copied()
         {
-            let live = &context.lives[id];
-            longest = longest.max(live.gap() - context.kv.lookup(live));
+            let request_state = &context.in_flight[id];
+            longest = longest.max(request_state.gap() - context.kv.lookup(request_state));
             let padded = (batch.len() as u64 + 1) * u64::from(longest);
             let too_long = padded > u64::from(self.config.max_tokens_in_batch);
             if too_long && !self.queues.is_alone(batch)
@@ -69,7 +69,7 @@ impl VllmV0 {
 }
 
 impl ReplicaScheduler for VllmV0 {
-    fn enqueue(&mut self, id: LiveId, context: &mut Context<'_>) {
+    fn enqueue(&mut self, id: InFlightId, context: &mut Context<'_>) {
         self.queues.enqueue(id, context.kv);
     }
 
@@ -78,7 +78,7 @@ impl ReplicaScheduler for VllmV0 {
         self.prompts(context, batch);
         if batch.is_empty() {
             let cap = self.config.batch_size_cap as usize;
-            self.queues.sort_by_arrival(context.lives);
+            self.queues.sort_by_arrival(context.in_flight);
             self.queues.decode(context, batch, cap, Restart::Tokens);
         }
         if batch.is_empty() {
@@ -90,8 +90,8 @@ impl ReplicaScheduler for VllmV0 {
             .extend(batch.iter().map(|slice| slice.id));
     }
 
-    fn retire(&mut self, lives: &Lives) {
-        self.queues.retire(lives);
+    fn retire(&mut self, in_flight: &InFlightRequests) {
+        self.queues.retire(in_flight);
     }
 
     fn waiting(&self) -> usize {
@@ -102,7 +102,7 @@ impl ReplicaScheduler for VllmV0 {
         self.queues.in_memory()
     }
 
-    fn next_waiting(&self) -> Option<LiveId> {
+    fn next_waiting(&self) -> Option<InFlightId> {
         self.queues.waiting.front().copied()
     }
 
@@ -110,7 +110,7 @@ impl ReplicaScheduler for VllmV0 {
         self.config.batch_size_cap as usize
     }
 
-    fn give_up_waiting(&mut self, _: &Kv) -> Vec<LiveId> {
+    fn give_up_waiting(&mut self, _: &Kv) -> Vec<InFlightId> {
         self.queues.give_up_waiting()
     }
 }

@@ -10,8 +10,8 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::{Context, ReplicaScheduler, Slice};
+use crate::sim::in_flight::{InFlightId, InFlightRequest, InFlightRequests, ServedPhases};
 use crate::sim::kv::Kv;
-use crate::sim::live::{Live, LiveId, Lives, Work};
 
 /// vLLM's own names and defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,30 +50,30 @@ impl Default for VllmV1Config {
 /// A request that runs.
 #[derive(Debug, Clone, Copy)]
 struct Seat {
-    id: LiveId,
+    id: InFlightId,
     /// Its tokens in the batch that is running while the next one is formed.
     ahead: u32,
 }
 
 impl Seat {
     /// Whether the running batch gives it a token.
-    fn samples(&self, live: &Live) -> bool {
-        self.ahead > 0 && self.ahead == live.gap()
+    fn samples(&self, request_state: &InFlightRequest) -> bool {
+        self.ahead > 0 && self.ahead == request_state.gap()
     }
 
     /// Tokens whose KV is there, and tokens that are left to compute, when the running batch is over.
-    fn then(&self, live: &Live) -> (u32, u32) {
-        let gap = live.gap() - self.ahead + u32::from(self.samples(live));
-        (live.computed + self.ahead, gap)
+    fn then(&self, request_state: &InFlightRequest) -> (u32, u32) {
+        let gap = request_state.gap() - self.ahead + u32::from(self.samples(request_state));
+        (request_state.computed + self.ahead, gap)
     }
 
     /// Whether the running batch gives it its last token.
-    fn ends(&self, live: &Live) -> bool {
-        let last = match live.work {
-            Work::All => live.output,
-            Work::Prefill => 1,
+    fn ends(&self, request_state: &InFlightRequest) -> bool {
+        let last = match request_state.work {
+            ServedPhases::PrefillAndDecode => request_state.output,
+            ServedPhases::PrefillOnly => 1,
         };
-        self.samples(live) && live.generated + 1 >= last
+        self.samples(request_state) && request_state.generated + 1 >= last
     }
 }
 
@@ -81,12 +81,12 @@ impl Seat {
 #[derive(Debug)]
 pub struct VllmV1 {
     config: VllmV1Config,
-    waiting: VecDeque<LiveId>,
+    waiting: VecDeque<InFlightId>,
     running: Vec<Seat>,
     /// The batch that was formed while the last one ran.
     next: Vec<Slice>,
     /// Preempted while they were in the batch that runs. Their blocks are gone; their tokens are put right when it is over.
-    leaving: Vec<LiveId>,
+    leaving: Vec<InFlightId>,
 }
 
 impl VllmV1 {
@@ -158,12 +158,12 @@ impl VllmV1 {
         let mut index = 0;
         while index < self.running.len() && budget > 0 {
             let seat = self.running[index];
-            let (id, live) = (seat.id, &context.lives[seat.id]);
-            if seat.ends(live) {
+            let (id, request_state) = (seat.id, &context.in_flight[seat.id]);
+            if seat.ends(request_state) {
                 index += 1;
                 continue;
             }
-            let (computed, gap) = seat.then(live);
+            let (computed, gap) = seat.then(request_state);
             let tokens = self.piece(gap, budget);
             let end = computed + tokens;
             let mut fits = context.kv.grow(id, end);
@@ -177,8 +177,8 @@ impl VllmV1 {
                     break;
                 };
                 // The KV of a prompt that the running step ends is wanted elsewhere, and then leaves room here.
-                let last = &context.lives[victim.id];
-                if last.work == Work::Prefill && victim.ends(last) {
+                let last = &context.in_flight[victim.id];
+                if last.work == ServedPhases::PrefillOnly && victim.ends(last) {
                     preempted = true;
                     break;
                 }
@@ -194,8 +194,10 @@ impl VllmV1 {
                 break;
             }
             // A token that the running batch is to give has no content yet.
-            let live = &context.lives[id];
-            context.kv.fill(id, live, end.min(live.tokens()));
+            let request_state = &context.in_flight[id];
+            context
+                .kv
+                .fill(id, request_state, end.min(request_state.tokens()));
             batch.push(Slice { id, tokens });
             budget -= tokens;
             index += 1;
@@ -206,7 +208,7 @@ impl VllmV1 {
     /// Where those that wait hold memory (it came with their KV from other instances) and so nobody can run, the last of
     /// them loses it and will be computed again; the first `spared` in the queue are left alone.
     fn make_room(&mut self, context: &mut Context<'_>, spared: usize) -> bool {
-        let held = |id: &&LiveId| context.kv.held(**id) > 0;
+        let held = |id: &&InFlightId| context.kv.held(**id) > 0;
         let Some(victim) = self.waiting.iter().skip(spared).rfind(held).copied() else {
             return false;
         };
@@ -222,15 +224,15 @@ impl VllmV1 {
             && let Some(id) = self.waiting.front().copied()
             && !self.leaving.contains(&id)
         {
-            let live = &context.lives[id];
+            let request_state = &context.in_flight[id];
             // What came from another instance is there already.
             let here = context.kv.held(id) > 0;
             let cached = if here {
-                live.computed
+                request_state.computed
             } else {
-                context.kv.lookup(live)
+                context.kv.lookup(request_state)
             };
-            let gap = live.tokens() - cached;
+            let gap = request_state.tokens() - cached;
             let tokens = self.piece(gap, budget);
             if !self.config.enable_chunked_prefill && tokens < gap {
                 break;
@@ -238,13 +240,14 @@ impl VllmV1 {
             let end = cached + tokens;
             let mut reserve = if batch.is_empty() { 0 } else { watermark };
             // One that lost its memory would lose it again and again if it came back before all of it fits.
-            if self.config.scheduler_reserve_full_isl || live.preemptions > 0 {
-                reserve += context.kv.blocks_for(live.tokens()) - context.kv.blocks_for(end);
+            if self.config.scheduler_reserve_full_isl || request_state.preemptions > 0 {
+                reserve +=
+                    context.kv.blocks_for(request_state.tokens()) - context.kv.blocks_for(end);
             }
             let fits = if here {
                 context.kv.grow(id, end)
             } else {
-                context.kv.admit(id, live, cached, end, reserve)
+                context.kv.admit(id, request_state, cached, end, reserve)
             };
             if !fits {
                 if batch.is_empty() && self.is_idle() && self.make_room(context, 1) {
@@ -257,7 +260,7 @@ impl VllmV1 {
             if !here {
                 context.begin(id, cached);
             }
-            context.kv.fill(id, &context.lives[id], end);
+            context.kv.fill(id, &context.in_flight[id], end);
             batch.push(Slice { id, tokens });
             budget -= tokens;
         }
@@ -265,7 +268,7 @@ impl VllmV1 {
 }
 
 impl ReplicaScheduler for VllmV1 {
-    fn enqueue(&mut self, id: LiveId, _: &mut Context<'_>) {
+    fn enqueue(&mut self, id: InFlightId, _: &mut Context<'_>) {
         self.waiting.push_back(id);
     }
 
@@ -290,12 +293,12 @@ impl ReplicaScheduler for VllmV1 {
         self.next = next;
     }
 
-    fn retire(&mut self, lives: &Lives) {
-        self.running.retain(|seat| !lives[seat.id].is_done());
+    fn retire(&mut self, in_flight: &InFlightRequests) {
+        self.running.retain(|seat| !in_flight[seat.id].is_done());
         // The step in which it was preempted may have given it its last token.
         if !self.leaving.is_empty() {
-            self.leaving.retain(|id| !lives[*id].is_done());
-            self.waiting.retain(|id| !lives[*id].is_done());
+            self.leaving.retain(|id| !in_flight[*id].is_done());
+            self.waiting.retain(|id| !in_flight[*id].is_done());
         }
     }
 
@@ -307,7 +310,7 @@ impl ReplicaScheduler for VllmV1 {
         self.running.len()
     }
 
-    fn next_waiting(&self) -> Option<LiveId> {
+    fn next_waiting(&self) -> Option<InFlightId> {
         self.waiting.front().copied()
     }
 
@@ -315,7 +318,7 @@ impl ReplicaScheduler for VllmV1 {
         self.config.max_num_seqs as usize
     }
 
-    fn give_up_waiting(&mut self, kv: &Kv) -> Vec<LiveId> {
+    fn give_up_waiting(&mut self, kv: &Kv) -> Vec<InFlightId> {
         let leaving = &self.leaving;
         let (stay, go): (VecDeque<_>, VecDeque<_>) = self
             .waiting
@@ -328,9 +331,9 @@ impl ReplicaScheduler for VllmV1 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::sim::latency::Constant;
-    use crate::sim::{Cluster, Item, Parts, RequestRecord, Simulation, Workload};
+    use crate::sim::replica::vllm_v1::*;
+    use crate::sim::{Cluster, InstanceSpec, Item, RequestRecord, Simulation, Workload};
     use crate::trace::Nanos;
 
     /// Requests of arrival in halves of a second, prompt and output; steps of one second; blocks of four tokens.
@@ -342,7 +345,7 @@ mod tests {
             output: request.2,
         });
         let workload = Workload::of_items(items.collect());
-        let make = move |_| Parts {
+        let make = move |_| InstanceSpec {
             kv: Kv::counted(4, blocks),
             scheduler: Box::new(VllmV1::new(config.clone())),
             latency: Box::new(Constant { seconds: 1.0 }),

@@ -2,8 +2,8 @@
 //! an instance of the decode pool (Patel et al., Splitwise, ISCA 2024, section 4.1).
 
 use super::{Router, View};
+use crate::sim::in_flight::InFlightRequest;
 use crate::sim::instance::Role;
-use crate::sim::live::Live;
 
 /// For prompts.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub struct MixedPool {
 }
 
 impl Router for MixedPool {
-    fn choose(&mut self, live: &Live, view: &View<'_>) -> Option<u32> {
+    fn choose(&mut self, request_state: &InFlightRequest, view: &View<'_>) -> Option<u32> {
         let shortest = |role: Role| {
             let mut best: Option<(u32, u64)> = None;
             for candidate in view.candidates {
@@ -25,8 +25,9 @@ impl Router for MixedPool {
             best
         };
         let limit = self.most_pending_tokens;
-        let fits =
-            |(_, backlog): &(u32, u64)| *backlog == 0 || *backlog + u64::from(live.prompt) <= limit;
+        let fits = |(_, backlog): &(u32, u64)| {
+            *backlog == 0 || *backlog + u64::from(request_state.prompt) <= limit
+        };
         let prefill = shortest(Role::Prefill);
         let choice = prefill
             .filter(fits)

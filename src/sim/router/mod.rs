@@ -10,8 +10,8 @@ mod round_robin;
 mod vidur;
 
 use super::instance::{Instance, Role, State};
-use super::live::Live;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
+use crate::sim::in_flight::InFlightRequest;
 
 pub use central::Central;
 pub use least_loaded::LeastLoaded;
@@ -58,7 +58,7 @@ impl View<'_> {
 pub trait Router: Send + std::fmt::Debug {
     /// An instance for the request, or `None` to keep it in the cluster's queue until something changes. There is at least
     /// one candidate.
-    fn choose(&mut self, live: &Live, view: &View<'_>) -> Option<u32>;
+    fn choose(&mut self, request_state: &InFlightRequest, view: &View<'_>) -> Option<u32>;
 
     /// Whether instances that are there for outputs may be given prompts, too.
     fn borrows_decode(&self) -> bool {

@@ -1,7 +1,7 @@
 //! The longest cached prefix against load, as the KV-aware routers of Dynamo and llm-d weigh them.
 
 use super::{Router, View};
-use crate::sim::live::Live;
+use crate::sim::in_flight::InFlightRequest;
 
 /// Cost of an instance: prompt tokens that it would have to compute, and those that it has to compute before, weighted.
 #[derive(Debug)]
@@ -11,9 +11,9 @@ pub struct PrefixAware {
 }
 
 impl Router for PrefixAware {
-    fn choose(&mut self, live: &Live, view: &View<'_>) -> Option<u32> {
+    fn choose(&mut self, request_state: &InFlightRequest, view: &View<'_>) -> Option<u32> {
         view.cheapest(|instance| {
-            let own = live.tokens() - instance.kv.lookup(live);
+            let own = request_state.tokens() - instance.kv.lookup(request_state);
             let cost = f64::from(own) + self.load_weight * instance.backlog as f64;
             (cost, instance.requests)
         })

@@ -1,7 +1,7 @@
 //! Join the shortest queue.
 
 use super::{Router, View};
-use crate::sim::live::Live;
+use crate::sim::in_flight::InFlightRequest;
 
 /// How a queue is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub enum Load {
 pub struct ShortestQueue(pub Load);
 
 impl Router for ShortestQueue {
-    fn choose(&mut self, _: &Live, view: &View<'_>) -> Option<u32> {
+    fn choose(&mut self, _: &InFlightRequest, view: &View<'_>) -> Option<u32> {
         view.cheapest(|instance| match self.0 {
             Load::Requests => u64::from(instance.requests),
             Load::Tokens => instance.backlog + u64::from(instance.requests),

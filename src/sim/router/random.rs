@@ -4,8 +4,8 @@ use rand::RngExt;
 use rand_pcg::Pcg64;
 
 use super::{Router, Stage, View};
-use crate::sim::live::Live;
-use crate::trace::arrival::stream;
+use crate::base::random::stream;
+use crate::sim::in_flight::InFlightRequest;
 
 /// Draws from a stream of its own.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ impl Random {
 }
 
 impl Router for Random {
-    fn choose(&mut self, _: &Live, view: &View<'_>) -> Option<u32> {
+    fn choose(&mut self, _: &InFlightRequest, view: &View<'_>) -> Option<u32> {
         let index = self.0.random_range(0..view.candidates.len());
         Some(view.candidates[index])
     }

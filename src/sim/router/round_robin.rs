@@ -1,7 +1,7 @@
 //! One after another.
 
 use super::{Router, View};
-use crate::sim::live::Live;
+use crate::sim::in_flight::InFlightRequest;
 
 /// Counts requests.
 #[derive(Debug, Default)]
@@ -10,7 +10,7 @@ pub struct RoundRobin {
 }
 
 impl Router for RoundRobin {
-    fn choose(&mut self, _: &Live, view: &View<'_>) -> Option<u32> {
+    fn choose(&mut self, _: &InFlightRequest, view: &View<'_>) -> Option<u32> {
         let index = self.next % view.candidates.len();
         self.next = index + 1;
         Some(view.candidates[index])

@@ -1,7 +1,7 @@
 //! Vidur's own global schedulers, where they are not what their names say: `vidur/scheduler/global_scheduler` at 7d47513.
 
 use super::{Router, View};
-use crate::sim::live::Live;
+use crate::sim::in_flight::InFlightRequest;
 
 /// Vidur's `lor`, "least outstanding requests": it counts only those that wait to be let in, so most of the time all
 /// replicas have 0 and the first gets the request.
@@ -9,7 +9,7 @@ use crate::sim::live::Live;
 pub struct VidurLor;
 
 impl Router for VidurLor {
-    fn choose(&mut self, _: &Live, view: &View<'_>) -> Option<u32> {
+    fn choose(&mut self, _: &InFlightRequest, view: &View<'_>) -> Option<u32> {
         view.cheapest(|instance| instance.waiting())
     }
 }
@@ -26,7 +26,7 @@ impl VidurRandom {
 }
 
 impl Router for VidurRandom {
-    fn choose(&mut self, _: &Live, view: &View<'_>) -> Option<u32> {
+    fn choose(&mut self, _: &InFlightRequest, view: &View<'_>) -> Option<u32> {
         let index = self.0.below(view.candidates.len() as u32);
         view.candidates.get(index as usize).copied()
     }
@@ -111,7 +111,7 @@ impl PythonRandom {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::sim::router::vidur::*;
 
     #[test]
     fn draws_are_pythons() {

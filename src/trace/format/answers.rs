@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-use crate::error::{Error, Result};
-use crate::io::Input;
+use crate::base::error::{Error, Result};
+use crate::base::io::Input;
 use crate::trace::{Content, Nanos, NewRequest, Request, Trace, TraceBuilder, TraceMeta};
 
 use super::lines::{Fault, each_line, finish};

@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-use crate::error::{Error, Location, Result};
-use crate::io::Input;
+use crate::base::error::{Error, Location, Result};
+use crate::base::io::Input;
 use crate::trace::{Content, Nanos, Trace, TraceBuilder};
 
 use super::csv_rows::{self, Label, REQUIRED, lengths};
@@ -151,8 +151,8 @@ fn stamp(time: Nanos) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing;
-    use super::*;
+    use crate::trace::format::azure::*;
+    use crate::trace::format::testing;
 
     #[test]
     fn round_trip() {

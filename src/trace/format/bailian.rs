@@ -7,8 +7,8 @@ use std::path::Path;
 
 use hashbrown::HashMap;
 
-use crate::error::Result;
-use crate::io::Input;
+use crate::base::error::Result;
+use crate::base::io::Input;
 use crate::trace::{Content, Nanos, NewRequest, Trace, TraceBuilder};
 
 use super::blocks::BlockIds;
@@ -141,8 +141,8 @@ impl TraceFormat for Bailian {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing;
-    use super::*;
+    use crate::trace::format::bailian::*;
+    use crate::trace::format::testing;
 
     #[test]
     fn round_trip() {

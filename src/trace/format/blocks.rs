@@ -3,7 +3,7 @@
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::trace::{Content, ExtraKeys, TokenReplay, Trace};
 
 /// Walks a trace in arrival order and gives each prompt as block ids, counted from 0 in order of first use. The last
@@ -156,8 +156,8 @@ fn seed(extra: &ExtraKeys) -> u128 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing;
-    use super::*;
+    use crate::trace::format::blocks::*;
+    use crate::trace::format::testing;
 
     #[test]
     fn ids_are_chained_and_in_order_of_first_use() {

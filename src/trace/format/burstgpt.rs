@@ -6,8 +6,8 @@ use std::path::Path;
 
 use hashbrown::HashMap;
 
-use crate::error::Result;
-use crate::io::Input;
+use crate::base::error::Result;
+use crate::base::io::Input;
 use crate::trace::Trace;
 
 use super::csv_rows::{self, Label};
@@ -81,9 +81,9 @@ impl TraceFormat for BurstGpt {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing;
-    use super::*;
     use crate::trace::Nanos;
+    use crate::trace::format::burstgpt::*;
+    use crate::trace::format::testing;
 
     #[test]
     fn round_trip() {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use crate::error::{Error, Result};
-use crate::io::OutputFile;
+use crate::base::error::{Error, Result};
+use crate::base::io::OutputFile;
 
 /// Items that one core formats at a time.
 const PIECE: usize = 64;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::error::Result;
-use crate::io::Input;
+use crate::base::error::Result;
+use crate::base::io::Input;
 use crate::trace::{Content, Nanos, NewRequest, Request, Trace, TraceBuilder};
 
 use super::lines::{Fault, Row, each_row, finish, foreign};

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::error::{Error, Location, Result};
-use crate::io::Input;
+use crate::base::error::{Error, Location, Result};
+use crate::base::io::Input;
 use crate::trace::{Nanos, Trace, TraceBuilder, TraceMeta};
 
 use super::{ReadOptions, ReadReport};
@@ -248,14 +248,14 @@ pub(super) fn finish(
 /// The header of a trace that comes from another tool's file.
 pub(super) fn foreign(format: &str) -> TraceMeta {
     TraceMeta {
-        generator: format!("replay {} from {format}", env!("CARGO_PKG_VERSION")),
+        generator: format!("replay {} from {format}", crate::base::version::VERSION),
         ..TraceMeta::default()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::trace::format::lines::*;
     use proptest::prelude::*;
 
     #[test]

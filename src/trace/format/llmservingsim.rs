@@ -6,8 +6,8 @@
 
 use std::path::Path;
 
-use crate::error::Result;
-use crate::io::Input;
+use crate::base::error::Result;
+use crate::base::io::Input;
 use crate::trace::{Content, Nanos, NewRequest, TokenReplay, Trace, TraceBuilder};
 
 use super::lines::{Fault, each_line, finish, foreign};
@@ -164,8 +164,8 @@ impl TraceFormat for LlmServingSim {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing;
-    use super::*;
+    use crate::trace::format::llmservingsim::*;
+    use crate::trace::format::testing;
 
     #[test]
     fn round_trip_with_and_without_ids() {

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::error::{Error, Location, Result};
-use crate::io::Input;
+use crate::base::error::{Error, Location, Result};
+use crate::base::io::Input;
 use crate::prompt::tokenizer::Tokenizer;
 use crate::trace::{Content, Trace};
 
@@ -381,8 +381,8 @@ fn shell_word(text: &str) -> String {
 
 #[cfg(test)]
 pub(crate) mod testing {
-    use super::*;
     use crate::trace::TraceBuilder;
+    use crate::trace::format::*;
 
     /// Reads `bytes` as if they were the file `t`.
     pub(crate) fn read(bytes: &[u8], options: &ReadOptions) -> Result<ReadTrace> {
@@ -464,7 +464,7 @@ pub(crate) mod testing {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::trace::format::*;
 
     #[test]
     fn names_are_found_and_guessed() {

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use hashbrown::{HashMap, HashTable};
 
-use crate::error::Result;
-use crate::io::Input;
+use crate::base::error::Result;
+use crate::base::io::Input;
 use crate::trace::{Content, Nanos, NewRequest, Trace, TraceBuilder};
 
 use super::blocks::BlockIds;
@@ -200,8 +200,8 @@ impl TraceFormat for Mooncake {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing;
-    use super::*;
+    use crate::trace::format::mooncake::*;
+    use crate::trace::format::testing;
     use proptest::prelude::*;
 
     #[test]

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::error::{Error, Location, Result};
-use crate::io::Input;
+use crate::base::error::{Error, Location, Result};
+use crate::base::io::Input;
 use crate::trace::Request;
 use crate::trace::{
     Content, ExtraKeys, Identity, Nanos, NewRequest, Trace, TraceBuilder, TraceMeta,
@@ -305,8 +305,8 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing;
-    use super::*;
+    use crate::trace::format::native::*;
+    use crate::trace::format::testing;
     use proptest::prelude::*;
 
     fn again(bytes: &[u8]) -> Trace {

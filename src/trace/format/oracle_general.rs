@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use crate::error::Result;
+use crate::base::error::Result;
 use crate::trace::Trace;
 
 use super::blocks::BlockIds;
@@ -73,8 +73,8 @@ impl TraceFormat for OracleGeneral {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing;
-    use super::*;
+    use crate::trace::format::oracle_general::*;
+    use crate::trace::format::testing;
 
     #[test]
     fn golden() {

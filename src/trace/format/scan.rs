@@ -238,7 +238,7 @@ impl<'a> Scanner<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::trace::format::scan::*;
 
     fn array(text: &str) -> Result<Vec<u32>, String> {
         let mut out = Vec::new();

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::error::Result;
+use crate::base::error::Result;
 use crate::trace::Trace;
 
 use super::answers::require_output;
@@ -80,8 +80,8 @@ impl TraceFormat for ShareGpt {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing;
-    use super::*;
+    use crate::trace::format::sharegpt::*;
+    use crate::trace::format::testing;
 
     #[test]
     fn golden() {

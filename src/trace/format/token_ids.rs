@@ -5,8 +5,8 @@
 
 use hashbrown::HashMap;
 
-use crate::error::Result;
-use crate::io::Input;
+use crate::base::error::Result;
+use crate::base::io::Input;
 use crate::trace::{Content, ExtraKeys, Nanos, NewRequest, Trace, TraceBuilder};
 
 use super::lines::{Fault, each_line, finish, foreign};
@@ -118,8 +118,8 @@ impl TraceFormat for TokenIds {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing;
-    use super::*;
+    use crate::trace::format::testing;
+    use crate::trace::format::token_ids::*;
 
     #[test]
     fn sharing_is_found_again() {

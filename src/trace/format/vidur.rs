@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-use crate::error::Result;
-use crate::io::Input;
+use crate::base::error::Result;
+use crate::base::io::Input;
 use crate::trace::Trace;
 
 use super::csv_rows::{self, Label};
@@ -49,8 +49,8 @@ impl TraceFormat for Vidur {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing;
-    use super::*;
+    use crate::trace::format::testing;
+    use crate::trace::format::vidur::*;
 
     #[test]
     fn round_trip() {

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use crate::error::Result;
+use crate::base::error::Result;
 use crate::trace::{TokenReplay, Trace};
 
 use super::{TraceFormat, WriteOptions, WriteReport, bytes, require_tokens};
@@ -55,8 +55,8 @@ impl TraceFormat for VllmCustom {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing;
-    use super::*;
+    use crate::trace::format::testing;
+    use crate::trace::format::vllm_custom::*;
 
     #[test]
     fn golden() {

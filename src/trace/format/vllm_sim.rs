@@ -8,8 +8,8 @@ use std::path::Path;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::error::Result;
-use crate::io::Input;
+use crate::base::error::Result;
+use crate::base::io::Input;
 use crate::trace::{TokenReplay, Trace};
 
 use super::lines::foreign;
@@ -83,8 +83,8 @@ impl TraceFormat for VllmSim {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing;
-    use super::*;
+    use crate::trace::format::testing;
+    use crate::trace::format::vllm_sim::*;
 
     #[test]
     fn round_trip() {

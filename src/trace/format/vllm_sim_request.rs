@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
-use crate::error::Result;
-use crate::io::Input;
+use crate::base::error::Result;
+use crate::base::io::Input;
 use crate::trace::{Content, Nanos, Trace, TraceBuilder};
 
 use super::csv_rows::{Label, lengths};
@@ -81,8 +81,8 @@ impl TraceFormat for VllmSimRequest {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing;
-    use super::*;
+    use crate::trace::format::testing;
+    use crate::trace::format::vllm_sim_request::*;
 
     #[test]
     fn golden() {

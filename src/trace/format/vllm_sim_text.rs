@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
-use crate::error::Result;
-use crate::io::Input;
+use crate::base::error::Result;
+use crate::base::io::Input;
 use crate::prompt::encode_text;
 use crate::trace::{TokenReplay, Trace, TraceMeta};
 
@@ -68,8 +68,8 @@ impl TraceFormat for VllmSimText {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{format, testing};
-    use super::*;
+    use crate::trace::format::vllm_sim_text::*;
+    use crate::trace::format::{format, testing};
 
     #[test]
     fn golden_and_the_missing_tokenizer() {

@@ -254,8 +254,9 @@ impl RateShape {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::trace::arrival::{ArrivalProcess, stream};
+    use crate::base::random::stream;
+    use crate::trace::arrival::ArrivalProcess;
+    use crate::trace::rate_shape::*;
     use proptest::prelude::*;
 
     fn shape(text: &str) -> RateShape {

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::{RateShape, Segment};
-use crate::error::{Error, Location, Result};
-use crate::io::Input;
+use crate::base::error::{Error, Location, Result};
+use crate::base::io::Input;
 use crate::trace::Nanos;
 use crate::trace::format::{ReadOptions, read_trace};
 
@@ -376,7 +376,7 @@ fn steps_of_trace(text: &str) -> Result<Vec<Segment>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::trace::rate_shape::parse::*;
 
     #[test]
     fn what_is_wrong_is_said() {

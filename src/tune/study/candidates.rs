@@ -4,9 +4,9 @@
 use super::pressure::Capacity;
 use crate::autoscale::AutoscalingSection;
 use crate::autoscale::policy::{self, Hours, Metric, PrefillRate, Rounding, TargetType};
-use crate::sim::config::SimConfig;
+use crate::scenario::ScenarioConfig;
 
-/// Parts of its capacity that an instance is to carry.
+/// InstanceSpec of its capacity that an instance is to carry.
 pub const HEADROOMS: [f64; 4] = [0.5, 0.6, 0.7, 0.8];
 
 /// Seconds after a scale-out and after a change, for policies that do not pace themselves.
@@ -28,13 +28,13 @@ pub struct Candidate {
     /// In words: what part of its capacity an instance carries, and the cooldowns.
     pub setting: String,
     /// The whole configuration.
-    pub config: SimConfig,
+    pub config: ScenarioConfig,
 }
 
 /// What candidates are made of.
 #[derive(Debug)]
 pub(super) struct Ground<'a> {
-    pub(super) config: &'a SimConfig,
+    pub(super) config: &'a ScenarioConfig,
     pub(super) capacity: &'a Capacity,
     /// Requests per second in each of 24 equal parts of the trace.
     pub(super) hours: [f64; 24],

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::metrics::{Serving, kept};
-use crate::sim::config::{SimConfig, SloSection};
-use crate::sim::{Records, RequestRecord, Role, Simulation, Workload};
+use crate::scenario::{RunOptions, ScenarioConfig};
+use crate::sim::Objectives;
+use crate::sim::{Records, RequestRecord, Role, Workload};
 
 pub use candidates::{COOLDOWNS, Candidate, HEADROOMS, policies};
 pub use pressure::{Capacity, Expected, Pressure};
@@ -20,7 +21,7 @@ pub use pressure::{Capacity, Expected, Pressure};
 use candidates::Ground;
 
 /// Part of the requests that came which ended and met all objectives: who found no instance did not.
-pub fn attainment(records: &Records, slo: &SloSection) -> f64 {
+pub fn attainment(records: &Records, slo: &Objectives) -> f64 {
     let good = |r: &&RequestRecord| r.is_finished() && kept(r, slo).into_iter().all(|kept| kept);
     let good = records.requests.iter().filter(good).count();
     good as f64 / records.requests.len().max(1) as f64
@@ -56,7 +57,7 @@ impl Trial {
         setting: &str,
         records: &Records,
         serving: &Serving,
-        slo: &SloSection,
+        slo: &Objectives,
     ) -> Self {
         let counts = serving.scaling.as_ref().map(|scaling| scaling.counts);
         Self {
@@ -81,7 +82,7 @@ pub struct Choice {
     /// Whether it keeps the objectives; if not, it is the nearest to them.
     pub keeps: bool,
     /// The whole configuration.
-    pub config: SimConfig,
+    pub config: ScenarioConfig,
 }
 
 /// All that a study found.
@@ -107,7 +108,7 @@ pub struct Options {
 }
 
 /// How many steps a study takes, for a progress bar.
-pub fn steps(config: &SimConfig, options: &Options) -> u64 {
+pub fn steps(config: &ScenarioConfig, options: &Options) -> u64 {
     let splits = if is_split(config) {
         u64::from(options.pressure.instances.saturating_sub(1))
     } else {
@@ -116,7 +117,7 @@ pub fn steps(config: &SimConfig, options: &Options) -> u64 {
     splits + options.policies.len() as u64 * (HEADROOMS.len() * COOLDOWNS.len()) as u64
 }
 
-fn is_split(config: &SimConfig) -> bool {
+fn is_split(config: &ScenarioConfig) -> bool {
     config.pool.iter().any(|pool| pool.role == Role::Prefill)
 }
 
@@ -125,7 +126,7 @@ fn is_split(config: &SimConfig) -> bool {
 /// # Errors
 /// Unknown policies, and a service that carries nothing within its objectives.
 pub fn study(
-    config: &SimConfig,
+    config: &ScenarioConfig,
     workload: &Workload<'_>,
     options: &Options,
     done: &AtomicU64,
@@ -212,20 +213,13 @@ fn rank(trial: &Trial, options: &Options) -> f64 {
 
 fn run(candidate: &Candidate, workload: &Workload<'_>, seed: u64) -> Result<Trial> {
     let prepared = candidate.config.prepare()?;
-    let records = Simulation::new(workload, prepared.cluster(workload, seed)?).run();
-    let slo = &candidate.config.slo;
-    let serving = Serving::new(
-        &records,
-        &prepared.setups(),
-        slo,
-        prepared.reference().as_mut(),
-    );
+    let run = prepared.run(workload, seed, RunOptions::default())?;
     Ok(Trial::new(
         candidate.policy,
         &candidate.setting,
-        &records,
-        &serving,
-        slo,
+        &run.records,
+        &run.serving,
+        &candidate.config.slo.objectives(),
     ))
 }
 
@@ -233,7 +227,7 @@ fn run(candidate: &Candidate, workload: &Workload<'_>, seed: u64) -> Result<Tria
 fn smallest(ground: &Ground<'_>, workload: &Workload<'_>, options: &Options) -> Result<Choice> {
     use crate::autoscale::signals::FleetKind;
     let peak = ground.hours.iter().copied().fold(0.0, f64::max);
-    let mut best: Option<(Trial, SimConfig)> = None;
+    let mut best: Option<(Trial, ScenarioConfig)> = None;
     for headroom in [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3] {
         let (prefill, decode) = ground.sizes(peak, headroom);
         let sizes = [
@@ -254,7 +248,8 @@ fn smallest(ground: &Ground<'_>, workload: &Workload<'_>, options: &Options) -> 
         };
         let trial = run(&candidate, workload, options.pressure.seed)?;
         let keeps = trial.attainment >= options.pressure.attainment;
-        let better = |best: &(Trial, SimConfig)| rank(&trial, options) < rank(&best.0, options);
+        let better =
+            |best: &(Trial, ScenarioConfig)| rank(&trial, options) < rank(&best.0, options);
         if best.as_ref().is_none_or(better) {
             best = Some((trial, candidate.config));
         }

@@ -5,11 +5,11 @@ use rayon::prelude::*;
 
 use super::attainment;
 use crate::autoscale::signals::{FLEET_SIGNALS, FleetKind, SIGNALS};
-use crate::error::Result;
-use crate::sim::config::{Prepared, SimConfig};
-use crate::sim::{Records, Role, Simulation, Workload};
+use crate::base::error::Result;
+use crate::base::random::stream;
+use crate::scenario::{Run, RunOptions, Scenario, ScenarioConfig};
+use crate::sim::{Role, Workload};
 use crate::trace::Nanos;
-use crate::trace::arrival::stream;
 
 /// How the service is pressed.
 #[derive(Debug, Clone, Copy)]
@@ -54,8 +54,8 @@ impl Expected {
         found.map_or(0.0, |(_, value)| *value)
     }
 
-    fn of(records: &Records) -> Self {
-        let Some(log) = &records.scaling else {
+    fn of(run: &Run) -> Self {
+        let Some(log) = &run.scaling else {
             return Self::default();
         };
         // What fills up and what runs empty is left out.
@@ -80,7 +80,7 @@ impl Expected {
 }
 
 /// The same cluster with so many instances of each role, spread over its pools from the first, and nobody to change it.
-pub(super) fn fixed(config: &SimConfig, sizes: &[(FleetKind, u32)]) -> SimConfig {
+pub(super) fn fixed(config: &ScenarioConfig, sizes: &[(FleetKind, u32)]) -> ScenarioConfig {
     let mut config = config.clone();
     config.autoscaling.policy = "no_autoscaling".into();
     config.resize.clear();
@@ -96,7 +96,7 @@ pub(super) fn fixed(config: &SimConfig, sizes: &[(FleetKind, u32)]) -> SimConfig
 }
 
 /// GPUs of a fleet of fixed size.
-pub(super) fn gpus(config: &SimConfig) -> u32 {
+pub(super) fn gpus(config: &ScenarioConfig) -> u32 {
     config
         .pool
         .iter()
@@ -117,28 +117,28 @@ fn paced<'a>(workload: &Workload<'a>, pressure: &Pressure, rate: f64) -> Workloa
 
 /// Serves the trace's first requests at a rate.
 fn test(
-    prepared: &Prepared,
+    prepared: &Scenario,
     workload: &Workload<'_>,
     pressure: &Pressure,
     rate: f64,
-) -> Result<Records> {
+) -> Result<Run> {
     let paced = paced(workload, pressure, rate);
-    Ok(Simulation::new(&paced, prepared.cluster(&paced, pressure.seed)?).run())
+    prepared.run(&paced, pressure.seed, RunOptions::default())
 }
 
 /// The highest rate that a cluster carries, to two parts in a hundred.
 fn highest_rate(
-    config: &SimConfig,
+    config: &ScenarioConfig,
     workload: &Workload<'_>,
     pressure: &Pressure,
-) -> Result<(f64, Records)> {
+) -> Result<(f64, Run)> {
     let mut config = config.clone();
     config.autoscaling.interval_seconds = Some(1.0);
     let prepared = config.prepare()?;
-    let carries = |rate: f64| -> Result<Option<Records>> {
-        let records = test(&prepared, workload, pressure, rate)?;
-        let met = attainment(&records, &config.slo) >= pressure.attainment;
-        Ok(met.then_some(records))
+    let carries = |rate: f64| -> Result<Option<Run>> {
+        let run = test(&prepared, workload, pressure, rate)?;
+        let met = attainment(&run.records, &config.slo.objectives()) >= pressure.attainment;
+        Ok(met.then_some(run))
     };
     let (mut low, mut high) = (0.0, 1.0);
     let mut best = None;
@@ -179,7 +179,7 @@ fn highest_rate(
 /// # Errors
 /// A configuration that cannot be.
 pub(super) fn press(
-    config: &SimConfig,
+    config: &ScenarioConfig,
     workload: &Workload<'_>,
     pressure: &Pressure,
     done: impl Fn() + Sync,

@@ -268,7 +268,7 @@ impl<'a> Surface<'a> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 mod tests {
-    use super::*;
+    use crate::autoscale::planner::interpolate::clough_tocher::*;
 
     #[test]
     fn a_plane_is_flat() {

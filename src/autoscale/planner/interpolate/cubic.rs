@@ -73,7 +73,7 @@ fn slopes(x: &[f64], y: &[f64]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::planner::interpolate::cubic::*;
 
     #[test]
     fn a_cubic_is_itself() {

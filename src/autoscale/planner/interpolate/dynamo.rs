@@ -4,7 +4,7 @@
 use super::clough_tocher::{Mesh, Surface};
 use super::cubic::Spline;
 use super::{Best, PerformanceModel, Profile, clamp};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// Cells along each axis.
 const CELLS: usize = 100;

@@ -68,7 +68,7 @@ impl PerformanceModel for Heuristic {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::planner::interpolate::heuristic::*;
 
     #[test]
     fn by_hand() {

@@ -8,7 +8,7 @@ mod monotone;
 mod pchip;
 
 use super::profile::Profile;
-use crate::error::Result;
+use crate::base::error::Result;
 
 pub use dynamo::DynamoGrid;
 pub use heuristic::Heuristic;

@@ -151,7 +151,7 @@ impl PerformanceModel for Monotone {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::planner::interpolate::monotone::*;
     use crate::autoscale::planner::profile::{DecodePoint, PrefillPoint};
 
     fn profile() -> Profile {

@@ -91,7 +91,7 @@ impl Curve {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::planner::interpolate::pchip::*;
     use proptest::prelude::*;
 
     #[test]

@@ -24,7 +24,7 @@ impl LoadPredictor for Constant {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::planner::predictor::constant::*;
 
     #[test]
     fn the_last_value_counts() {

@@ -37,7 +37,7 @@ impl LoadPredictor for ExponentialSmoothing {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::planner::predictor::exponential_smoothing::*;
 
     #[test]
     fn by_hand() {

@@ -95,7 +95,7 @@ impl LoadPredictor for Kalman {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::planner::predictor::kalman::*;
 
     #[test]
     fn two_values_by_hand() {

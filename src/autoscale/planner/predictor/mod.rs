@@ -14,7 +14,7 @@ mod series;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 pub use arima::Arima;
 pub use constant::Constant;
@@ -174,7 +174,7 @@ pub fn by_name(name: &str, options: &PredictorOptions) -> Result<Box<dyn LoadPre
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 mod tests {
-    use super::*;
+    use crate::autoscale::planner::predictor::*;
     use proptest::prelude::*;
 
     fn all() -> Vec<Box<dyn LoadPredictor>> {

@@ -25,7 +25,7 @@ impl LoadPredictor for MovingAverage {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::planner::predictor::moving_average::*;
 
     #[test]
     fn old_values_leave() {

@@ -316,7 +316,7 @@ impl Fit {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::planner::predictor::prophet::*;
 
     #[test]
     fn places_of_bends() {

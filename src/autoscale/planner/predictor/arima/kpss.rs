@@ -55,7 +55,7 @@ fn statistic(values: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::planner::predictor::arima::kpss::*;
 
     #[test]
     fn by_hand() {

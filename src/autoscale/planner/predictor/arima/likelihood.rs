@@ -291,7 +291,7 @@ fn product(r: usize, a: &[f64], b: &[f64], out: &mut [f64]) {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 mod tests {
-    use super::*;
+    use crate::autoscale::planner::predictor::arima::likelihood::*;
 
     fn order(p: usize, d: usize, q: usize, constant: bool) -> Order {
         Order { p, d, q, constant }

@@ -103,7 +103,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::planner::predictor::arima::minimise::*;
 
     #[test]
     fn rosenbrocks_valley() {

@@ -115,7 +115,7 @@ impl LoadPredictor for Arima {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::autoscale::planner::predictor::arima::*;
 
     fn options(window: usize) -> PredictorOptions {
         PredictorOptions {

@@ -71,7 +71,7 @@ impl Search<'_> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 mod tests {
-    use super::*;
+    use crate::autoscale::planner::predictor::arima::order::*;
 
     #[test]
     fn an_autoregression_is_found() {

@@ -1,0 +1,129 @@
+//! Quantiles as numpy's default: linear between the two nearest ranks.
+
+use serde::Serialize;
+
+/// A distribution in eleven numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Default)]
+pub struct Distribution {
+    /// Number of values.
+    pub count: u64,
+    /// Arithmetic mean; 0 of no values.
+    pub mean: f64,
+    /// Smallest.
+    pub min: f64,
+    /// 5th percentile.
+    pub p5: f64,
+    /// 25th percentile.
+    pub p25: f64,
+    /// Median.
+    pub p50: f64,
+    /// 75th percentile.
+    pub p75: f64,
+    /// 90th percentile.
+    pub p90: f64,
+    /// 95th percentile.
+    pub p95: f64,
+    /// 99th percentile.
+    pub p99: f64,
+    /// Largest.
+    pub max: f64,
+}
+
+impl Distribution {
+    /// Of values, which are put in order.
+    pub fn from_values(values: &mut [f64]) -> Self {
+        values.sort_unstable_by(f64::total_cmp);
+        let at = |q| percentile_sorted(values, q);
+        let count = values.len() as u64;
+        Self::build(count, values.iter().sum(), at)
+    }
+
+    /// Of values that occur many times each: pairs of value and number, which are put in order.
+    pub fn from_weighted(pairs: &mut [(f64, u64)]) -> Self {
+        pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        let mut ends = Vec::with_capacity(pairs.len());
+        let mut count = 0;
+        let mut sum = 0.0;
+        for (value, weight) in pairs.iter() {
+            count += weight;
+            sum += value * *weight as f64;
+            ends.push(count);
+        }
+        let value_at = |rank: u64| pairs[ends.partition_point(|end| *end <= rank)].0;
+        let at = |q: f64| {
+            if count == 0 {
+                return 0.0;
+            }
+            let position = q * (count - 1) as f64;
+            let (low, high) = (position.floor(), position.ceil());
+            let (a, b) = (value_at(low as u64), value_at(high as u64));
+            a + (b - a) * (position - low)
+        };
+        Self::build(count, sum, at)
+    }
+
+    fn build(count: u64, sum: f64, at: impl Fn(f64) -> f64) -> Self {
+        Self {
+            count,
+            mean: if count == 0 { 0.0 } else { sum / count as f64 },
+            min: at(0.0),
+            p5: at(0.05),
+            p25: at(0.25),
+            p50: at(0.5),
+            p75: at(0.75),
+            p90: at(0.9),
+            p95: at(0.95),
+            p99: at(0.99),
+            max: at(1.0),
+        }
+    }
+}
+
+/// The `q`-th quantile (0 to 1) of values in rising order; 0 of no values.
+pub fn percentile_sorted(values: &[f64], q: f64) -> f64 {
+    let Some(last) = values.len().checked_sub(1) else {
+        return 0.0;
+    };
+    let position = q * last as f64;
+    let low = position.floor() as usize;
+    let high = (low + 1).min(last);
+    values[low] + (values[high] - values[low]) * (position - low as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::base::distribution::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn as_numpy() {
+        // numpy.percentile([1, 2, 4, 8], [25, 50, 90]) = 1.75, 3.0, 6.8
+        let found = Distribution::from_values(&mut [8.0, 1.0, 4.0, 2.0]);
+        assert_eq!(
+            (found.p25, found.p50, found.min, found.max),
+            (1.75, 3.0, 1.0, 8.0)
+        );
+        assert!((found.p90 - 6.8).abs() < 1e-12);
+        assert_eq!(Distribution::from_values(&mut []), Distribution::default());
+        assert_eq!(
+            Distribution::from_weighted(&mut []),
+            Distribution::default()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn weights_stand_for_repeats(pairs in prop::collection::vec((0u32..50, 1u64..5), 1..40)) {
+            let mut flat = Vec::new();
+            for (value, weight) in &pairs {
+                flat.extend(std::iter::repeat_n(f64::from(*value), *weight as usize));
+            }
+            let mut pairs: Vec<_> = pairs.into_iter().map(|(v, w)| (f64::from(v), w)).collect();
+            let (a, b) = (Distribution::from_weighted(&mut pairs), Distribution::from_values(&mut flat));
+            prop_assert_eq!(a.count, b.count);
+            for (x, y) in [(a.mean, b.mean), (a.p5, b.p5), (a.p50, b.p50), (a.p99, b.p99), (a.max, b.max)] {
+                prop_assert!((x - y).abs() < 1e-9, "{} {}", x, y);
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Trace time: whole nanoseconds, so that arithmetic is exact and ties are ties.
+
+use std::fmt;
+use std::ops::{Add, AddAssign, Sub};
+
+/// Nanoseconds since the start of a trace, or a span of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Nanos(pub u64);
+
+/// Nanoseconds in a second.
+const SECOND: u64 = 1_000_000_000;
+
+impl Nanos {
+    /// The start.
+    pub const ZERO: Self = Self(0);
+
+    /// The nearest whole nanosecond; negative and NaN give zero, too large gives the largest.
+    pub fn from_secs_f64(seconds: f64) -> Self {
+        // `as` saturates, and maps NaN to zero.
+        Self((seconds * SECOND as f64).round() as u64)
+    }
+
+    /// Seconds, rounded to what an `f64` can hold.
+    pub fn as_secs_f64(self) -> f64 {
+        self.0 as f64 / SECOND as f64
+    }
+
+    /// Reads decimal seconds exactly ("12.000000001"), with an optional exponent by way of `f64`.
+    pub fn parse_secs(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        if whole.is_empty() || !digits(whole) || !digits(fraction) {
+            let seconds: f64 = text.parse().ok()?;
+            return (seconds.is_finite() && seconds >= 0.0).then(|| Self::from_secs_f64(seconds));
+        }
+        let whole: u64 = whole.parse().ok()?;
+        let mut nanos = 0;
+        for (place, byte) in fraction.bytes().enumerate().take(9) {
+            nanos += u64::from(byte - b'0') * 10u64.pow(8 - place as u32);
+        }
+        if fraction.as_bytes().get(9).is_some_and(|byte| *byte >= b'5') {
+            nanos += 1;
+        }
+        Some(Self(whole.checked_mul(SECOND)?.checked_add(nanos)?))
+    }
+}
+
+impl fmt::Display for Nanos {
+    /// Seconds with as many decimals as it takes to be exact.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, nanos) = (self.0 / SECOND, self.0 % SECOND);
+        if nanos == 0 {
+            return write!(f, "{whole}.0");
+        }
+        let text = format!("{nanos:09}");
+        write!(f, "{whole}.{}", text.trim_end_matches('0'))
+    }
+}
+
+impl Add for Nanos {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl AddAssign for Nanos {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl Sub for Nanos {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::base::nanos::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn text_is_exact() {
+        for (text, nanos) in [
+            ("0.0", 0),
+            ("12", 12_000_000_000),
+            ("1.000000001", 1_000_000_001),
+            ("1.0000000005", 1_000_000_001),
+            ("1e-3", 1_000_000),
+        ] {
+            assert_eq!(Nanos::parse_secs(text), Some(Nanos(nanos)), "{text}");
+        }
+        for text in ["", "-1", "x", "1.2.3", "nan", "inf", "99999999999999999999"] {
+            let parsed = Nanos::parse_secs(text);
+            assert!(parsed.is_none(), "{text}: {parsed:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn display_and_parse_are_inverse(nanos in any::<u64>()) {
+            let text = Nanos(nanos).to_string();
+            prop_assert_eq!(Nanos::parse_secs(&text), Some(Nanos(nanos)));
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! Vidur's `config.json`, which it writes beside its results: the same cluster, scheduler, requests and table here.
+//!
+//! Followed are, at 7d47513, `vidur/config/config.py` (names, defaults), `vidur/scheduler/utils/memory_planner.py` and
+//! `vidur/utils/param_counter.py` (blocks), and `vidur/request_generator/trace_replay_request_generator.py` (requests).
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::base::error::{Error, Location, Result};
+use crate::base::io::Input;
+use crate::sim::latency::{BatchingOverhead, VidurTable};
+use crate::sim::replica::{ReplicaScheduler, Sarathi, SarathiConfig, VllmV0, VllmV0Config};
+use crate::sim::router::{RoundRobin, Router, VidurLor, VidurRandom};
+use crate::sim::{Cluster, InstanceSpec, Item, Kv};
+use crate::trace::Nanos;
+
+/// What of the file decides a run.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct VidurConfig {
+    /// Seeds the random scheduler.
+    pub seed: u64,
+    /// Seconds after which the run ends; 0 for never.
+    #[serde(default)]
+    pub time_limit: f64,
+    /// Replicas, their model, and schedulers.
+    pub cluster_config: ClusterConfig,
+    /// Where requests come from.
+    pub request_generator_config: GeneratorConfig,
+    /// How the table was made.
+    pub execution_time_predictor_config: PredictorConfig,
+}
+
+/// Replicas and schedulers.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ClusterConfig {
+    /// How many.
+    pub num_replicas: u32,
+    /// What each is.
+    pub replica_config: ReplicaConfig,
+    /// Which replica gets a request.
+    pub global_scheduler_config: Named,
+    /// How a replica forms batches.
+    pub replica_scheduler_config: SchedulerConfig,
+}
+
+/// A choice by name.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Named {
+    /// The name.
+    pub name: String,
+}
+
+/// Model, device, and how one is spread over the other.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ReplicaConfig {
+    /// Name at Hugging Face.
+    pub model_name: String,
+    /// Part of the memory that is not used.
+    pub memory_margin_fraction: f64,
+    /// Pipeline stages.
+    pub num_pipeline_stages: u32,
+    /// Devices that share each layer.
+    pub tensor_parallel_size: u64,
+    /// Device.
+    pub device: String,
+    /// The model's shape.
+    pub model_config: ModelConfig,
+    /// The device's memory.
+    pub device_config: DeviceConfig,
+}
+
+/// The shape of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ModelConfig {
+    pub num_layers: u64,
+    pub num_q_heads: u64,
+    pub num_kv_heads: u64,
+    pub embedding_dim: u64,
+    pub mlp_hidden_dim: u64,
+    pub use_gated_mlp: bool,
+}
+
+/// A device.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct DeviceConfig {
+    /// Teraflops at 16 bit, as Vidur counts them: 2^40 operations.
+    pub fp16_tflops: f64,
+    /// Memory in GiB.
+    pub total_memory_gb: f64,
+}
+
+/// A replica scheduler; which numbers it has depends on its name.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct SchedulerConfig {
+    /// `sarathi`, `vllm`, ...
+    pub name: String,
+    /// Requests of a step.
+    pub batch_size_cap: u32,
+    /// Tokens per block.
+    pub block_size: u32,
+    /// Part of the blocks that must stay free when a request is let in.
+    pub watermark_blocks_fraction: f64,
+    /// Blocks; worked out from the memory where missing or 0.
+    pub num_blocks: Option<f64>,
+    /// Tokens of a step (`sarathi`).
+    pub chunk_size: Option<u32>,
+    /// Padded tokens of a step of prompts (`vllm`).
+    pub max_tokens_in_batch: Option<u32>,
+}
+
+/// Where requests come from.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct GeneratorConfig {
+    /// `trace_replay`.
+    pub name: String,
+    /// CSV `arrived_at,num_prefill_tokens,num_decode_tokens`.
+    pub trace_file: Option<PathBuf>,
+    /// Multiplies prompts.
+    #[serde(default = "one")]
+    pub prefill_scale_factor: f64,
+    /// Multiplies outputs.
+    #[serde(default = "one")]
+    pub decode_scale_factor: f64,
+    /// Multiplies arrival times.
+    #[serde(default = "one")]
+    pub time_scale_factor: f64,
+    /// Most tokens of a request; longer ones lose of their prompt.
+    pub max_tokens: u32,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+/// How the table of execution times was made, and is read.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct PredictorConfig {
+    pub attention_decode_batching_overhead_fraction: f64,
+    pub attention_prefill_batching_overhead_fraction: f64,
+    #[serde(default)]
+    pub skip_cpu_overhead_modeling: bool,
+}
+
+impl VidurConfig {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where it is not such a file, or asks for what is not done here; [`Error::Io`] where it cannot be
+    /// read.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = Input::open(path)?.read_to_end()?;
+        let config: Self = serde_json::from_slice(&bytes).map_err(|error| {
+            Error::input(
+                Location::line(path, error.line() as u64),
+                format!("not a configuration of Vidur: {error}"),
+                "take the config.json of a run's output folder",
+            )
+        })?;
+        config.check(path)?;
+        Ok(config)
+    }
+
+    fn check(&self, path: &Path) -> Result<()> {
+        let refuse = |problem: String, remedy: &str| {
+            Err(Error::input(Location::file(path), problem, remedy))
+        };
+        let replica = &self.cluster_config.replica_config;
+        if replica.num_pipeline_stages != 1 {
+            return refuse(
+                format!("num_pipeline_stages is {}", replica.num_pipeline_stages),
+                "only 1 stage is simulated",
+            );
+        }
+        if !self
+            .execution_time_predictor_config
+            .skip_cpu_overhead_modeling
+        {
+            return refuse(
+                "skip_cpu_overhead_modeling is false".to_owned(),
+                "the tables have no CPU overhead; set it to true",
+            );
+        }
+        if self.request_generator_config.name != "trace_replay" {
+            return refuse(
+                format!("request generator {:?}", self.request_generator_config.name),
+                "only trace_replay is read; write the requests to a CSV file",
+            );
+        }
+        let model = &replica.model_config;
+        let heads = [model.num_q_heads, replica.tensor_parallel_size];
+        let scheduler = &self.cluster_config.replica_scheduler_config;
+        if heads.contains(&0) || scheduler.block_size == 0 || self.cluster_config.num_replicas == 0
+        {
+            return refuse(
+                "heads, tensor_parallel_size, block_size or num_replicas is 0".to_owned(),
+                "give at least 1",
+            );
+        }
+        let known = ["sarathi", "vllm"];
+        if !known.contains(&scheduler.name.as_str()) {
+            return Err(Error::unknown_name(
+                "replica scheduler",
+                &scheduler.name,
+                &known,
+            ));
+        }
+        let known = ["round_robin", "random", "lor"];
+        let name = &self.cluster_config.global_scheduler_config.name;
+        if !known.contains(&name.as_str()) {
+            return Err(Error::unknown_name("global scheduler", name, &known));
+        }
+        if self.blocks() == 0 {
+            return refuse(
+                "the model leaves no memory for KV".to_owned(),
+                "raise tensor_parallel_size or give num_blocks",
+            );
+        }
+        Ok(())
+    }
+
+    /// Beginning of the names of the table's files: device, model and tensor parallelism, `a100_llama3-8b_tp1`.
+    pub fn table_prefix(&self) -> String {
+        let replica = &self.cluster_config.replica_config;
+        let name = replica.model_name.to_lowercase();
+        let name = name.rsplit('/').next().unwrap_or_default();
+        let name = name.strip_prefix("meta-").unwrap_or(name);
+        let name = name.strip_suffix("-hf").unwrap_or(name);
+        let name = name.replacen("llama-", "llama", 1);
+        let devices = replica.tensor_parallel_size;
+        format!("{}_{name}_tp{devices}", replica.device)
+    }
+
+    /// How much longer attention takes in batches: only where query heads share KV heads.
+    pub fn overhead(&self) -> BatchingOverhead {
+        let model = &self.cluster_config.replica_config.model_config;
+        let predictor = &self.execution_time_predictor_config;
+        if model.num_q_heads > model.num_kv_heads {
+            BatchingOverhead {
+                prefill: predictor.attention_prefill_batching_overhead_fraction,
+                decode: predictor.attention_decode_batching_overhead_fraction,
+            }
+        } else {
+            BatchingOverhead::NONE
+        }
+    }
+
+    /// Parameters on one device: projections only, as Vidur counts them, no embeddings.
+    pub fn parameters(&self) -> u64 {
+        let replica = &self.cluster_config.replica_config;
+        let (model, devices) = (&replica.model_config, replica.tensor_parallel_size);
+        let head = model.embedding_dim / model.num_q_heads;
+        let q_heads = model.num_q_heads / devices;
+        let kv_heads = model.num_kv_heads.div_ceil(devices);
+        let attention = model.embedding_dim * head * (2 * q_heads + 2 * kv_heads);
+        let matrices = if model.use_gated_mlp { 3 } else { 2 };
+        let mlp = matrices * model.embedding_dim * model.mlp_hidden_dim / devices;
+        (attention + mlp) * model.num_layers
+    }
+
+    /// Parameters of a device, width of its attention (layers times query heads times head size) and its operations per
+    /// second, which Vidur counts in 2^40.
+    pub fn work(&self) -> (f64, f64, f64) {
+        let replica = &self.cluster_config.replica_config;
+        let model = &replica.model_config;
+        let heads = model.num_q_heads / replica.tensor_parallel_size;
+        let head = model.embedding_dim / model.num_q_heads;
+        (
+            self.parameters() as f64,
+            (model.num_layers * heads * head) as f64,
+            replica.device_config.fp16_tflops * 1024f64.powi(4),
+        )
+    }
+
+    /// Requests of the longest length that fit into the memory which parameters leave.
+    pub fn slots(&self) -> u32 {
+        let replica = &self.cluster_config.replica_config;
+        let model = &replica.model_config;
+        let head = model.embedding_dim / model.num_q_heads;
+        let kv_heads = model.num_kv_heads.div_ceil(replica.tensor_parallel_size);
+        let tokens = u64::from(self.request_generator_config.max_tokens);
+        let request = 4 * head * kv_heads * tokens * model.num_layers;
+        let memory = replica.device_config.total_memory_gb
+            * 1024f64.powi(3)
+            * (1.0 - replica.memory_margin_fraction);
+        ((memory - 2.0 * self.parameters() as f64) / request as f64).floor() as u32
+    }
+
+    /// Blocks of KV of a replica.
+    pub fn blocks(&self) -> u32 {
+        let scheduler = &self.cluster_config.replica_scheduler_config;
+        match scheduler.num_blocks {
+            Some(blocks) if blocks > 0.0 => blocks as u32,
+            _ => self.request_generator_config.max_tokens / scheduler.block_size * self.slots(),
+        }
+    }
+
+    /// The requests of a trace as this configuration scales and cuts them, in order of arrival.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where the file is not such a trace, or a request's output alone is longer than `max_tokens`.
+    pub fn requests(&self, trace: &Path) -> Result<Vec<Item>> {
+        let config = &self.request_generator_config;
+        let bytes = Input::open(trace)?.read_to_end()?;
+        let mut reader = csv::ReaderBuilder::new().from_reader(&bytes[..]);
+        let table = |error: csv::Error| {
+            Error::input(
+                Location::file(trace),
+                error.to_string(),
+                "expected CSV arrived_at,num_prefill_tokens,num_decode_tokens",
+            )
+        };
+        let mut items = Vec::new();
+        for (index, row) in reader.deserialize::<TraceRow>().enumerate() {
+            let row = row.map_err(table)?;
+            let scale = |tokens: f64, factor: f64| ((tokens * factor) as i64).max(1);
+            let mut prompt = scale(row.num_prefill_tokens, config.prefill_scale_factor);
+            let output = scale(row.num_decode_tokens, config.decode_scale_factor);
+            prompt -= (prompt + output - i64::from(config.max_tokens)).max(0);
+            if prompt < 1 {
+                return Err(Error::input(
+                    Location::line(trace, index as u64 + 2),
+                    format!(
+                        "{output} output tokens leave no prompt within max_tokens {}",
+                        config.max_tokens
+                    ),
+                    "raise max_tokens or drop the request",
+                ));
+            }
+            items.push(Item {
+                arrival: Nanos::from_secs_f64(row.arrived_at * config.time_scale_factor),
+                session: index as u32,
+                prompt: prompt as u32,
+                output: output as u32,
+            });
+        }
+        items.sort_by_key(|item| item.arrival);
+        Ok(items)
+    }
+
+    /// The cluster, with a table that [`Self::table_prefix`] and [`Self::overhead`] name.
+    pub fn cluster<'a>(&'a self, table: &'a VidurTable) -> Cluster<'a> {
+        let config = &self.cluster_config;
+        let make = move |_| InstanceSpec {
+            kv: Kv::counted(config.replica_scheduler_config.block_size, self.blocks()),
+            scheduler: self.scheduler(),
+            latency: Box::new(table.clone()),
+        };
+        let end = Nanos::from_secs_f64(self.time_limit);
+        Cluster {
+            prompt_router: self.router(),
+            layers: config.replica_config.model_config.num_layers as u32,
+            end: (end > Nanos::ZERO).then_some(end),
+            ..Cluster::aggregated("replica", config.num_replicas, Box::new(make))
+        }
+    }
+
+    fn scheduler(&self) -> Box<dyn ReplicaScheduler> {
+        let config = &self.cluster_config.replica_scheduler_config;
+        let (batch_size_cap, watermark_blocks_fraction) =
+            (config.batch_size_cap, config.watermark_blocks_fraction);
+        if config.name == "vllm" {
+            let default = VllmV0Config::default();
+            Box::new(VllmV0::new(VllmV0Config {
+                max_tokens_in_batch: config
+                    .max_tokens_in_batch
+                    .unwrap_or(default.max_tokens_in_batch),
+                batch_size_cap,
+                watermark_blocks_fraction,
+            }))
+        } else {
+            let default = SarathiConfig::default();
+            Box::new(Sarathi::new(SarathiConfig {
+                chunk_size: config.chunk_size.unwrap_or(default.chunk_size),
+                batch_size_cap,
+                watermark_blocks_fraction,
+                keep_prompt: false,
+            }))
+        }
+    }
+
+    fn router(&self) -> Box<dyn Router> {
+        match self.cluster_config.global_scheduler_config.name.as_str() {
+            "lor" => Box::new(VidurLor),
+            "random" => Box::new(VidurRandom::new(self.seed)),
+            _ => Box::new(RoundRobin::default()),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct TraceRow {
+    arrived_at: f64,
+    num_prefill_tokens: f64,
+    num_decode_tokens: f64,
+}

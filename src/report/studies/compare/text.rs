@@ -1,0 +1,194 @@
+//! A comparison for people and as JSON.
+
+use serde_json::{Value, json};
+
+use super::pairs::{self, Pair};
+use super::read::{Figures, METRICS, PERCENTILES};
+use super::{Scenario, Study};
+use crate::report::render::number::{percent, seconds};
+use crate::report::render::table::table;
+
+/// One column of the table: less is better in all of them.
+struct Column {
+    name: &'static str,
+    of: fn(&Figures) -> Option<f64>,
+    show: fn(f64) -> String,
+}
+
+const COLUMNS: [Column; 8] = [
+    Column {
+        name: "TTFT P90",
+        of: |f| f.times[0][1],
+        show: seconds,
+    },
+    Column {
+        name: "TBT P90",
+        of: |f| f.times[1][1],
+        show: seconds,
+    },
+    Column {
+        name: "E2E P90",
+        of: |f| f.times[2][1],
+        show: seconds,
+    },
+    Column {
+        name: "SLO missed",
+        of: |f| f.slo_violation_rate,
+        show: percent,
+    },
+    Column {
+        name: "GPU-hours",
+        of: |f| f.gpu_hours,
+        show: |hours| format!("{hours:.2}"),
+    },
+    Column {
+        name: "cost",
+        of: |f| f.cost,
+        show: |dollars| format!("${dollars:.2}"),
+    },
+    Column {
+        name: "scale events",
+        of: |f| Some(f.scaling.as_ref()?.events() as f64),
+        show: |events| format!("{events:.1}"),
+    },
+    Column {
+        name: "P/D variance",
+        of: |f| f.scaling.as_ref()?.pd_variance,
+        show: |variance| format!("{variance:.3}"),
+    },
+];
+
+/// A cell as people read it, and its value.
+pub type Shown = (String, Option<f64>);
+
+/// Header and rows, each cell with its value; the best of a column is marked by `*`.
+pub fn rows(scenario: &Scenario<'_>) -> (Vec<String>, Vec<Vec<Shown>>) {
+    let policies = scenario.policies();
+    let mut header = vec!["policy".to_owned(), "runs".to_owned()];
+    let all = scenario.traces().len() * scenario.seeds().len();
+    let mut rows: Vec<Vec<Shown>> = policies
+        .iter()
+        .map(|policy| {
+            let runs = scenario.of_policy(policy).count();
+            vec![
+                ((*policy).to_owned(), None),
+                (format!("{runs}/{all}"), Some(runs as f64)),
+            ]
+        })
+        .collect();
+    for column in &COLUMNS {
+        let values: Vec<Option<f64>> = policies
+            .iter()
+            .map(|policy| scenario.mean(policy, column.of))
+            .collect();
+        if values.iter().all(Option::is_none) {
+            continue;
+        }
+        header.push(column.name.to_owned());
+        let shown: Vec<String> = values
+            .iter()
+            .map(|v| v.map_or("-".into(), column.show))
+            .collect();
+        let least = values
+            .iter()
+            .flatten()
+            .copied()
+            .fold(f64::INFINITY, f64::min);
+        let best = values.iter().position(|value| *value == Some(least));
+        // All the same is nobody's merit, and what reads the same is the same.
+        let tie = shown.iter().all(|text| *text == shown[0]);
+        for ((row, value), text) in rows.iter_mut().zip(&values).zip(&shown) {
+            let mark = if !tie && best.is_some_and(|best| *text == shown[best]) {
+                " *"
+            } else {
+                ""
+            };
+            row.push((format!("{text}{mark}"), *value));
+        }
+    }
+    (header, rows)
+}
+
+/// For the terminal: a table for each scenario.
+pub fn text(study: &Study, pairs: &[Vec<Pair>]) -> String {
+    let mut out = Vec::new();
+    for (scenario, pairs) in study.scenarios().into_iter().zip(pairs) {
+        let (header, rows) = rows(&scenario);
+        let header: Vec<&str> = header.iter().map(String::as_str).collect();
+        let aligned = |cell: String| match cell.strip_suffix(" *") {
+            Some(best) => format!("{best} *"),
+            None => format!("{cell}  "),
+        };
+        let rows: Vec<Vec<String>> = rows
+            .into_iter()
+            .map(|row| {
+                let cells = row.into_iter().enumerate();
+                cells
+                    .map(|(n, (text, _))| if n < 2 { text } else { aligned(text) })
+                    .collect()
+            })
+            .collect();
+        out.push(format!(
+            "{}: {}\n{}",
+            scenario.title(),
+            super::charts::counted(&scenario),
+            table(&header, &rows)
+        ));
+        if !pairs.is_empty() {
+            out.push(pairs::text(pairs));
+        }
+    }
+    let mut text = out.join("\n\n");
+    text.push_str("\nmeans over traces of means over seeds; * is the best of its column");
+    text
+}
+
+/// The same for programs.
+pub fn json(study: &Study, pairs: &[Vec<Pair>], command: &str) -> Value {
+    let scenario = |(scenario, pairs): (&Scenario<'_>, &Vec<Pair>)| {
+        let policy = |policy: &&str| {
+            let mean = |of: fn(&Figures) -> Option<f64>| scenario.mean(policy, of);
+            let mut value = json!({
+                "policy": policy,
+                "runs": scenario.of_policy(policy).count(),
+                "slo_violation_rate": mean(|f| f.slo_violation_rate),
+                "throughput": mean(|f| f.throughput),
+                "instance_hours": mean(|f| f.instance_hours),
+                "gpu_hours": mean(|f| f.gpu_hours),
+                "cost": mean(|f| f.cost),
+                "scale_events": mean(|f| Some(f.scaling.as_ref()?.events() as f64)),
+                "flaps": mean(|f| Some(f.scaling.as_ref()?.flaps as f64)),
+                "pd_ratio_mean": mean(|f| f.scaling.as_ref()?.pd_mean),
+                "pd_ratio_variance": mean(|f| f.scaling.as_ref()?.pd_variance),
+            });
+            for (metric, name) in METRICS.iter().enumerate() {
+                for (place, percentile) in PERCENTILES.iter().enumerate() {
+                    let times = scenario.mean(policy, |f| f.times[metric][place]);
+                    let slow = scenario.mean(policy, |f| f.slowdowns[metric][place]);
+                    value[format!("{name}_times_p{percentile}")] = json!(times);
+                    value[format!("{name}_slowdown_p{percentile}")] = json!(slow);
+                }
+            }
+            value
+        };
+        json!({
+            "label": scenario.label,
+            "title": scenario.title(),
+            "traces": scenario.traces(),
+            "seeds": scenario.seeds(),
+            "policies": scenario.policies().iter().map(policy).collect::<Vec<_>>(),
+            "pairs": pairs,
+        })
+    };
+    let scenarios = study.scenarios();
+    json!({
+        "version": crate::base::version::VERSION,
+        "command": command,
+        "results": study.root,
+        "reading": study.reading,
+        "scenarios": scenarios.iter().zip(pairs).map(scenario).collect::<Vec<_>>(),
+        "runs": study.runs,
+        "missing": study.missing,
+        "skipped": study.skipped,
+    })
+}

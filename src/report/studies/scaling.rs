@@ -1,0 +1,142 @@
+//! What an autoscaler saw and did, in files: `scaling_app_0.log` to read, `scaling/0.csv` with a look a line, and
+//! `scaling/instances.csv` with every instance's life.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::autoscale::signals::{FLEET_SIGNALS, SIGNALS};
+use crate::autoscale::{Action, ScalingLog, Tick};
+use crate::base::csv_file::{CsvFile, float};
+use crate::base::error::Result;
+use crate::base::io::write_file;
+use crate::sim::{Records, State, StateChange};
+
+/// Writes all of them into a run's folder, where there was an autoscaler.
+///
+/// # Errors
+/// A file that cannot be written.
+pub(super) fn write(records: &Records, log: &ScalingLog, folder: &Path) -> Result<()> {
+    looks(log, &folder.join("scaling/0.csv"))?;
+    in_flight(records, &folder.join("scaling/instances.csv"))?;
+    write_file(
+        folder.join("scaling_app_0.log"),
+        text(log, records).as_bytes(),
+    )
+}
+
+/// A look a line: what it came to, why, each fleet's sizes, and every signal.
+fn looks(log: &ScalingLog, path: &Path) -> Result<()> {
+    let mut head: Vec<String> = ["time", "policy", "action", "reason"]
+        .map(str::to_owned)
+        .to_vec();
+    for kind in &log.fleets {
+        let name = kind.name();
+        head.extend(["current", "wanted", "target"].map(|what| format!("{name}_{what}")));
+    }
+    head.extend(SIGNALS.iter().map(|signal| signal.name.to_owned()));
+    for kind in &log.fleets {
+        let own = FLEET_SIGNALS.iter();
+        head.extend(own.map(|signal| format!("{}_{}", kind.name(), signal.name)));
+    }
+    let names: Vec<&str> = head.iter().map(String::as_str).collect();
+    let mut csv = CsvFile::create(path, &names)?;
+    for tick in &log.ticks {
+        let mut row = vec![
+            float(tick.time),
+            log.policy.clone(),
+            tick.action.name().to_owned(),
+            tick.reason.clone(),
+        ];
+        for one in &tick.moves {
+            row.extend([one.from, one.wanted, one.to].map(|count| count.to_string()));
+        }
+        row.extend(tick.signals.iter().map(|value| float(*value)));
+        row.extend(tick.fleets.iter().flatten().map(|value| float(*value)));
+        csv.row(row)?;
+    }
+    csv.finish()
+}
+
+/// As files name a state.
+fn state(event: &StateChange) -> &'static str {
+    match event.state {
+        State::Starting => "starting",
+        State::Ready => "ready",
+        State::Parked => "parked",
+        State::Draining => "draining",
+        State::Gone => "gone",
+    }
+}
+
+fn in_flight(records: &Records, path: &Path) -> Result<()> {
+    let mut csv = CsvFile::create(path, &["time", "instance", "pool", "state"])?;
+    for event in &records.state_changes {
+        csv.row([
+            event.time.to_string(),
+            event.instance.to_string(),
+            records.instances[event.instance as usize].pool.clone(),
+            state(event).to_owned(),
+        ])?;
+    }
+    csv.finish()
+}
+
+/// Decisions that changed something, holds that were forced, and what instances did, in one sequence.
+fn text(log: &ScalingLog, records: &Records) -> String {
+    let mut text = String::new();
+    let counts = log.counts;
+    let _ = writeln!(
+        text,
+        "policy {}: {} looks, {} out, {} in, {} both; {} instances asked for, {} drained, {} flaps",
+        log.policy,
+        counts.ticks,
+        counts.scale_out,
+        counts.scale_in,
+        counts.rebalance,
+        counts.instances_started,
+        counts.instances_drained,
+        counts.flaps,
+    );
+    let mut events = records.state_changes.iter().peekable();
+    let mut until = |time: f64, text: &mut String| {
+        while let Some(event) = events.next_if(|event| event.time.as_secs_f64() <= time) {
+            let pool = &records.instances[event.instance as usize].pool;
+            let _ = writeln!(
+                text,
+                "{:>12.3}  {pool} {} {}",
+                event.time.as_secs_f64(),
+                event.instance,
+                state(event)
+            );
+        }
+    };
+    for tick in &log.ticks {
+        // What happened before the look; what it ordered comes after it.
+        until(tick.time - 1e-9, &mut text);
+        if tick.action != Action::Hold || tick.moves.iter().any(|one| one.wanted != one.to) {
+            let _ = writeln!(text, "{:>12.3}  {}", tick.time, decision(tick));
+        }
+    }
+    until(f64::INFINITY, &mut text);
+    text
+}
+
+fn decision(tick: &Tick) -> String {
+    let moves: Vec<String> = tick
+        .moves
+        .iter()
+        .map(|one| {
+            let mut text = format!("{} {} -> {}", one.kind.name(), one.from, one.to);
+            if one.wanted != one.to {
+                let _ = write!(text, " (wanted {})", one.wanted);
+            }
+            text
+        })
+        .collect();
+    format!(
+        "{}: {}: {}",
+        tick.action.name(),
+        moves.join(", "),
+        tick.reason
+    )
+}

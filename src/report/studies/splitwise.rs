@@ -1,0 +1,178 @@
+//! Results of a run by SplitwiseSim's rules: its own files, and beside them what this program writes of every run.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::base::Distribution;
+use crate::base::csv_file;
+use crate::base::csv_file::{CsvFile, float};
+use crate::base::error::Result;
+use crate::compat::splitwise::{Report, RequestRecord, WriteOptions, write_report};
+use crate::metrics::{SlowdownLimit, Slowdowns, Times, slowdowns};
+use crate::report::render::number::{seconds, thousands};
+use crate::report::render::table::{pairs, table};
+use crate::sim::latency::SplitwiseTable;
+
+/// Slowdowns as the study counts them: against bloom-176b on a DGX-A100, with the reference's own times.
+///
+/// # Errors
+/// A table without that reference.
+pub fn study_slowdowns(
+    report: &Report,
+    table: &SplitwiseTable,
+) -> Result<(Slowdowns, Vec<SlowdownLimit>)> {
+    let reference = table.select("bloom-176b", "a100-80gb", 8)?;
+    let times = report.requests.iter().map(|r| Times {
+        prompt: r.prompt,
+        output: r.output,
+        ttft: Some(r.ttft),
+        tbt: Some(r.tbt),
+        e2e: Some(r.response),
+    });
+    Ok(slowdowns(times, |prompt| {
+        let tokens = f64::from(prompt);
+        (reference.prompt(tokens), reference.token(tokens))
+    }))
+}
+
+/// The figures of a run, for `summary.json`.
+pub fn figures(report: &Report, table: &SplitwiseTable) -> Value {
+    let finished = report.requests.len();
+    let mut figures = json!({
+        "arrived": finished + report.unfinished.len(),
+        "finished": finished,
+        "unfinished": {"total": report.unfinished.len(), "requests": report.unfinished},
+        "end_seconds": report.end,
+        "outside_table": report.outside_table,
+    });
+    for (name, mut values) in times(report) {
+        let distribution = Distribution::from_values(&mut values);
+        figures[name] = json!(distribution);
+    }
+    if let Ok((slowdown, limits)) = study_slowdowns(report, table) {
+        figures["slowdown"] = json!(slowdown);
+        figures["slo"] = json!({
+            "slowdowns_met": limits.iter().all(|limit| limit.met),
+            "slowdowns": limits,
+        });
+    }
+    figures
+}
+
+fn times(report: &Report) -> [(&'static str, Vec<f64>); 4] {
+    let of = |value: fn(&RequestRecord) -> f64| report.requests.iter().map(value).collect();
+    [
+        ("queue", of(|r| r.queue)),
+        ("ttft", of(|r| r.ttft)),
+        ("tbt", of(|r| r.tbt)),
+        ("e2e", of(|r| r.response)),
+    ]
+}
+
+/// Writes the reference's files, `request.csv` in the order of the trace, and `summary.json`.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn write(
+    report: &Report,
+    options: WriteOptions,
+    figures: &Value,
+    config: &str,
+    folder: &Path,
+) -> Result<()> {
+    write_report(report, options, folder)?;
+    requests(report, &folder.join("request.csv"))?;
+    crate::base::io::write_file(folder.join("config.toml"), config.as_bytes())?;
+    csv_file::json(&folder.join("summary.json"), figures)
+}
+
+fn requests(report: &Report, path: &Path) -> Result<()> {
+    let mut csv = CsvFile::create(
+        path,
+        &[
+            "request_id",
+            "outcome",
+            "arrival_time",
+            "prompt_tokens",
+            "output_tokens",
+            "queue_time",
+            "ttft",
+            "tbt",
+            "e2e",
+            "prefill_instance",
+            "decode_instance",
+        ],
+    )?;
+    let finished = report.requests.iter().map(|r| {
+        let row = [
+            r.id.to_string(),
+            "finished".to_owned(),
+            float(r.arrival),
+            r.prompt.to_string(),
+            r.output.to_string(),
+            float(r.queue),
+            float(r.ttft),
+            float(r.tbt),
+            float(r.response),
+            r.prompt_instance.to_string(),
+            r.token_instance.to_string(),
+        ];
+        (r.index, row)
+    });
+    let unfinished = report.unfinished.iter().map(|r| {
+        let mut row: [String; 11] = std::array::from_fn(|_| String::new());
+        row[0] = r.id.to_string();
+        row[1] = format!("unfinished-{}", json!(r.stage).as_str().unwrap_or_default());
+        row[2] = float(r.arrival);
+        (r.index, row)
+    });
+    let mut rows: Vec<_> = finished.chain(unfinished).collect();
+    rows.sort_by_key(|(index, _)| *index);
+    for (_, row) in rows {
+        csv.row(row)?;
+    }
+    csv.finish()
+}
+
+/// The same for people.
+pub fn text(report: &Report, table_of_times: &SplitwiseTable) -> String {
+    let mut facts = vec![
+        ("rules".to_owned(), "SplitwiseSim's".to_owned()),
+        (
+            "finished".to_owned(),
+            thousands(report.requests.len() as u64),
+        ),
+    ];
+    if !report.unfinished.is_empty() {
+        let left = thousands(report.unfinished.len() as u64);
+        facts.push(("UNFINISHED".to_owned(), left));
+    }
+    if report.outside_table > 0 {
+        let steps = thousands(report.outside_table);
+        let what = format!("{steps} iterations, prolonged as there");
+        facts.push(("outside the table".to_owned(), what));
+    }
+    let row = |name: String, d: Distribution, show: fn(f64) -> String| {
+        let mut row = vec![name];
+        row.extend([d.mean, d.p50, d.p90, d.p95, d.p99, d.max].map(show));
+        row
+    };
+    let mut rows = Vec::new();
+    for (name, mut values) in times(report) {
+        let distribution = Distribution::from_values(&mut values);
+        rows.push(row(name.to_uppercase(), distribution, seconds));
+    }
+    if let Ok((slowdown, _)) = study_slowdowns(report, table_of_times) {
+        let times = |value: f64| format!("{value:.2}x");
+        for (name, d) in [
+            ("TTFT slowdown", slowdown.ttft),
+            ("TBT slowdown", slowdown.tbt),
+            ("E2E slowdown", slowdown.e2e),
+        ] {
+            rows.push(row(name.to_owned(), d, times));
+        }
+    }
+    let times = table(&["", "mean", "p50", "p90", "p95", "p99", "max"], &rows);
+    [pairs(&facts), times].join("\n\n")
+}

@@ -1,0 +1,374 @@
+//! Measures the simulator's own instances as Dynamo's profiler measures real ones (`dynamo/profiler`): single prompts of rising
+//! length for prefill; for decode, batches of equal requests at rising concurrency, for several lengths of context.
+
+use crate::autoscale::planner::profile::{DecodePoint, PrefillPoint, Profile};
+use crate::base::error::{Error, Result};
+use crate::scenario::{
+    LatencyConfig, PoolSection, RunOptions, Scenario, ScenarioConfig, SchedulerConfig,
+};
+use crate::sim::Item;
+use crate::sim::Role;
+use crate::sim::transfer::Contention;
+use crate::sim::{Records, Workload};
+use crate::trace::Nanos;
+
+/// What to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grid {
+    /// Shortest prompt.
+    pub min_isl: u32,
+    /// Longest prompt.
+    pub max_isl: u32,
+    /// Output tokens of each request while decode is measured.
+    pub osl: u32,
+    /// Lengths of prompts for prefill.
+    pub prefill_points: u32,
+    /// Lengths of context for decode.
+    pub contexts: u32,
+    /// Concurrencies for each.
+    pub loads: u32,
+}
+
+impl Default for Grid {
+    /// The size of the profile that ships with Dynamo's tests.
+    fn default() -> Self {
+        Self {
+            min_isl: 100,
+            max_isl: 16_384,
+            osl: 500,
+            prefill_points: 17,
+            contexts: 6,
+            loads: 7,
+        }
+    }
+}
+
+/// A profile, and how many contexts were measured up to the scheduler's limit instead of up to the memory's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measured {
+    /// The points.
+    pub profile: Profile,
+    /// Contexts of which memory would hold more requests than the scheduler runs at once.
+    pub limited: u32,
+}
+
+/// Measures the first prefill pool and the first decode pool of a configuration; a pool that serves whole requests is both.
+///
+/// # Errors
+/// [`Error::Usage`] for a configuration that has no such pools or cannot be prepared, or where nothing fits.
+pub fn measure(config: &ScenarioConfig, grid: &Grid) -> Result<Measured> {
+    if grid.min_isl == 0 || grid.min_isl > grid.max_isl || grid.osl < 2 {
+        return Err(Error::usage(
+            format!(
+                "prompts of {} to {} tokens with {} output tokens",
+                grid.min_isl, grid.max_isl, grid.osl
+            ),
+            "give prompts of 1 token or more, the shortest first, and 2 output tokens or more",
+        ));
+    }
+    let pool = |role: Role| {
+        let pools = &config.pool;
+        let own = pools.iter().find(|pool| pool.role == role);
+        own.or_else(|| pools.iter().find(|pool| pool.role == Role::Aggregated))
+            .ok_or_else(|| {
+                Error::usage(
+                    format!("{}: no pool to measure {role:?} on", config.name),
+                    "give it a pool of that role, or one that serves whole requests",
+                )
+            })
+    };
+    let prefill = prefill_points(config, pool(Role::Prefill)?, grid)?;
+    let (decode, max_kv_tokens, limited) = decode_points(config, pool(Role::Decode)?, grid)?;
+    Ok(Measured {
+        profile: Profile {
+            prefill,
+            decode,
+            max_kv_tokens,
+        },
+        limited,
+    })
+}
+
+/// The configuration with these pools alone, without what would blur the measurement.
+fn alone(config: &ScenarioConfig, pools: Vec<PoolSection>) -> ScenarioConfig {
+    let mut config = config.clone();
+    config.pool = pools;
+    config.resize.clear();
+    config.end_seconds = None;
+    config.cache.prefix = false;
+    config.cache.write_back = false;
+    config.router.prompt = "round-robin".into();
+    config.router.output = "round-robin".into();
+    config
+}
+
+fn run(prepared: &Scenario, items: Vec<Item>) -> Result<Records> {
+    let workload = Workload::of_items(items);
+    let run = prepared.run(&workload, prepared.config().seed, RunOptions::default())?;
+    Ok(run.records)
+}
+
+fn same(count: u32, prompt: u32, output: u32) -> Vec<Item> {
+    let item = |session| Item {
+        arrival: Nanos::ZERO,
+        session,
+        prompt,
+        output,
+    };
+    (0..count).map(item).collect()
+}
+
+/// Evenly spaced whole numbers from one to another, each once.
+fn spread(from: u32, to: u32, points: u32) -> Vec<u32> {
+    let steps = f64::from(points.max(2) - 1);
+    let place = |i: u32| f64::from(from) + f64::from(to - from) * f64::from(i) / steps;
+    let mut out: Vec<u32> = (0..points.max(1)).map(|i| place(i) as u32).collect();
+    out.dedup();
+    out
+}
+
+/// TTFT of a prompt that has an instance for itself.
+fn prefill_points(
+    config: &ScenarioConfig,
+    pool: &PoolSection,
+    grid: &Grid,
+) -> Result<Vec<PrefillPoint>> {
+    let own = PoolSection {
+        role: Role::Aggregated,
+        instances: 1,
+        ..pool.clone()
+    };
+    let prepared = alone(config, vec![own]).prepare()?;
+    let gpus = f64::from(pool.gpus);
+    let mut out = Vec::new();
+    for isl in spread(grid.min_isl, grid.max_isl, grid.prefill_points) {
+        // One output token: its end is the end of the prompt.
+        let records = run(&prepared, same(1, isl, 1))?;
+        let Some(ttft) = records.requests[0].ttft() else {
+            // Longer prompts do not fit either.
+            break;
+        };
+        out.push(PrefillPoint {
+            isl: f64::from(isl),
+            ttft_ms: 1000.0 * ttft,
+            throughput_per_gpu: f64::from(isl) / ttft / gpus,
+        });
+    }
+    if out.is_empty() {
+        return Err(too_small(pool));
+    }
+    Ok(out)
+}
+
+fn too_small(pool: &PoolSection) -> Error {
+    Error::usage(
+        format!(
+            "pool {}: nothing to be measured fits into its KV cache",
+            pool.name
+        ),
+        "measure shorter prompts, or give the pool more memory",
+    )
+}
+
+/// Time between tokens while so many equal requests decode together. Their prompts come from an instance that takes no time.
+fn decode_points(
+    config: &ScenarioConfig,
+    pool: &PoolSection,
+    grid: &Grid,
+) -> Result<(Vec<DecodePoint>, f64, u32)> {
+    let own = PoolSection {
+        role: Role::Decode,
+        instances: 1,
+        ..pool.clone()
+    };
+    let feeder = PoolSection {
+        name: format!("{}-feeder", pool.name),
+        role: Role::Prefill,
+        instances: 1,
+        blocks: Some(u32::MAX / 1024),
+        scheduler: Some(SchedulerConfig::default()),
+        latency: Some(LatencyConfig::Constant { seconds: 0.0 }),
+        ..pool.clone()
+    };
+    let mut config = alone(config, vec![feeder, own]);
+    // Only the decode instance's time is to be seen.
+    config.transfer.latency_ms = 0.0;
+    config.transfer.gb_per_second = 1e9;
+    config.transfer.contention = Contention::None;
+    config.model.kv_bytes_per_token = config.model.kv_bytes_per_token.or(Some(1.0));
+    let prepared = config.prepare()?;
+    let blocks = prepared.resources()[1].blocks;
+    let capacity = u64::from(blocks) * u64::from(config.cache.block_size);
+    let gpus = f64::from(pool.gpus);
+    let mut out = Vec::new();
+    let mut limited = 0;
+    for isl in spread(grid.min_isl, grid.max_isl, grid.contexts + 1)
+        .into_iter()
+        .take(grid.contexts as usize)
+    {
+        let measure = |load: u32| -> Result<Option<(f64, f64)>> {
+            Ok(together(&run(&prepared, same(load, isl, grid.osl))?))
+        };
+        let tokens = u64::from(isl) + u64::from(grid.osl);
+        let fits = u32::try_from(capacity / tokens).unwrap_or(u32::MAX);
+        if fits == 0 || measure(1)?.is_none() {
+            break;
+        }
+        // The largest load that decodes at once.
+        let (mut most, mut above) = (1, fits.saturating_add(1));
+        if measure(fits)?.is_some() {
+            most = fits;
+        } else {
+            while above - most > 1 {
+                let middle = most + (above - most) / 2;
+                if measure(middle)?.is_some() {
+                    most = middle;
+                } else {
+                    above = middle;
+                }
+            }
+            // Whole blocks may make room for one less.
+            limited += u32::from(f64::from(most) < 0.9 * f64::from(fits));
+        }
+        let context = f64::from(isl) + f64::from(grid.osl) / 2.0;
+        for load in spread(1, most, grid.loads) {
+            let Some((itl, tokens_per_second)) = measure(load)? else {
+                continue;
+            };
+            out.push(DecodePoint {
+                kv_usage: f64::from(load) * context / capacity as f64,
+                context_length: context,
+                itl_ms: 1000.0 * itl,
+                throughput_per_gpu: tokens_per_second / gpus,
+            });
+        }
+    }
+    if out.is_empty() {
+        return Err(too_small(pool));
+    }
+    Ok((out, capacity as f64, limited))
+}
+
+/// Mean time between tokens in seconds and tokens per second, if all requests decoded at the same time from the first token
+/// to the last.
+fn together(records: &Records) -> Option<(f64, f64)> {
+    let mut sum = 0.0;
+    let mut tokens = 0.0;
+    let (mut start, mut end) = (Nanos(u64::MAX), Nanos::ZERO);
+    for request in &records.requests {
+        let itl = request.tbt()?;
+        // Whoever waited for others, or was computed again, did not decode beside them.
+        let longest = request.longest_gap.as_secs_f64();
+        if request.preemptions > 0 || longest > 4.0 * itl {
+            return None;
+        }
+        sum += itl;
+        tokens += f64::from(request.output - 1);
+        start = start.min(request.first_token?);
+        end = end.max(request.ended);
+    }
+    let seconds = (end - start).as_secs_f64();
+    (sum > 0.0 && seconds > 0.0).then(|| (sum / records.requests.len() as f64, tokens / seconds))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+mod tests {
+    use crate::scenario::profiler::*;
+
+    fn small() -> Grid {
+        Grid {
+            max_isl: 4000,
+            osl: 20,
+            prefill_points: 4,
+            contexts: 2,
+            loads: 3,
+            ..Grid::default()
+        }
+    }
+
+    #[test]
+    fn points_between_two() {
+        assert_eq!(spread(100, 400, 4), [100, 200, 300, 400]);
+        assert_eq!(spread(1, 2, 5), [1, 2]);
+        assert_eq!(spread(7, 9, 1), [7]);
+    }
+
+    #[test]
+    fn a_linear_instance_by_hand() {
+        // 2 ms a step and 0.1 ms a prompt token; 500 tokens of KV on one GPU.
+        let set = [
+            "latency.kind=constant",
+            "latency.seconds=0.002",
+            "pool.decode.blocks=64",
+            "pool.decode.gpus=2",
+        ]
+        .map(str::to_owned);
+        let config = ScenarioConfig::preset("llama-8b-pd-4-4", &set).unwrap();
+        let measured = measure(&config, &small()).unwrap();
+        assert_eq!(measured.profile.max_kv_tokens, 1024.0);
+        // 100 tokens in one step of 2 ms: 50,000 tokens/s.
+        let first = measured.profile.prefill[0];
+        assert_eq!((first.isl, first.ttft_ms), (100.0, 2.0));
+        assert!((first.throughput_per_gpu - 50_000.0).abs() < 1e-6);
+        // 1024 / 120 = 8 requests fit: 1, 4 and 8, each a token every 2 ms, on two GPUs; longer prompts do not fit.
+        assert_eq!(measured.profile.decode.len(), 3);
+        for (point, load) in measured.profile.decode.iter().zip([1.0, 4.0, 8.0]) {
+            assert_eq!(point.context_length, 110.0);
+            // Moving the KV takes a nanosecond.
+            assert!((point.itl_ms - 2.0).abs() < 1e-6);
+            assert!((point.kv_usage - load * 110.0 / 1024.0).abs() < 1e-12);
+            assert!(
+                (point.throughput_per_gpu - load * 250.0).abs() < 0.02 * load * 250.0,
+                "{point:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn decode_slows_down_with_its_load() {
+        let config = ScenarioConfig::preset("llama-8b-pd-4-4", &[]).unwrap();
+        let measured = measure(&config, &small()).unwrap();
+        let profile = &measured.profile;
+        // 256 requests of 110 tokens are far from filling the memory.
+        assert_eq!(measured.limited, 1);
+        assert_eq!(profile.decode.len(), 6);
+        assert!(
+            profile
+                .prefill
+                .windows(2)
+                .all(|w| w[0].ttft_ms < w[1].ttft_ms)
+        );
+        for row in profile
+            .decode
+            .chunk_by(|a, b| a.context_length == b.context_length)
+        {
+            assert!(row.windows(2).all(|w| w[0].itl_ms < w[1].itl_ms), "{row:?}");
+        }
+        // An instance that serves whole requests is both.
+        let whole = ScenarioConfig::preset("llama-8b-aggregated-4", &[]).unwrap();
+        assert!(measure(&whole, &small()).is_ok());
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told() {
+        let config = ScenarioConfig::preset("llama-8b-pd-4-4", &[]).unwrap();
+        for grid in [
+            Grid {
+                min_isl: 0,
+                ..small()
+            },
+            Grid {
+                max_isl: 50,
+                ..small()
+            },
+            Grid { osl: 1, ..small() },
+        ] {
+            assert!(measure(&config, &grid).is_err());
+        }
+        let tiny = ScenarioConfig::preset("llama-8b-pd-4-4", &["pool.decode.blocks=2".to_owned()])
+            .unwrap();
+        let error = measure(&tiny, &small()).unwrap_err().to_string();
+        assert!(error.contains("pool decode"), "{error}");
+    }
+}
