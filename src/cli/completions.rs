@@ -46,3 +46,25 @@ pub(super) fn man(args: &ManArgs) -> anyhow::Result<()> {
 fn documented() -> Command {
     Cli::command().version(VERSION)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_a_page() {
+        let folder = tempfile::tempdir().expect("folder");
+        let output_dir = Some(folder.path().join("man1"));
+        man(&ManArgs { output_dir }).expect("writes");
+        let command = Cli::command();
+        let visible = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+        let mut names = vec!["replay".to_owned(), "replay-tune-threshold".to_owned()];
+        names.extend(visible.map(|sub| format!("replay-{}", sub.get_name())));
+        assert!(names.len() > 15, "{names:?}");
+        for name in names {
+            let page = folder.path().join(format!("man1/{name}.1"));
+            let text = std::fs::read_to_string(&page).expect("a page");
+            assert!(text.contains(&format!("kvreplay {VERSION}")), "{text}");
+        }
+    }
+}
