@@ -9,7 +9,9 @@ pub mod error;
 mod identity;
 pub mod io;
 mod nanos;
+pub mod parameters;
 pub mod random;
+pub mod registry;
 pub mod version;
 
 pub use distribution::{Distribution, percentile_sorted};

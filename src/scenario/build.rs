@@ -1,7 +1,5 @@
 //! From a configuration to a cluster, or a clear error.
 
-use super::latency::{LatencyConfig, Prototype};
-use super::scheduler::SchedulerConfig;
 use super::sku::Sku;
 use super::{PoolSection, ScenarioConfig};
 use crate::autoscale::placement::{Placer, PoolNeeds};
@@ -14,7 +12,8 @@ use crate::cache::engine;
 use crate::sim::Kv;
 use crate::sim::Role;
 use crate::sim::Workload;
-use crate::sim::latency::LatencyModel;
+use crate::sim::latency::{LatencyContext, LatencyFactory, LatencyModel};
+use crate::sim::replica::SchedulerConfig;
 use crate::sim::router::{self, Stage};
 use crate::sim::{Cluster, InstanceSpec, Pool, PoolResources, Resize};
 use crate::trace::{Content, Nanos, Trace};
@@ -24,7 +23,7 @@ use crate::trace::{Content, Nanos, Trace};
 pub struct Scenario {
     config: ScenarioConfig,
     kinds: Vec<Kind>,
-    reference: Prototype,
+    reference: LatencyFactory,
     kv_bytes_per_token: f64,
     layers: u32,
     resizes: Vec<Resize>,
@@ -39,7 +38,7 @@ struct Kind {
     instances: u32,
     startup: Nanos,
     scheduler: SchedulerConfig,
-    latency: Prototype,
+    latency: LatencyFactory,
 }
 
 impl ScenarioConfig {
@@ -57,14 +56,19 @@ impl ScenarioConfig {
             let scheduler = pool.scheduler.as_ref().unwrap_or(&self.scheduler).clone();
             scheduler.build()?;
             let latency = pool.latency.as_ref().unwrap_or(&self.latency);
-            let latency = latency.prepare(model.as_ref(), &pool.sku, self.seed)?;
+            let context = LatencyContext {
+                model: model.as_ref(),
+                gpu: &pool.sku,
+                seed: self.seed,
+            };
+            let latency = latency.prepare(&context)?;
             let bytes = self.kv_bytes(model.as_ref(), pool);
             let known = model.as_ref().map(|model| model.layout().layers as u32);
             let layers = self.model.layers.or(known);
             sizes = sizes.or(bytes.map(|bytes| (bytes, layers.unwrap_or(1))));
             if reference.is_none() {
                 reference = Some(match &self.slo.reference {
-                    Some(reference) => reference.prepare(model.as_ref(), &pool.sku, self.seed)?,
+                    Some(reference) => reference.prepare(&context)?,
                     None => latency.clone(),
                 });
             }
@@ -268,11 +272,7 @@ impl ScenarioConfig {
     fn needs_no_sizes(&self) -> bool {
         self.pool.iter().all(|pool| {
             let latency = pool.latency.as_ref().unwrap_or(&self.latency);
-            let asks = matches!(
-                latency,
-                LatencyConfig::Roofline(_) | LatencyConfig::Profile { .. }
-            );
-            pool.blocks.is_some() && !asks && pool.role == Role::Aggregated
+            pool.blocks.is_some() && !latency.needs_model() && pool.role == Role::Aggregated
         })
     }
 
@@ -375,7 +375,7 @@ impl Scenario {
 
     /// What an unloaded reference instance needs.
     pub fn reference(&self) -> Box<dyn LatencyModel> {
-        self.reference.make(u32::MAX)
+        self.reference.build(u32::MAX)
     }
 
     /// A name of the pools' sizes: `prefill-4_decode-4`.
@@ -448,7 +448,7 @@ impl Scenario {
                         Ok(scheduler) => scheduler,
                         Err(_) => unreachable!("it was built when it was checked"),
                     },
-                    latency: kind.latency.make(number),
+                    latency: kind.latency.build(number),
                 }),
             });
         }

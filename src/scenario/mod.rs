@@ -1,12 +1,10 @@
 //! A simulation's configuration: one TOML file, in which unknown keys are errors and every key can be overridden.
 
 mod build;
-mod latency;
 mod overrides;
 mod presets;
 pub mod profiler;
 mod run;
-mod scheduler;
 mod sku;
 
 use std::path::{Path, PathBuf};
@@ -22,11 +20,11 @@ use crate::sim::topology::Topology;
 use crate::sim::transfer::TransferConfig;
 use crate::sim::{Objectives, Pacing};
 
+pub use crate::sim::latency::LatencyConfig;
+pub use crate::sim::replica::SchedulerConfig;
 pub use build::Scenario;
-pub use latency::LatencyConfig;
 pub use presets::{PRESETS, Preset};
 pub use run::{Run, RunOptions};
-pub use scheduler::SchedulerConfig;
 pub use sku::{SKUS, Sku};
 
 /// Whose rules hold.
@@ -341,6 +339,8 @@ impl ScenarioConfig {
 
     /// The effective configuration, to make the run again.
     pub fn to_toml(&self) -> String {
-        toml::to_string(self).unwrap_or_default()
+        let mut effective = self.clone();
+        effective.autoscaling = self.autoscaling.effective();
+        toml::to_string(&effective).unwrap_or_default()
     }
 }
