@@ -6,34 +6,37 @@ use std::sync::atomic::AtomicU64;
 use clap::Args;
 use rayon::prelude::*;
 
+use super::cluster_args::ClusterArgs;
 use super::trace_input::TraceArgs;
-use super::{compare, output, simulate};
-use crate::base::error::{Error, Location, Result};
+use super::{compare, output};
+use crate::base::error::{Error, Result};
 use crate::base::io::write_file;
 use crate::report::studies::compare::{
     Reading, Selection, Study as Comparison, files, page, pairs, text,
 };
 use crate::report::studies::{simulation, study as written};
+use crate::scenario::inputs::{RunInputs, TraceInput};
+use crate::scenario::layout::{RunKey, trace_name};
 use crate::scenario::profiler::{Grid, measure};
-use crate::scenario::{Compat, RunOptions, ScenarioConfig};
-use crate::sim::{Role, Workload};
+use crate::scenario::{RunOptions, Scenario, ScenarioConfig};
+use crate::sim::Role;
 use crate::trace::Trace;
-use crate::tune::study::{self, Choice, Options, Pressure, Trial};
+use crate::tune::study::{self, Choice, LoadTest, StudyOptions, Trial};
 
 /// Arguments of `replay study`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The service is pressed at a constant rate until it no longer keeps [slo], for every split of --test-instances; that gives the
-best P/D ratio and the metrics at full load. By these each policy is tuned, with some room to spare, and simulated on the
-trace; the cheapest that keeps the objectives is chosen. Choices are run again on --validate traces, which they were not
-chosen by.
+A load test finds the highest constant request rate at which every split of --test-instances meets [slo]; each rate is held until
+the number of requests in flight is stationary. That gives the best P/D ratio and the metrics at full load. Each policy is tuned by
+them, with some headroom, and simulated on the trace; the cheapest that meets the objectives is chosen. Choices are run again on
+the --validate traces, which they were not chosen by.
 
 Examples:
   replay study trace.jsonl.zst --preset llama-8b-pd-4-4 --output-dir output/study
   replay study monday.jsonl.zst --config cluster.toml --validate tuesday.jsonl.zst,crowd.jsonl.zst --output-dir output/study
-  replay study trace.jsonl.zst --config cluster.toml --policies heteroscale,sla,kpa --attainment 0.95 --output-dir output/study")]
+  replay study trace.jsonl.zst --config cluster.toml --autoscaler heteroscale,sla,kpa --attainment 0.95 --output-dir output/study")]
 pub(super) struct StudyArgs {
-    /// The trace to choose by
+    /// Trace by which policies are tuned and chosen
     trace: PathBuf,
 
     /// The trace's format, where it is not recognised
@@ -44,35 +47,32 @@ pub(super) struct StudyArgs {
     #[arg(long, value_name = "NAME|PATH|DIR")]
     tokenizer: Option<String>,
 
-    /// The cluster: TOML
-    #[arg(long, short, value_name = "FILE", conflicts_with = "preset")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 
-    /// A cluster that ships [default: llama-8b-pd-4-4]
-    #[arg(long, value_name = "NAME")]
-    preset: Option<String>,
+    /// Autoscaling policies to try; may be repeated [default: all]
+    #[arg(
+        long,
+        alias = "policies",
+        alias = "policy",
+        value_name = "NAME,..",
+        value_delimiter = ','
+    )]
+    autoscaler: Vec<String>,
 
-    /// Set a key of the configuration, as slo.ttft_seconds=0.5
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
-
-    /// Policies to try [default: all]
-    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
-    policies: Vec<String>,
-
-    /// Traces to run the choices on that they were not chosen by
+    /// Further traces on which the choices are run
     #[arg(long, value_name = "FILE,..", value_delimiter = ',')]
     validate: Vec<PathBuf>,
 
-    /// Part of the requests that must meet all objectives
-    #[arg(long, value_name = "PART", default_value_t = 0.99)]
+    /// Fraction of the requests that must meet all objectives
+    #[arg(long, value_name = "FRACTION", default_value_t = 0.99)]
     attainment: f64,
 
-    /// Instances that are split between prefill and decode in the pressure test
+    /// Instances that the load test splits between prefill and decode
     #[arg(long, value_name = "N", default_value_t = 8)]
     test_instances: u32,
 
-    /// Requests of one pressure test, from the trace's beginning
+    /// Requests for which the load test holds a rate at first; longer until the queue is stationary, up to 32 times as many
     #[arg(long, value_name = "N", default_value_t = 3000)]
     test_requests: usize,
 
@@ -80,7 +80,7 @@ pub(super) struct StudyArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 
-    /// Write the study, each policy's configuration, the runs and their comparison there
+    /// Folder for the study, each policy's configuration, the runs and their comparison
     #[arg(long, short, value_name = "DIR")]
     output_dir: PathBuf,
 
@@ -96,45 +96,49 @@ pub(super) struct StudyArgs {
 pub(super) fn run(args: &StudyArgs) -> anyhow::Result<()> {
     output::set_threads(args.threads)?;
     args.check()?;
-    let config = args.config()?;
+    let config = args.cluster.read_accurate()?;
     let trace = args.read(&args.trace)?;
-    // The SLA planner asks a profile of the instances, where they have two roles.
+    let prepared = config.prepare()?;
+    let blocks = prepared.blocks(&trace)?;
+    let workload = prepared.workload(&trace, blocks.as_ref());
+    // It bounds the load test; the SLA planner plans by it, where there are prefill and decode instances.
     let split = config.pool.iter().any(|pool| pool.role == Role::Prefill);
     let profile = args.output_dir.join("profile");
-    if split {
-        let measured = measure(&config, &Grid::default())?;
-        super::profile::write(&profile, &measured.profile)?;
-    }
-    let options = Options {
-        profile: split.then_some(profile),
-        pressure: Pressure {
+    let measured = measure(&config, &Grid::of(&workload))?;
+    measured.write(&profile)?;
+    let options = StudyOptions {
+        load_test: LoadTest {
             requests: args.test_requests,
             attainment: args.attainment,
             instances: args.test_instances,
             seed: args.seed,
         },
-        policies: match args.policies.is_empty() {
+        instances: Some(measured.profile),
+        profile: split.then_some(profile),
+        policies: match args.autoscaler.is_empty() {
             true => study::policies().into_iter().map(str::to_owned).collect(),
-            false => args.policies.clone(),
+            false => args.autoscaler.clone(),
         },
     };
-    let prepared = config.prepare()?;
-    let blocks = prepared.blocks(&trace)?;
-    let mut workload = Workload::new(&trace, blocks.as_ref());
-    workload.stretch(config.workload.time_scale);
     let done = AtomicU64::new(0);
     let steps = study::steps(&config, &options);
     let found = output::with_progress("steps", steps, &done, || {
         study::study(&config, &workload, &options, &done)
     })?;
     let results = args.output_dir.join("results");
-    let base = simulate::names(&prepared);
     let mut validated = Vec::new();
-    serve_all(args, &trace, &args.trace, &found.choices, &results, &base)?;
+    serve_all(
+        args,
+        &trace,
+        &args.trace,
+        &found.choices,
+        &results,
+        &prepared,
+    )?;
     for path in &args.validate {
         let trace = args.read(path)?;
-        let trials = serve_all(args, &trace, path, &found.choices, &results, &base)?;
-        validated.push((simulation::trace_name(path), trials));
+        let trials = serve_all(args, &trace, path, &found.choices, &results, &prepared)?;
+        validated.push((trace_name(path), trials));
     }
     for choice in &found.choices {
         let name = format!("{}.toml", choice.trial.policy);
@@ -147,7 +151,7 @@ pub(super) fn run(args: &StudyArgs) -> anyhow::Result<()> {
         validated: &validated,
         slo: &config.slo.objectives(),
         attainment: args.attainment,
-        trace: &simulation::trace_name(&args.trace),
+        trace: &trace_name(&args.trace),
         cluster: &config.name,
         command: &command,
     };
@@ -171,33 +175,26 @@ impl StudyArgs {
         if !(self.attainment > 0.0 && self.attainment <= 1.0) {
             return Err(Error::usage(
                 format!("--attainment {}", self.attainment),
-                "give a part of the requests, more than 0 and at most 1",
+                "give a fraction of the requests, more than 0 and at most 1",
             ));
         }
         if self.test_instances < 2 || self.test_requests == 0 {
             return Err(Error::usage(
-                "nothing to press",
+                "nothing to load-test",
                 "give --test-instances 2 or more, and --test-requests 1 or more",
             ));
         }
         Ok(())
     }
 
-    fn config(&self) -> Result<ScenarioConfig> {
-        let config = match &self.config {
-            Some(path) => ScenarioConfig::read(path, &self.set)?,
-            None => {
-                let name = self.preset.as_deref().unwrap_or(simulate::DEFAULT_PRESET);
-                ScenarioConfig::preset(name, &self.set)?
-            }
-        };
-        if config.compat != Compat::Accurate {
-            return Err(Error::usage(
-                "compat is not `accurate`",
-                "a study runs this simulator's own rules",
-            ));
-        }
-        Ok(config)
+    /// What decides the run of a choice on a trace.
+    fn inputs(&self, path: &Path, config: &ScenarioConfig) -> Result<RunInputs> {
+        let (format, tokenizer) = (self.format.as_deref(), self.tokenizer.as_deref());
+        RunInputs::new(
+            config,
+            self.seed,
+            TraceInput::new(path, format, tokenizer, None)?,
+        )
     }
 
     fn read(&self, path: &Path) -> Result<Trace> {
@@ -206,15 +203,7 @@ impl StudyArgs {
             format: self.format.clone(),
             tokenizer: self.tokenizer.clone(),
         };
-        let trace = input.read(None, false)?.trace;
-        if trace.requests().is_empty() {
-            return Err(Error::input(
-                Location::file(path),
-                "has no requests",
-                "give a trace with at least one",
-            ));
-        }
-        Ok(trace)
+        input.read_some(None)
     }
 }
 
@@ -225,20 +214,19 @@ fn serve_all(
     path: &Path,
     choices: &[Choice],
     results: &Path,
-    base: &[String; 5],
+    base: &Scenario,
 ) -> Result<Vec<Trial>> {
-    let name = simulation::trace_name(path);
+    let name = trace_name(path);
     choices
         .par_iter()
         .map(|choice| {
             let prepared = choice.config.prepare()?;
-            let blocks = prepared.blocks(trace)?;
-            let mut workload = Workload::new(trace, blocks.as_ref());
-            workload.stretch(choice.config.workload.time_scale);
-            let run = prepared.run(&workload, args.seed, RunOptions::default())?;
-            // One scenario, whatever a policy begins with.
-            let mut names = base.clone();
-            names[4].clone_from(&choice.trial.policy);
+            let run = prepared.run_trace(trace, args.seed, RunOptions::default())?;
+            // All policies have the path of one cluster, whatever sizes they start with.
+            let key = RunKey {
+                policy: choice.trial.policy.clone(),
+                ..RunKey::new(base, args.seed, &name)
+            };
             let files = simulation::RunFiles {
                 trace,
                 records: &run.records,
@@ -248,7 +236,8 @@ fn serve_all(
                 command: &super::typed_command(),
                 seed: args.seed,
             };
-            let folder = simulate::run_folder(results, args.seed, &name, &names);
+            let folder = key.path(results);
+            args.inputs(path, &choice.config)?.write(&folder)?;
             simulation::write(&files, &folder)?;
             let (policy, setting) = (&choice.trial.policy, &choice.trial.setting);
             Ok(Trial::new(

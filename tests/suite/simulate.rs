@@ -290,6 +290,8 @@ fn bad_input_is_told_in_a_line() {
         &["nowhere.toml", "cannot read"],
     );
     with(&["--preset", "splitwise"], &["splitwise-hh-25-15"]);
+    let zero = ["--autoscaler", "queue", "--set", "autoscaling.decode.min=0"];
+    with(&zero, &["autoscaling.decode.min is 0; give 1 or more"]);
     with(&["--metrics", "vidr"], &["vidr", "vidur"]);
     let seeds = ["--config", &tiny, "--seeds", "1,2", "--output-dir", "x"];
     with(&seeds, &["--results"]);
@@ -305,4 +307,63 @@ fn bad_input_is_told_in_a_line() {
     );
     let big = ["--config", &small, "--set", "model.name=llama-3-70b"];
     with(&big, &["larger GPU"]);
+}
+
+#[test]
+fn options_without_a_meaning_for_another_simulators_configuration_are_refused() {
+    let place = Place::new();
+    let trace = place.path("chats.jsonl");
+    let splitwise = place.write("config.yaml", "");
+    let vidur = place.write("config.json", "{}");
+    let compat = place.write("compat.toml", "compat = \"splitwise\"\n");
+    let tiny = place.path("tiny.toml");
+    for (config, name, options) in [
+        (
+            &splitwise,
+            "SplitwiseSim's config.yaml",
+            &[
+                &["--autoscaler", "kpa"][..],
+                &["--policy", "nonsense"],
+                &["--set", "seed=1"],
+                &["--block-size", "16"],
+                &["--format", "mooncake"],
+                &["--tokenizer", "gpt2"],
+                &["--metrics", "vidur"],
+                &["--chrome-trace", "x.json"],
+                &["--vidur-tables", "x"],
+            ][..],
+        ),
+        (
+            &vidur,
+            "Vidur's config.json",
+            &[
+                &["--autoscaler", "kpa"],
+                &["--policy", "nonsense"],
+                &["--set", "seed=1"],
+                &["--block-size", "16"],
+                &["--tokenizer", "gpt2"],
+                &["--seeds", "1"],
+                &["--perf-model", "x.csv"],
+                &["--print-config"],
+            ],
+        ),
+        (
+            &compat,
+            "a configuration with compat = \"splitwise\"",
+            &[&["--autoscaler", "kpa"], &["--block-size", "16"]],
+        ),
+        (
+            &tiny,
+            "a TOML configuration",
+            &[&["--perf-model", "x.csv"], &["--vidur-tables", "x"]],
+        ),
+    ] {
+        for option in options {
+            let mut args = vec!["simulate", &trace, "--config", config];
+            args.extend(*option);
+            let flag = option[0].replace("--policy", "--autoscaler");
+            let says = format!("{flag} cannot be combined with {name}");
+            place.fails(&args, &[&says]);
+        }
+    }
 }

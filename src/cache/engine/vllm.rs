@@ -5,9 +5,37 @@
 use std::collections::VecDeque;
 
 use super::super::{BlockId, BlockManager, BlockTrace, HeldBlocks, Run};
-use super::overlap::{Candidate, Findable, Manager, PromptRequest};
+use super::card::{EngineCard, ServerCard, only_lru};
+use super::overlap::{Candidate, Findable, Manager, PromptRequest, drive};
 use super::rules::Rules;
-use super::{CacheEngine, EngineOptions, Hold, Outcome, Shape};
+use super::{CacheEngine, Capacity, EngineOptions, Hold, Outcome, Shape};
+
+/// Name and summary.
+pub(super) const CARD: EngineCard = EngineCard::server(
+    "vllm",
+    "vLLM's KV cache manager, exact",
+    ServerCard {
+        policies: &["lru"],
+        check_policy: |policy| only_lru("vllm", policy),
+        holds: |_| true,
+        replay: |trace, options, watch| {
+            Ok(match options.capacity {
+                Capacity::Unbounded => {
+                    drive(UnboundedVllm::new(trace, options), trace, options, watch)
+                }
+                Capacity::Blocks(blocks) => {
+                    drive(manager(trace, blocks, options), trace, options, watch)
+                }
+            })
+        },
+    },
+    |trace, options| {
+        Ok(match options.capacity {
+            Capacity::Unbounded => Box::new(UnboundedVllm::new(trace, options)),
+            Capacity::Blocks(blocks) => Box::new(Vllm::new(trace, blocks, options)),
+        })
+    },
+);
 
 /// With a finite pool.
 #[derive(Debug)]
