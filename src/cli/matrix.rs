@@ -11,7 +11,7 @@ use super::trace_input::TraceArgs;
 use super::{compare, output, simulate};
 use crate::base::error::{Error, Location, Result};
 use crate::report::render::shell::quoted;
-use crate::report::studies::compare::{Selection, Study, files, key, pairs, text};
+use crate::report::studies::compare::{PolicyComparison, RunSelection, files, key, pairs, text};
 use crate::report::studies::simulation;
 use crate::scenario::{Compat, RunOptions, Scenario, ScenarioConfig};
 use crate::sim::Workload;
@@ -273,7 +273,7 @@ impl MatrixArgs {
 
     /// The traces, stretched to the rates and written where there are any.
     fn served(&self) -> Result<Vec<Served>> {
-        let rates = Selection::parse_rates(&self.rates)?;
+        let rates = RunSelection::parse_rates(&self.rates)?;
         let mut served = Vec::new();
         for path in &self.traces {
             let name = simulation::trace_name(path);
@@ -409,7 +409,7 @@ impl MatrixArgs {
                 .map(|setting| simulate::names(&setting.prepared)[part].replace('/', "_"));
             all.collect::<Vec<_>>()
         };
-        let selection = Selection {
+        let selection = RunSelection {
             policies: names(4),
             traces: served.iter().map(|served| served.name.clone()).collect(),
             seeds: self.seeds.iter().map(u64::to_string).collect(),
@@ -417,9 +417,9 @@ impl MatrixArgs {
             clusters: names(1),
             models: names(2),
             schedulers: names(3),
-            ..Selection::default()
+            ..RunSelection::default()
         };
-        let study = Study::read(&self.results, &selection, self.slo.reading(false))?;
+        let study = PolicyComparison::read(&self.results, &selection, self.slo.reading(false))?;
         compare::tell(&study);
         let pairs: Vec<_> = study.scenarios().iter().map(pairs::pairs).collect();
         let value = text::json(&study, &pairs, &super::typed_command());

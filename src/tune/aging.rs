@@ -174,8 +174,8 @@ impl TokenTime {
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         (mean > 0.0).then(|| Self {
             mean,
-            median: percentile_sorted(&values, 0.5),
-            p80: percentile_sorted(&values, 0.8),
+            median: percentile_sorted(&values, 0.5).unwrap_or(mean),
+            p80: percentile_sorted(&values, 0.8).unwrap_or(mean),
         })
     }
 
@@ -224,12 +224,12 @@ impl Measures {
                 .collect();
             values.sort_unstable_by(f64::total_cmp);
             Class {
-                p50: percentile_sorted(&values, 0.5),
-                p99: percentile_sorted(&values, 0.99),
+                p50: percentile_sorted(&values, 0.5).unwrap_or_default(),
+                p99: percentile_sorted(&values, 0.99).unwrap_or_default(),
             }
         });
         Some(Self {
-            ttft: TTFT.map(|(_, q)| percentile_sorted(&ttft, q)),
+            ttft: TTFT.map(|(_, q)| percentile_sorted(&ttft, q).unwrap_or_default()),
             jain: sum * sum / (n as f64 * squares),
             max_wait: finished.iter().map(|one| one.1 - one.2).fold(0.0, f64::max),
             classes,

@@ -60,7 +60,7 @@ impl Statistic {
             Self::Quantile(q) => {
                 let mut values = values.to_vec();
                 values.sort_unstable_by(f64::total_cmp);
-                percentile_sorted(&values, q)
+                percentile_sorted(&values, q).unwrap_or(f64::NAN)
             }
         }
     }
@@ -309,8 +309,8 @@ pub fn two_sided(values: impl Iterator<Item = f64>) -> f64 {
 pub fn percentile_interval(sorted: &[f64], confidence: f64) -> Interval {
     let tail = (1.0 - confidence) / 2.0;
     Interval {
-        low: percentile_sorted(sorted, tail),
-        high: percentile_sorted(sorted, 1.0 - tail),
+        low: percentile_sorted(sorted, tail).unwrap_or(f64::NAN),
+        high: percentile_sorted(sorted, 1.0 - tail).unwrap_or(f64::NAN),
         method: "percentile bootstrap",
     }
 }
@@ -344,8 +344,8 @@ pub fn bca(sorted: &[f64], point: f64, left_out: &[Vec<f64>], confidence: f64) -
         return percentile_interval(sorted, confidence);
     }
     Interval {
-        low: percentile_sorted(sorted, low),
-        high: percentile_sorted(sorted, high),
+        low: percentile_sorted(sorted, low).unwrap_or(f64::NAN),
+        high: percentile_sorted(sorted, high).unwrap_or(f64::NAN),
         method: "bca bootstrap",
     }
 }

@@ -2,7 +2,7 @@
 
 use super::sharing_page;
 use crate::base::csv_file;
-use crate::report::render::number::{bytes, percent, seconds, thousands};
+use crate::report::render::number::{bytes, or_dash, percent, seconds, thousands};
 use crate::report::render::table::{pairs, table};
 use std::path::Path;
 
@@ -98,8 +98,8 @@ pub fn text(summary: &Summary) -> String {
             format!(
                 " requests, {} in all, {} each, {} at most",
                 seconds(overlap.waiting_seconds_total),
-                seconds(waits.mean),
-                seconds(waits.max)
+                or_dash(waits.mean, seconds),
+                or_dash(waits.max, seconds)
             )
         } else {
             " requests".into()
@@ -137,7 +137,7 @@ pub fn text(summary: &Summary) -> String {
     }
     let distribution = |name: &str, d: &crate::base::Distribution, show: &dyn Fn(f64) -> String| {
         let mut row = vec![name.to_owned()];
-        row.extend([d.mean, d.p5, d.p50, d.p90, d.p99, d.max].map(show));
+        row.extend([d.mean, d.p5, d.p50, d.p90, d.p99, d.max].map(|v| or_dash(v, show)));
         row
     };
     let mut spread = vec![

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::base::Distribution;
 use crate::metrics::{Group, Summary};
 use crate::report::render::html::{Cell, Page, Table};
-use crate::report::render::number::{percent, seconds, thousands};
+use crate::report::render::number::{or_dash, percent, seconds, thousands};
 use crate::report::studies::experiment::{self, Columns};
 use crate::report::studies::pictures;
 use crate::report::studies::sharing::Run;
@@ -141,7 +141,7 @@ fn tiles(s: &Summary, of: &str) -> Vec<(String, String)> {
     vec![
         (percent(s.token_hit_ratio), format!("token hit ratio{of}")),
         (
-            percent(s.sharing_fraction.p50),
+            or_dash(s.sharing_fraction.p50, percent),
             format!("median sharing fraction{of}"),
         ),
         (percent(s.block_hit_ratio), format!("block hit ratio{of}")),
@@ -206,7 +206,10 @@ fn distributions(s: &Summary) -> Table {
         let values = [
             d.mean, d.min, d.p5, d.p25, d.p50, d.p75, d.p90, d.p99, d.max,
         ];
-        row.extend(values.map(|value| number(value, show)));
+        row.extend(values.map(|value| Cell {
+            text: or_dash(value, show),
+            value,
+        }));
         row
     };
     Table {

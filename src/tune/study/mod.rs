@@ -10,22 +10,14 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::base::error::{Error, Result};
-use crate::metrics::{Serving, kept};
+use crate::metrics::Serving;
 use crate::scenario::{RunOptions, ScenarioConfig};
-use crate::sim::Objectives;
-use crate::sim::{Records, RequestRecord, Role, Workload};
+use crate::sim::{Role, Workload};
 
 pub use candidates::{COOLDOWNS, Candidate, HEADROOMS, policies};
 pub use pressure::{Capacity, Expected, Pressure};
 
 use candidates::Ground;
-
-/// Part of the requests that came which ended and met all objectives: who found no instance did not.
-pub fn attainment(records: &Records, slo: &Objectives) -> f64 {
-    let good = |r: &&RequestRecord| r.is_finished() && kept(r, slo).into_iter().all(|kept| kept);
-    let good = records.requests.iter().filter(good).count();
-    good as f64 / records.requests.len().max(1) as f64
-}
 
 /// What one setting came to on the trace.
 #[derive(Debug, Clone, Serialize)]
@@ -34,42 +26,37 @@ pub struct Trial {
     pub policy: String,
     /// Its setting, in words.
     pub setting: String,
-    /// Part of the requests that met all objectives.
-    pub attainment: f64,
+    /// Fraction of the requests that arrived which finished and met all objectives; `None` where none arrived.
+    pub attainment: Option<f64>,
     /// GPU-hours.
     pub gpu_hours: f64,
     /// Dollars, where prices are known.
     pub dollars: Option<f64>,
-    /// 90th percentile of TTFT, in seconds.
-    pub ttft_p90: f64,
-    /// 90th percentile of TBT, in seconds.
-    pub tbt_p90: f64,
-    /// Looks that changed something.
-    pub changes: u64,
-    /// Times that a fleet turned round.
+    /// 90th percentile of TTFT of the requests that finished, in seconds.
+    pub ttft_p90: Option<f64>,
+    /// 90th percentile of TBT of the requests that finished, in seconds.
+    pub tbt_p90: Option<f64>,
+    /// Times at which the cluster changed its size.
+    pub scaling_events: u64,
+    /// Times that a fleet turned round within 300 seconds.
     pub flaps: u64,
 }
 
 impl Trial {
-    /// Of a run.
-    pub fn new(
-        policy: &str,
-        setting: &str,
-        records: &Records,
-        serving: &Serving,
-        slo: &Objectives,
-    ) -> Self {
-        let counts = serving.scaling.as_ref().map(|scaling| scaling.counts);
+    /// Takes a run's figures.
+    pub fn new(policy: &str, setting: &str, serving: &Serving) -> Self {
+        let scaling = &serving.scaling.figures;
         Self {
             policy: policy.to_owned(),
             setting: setting.to_owned(),
-            attainment: attainment(records, slo),
-            gpu_hours: serving.cost.gpu_hours,
+            attainment: serving.slo.attainment,
+            // A scenario knows the GPUs of all its pools.
+            gpu_hours: serving.cost.gpu_hours.unwrap_or(f64::NAN),
             dollars: serving.cost.dollars,
             ttft_p90: serving.ttft.p90,
             tbt_p90: serving.tbt.p90,
-            changes: counts.map_or(0, |counts| counts.changes()),
-            flaps: counts.map_or(0, |counts| counts.flaps),
+            scaling_events: scaling.scaling_events,
+            flaps: scaling.changes.flaps,
         }
     }
 }
@@ -188,7 +175,7 @@ pub fn study(
         if let Some((candidate, trial)) = best {
             choices.push(Choice {
                 trial: trial.clone(),
-                keeps: trial.attainment >= options.pressure.attainment,
+                keeps: trial.attainment >= Some(options.pressure.attainment),
                 config: candidate.config.clone(),
             });
         }
@@ -204,10 +191,10 @@ pub fn study(
 
 /// Who keeps the objectives goes by GPU-hours, before all that do not, which go by how far off they are.
 fn rank(trial: &Trial, options: &Options) -> f64 {
-    if trial.attainment >= options.pressure.attainment {
+    if trial.attainment >= Some(options.pressure.attainment) {
         trial.gpu_hours
     } else {
-        1e12 * (2.0 - trial.attainment)
+        1e12 * (2.0 - trial.attainment.unwrap_or(0.0))
     }
 }
 
@@ -217,9 +204,7 @@ fn run(candidate: &Candidate, workload: &Workload<'_>, seed: u64) -> Result<Tria
     Ok(Trial::new(
         candidate.policy,
         &candidate.setting,
-        &run.records,
         &run.serving,
-        &candidate.config.slo.objectives(),
     ))
 }
 
@@ -247,7 +232,7 @@ fn smallest(ground: &Ground<'_>, workload: &Workload<'_>, options: &Options) -> 
             config,
         };
         let trial = run(&candidate, workload, options.pressure.seed)?;
-        let keeps = trial.attainment >= options.pressure.attainment;
+        let keeps = trial.attainment >= Some(options.pressure.attainment);
         let better =
             |best: &(Trial, ScenarioConfig)| rank(&trial, options) < rank(&best.0, options);
         if best.as_ref().is_none_or(better) {
@@ -261,7 +246,7 @@ fn smallest(ground: &Ground<'_>, workload: &Workload<'_>, options: &Options) -> 
         return Err(Error::usage("nothing was tried", "report this"));
     };
     Ok(Choice {
-        keeps: trial.attainment >= options.pressure.attainment,
+        keeps: trial.attainment >= Some(options.pressure.attainment),
         trial,
         config,
     })

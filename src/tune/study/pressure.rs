@@ -3,7 +3,6 @@
 use rand_distr::Distribution as _;
 use rayon::prelude::*;
 
-use super::attainment;
 use crate::autoscale::signals::{FLEET_SIGNALS, FleetKind, SIGNALS};
 use crate::base::error::Result;
 use crate::base::random::stream;
@@ -137,7 +136,7 @@ fn highest_rate(
     let prepared = config.prepare()?;
     let carries = |rate: f64| -> Result<Option<Run>> {
         let run = test(&prepared, workload, pressure, rate)?;
-        let met = attainment(&run.records, &config.slo.objectives()) >= pressure.attainment;
+        let met = run.serving.slo.attainment >= Some(pressure.attainment);
         Ok(met.then_some(run))
     };
     let (mut low, mut high) = (0.0, 1.0);

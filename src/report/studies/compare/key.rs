@@ -1,16 +1,16 @@
-//! Which run a folder holds, told by its path.
+//! A run's identity: the names of the folders on its path.
 
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-/// The folders from the results' root to a run, in order of the layout.
+/// Names of the folders from the results' root to a run, in the order of the layout.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Key {
     /// Seed of the run.
     pub seed: String,
-    /// Instances at the beginning.
+    /// Instances at the start, by pool.
     pub start_state: String,
     /// The trace that was served.
     pub trace: String,
@@ -18,17 +18,17 @@ pub struct Key {
     pub cluster: String,
     /// The model.
     pub model: String,
-    /// How batches were formed, or requests placed.
+    /// The scheduler of the instances, or the router.
     pub scheduler: String,
     /// The autoscaling policy.
     pub policy: String,
 }
 
-/// Folders between the root and a run's files.
+/// Number of folders between the root and a run's files.
 pub const DEPTH: usize = 7;
 
 impl Key {
-    /// Of the names of the folders below the root; none where there are not as many as the layout has.
+    /// Takes the names of the folders below the root; `None` unless there are [`DEPTH`] of them.
     pub fn of(names: &[String]) -> Option<Self> {
         let [seed, start_state, trace, cluster, model, scheduler, policy] = names else {
             return None;
@@ -44,7 +44,7 @@ impl Key {
         })
     }
 
-    /// Where the run lies below the root.
+    /// The run's folder below the root.
     pub fn path(&self, root: &Path) -> PathBuf {
         let parts = [
             &self.seed,
@@ -60,7 +60,7 @@ impl Key {
             .fold(root.to_path_buf(), |path, part| path.join(part))
     }
 
-    /// Requests per second, where the trace's name ends in `_` and a number.
+    /// Requests per second: the number after the last `_` of the trace's name; `None` if there is none.
     pub fn rate(&self) -> Option<f64> {
         rate(&self.trace)
     }
@@ -74,7 +74,7 @@ impl Key {
     }
 }
 
-/// The number behind the last `_` of a trace's name, whole or decimal.
+/// The number after the last `_` of a trace's name, whole or decimal.
 pub fn rate(trace: &str) -> Option<f64> {
     let (_, last) = trace.rsplit_once('_')?;
     let number = last.bytes().all(|b| b.is_ascii_digit() || b == b'.')
@@ -82,7 +82,7 @@ pub fn rate(trace: &str) -> Option<f64> {
     number.then(|| last.parse().ok()).flatten()
 }
 
-/// Names in the order in which people count: by the numbers in them, then by letters.
+/// Natural order of names: numbers in them compare as numbers.
 pub fn natural(a: &str, b: &str) -> Ordering {
     let (mut left, mut right) = (a, b);
     loop {
@@ -103,7 +103,7 @@ pub fn natural(a: &str, b: &str) -> Ordering {
     }
 }
 
-/// The leading digits or the leading others, and the rest.
+/// Splits off the leading digits, or else everything before the first digit.
 fn part(text: &str) -> (&str, &str) {
     let digit = text.starts_with(|c: char| c.is_ascii_digit());
     let end = text

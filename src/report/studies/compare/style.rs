@@ -1,4 +1,4 @@
-//! How a policy looks: the same in every picture and page.
+//! Colour, sign and line pattern of a policy, the same in every picture and page.
 
 use crate::autoscale::policy;
 use crate::report::render::chart::{BLUE, GREY, Look, ORANGE, SKY, VERMILLION};
@@ -9,21 +9,21 @@ const COLORS: [&str; 13] = [
     "#117733", "#661100", "#999999",
 ];
 
-/// Policies with a colour of their own, in the order of tables and legends. Those that are not here follow by name.
+/// Policies with a fixed colour, in the order of tables and legends. Others follow by name.
 fn known() -> impl Iterator<Item = &'static str> {
     let names = policy::POLICIES.iter().map(|policy| policy.name);
     names.take(COLORS.len())
 }
 
-/// Of a study's policies.
+/// Colours and signs of a comparison's policies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Styles {
-    /// Others than [`known`], by name.
+    /// Policies without a fixed colour, by name.
     others: Vec<String>,
 }
 
 impl Styles {
-    /// For all policies of a study.
+    /// Takes all policies of a comparison.
     pub fn new<'a>(policies: impl Iterator<Item = &'a str>) -> Self {
         let mut others: Vec<String> = policies
             .filter(|policy| known().all(|known| known != *policy))
@@ -34,7 +34,7 @@ impl Styles {
         Self { others }
     }
 
-    /// The policy's place among all.
+    /// The policy's place in tables and legends.
     pub fn rank(&self, policy: &str) -> usize {
         match known().position(|known| known == policy) {
             Some(place) => place,
@@ -44,13 +44,13 @@ impl Styles {
 
     /// Its colour.
     pub fn color(&self, policy: &str) -> &'static str {
-        // Others begin with the darker ones, away from those of the usual baselines.
+        // Policies without a fixed colour start with the darker ones, away from those of the usual baselines.
         let rank = self.rank(policy);
         let shift = if rank < COLORS.len() { 0 } else { 8 };
         COLORS[(rank + shift) % COLORS.len()]
     }
 
-    /// Its sign and pattern.
+    /// Its sign and line pattern.
     pub fn look(&self, policy: &str) -> Look {
         Look::of(self.rank(policy), true)
     }
