@@ -5,7 +5,7 @@ use super::config::AutoscalingSection;
 use super::log::{Action, Move, ScalingCounts, ScalingLog, Tick};
 use super::meter::Meter;
 use super::placement::Placer;
-use super::policy::{self, PolicyContext, ScalingPolicy};
+use super::policy::{PolicyContext, ScalingPolicy};
 use super::signals::{FleetKind, Signals};
 use crate::base::check::positive;
 use crate::base::error::Result;
@@ -40,7 +40,8 @@ impl Autoscaler {
     /// Of a configuration, for a cluster with such fleets.
     ///
     /// # Errors
-    /// As [`policy::build`], and for a cluster that the policy cannot scale.
+    /// [`Error::Usage`](crate::Error::Usage) for an unknown policy, a parameter that is out of range, or a cluster that the
+    /// policy cannot scale.
     pub fn new(
         section: &AutoscalingSection,
         slo: &Objectives,
@@ -48,7 +49,7 @@ impl Autoscaler {
         placer: Placer,
     ) -> Result<Self> {
         let gpus: Vec<(FleetKind, u32)> = fleets.iter().copied().zip(placer.gpus(fleets)).collect();
-        let policy = policy::build(section, &PolicyContext { gpus: &gpus })?;
+        let policy = section.build(&PolicyContext { gpus: &gpus })?;
         policy.check(fleets)?;
         let pace = policy.pace();
         let interval = section.interval_seconds.unwrap_or(pace.interval);

@@ -1,9 +1,12 @@
-//! Quantiles as numpy's default: linear between the two nearest ranks.
+//! A distribution of values in eleven numbers.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+pub use super::quantile::percentile_sorted;
+use super::quantile::{between, ranks};
 
 /// Count, mean, extremes and percentiles of a set of values; of no values the count is 0 and every figure is `None`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
 pub struct Distribution {
     /// Number of values.
     pub count: u64,
@@ -30,14 +33,14 @@ pub struct Distribution {
 }
 
 impl Distribution {
-    /// Summarises values, which are sorted in place.
+    /// The distribution of values, which are sorted in place. Quantiles are numpy's, see [`super::quantile`].
     pub fn from_values(values: &mut [f64]) -> Self {
         values.sort_unstable_by(f64::total_cmp);
         let count = values.len() as u64;
         Self::build(count, values.iter().sum(), |q| percentile_sorted(values, q))
     }
 
-    /// Summarises values that occur many times each, given as pairs of value and number, which are sorted in place.
+    /// The distribution of values that occur many times each: pairs of value and count, which are sorted in place.
     pub fn from_weighted(pairs: &mut [(f64, u64)]) -> Self {
         pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
         let mut ends = Vec::with_capacity(pairs.len());
@@ -50,10 +53,10 @@ impl Distribution {
         }
         let value_at = |rank: u64| pairs[ends.partition_point(|end| *end <= rank)].0;
         Self::build(count, sum, |q: f64| {
-            let position = q * count.checked_sub(1)? as f64;
-            let (low, high) = (position.floor(), position.ceil());
-            let (a, b) = (value_at(low as u64), value_at(high as u64));
-            Some(a + (b - a) * (position - low))
+            (count > 0).then(|| {
+                let (low, high, fraction) = ranks(count as usize, q);
+                between(value_at(low as u64), value_at(high as u64), fraction)
+            })
         })
     }
 
@@ -72,15 +75,6 @@ impl Distribution {
             max: at(1.0),
         }
     }
-}
-
-/// The `q`-th quantile (0 to 1) of values in rising order; `None` of no values.
-pub fn percentile_sorted(values: &[f64], q: f64) -> Option<f64> {
-    let last = values.len().checked_sub(1)?;
-    let position = q * last as f64;
-    let low = position.floor() as usize;
-    let high = (low + 1).min(last);
-    Some(values[low] + (values[high] - values[low]) * (position - low as f64))
 }
 
 #[cfg(test)]

@@ -17,8 +17,7 @@ use crate::base::error::{Error, Result};
 use crate::cache::BlockTrace;
 use crate::cache::capacity::{Asked, ModelConfig};
 use crate::cache::curve::{Curve, Rules, exact};
-use crate::cache::engine::{Capacity, EngineOptions, check_policy, hash_scheme};
-use crate::cache::eviction::POLICIES;
+use crate::cache::engine::{Capacity, ENGINES, EngineOptions, check_policy, hash_scheme};
 use crate::cache::sweep::{Counts, on_curve};
 use crate::report::studies::sweep::{self, Cell, Files};
 
@@ -169,16 +168,7 @@ impl SweepArgs {
         let mut names: Vec<String> = Vec::new();
         for name in &self.policy {
             if name == "all" {
-                let known = match &*self.engine {
-                    "ideal" | "block" => POLICIES
-                        .iter()
-                        // What it takes has no default.
-                        .filter(|entry| entry.name != "ttl")
-                        .map(|entry| entry.name)
-                        .collect(),
-                    "sglang" => vec!["lru", "lfu", "slru", "fifo", "mru", "filo"],
-                    _ => vec!["lru"],
-                };
+                let known = ENGINES.find(&self.engine)?.policies();
                 names.extend(known.into_iter().map(str::to_owned));
             } else {
                 check_policy(&self.engine, name)?;

@@ -8,6 +8,7 @@ use crate::scenario::{
 };
 use crate::sim::Item;
 use crate::sim::Role;
+use crate::sim::latency::Constant;
 use crate::sim::transfer::Contention;
 use crate::sim::{Records, Workload};
 use crate::trace::Nanos;
@@ -187,7 +188,7 @@ fn decode_points(
         instances: 1,
         blocks: Some(u32::MAX / 1024),
         scheduler: Some(SchedulerConfig::default()),
-        latency: Some(LatencyConfig::Constant { seconds: 0.0 }),
+        latency: Some(LatencyConfig::of(&Constant { seconds: 0.0 })?),
         ..pool.clone()
     };
     let mut config = alone(config, vec![feeder, own]);

@@ -11,8 +11,8 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::bench::{Bench, with_opt_sarathi};
-use crate::base::distribution::percentile_sorted;
 use crate::base::error::{Error, Result};
+use crate::base::percentile_sorted;
 use crate::metrics::alone;
 use crate::metrics::serving::request_times::{TIMES, times};
 use crate::metrics::statistics::{Comparison, Interval, Options, compare, holm};
@@ -174,8 +174,8 @@ impl TokenTime {
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         (mean > 0.0).then(|| Self {
             mean,
-            median: percentile_sorted(&values, 0.5).unwrap_or(mean),
-            p80: percentile_sorted(&values, 0.8).unwrap_or(mean),
+            median: quantile(&values, 0.5),
+            p80: quantile(&values, 0.8),
         })
     }
 
@@ -191,6 +191,11 @@ impl TokenTime {
         .filter(|(ratio, _)| ratio.is_finite())
         .collect()
     }
+}
+
+/// A quantile of values in rising order, of which there is one or more.
+fn quantile(sorted: &[f64], q: f64) -> f64 {
+    percentile_sorted(sorted, q).unwrap_or(f64::NAN)
 }
 
 impl Measures {
@@ -224,12 +229,12 @@ impl Measures {
                 .collect();
             values.sort_unstable_by(f64::total_cmp);
             Class {
-                p50: percentile_sorted(&values, 0.5).unwrap_or_default(),
-                p99: percentile_sorted(&values, 0.99).unwrap_or_default(),
+                p50: quantile(&values, 0.5),
+                p99: quantile(&values, 0.99),
             }
         });
         Some(Self {
-            ttft: TTFT.map(|(_, q)| percentile_sorted(&ttft, q).unwrap_or_default()),
+            ttft: TTFT.map(|(_, q)| quantile(&ttft, q)),
             jain: sum * sum / (n as f64 * squares),
             max_wait: finished.iter().map(|one| one.1 - one.2).fold(0.0, f64::max),
             classes,

@@ -4,6 +4,7 @@
 //! Each run is a folder, with a folder for each threshold, with a file for each of [`METRICS`]. In each run every threshold is
 //! divided by a baseline; the ratios are put together over the runs, and weighted into a score, of which the lowest wins.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,8 @@ use serde::Serialize;
 use super::python::{parse_float, parse_int};
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
+use crate::base::quantile::{median, ranks};
+use crate::base::table::TableReader;
 use crate::metrics::statistics::exact_mean;
 
 /// Metrics, which are columns in files of the same name, in the order in which they are read and shown.
@@ -78,13 +81,7 @@ impl Aggregate {
             Self::Median => {
                 let mut sorted = ratios.to_vec();
                 sorted.sort_by(f64::total_cmp);
-                let half = sorted.len() / 2;
-                if sorted.len() % 2 == 1 {
-                    sorted[half]
-                } else {
-                    // As Python: the sum first, then its half.
-                    (sorted[half - 1] + sorted[half]) / 2.0
-                }
+                median(&sorted).unwrap_or(f64::NAN)
             }
             Self::P90 => quantile(ratios, 0.9),
             Self::Max => ratios.iter().copied().fold(f64::NEG_INFINITY, f64::max),
@@ -150,19 +147,13 @@ pub struct Selection {
     pub runs: usize,
 }
 
-/// Linear between ranks, by the original's own arithmetic.
+/// Linear between ranks. The script whose rules these are computes it in this order, whose last digit may differ from
+/// numpy's and so from [`crate::base::quantile`]'s.
 fn quantile(values: &[f64], q: f64) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
-    if values.len() == 1 {
-        return values[0];
-    }
-    let index = (values.len() - 1) as f64 * q;
-    let (low, high) = (index.floor() as usize, index.ceil() as usize);
-    if low == high {
-        return values[low];
-    }
-    values[low] + (values[high] - values[low]) * (index - low as f64)
+    let (low, high, fraction) = ranks(values.len(), q);
+    values[low] + (values[high] - values[low]) * fraction
 }
 
 /// Reads all runs below `root`; a threshold without all its files is left out, and so is a run without any threshold.
@@ -232,38 +223,14 @@ fn read_columns(folder: &Path) -> Result<Option<[Column; 5]>> {
 /// # Errors
 /// A file that cannot be read, without the column, without values in it, or with one that is no number.
 pub fn read_column(path: &Path, name: &str) -> Result<Column> {
-    let bytes = Input::open(path)?.read_to_end()?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| Error::input(Location::file(path), "is not UTF-8", "give a CSV file"))?;
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .from_reader(text.as_bytes());
-    let mut rows = reader.records();
-    let fail = |error: csv::Error| {
-        let line = error.position().map_or(1, csv::Position::line);
-        Error::input(
-            Location::line(path, line),
-            error.to_string(),
-            "repair the file",
-        )
-    };
-    // A file that begins with an empty line has no columns.
-    let header = if text.starts_with(['\n', '\r']) {
-        None
-    } else {
-        rows.next().transpose().map_err(fail)?
-    };
-    let header = header.unwrap_or_default();
-    // Of columns of the same name the last counts.
-    let last = |name: &str| {
-        let named = header
-            .iter()
-            .enumerate()
-            .filter(|(_, column)| *column == name);
-        named.map(|(at, _)| at).last()
-    };
-    let Some(at) = last(name) else {
+    let mut input = Input::open(path)?;
+    // Python takes an empty first line for a header without columns; the table would skip it.
+    let headless = input.peek()?.starts_with(b"\n") || input.peek()?.starts_with(b"\r");
+    let by_place: [&str; 0] = [];
+    let table = TableReader::open(input, &by_place, 0)?.with_remedy("repair the file");
+    // Of columns of the same name the last counts, as in a Python dictionary.
+    let last = |name: &str| table.header().iter().rposition(|column| column == name);
+    let Some(at) = last(name).filter(|_| !headless) else {
         return Err(Error::input(
             Location::file(path),
             format!("has no column `{name}`"),
@@ -272,23 +239,18 @@ pub fn read_column(path: &Path, name: &str) -> Result<Column> {
     };
     let id = last("Request Id");
     let mut column = Column::default();
-    for row in rows {
-        let row = row.map_err(fail)?;
-        let Some(cell) = row.get(at).filter(|cell| !cell.is_empty()) else {
-            continue;
+    table.each_row(|row| {
+        let Some(cell) = row.cell(at).filter(|cell| !cell.is_empty()) else {
+            return Ok(());
         };
-        let line = row.position().map_or(1, csv::Position::line);
-        column.values.push(parse_float(cell).ok_or_else(|| {
-            Error::input(
-                Location::line(path, line),
-                format!("`{cell}` in column `{name}` is no number"),
-                "repair the file",
-            )
-        })?);
-        if let Some(id) = id.and_then(|id| row.get(id)) {
-            column.ids.push(id.to_owned());
-        }
-    }
+        let number = parse_float(&cell)
+            .ok_or_else(|| row.fault(format!("`{cell}` in column `{name}` is no number")))?;
+        column.values.push(number);
+        column
+            .ids
+            .extend(id.and_then(|id| row.cell(id)).map(Cow::into_owned));
+        Ok(())
+    })?;
     if column.values.is_empty() {
         return Err(Error::input(
             Location::file(path),

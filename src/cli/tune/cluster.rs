@@ -124,7 +124,7 @@ impl ClusterArgs {
             .iter()
             .map(|pool| pool.scheduler.as_ref().unwrap_or(&config.scheduler));
         let mut others: Vec<&str> = pools
-            .filter(|scheduler| !matches!(scheduler, SchedulerConfig::OptSarathi(_)))
+            .filter(|scheduler| scheduler.parameters::<OptSarathiConfig>().is_none())
             .map(SchedulerConfig::name)
             .collect();
         others.dedup();
@@ -143,10 +143,7 @@ impl ClusterArgs {
             return Err(error);
         }
         if !others.is_empty() {
-            let own = match &changed.scheduler {
-                SchedulerConfig::OptSarathi(own) => own.clone(),
-                _ => OptSarathiConfig::default(),
-            };
+            let own: OptSarathiConfig = changed.scheduler.parameters().unwrap_or_default();
             output::note(&format!(
                 "scheduler opt-sarathi in place of {}: chunk_size {}, max_num_seqs {}; --scheduler KEY=VALUE sets the rest",
                 others.join(" and "),

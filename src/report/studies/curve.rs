@@ -4,8 +4,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::base::csv_file::{CsvFile, float, json};
 use crate::base::error::Result;
+use crate::base::io::write_json;
+use crate::base::table::{CsvFile, float};
 use crate::cache::curve::{Curve, Point, Sampled};
 use crate::report::render::chart::{
     Axis, BLUE, Chart, GREY, Marks, ORANGE, SKY, Scale, Series, VERMILLION,
@@ -285,7 +286,7 @@ impl Files<'_> {
     /// # Errors
     /// A file that cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        json(&folder.join("curve.json"), &self.value())?;
+        write_json(&folder.join("curve.json"), &self.value())?;
         self.csv(&folder.join("curve.csv"))?;
         self.chart().save(folder)
     }

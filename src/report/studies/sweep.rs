@@ -4,8 +4,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::base::csv_file::{CsvFile, float, json};
 use crate::base::error::Result;
+use crate::base::io::write_json;
+use crate::base::table::{CsvFile, float};
 use crate::cache::sweep::Counts;
 use crate::report::render::chart::{Axis, Chart, Grid, Marks, Scale, Series, color};
 use crate::report::render::number::percent;
@@ -121,7 +122,7 @@ impl Files<'_> {
     /// # Errors
     /// A file that cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        json(&folder.join("sweep.json"), &self.value())?;
+        write_json(&folder.join("sweep.json"), &self.value())?;
         self.csv(&folder.join("sweep.csv"))?;
         for sheet in Sheet::all(self.cells) {
             grid(&sheet).save(folder, &format!("heatmap_{}", sheet.block_size))?;

@@ -15,12 +15,17 @@
 //! count by the sums of their tokens and of their contexts, decodes by number and mean context, as they were measured. The
 //! experts that a batch touches are the expected number, if each token chose at random.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::grid::{Grid, each_row, file_in};
-use super::{Clamped, LatencyModel, Step};
+use serde::{Deserialize, Serialize};
+
+use super::grid::{Grid, file_in};
+use super::{Clamped, LatencyContext, LatencyFactory, LatencyModel, LatencyParameters, Step};
 use crate::base::error::{Error, Location, Result};
+use crate::base::io::Input;
+use crate::base::registry::Card;
+use crate::base::table::TableReader;
 use crate::cache::capacity::ModelConfig;
 
 /// Where a part of the model stands in a step.
@@ -110,9 +115,9 @@ fn sum(curves: &[(f64, Grid<1>)]) -> Option<Grid<1>> {
 /// The curves of a file with a column of layers, in the order of their names.
 fn curves(path: &Path, axis: &str) -> Result<Vec<(String, Grid<1>)>> {
     let mut rows: Vec<(String, Points)> = Vec::new();
-    each_row(path, &["layer", axis, "time_us"], 3, |row| {
+    TableReader::open(Input::open(path)?, &["layer", axis, "time_us"], 3)?.each_row(|row| {
         let point = ([row.number(1)?], row.number(2)?);
-        let name = row.text(0);
+        let name = row.text(0)?;
         // Rows of a layer stand together.
         match rows.iter_mut().rfind(|(known, _)| known == name) {
             Some((_, points)) => points.push(point),
@@ -133,6 +138,28 @@ fn empty(path: &Path) -> Error {
         "has no rows",
         "check how the profile was made",
     )
+}
+
+/// Where the profile of a GPU's kernels is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProfileConfig {
+    /// Folder with dense.csv, per_sequence.csv and attention.csv.
+    pub folder: PathBuf,
+    /// Milliseconds per step that no kernel takes; `replay calibrate` measures them.
+    #[serde(default)]
+    pub host_overhead_ms: f64,
+}
+
+impl LatencyParameters for ProfileConfig {
+    const CARD: Card = Card::new("profile", "a profile of kernels");
+    const NEEDS_MODEL: bool = true;
+
+    fn prepare(&self, context: &LatencyContext<'_>) -> Result<LatencyFactory> {
+        let model = context.model(Self::CARD.name)?;
+        let profile = Profile::load(&self.folder, model, self.host_overhead_ms)?;
+        Ok(LatencyFactory::copies_of(profile))
+    }
 }
 
 impl Profile {
@@ -197,7 +224,7 @@ impl Profile {
             "kv_decode",
             "time_us",
         ];
-        each_row(&path, &names, 5, |row| {
+        TableReader::open(Input::open(&path)?, &names, 5)?.each_row(|row| {
             let [chunk, past, decodes, context] = [
                 row.number(0)?,
                 row.number(1)?,
@@ -227,15 +254,11 @@ impl Profile {
             }
             (Some(experts), Some(path)) => {
                 let mut rows = Vec::new();
-                each_row(
-                    &path,
-                    &["tokens", "activated_experts", "time_us"],
-                    3,
-                    |row| {
-                        rows.push(([row.number(0)?, row.number(1)?], row.number(2)?));
-                        Ok(())
-                    },
-                )?;
+                let names = ["tokens", "activated_experts", "time_us"];
+                TableReader::open(Input::open(&path)?, &names, 3)?.each_row(|row| {
+                    rows.push(([row.number(0)?, row.number(1)?], row.number(2)?));
+                    Ok(())
+                })?;
                 Some(Experts {
                     layers: sparse,
                     time: Grid::new(rows).ok_or_else(|| empty(&path))?,

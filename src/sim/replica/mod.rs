@@ -1,5 +1,7 @@
-//! How one instance forms its batches: replica schedulers, one a file.
+//! Replica schedulers: how one instance forms its batches. One scheduler is one file with its parameters and its card; the
+//! list at the end of this file registers it.
 
+mod card;
 mod opt_sarathi;
 mod paged;
 mod sarathi;
@@ -10,20 +12,22 @@ mod vllm_v1;
 mod tests;
 
 use super::kv::Kv;
+use crate::base::registry::Registry;
 use crate::sim::in_flight::{InFlightId, InFlightRequests};
 use crate::trace::Nanos;
 
+pub use card::{SchedulerCard, SchedulerConfig, SchedulerParameters};
 pub use opt_sarathi::{OptSarathi, OptSarathiConfig, Policy, SrtfRule};
 pub use sarathi::{Sarathi, SarathiConfig};
 pub use vllm_v0::{VllmV0, VllmV0Config};
 pub use vllm_v1::{VllmV1, VllmV1Config};
 
-/// A request's part in a batch.
+/// A request's share of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slice {
-    /// Which request.
+    /// The request.
     pub id: InFlightId,
-    /// Tokens to compute of it.
+    /// Number of its tokens to compute.
     pub tokens: u32,
 }
 
@@ -46,23 +50,23 @@ impl Context<'_> {
     /// A request enters a batch for the first time, or again after it was preempted: `cached` of its tokens were found.
     pub fn begin(&mut self, id: InFlightId, cached: u32) {
         let request_state = &mut self.in_flight[id];
+        *self.backlog -= u64::from(request_state.backlog());
         request_state.computed = cached;
         if request_state.scheduled.is_none() {
             request_state.cached = cached;
         }
-        *self.backlog = self.backlog.saturating_sub(u64::from(cached));
+        *self.backlog += u64::from(request_state.backlog());
     }
 
     /// A request loses its memory, and with it what was computed; what was sampled stays.
     pub fn preempt(&mut self, id: InFlightId) {
         self.kv.release(id);
         let request_state = &mut self.in_flight[id];
-        let decoding = request_state.decodes();
-        let lost = request_state.computed;
+        *self.backlog -= u64::from(request_state.backlog());
         request_state.computed = 0;
         request_state.preemptions += 1;
         *self.preemptions += 1;
-        *self.backlog += u64::from(lost) + u64::from(decoding);
+        *self.backlog += u64::from(request_state.backlog());
     }
 
     /// A request loses its memory and starts again with `prompt` tokens, of those that are there, as its prompt; the
@@ -70,18 +74,14 @@ impl Context<'_> {
     pub fn restart(&mut self, id: InFlightId, prompt: u32) {
         self.kv.release(id);
         let request_state = &mut self.in_flight[id];
-        let known = if request_state.generated > 0 {
-            0
-        } else {
-            request_state.gap()
-        };
+        *self.backlog -= u64::from(request_state.backlog());
         request_state.output = request_state.prompt + request_state.output - prompt;
         request_state.prompt = prompt;
         request_state.generated = 0;
         request_state.computed = 0;
         request_state.preemptions += 1;
         *self.preemptions += 1;
-        *self.backlog = self.backlog.saturating_sub(u64::from(known)) + u64::from(prompt);
+        *self.backlog += u64::from(request_state.backlog());
     }
 }
 
@@ -115,3 +115,13 @@ pub trait ReplicaScheduler: Send + std::fmt::Debug {
     /// Gives up all requests that wait and hold no memory, in order, to be sent elsewhere.
     fn give_up_waiting(&mut self, kv: &Kv) -> Vec<InFlightId>;
 }
+
+/// Every replica scheduler.
+pub static SCHEDULERS: Registry<SchedulerCard> = Registry::new("scheduler", "simulation.md", LIST);
+
+const LIST: &[SchedulerCard] = &[
+    SchedulerCard::of::<VllmV1Config>(),
+    SchedulerCard::of::<VllmV0Config>(),
+    SchedulerCard::of::<SarathiConfig>(),
+    SchedulerCard::of::<OptSarathiConfig>(),
+];

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::autoscale::policy::POLICIES;
 use crate::base::error::{Error, Result};
 use crate::metrics::Serving;
 use crate::scenario::{RunOptions, ScenarioConfig};
@@ -17,7 +18,7 @@ use crate::sim::{Role, Workload};
 pub use candidates::{COOLDOWNS, Candidate, HEADROOMS, policies};
 pub use pressure::{Capacity, Expected, Pressure};
 
-use candidates::Ground;
+use candidates::StudyContext;
 
 /// What one setting came to on the trace.
 #[derive(Debug, Clone, Serialize)]
@@ -124,7 +125,7 @@ pub fn study(
         let wanted = name.replace('-', "_");
         match known.iter().find(|known| **known == wanted) {
             Some(known) => policies.push(*known),
-            None => return Err(Error::unknown_name("policy", name, &known)),
+            None => return Err(Error::unknown_name("scaling policy", name, &known)),
         }
     }
     let capacities = pressure::press(config, workload, &options.pressure, || {
@@ -140,17 +141,17 @@ pub fn study(
             "give larger [slo] times, more or larger GPUs, or --test-instances",
         ));
     }
-    let ground = Ground {
+    let ground = StudyContext {
         config,
         capacity: best,
         hours: hours(workload),
         profile: options.profile.as_deref(),
         span: span(workload),
     };
-    let mut candidates: Vec<Candidate> = policies
-        .iter()
-        .flat_map(|policy| ground.candidates(policy))
-        .collect();
+    let mut candidates: Vec<Candidate> = Vec::new();
+    for policy in &policies {
+        candidates.extend(ground.candidates(POLICIES.find(policy)?)?);
+    }
     // Policies that need both roles have nothing to say of one.
     candidates.retain(|candidate| candidate.config.prepare().is_ok());
     let runs: Vec<Trial> = candidates
@@ -209,7 +210,11 @@ fn run(candidate: &Candidate, workload: &Workload<'_>, seed: u64) -> Result<Tria
 }
 
 /// Fleets of fixed size at the best ratio, from what the busiest hour needs on, until one keeps the objectives.
-fn smallest(ground: &Ground<'_>, workload: &Workload<'_>, options: &Options) -> Result<Choice> {
+fn smallest(
+    ground: &StudyContext<'_>,
+    workload: &Workload<'_>,
+    options: &Options,
+) -> Result<Choice> {
     use crate::autoscale::signals::FleetKind;
     let peak = ground.hours.iter().copied().fold(0.0, f64::max);
     let mut best: Option<(Trial, ScenarioConfig)> = None;

@@ -237,9 +237,9 @@ fn table(out: &mut String, table: &Table) {
     for row in &table.rows {
         out.push_str("<tr>");
         for (column, cell) in row.iter().enumerate() {
-            let value = cell
-                .value
-                .map_or(String::new(), |value| format!(" data-v=\"{value}\""));
+            let value = cell.value.map_or(String::new(), |value| {
+                format!(" data-v=\"{}\"", sortable(value))
+            });
             let (name, scope) = match column {
                 0 => ("th", " scope=\"row\""),
                 _ => ("td", ""),
@@ -316,6 +316,11 @@ fn scale_name(scale: Scale) -> &'static str {
         Scale::Log => "log",
         Scale::Percent | Scale::PercentUsed => "percent",
     }
+}
+
+/// Twelve digits: enough to sort by, and the same whether a figure comes from memory or from a file.
+fn sortable(value: f64) -> f64 {
+    format!("{value:.11e}").parse().unwrap_or(value)
 }
 
 /// Seven digits: more than a screen shows, at half the size.

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use super::charts;
 use super::read::{METRICS, PERCENTILES};
 use super::{ComparedRun, PolicyComparison, ScenarioGroup};
-use crate::base::csv_file;
-use crate::base::csv_file::{CsvFile, float};
 use crate::base::error::{Error, Location, Result};
+use crate::base::io::write_json;
+use crate::base::table::{CsvFile, float};
 
 /// The default output folder of a comparison. A quick comparison has its own, so that it never replaces the full one.
 pub fn folder(results: &Path, quick: bool) -> PathBuf {
@@ -54,7 +54,7 @@ pub fn write(comparison: &PolicyComparison, json: &serde_json::Value, folder: &P
         summary_table(&scenario, &own.join("summary_table.csv"))?;
         charts::save(&charts::all(&scenario, comparison.reading.quick)?, &own)?;
     }
-    csv_file::json(&folder.join("comparison.json"), json)
+    write_json(&folder.join("comparison.json"), json)
 }
 
 /// Writes each policy's mean TTFT, TBT and E2E at P90, to four digits.
