@@ -8,6 +8,8 @@
 pub mod autoscale;
 pub mod base;
 pub mod cache;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod cli;
 pub mod compat;
 pub mod dataset;
@@ -20,3 +22,7 @@ pub mod trace;
 pub mod tune;
 
 pub use base::{Error, Result};
+pub use cache::engine::{Capacity, EngineKind, EngineOptions};
+pub use metrics::analyze_trace as analyze;
+pub use scenario::{Scenario, simulate};
+pub use trace::format::read_trace;

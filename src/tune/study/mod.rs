@@ -1,14 +1,17 @@
-//! Which policy to take for a workload: press the service, tune every policy by what that shows, simulate them all, and take
-//! the cheapest that keeps the objectives (HeteroScale, arXiv 2508.19559, Algorithm 1).
+//! Which autoscaling policy to use for a workload: load-test the cluster, tune every policy by the result, simulate each
+//! setting, and choose the cheapest that meets the objectives (HeteroScale, arXiv 2508.19559, Algorithm 1).
 
 mod candidates;
-mod pressure;
+mod ceiling;
+mod load_test;
+mod signals;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::autoscale::planner::profile::Profile;
 use crate::autoscale::policy::POLICIES;
 use crate::base::error::{Error, Result};
 use crate::metrics::Serving;
@@ -16,11 +19,12 @@ use crate::scenario::{RunOptions, ScenarioConfig};
 use crate::sim::{Role, Workload};
 
 pub use candidates::{COOLDOWNS, Candidate, HEADROOMS, policies};
-pub use pressure::{Capacity, Expected, Pressure};
+pub use load_test::{Capacity, LONGEST_HOLD, LoadTest, STATIONARY_GROWTH};
+pub use signals::FullLoadSignals;
 
 use candidates::StudyContext;
 
-/// What one setting came to on the trace.
+/// The result of one setting of a policy on the trace.
 #[derive(Debug, Clone, Serialize)]
 pub struct Trial {
     /// The policy.
@@ -65,17 +69,17 @@ impl Trial {
 /// The best setting of a policy.
 #[derive(Debug)]
 pub struct Choice {
-    /// What it came to.
+    /// Its result on the trace.
     pub trial: Trial,
-    /// Whether it keeps the objectives; if not, it is the nearest to them.
+    /// Whether it meets the objectives; if not, no setting does, and this one comes nearest.
     pub keeps: bool,
     /// The whole configuration.
     pub config: ScenarioConfig,
 }
 
-/// All that a study found.
+/// The results of a study.
 #[derive(Debug)]
-pub struct Study {
+pub struct PolicyStudy {
     /// Splits of the tested instances, best per GPU first.
     pub capacities: Vec<Capacity>,
     /// Every setting that was tried, in order.
@@ -86,19 +90,21 @@ pub struct Study {
 
 /// How a study is made.
 #[derive(Debug, Clone)]
-pub struct Options {
-    /// How the service is pressed.
-    pub pressure: Pressure,
-    /// Policies to try; `no_autoscaling` is always there, at the smallest size that will do.
+pub struct StudyOptions {
+    /// How the cluster is load-tested.
+    pub load_test: LoadTest,
+    /// The profile of the cluster's instances, which bounds the load test.
+    pub instances: Option<Profile>,
+    /// Policies to try; `no_autoscaling` is always tried, at the smallest size that meets the objectives.
     pub policies: Vec<String>,
-    /// Folder of a profile of the instances, for the SLA planner.
+    /// Folder of the same profile, which configurations of the SLA planner name.
     pub profile: Option<std::path::PathBuf>,
 }
 
 /// How many steps a study takes, for a progress bar.
-pub fn steps(config: &ScenarioConfig, options: &Options) -> u64 {
+pub fn steps(config: &ScenarioConfig, options: &StudyOptions) -> u64 {
     let splits = if is_split(config) {
-        u64::from(options.pressure.instances.saturating_sub(1))
+        u64::from(options.load_test.instances.saturating_sub(1))
     } else {
         1
     };
@@ -116,9 +122,9 @@ fn is_split(config: &ScenarioConfig) -> bool {
 pub fn study(
     config: &ScenarioConfig,
     workload: &Workload<'_>,
-    options: &Options,
+    options: &StudyOptions,
     done: &AtomicU64,
-) -> Result<Study> {
+) -> Result<PolicyStudy> {
     let known = candidates::policies();
     let mut policies = Vec::new();
     for name in &options.policies {
@@ -128,7 +134,8 @@ pub fn study(
             None => return Err(Error::unknown_name("scaling policy", name, &known)),
         }
     }
-    let capacities = pressure::press(config, workload, &options.pressure, || {
+    let profile = options.instances.as_ref();
+    let capacities = load_test::capacities(config, workload, &options.load_test, profile, || {
         done.fetch_add(1, Ordering::Relaxed);
     })?;
     let best = &capacities[0];
@@ -136,12 +143,12 @@ pub fn study(
         return Err(Error::usage(
             format!(
                 "{} instances do not carry even one request in a thousand seconds within the objectives",
-                options.pressure.instances
+                options.load_test.instances
             ),
-            "give larger [slo] times, more or larger GPUs, or --test-instances",
+            "give larger [slo] times, larger GPUs, or more instances to test",
         ));
     }
-    let ground = StudyContext {
+    let context = StudyContext {
         config,
         capacity: best,
         hours: hours(workload),
@@ -150,21 +157,21 @@ pub fn study(
     };
     let mut candidates: Vec<Candidate> = Vec::new();
     for policy in &policies {
-        candidates.extend(ground.candidates(POLICIES.find(policy)?)?);
+        candidates.extend(context.candidates(POLICIES.find(policy)?)?);
     }
     // Policies that need both roles have nothing to say of one.
     candidates.retain(|candidate| candidate.config.prepare().is_ok());
     let runs: Vec<Trial> = candidates
         .par_iter()
         .map(|candidate| {
-            let trial = run(candidate, workload, options.pressure.seed);
+            let trial = run(candidate, workload, options.load_test.seed);
             done.fetch_add(1, Ordering::Relaxed);
             trial
         })
         .collect::<Result<_>>()?;
     let mut trials = Vec::new();
     let mut choices = Vec::new();
-    let fixed = smallest(&ground, workload, options)?;
+    let fixed = smallest(&context, workload, options)?;
     trials.push(fixed.trial.clone());
     choices.push(fixed);
     for policy in &policies {
@@ -176,14 +183,14 @@ pub fn study(
         if let Some((candidate, trial)) = best {
             choices.push(Choice {
                 trial: trial.clone(),
-                keeps: trial.attainment >= Some(options.pressure.attainment),
+                keeps: trial.attainment >= Some(options.load_test.attainment),
                 config: candidate.config.clone(),
             });
         }
     }
     trials.extend(runs);
     choices.sort_by(|a, b| rank(&a.trial, options).total_cmp(&rank(&b.trial, options)));
-    Ok(Study {
+    Ok(PolicyStudy {
         capacities,
         trials,
         choices,
@@ -191,8 +198,8 @@ pub fn study(
 }
 
 /// Who keeps the objectives goes by GPU-hours, before all that do not, which go by how far off they are.
-fn rank(trial: &Trial, options: &Options) -> f64 {
-    if trial.attainment >= Some(options.pressure.attainment) {
+fn rank(trial: &Trial, options: &StudyOptions) -> f64 {
+    if trial.attainment >= Some(options.load_test.attainment) {
         trial.gpu_hours
     } else {
         1e12 * (2.0 - trial.attainment.unwrap_or(0.0))
@@ -211,21 +218,21 @@ fn run(candidate: &Candidate, workload: &Workload<'_>, seed: u64) -> Result<Tria
 
 /// Fleets of fixed size at the best ratio, from what the busiest hour needs on, until one keeps the objectives.
 fn smallest(
-    ground: &StudyContext<'_>,
+    context: &StudyContext<'_>,
     workload: &Workload<'_>,
-    options: &Options,
+    options: &StudyOptions,
 ) -> Result<Choice> {
     use crate::autoscale::signals::FleetKind;
-    let peak = ground.hours.iter().copied().fold(0.0, f64::max);
+    let peak = context.hours.iter().copied().fold(0.0, f64::max);
     let mut best: Option<(Trial, ScenarioConfig)> = None;
     for headroom in [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3] {
-        let (prefill, decode) = ground.sizes(peak, headroom);
+        let (prefill, decode) = context.sizes(peak, headroom);
         let sizes = [
             (FleetKind::Prefill, prefill),
             (FleetKind::Decode, decode),
             (FleetKind::Aggregated, decode),
         ];
-        let mut config = pressure::fixed(ground.config, &sizes);
+        let mut config = load_test::fixed(context.config, &sizes);
         config.autoscaling.interval_seconds = None;
         let setting = match is_split(&config) {
             true => format!("{prefill} prefill and {decode} decode instances"),
@@ -236,8 +243,8 @@ fn smallest(
             setting,
             config,
         };
-        let trial = run(&candidate, workload, options.pressure.seed)?;
-        let keeps = trial.attainment >= Some(options.pressure.attainment);
+        let trial = run(&candidate, workload, options.load_test.seed)?;
+        let keeps = trial.attainment >= Some(options.load_test.attainment);
         let better =
             |best: &(Trial, ScenarioConfig)| rank(&trial, options) < rank(&best.0, options);
         if best.as_ref().is_none_or(better) {
@@ -251,7 +258,7 @@ fn smallest(
         return Err(Error::usage("nothing was tried", "report this"));
     };
     Ok(Choice {
-        keeps: trial.attainment >= Some(options.pressure.attainment),
+        keeps: trial.attainment >= Some(options.load_test.attainment),
         trial,
         config,
     })

@@ -198,7 +198,7 @@ pub fn json(comparison: &PolicyComparison, pairs: &[Vec<Pair>], command: &str) -
     };
     let scenarios = comparison.scenarios();
     json!({
-        "version": env!("CARGO_PKG_VERSION"),
+        "version": crate::base::version::VERSION,
         "command": command,
         "results": comparison.root,
         "reading": comparison.reading,

@@ -26,7 +26,7 @@ pub fn write(columns: &SingleAndMulti<'_>, folder: &Path, command: &str) -> Resu
     let mut value = json(columns);
     if let Some(entries) = value.as_object_mut() {
         entries.insert("command".into(), json!(command));
-        entries.insert("version".into(), json!(env!("CARGO_PKG_VERSION")));
+        entries.insert("version".into(), json!(crate::base::version::VERSION));
     }
     write_json(&folder.join("summary.json"), &value)?;
     let replays = shown(columns);
