@@ -170,7 +170,9 @@ fn instances(instances: &[InstanceRecord], path: &Path) -> Result<()> {
             instance.output_tokens.to_string(),
             instance.cached_tokens.to_string(),
             instance.preemptions.to_string(),
-            float(instance.mean_kv_usage),
+            instance
+                .utilisation()
+                .map_or(String::new(), |_| float(instance.mean_kv_usage)),
             float(instance.peak_kv_usage),
             instance.clamped.steps.to_string(),
         ])?;
