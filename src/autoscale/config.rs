@@ -1,11 +1,14 @@
 //! `[autoscaling]` of a scenario's configuration.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+use super::planner::PlannerConfig;
+use super::planner::profile::Profile;
 use super::policy::{POLICIES, PolicyConfig, PolicyContext, ScalingPolicy};
 use crate::base::error::{Error, Result};
 use crate::base::parameters::Parameters;
@@ -45,6 +48,9 @@ pub struct AutoscalingSection {
     pub decode: FleetSection,
     /// Bounds of the fleet whose instances serve whole requests.
     pub aggregated: FleetSection,
+    /// The profile of the cluster's own instances, measured for a policy that needs one and was given none.
+    #[serde(skip)]
+    pub measured: Option<Arc<Profile>>,
     /// Parameters of policies, each in a table of the policy's name.
     #[serde(flatten)]
     tables: PolicyTables,
@@ -87,6 +93,7 @@ impl Default for AutoscalingSection {
             prefill: FleetSection::default(),
             decode: FleetSection::default(),
             aggregated: FleetSection::default(),
+            measured: None,
             tables: PolicyTables::default(),
         }
     }
@@ -96,6 +103,13 @@ impl AutoscalingSection {
     /// Whether a controller runs: with `no_autoscaling` only if a control interval is set.
     pub fn is_on(&self) -> bool {
         self.policy.replace('-', "_") != "no_autoscaling" || self.interval_seconds.is_some()
+    }
+
+    /// Whether the policy plans by a profile of the instances and names none.
+    pub fn lacks_profile(&self) -> bool {
+        let planner = self.parameters::<PlannerConfig>();
+        self.policy == PlannerConfig::CARD.name
+            && planner.is_ok_and(|planner| planner.profile_data_dir.is_none())
     }
 
     /// Name in the results' paths.
@@ -207,7 +221,7 @@ impl<'de> Deserialize<'de> for PolicyTables {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FleetSection {
-    /// Fewest instances, at least 1.
+    /// Fewest instances; at least 1, as a fleet without instances reports nothing that it could be scaled out by.
     pub min: u32,
     /// Most instances.
     pub max: u32,

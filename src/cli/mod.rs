@@ -14,6 +14,7 @@ mod export;
 mod gen_trace;
 mod inspect;
 mod matrix;
+mod measured;
 mod model_args;
 mod output;
 mod plan;

@@ -21,22 +21,22 @@ use crate::scenario::profiler::{Grid, measure};
 use crate::scenario::{RunOptions, Scenario, ScenarioConfig};
 use crate::sim::Role;
 use crate::trace::Trace;
-use crate::tune::study::{self, Choice, Options, Pressure, Trial};
+use crate::tune::study::{self, Choice, LoadTest, StudyOptions, Trial};
 
 /// Arguments of `replay study`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The service is pressed at a constant rate until it no longer keeps [slo], for every split of --test-instances; that gives the
-best P/D ratio and the metrics at full load. By these each policy is tuned, with some room to spare, and simulated on the
-trace; the cheapest that keeps the objectives is chosen. Choices are run again on --validate traces, which they were not
-chosen by.
+A load test finds the highest constant request rate at which every split of --test-instances meets [slo]; each rate is held until
+the number of requests in flight is stationary. That gives the best P/D ratio and the metrics at full load. Each policy is tuned by
+them, with some headroom, and simulated on the trace; the cheapest that meets the objectives is chosen. Choices are run again on
+the --validate traces, which they were not chosen by.
 
 Examples:
   replay study trace.jsonl.zst --preset llama-8b-pd-4-4 --output-dir output/study
   replay study monday.jsonl.zst --config cluster.toml --validate tuesday.jsonl.zst,crowd.jsonl.zst --output-dir output/study
   replay study trace.jsonl.zst --config cluster.toml --autoscaler heteroscale,sla,kpa --attainment 0.95 --output-dir output/study")]
 pub(super) struct StudyArgs {
-    /// The trace to choose by
+    /// Trace by which policies are tuned and chosen
     trace: PathBuf,
 
     /// The trace's format, where it is not recognised
@@ -60,19 +60,19 @@ pub(super) struct StudyArgs {
     )]
     autoscaler: Vec<String>,
 
-    /// Traces to run the choices on that they were not chosen by
+    /// Further traces on which the choices are run
     #[arg(long, value_name = "FILE,..", value_delimiter = ',')]
     validate: Vec<PathBuf>,
 
-    /// Part of the requests that must meet all objectives
-    #[arg(long, value_name = "PART", default_value_t = 0.99)]
+    /// Fraction of the requests that must meet all objectives
+    #[arg(long, value_name = "FRACTION", default_value_t = 0.99)]
     attainment: f64,
 
-    /// Instances that are split between prefill and decode in the pressure test
+    /// Instances that the load test splits between prefill and decode
     #[arg(long, value_name = "N", default_value_t = 8)]
     test_instances: u32,
 
-    /// Requests of one pressure test, from the trace's beginning
+    /// Requests for which the load test holds a rate at first; longer until the queue is stationary, up to 32 times as many
     #[arg(long, value_name = "N", default_value_t = 3000)]
     test_requests: usize,
 
@@ -80,7 +80,7 @@ pub(super) struct StudyArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 
-    /// Write the study, each policy's configuration, the runs and their comparison there
+    /// Folder for the study, each policy's configuration, the runs and their comparison
     #[arg(long, short, value_name = "DIR")]
     output_dir: PathBuf,
 
@@ -98,29 +98,28 @@ pub(super) fn run(args: &StudyArgs) -> anyhow::Result<()> {
     args.check()?;
     let config = args.cluster.read_accurate()?;
     let trace = args.read(&args.trace)?;
-    // The SLA planner asks a profile of the instances, where they have two roles.
+    let prepared = config.prepare()?;
+    let blocks = prepared.blocks(&trace)?;
+    let workload = prepared.workload(&trace, blocks.as_ref());
+    // It bounds the load test; the SLA planner plans by it, where there are prefill and decode instances.
     let split = config.pool.iter().any(|pool| pool.role == Role::Prefill);
     let profile = args.output_dir.join("profile");
-    if split {
-        let measured = measure(&config, &Grid::default())?;
-        super::profile::write(&profile, &measured.profile)?;
-    }
-    let options = Options {
-        profile: split.then_some(profile),
-        pressure: Pressure {
+    let measured = measure(&config, &Grid::of(&workload))?;
+    measured.write(&profile)?;
+    let options = StudyOptions {
+        load_test: LoadTest {
             requests: args.test_requests,
             attainment: args.attainment,
             instances: args.test_instances,
             seed: args.seed,
         },
+        instances: Some(measured.profile),
+        profile: split.then_some(profile),
         policies: match args.autoscaler.is_empty() {
             true => study::policies().into_iter().map(str::to_owned).collect(),
             false => args.autoscaler.clone(),
         },
     };
-    let prepared = config.prepare()?;
-    let blocks = prepared.blocks(&trace)?;
-    let workload = prepared.workload(&trace, blocks.as_ref());
     let done = AtomicU64::new(0);
     let steps = study::steps(&config, &options);
     let found = output::with_progress("steps", steps, &done, || {
@@ -176,12 +175,12 @@ impl StudyArgs {
         if !(self.attainment > 0.0 && self.attainment <= 1.0) {
             return Err(Error::usage(
                 format!("--attainment {}", self.attainment),
-                "give a part of the requests, more than 0 and at most 1",
+                "give a fraction of the requests, more than 0 and at most 1",
             ));
         }
         if self.test_instances < 2 || self.test_requests == 0 {
             return Err(Error::usage(
-                "nothing to press",
+                "nothing to load-test",
                 "give --test-instances 2 or more, and --test-requests 1 or more",
             ));
         }

@@ -1,6 +1,7 @@
 //! A checked scenario, and the clusters that are made of it.
 
 use super::ScenarioConfig;
+use super::profiler::Measured;
 use crate::autoscale::placement::Placer;
 use crate::autoscale::{Autoscaler, signals::FleetKind};
 use crate::base::error::Result;
@@ -16,6 +17,7 @@ use crate::trace::{Content, Nanos, Trace};
 #[derive(Debug)]
 pub struct Scenario {
     pub(super) config: ScenarioConfig,
+    pub(super) measured: Option<Measured>,
     pub(super) kinds: Vec<Kind>,
     pub(super) reference: LatencyFactory,
     pub(super) kv_bytes_per_token: f64,
@@ -52,6 +54,11 @@ impl Scenario {
             &fleets,
             self.placer.clone(),
         )
+    }
+
+    /// The profile of the cluster's own instances that was measured for the policy, as the configuration names none.
+    pub fn measured_profile(&self) -> Option<&Measured> {
+        self.measured.as_ref()
     }
 
     /// The configuration that it was made of.

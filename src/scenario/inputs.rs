@@ -197,7 +197,6 @@ fn hex(digest: &Xxh3) -> String {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 mod tests {
-    use crate::autoscale::policy::script::ScriptConfig;
     use crate::scenario::inputs::*;
 
     fn inputs(config: &ScenarioConfig, trace: &Path) -> RunInputs {
@@ -214,12 +213,8 @@ mod tests {
         };
         let trace = file("trace.csv", "a");
         let script = file("policy.rhai", "one");
-        let mut config = ScenarioConfig::preset("llama-8b-pd-4-4", &[]).unwrap();
-        let policy = ScriptConfig {
-            path: Some(script),
-            ..ScriptConfig::default()
-        };
-        config.autoscaling.choose(&policy).unwrap();
+        let script = format!("autoscaling.script.path={script:?}");
+        let mut config = ScenarioConfig::preset("llama-8b-pd-4-4", &[script]).unwrap();
         let first = inputs(&config, &trace);
         assert_eq!(inputs(&config, &trace), first);
         // The script's text, the trace's content, how it is read, a key, the seed: each makes another run.

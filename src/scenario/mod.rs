@@ -1,6 +1,7 @@
 //! A scenario: cluster, policy and objectives from one TOML file, checked; and the functions that simulate it.
 
 mod build;
+mod builder;
 mod check;
 mod config;
 pub mod grid;
@@ -20,7 +21,9 @@ mod vidur;
 pub use crate::sim::latency::LatencyConfig;
 pub use crate::sim::replica::SchedulerConfig;
 pub use build::Scenario;
+pub use builder::{ScenarioBuilder, simulate};
 pub use config::{Compat, ScenarioConfig};
+pub use overrides::set_key;
 pub use presets::{PRESETS, Preset};
 pub use run::{Run, RunOptions};
 pub use sections::{

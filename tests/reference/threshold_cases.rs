@@ -41,7 +41,16 @@ fn the_originals_output_to_the_byte() {
             ],
         ),
     ] {
-        let all = [&["tune", "select", "--root", "threshold_output"], arguments].concat();
+        // The script's output alone on standard output.
+        let own = [
+            "tune",
+            "select",
+            "--root",
+            "threshold_output",
+            "--significance",
+            "stderr",
+        ];
+        let all = [&own, arguments].concat();
         let found = replay_in(folder.path(), &all);
         let expected = std::fs::read_to_string(golden.join(file)).unwrap();
         assert_eq!(String::from_utf8(found.stdout).unwrap(), expected, "{file}");

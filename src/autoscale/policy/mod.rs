@@ -21,6 +21,7 @@ pub mod wva;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::planner::profile::Profile;
 use super::signals::{Fleet, FleetKind, Signals};
 use crate::base::error::{Error, Result};
 use crate::base::parameters::Parameters;
@@ -133,6 +134,8 @@ pub(super) fn needs_pair(name: &str, fleets: &[FleetKind]) -> Result<()> {
 pub struct PolicyContext<'a> {
     /// GPUs of one instance, by fleet.
     pub gpus: &'a [(FleetKind, u32)],
+    /// The profile of the cluster's own instances, where it was measured.
+    pub profile: Option<&'a Profile>,
 }
 
 impl PolicyContext<'_> {
@@ -322,7 +325,13 @@ mod tests {
             let Some(tuned) = tuned else {
                 continue;
             };
-            policy.build(&tuned, &PolicyContext { gpus: &[] })?;
+            policy.build(
+                &tuned,
+                &PolicyContext {
+                    gpus: &[],
+                    profile: None,
+                },
+            )?;
             assert_ne!(
                 Some(&tuned),
                 policy.complete(&Parameters::default()).ok().as_ref()

@@ -3,7 +3,7 @@
 use super::{
     Decision, Pace, PolicyConfig, PolicyContext, ScalingPolicy, TuningContext, needs_pair,
 };
-use crate::autoscale::planner::{Observation, Planner, PlannerConfig};
+use crate::autoscale::planner::{Observation, Planner, PlannerConfig, interpolate};
 use crate::autoscale::signals::{FleetKind, Signals};
 use crate::base::error::Result;
 use crate::base::registry::Card;
@@ -41,7 +41,8 @@ pub struct Sla {
 }
 
 impl Sla {
-    /// Creates the policy; the GPUs per instance are those of the cluster's pools, whatever the configuration says.
+    /// Creates the policy; the GPUs per instance are those of the cluster's pools, whatever the configuration says. Without a
+    /// profile in the configuration, the measured one of the context is used.
     ///
     /// # Errors
     /// As [`Planner::new`].
@@ -51,9 +52,14 @@ impl Sla {
             decode_gpus_per_instance: context.gpus(FleetKind::Decode),
             ..config
         };
-        Ok(Self {
-            planner: Planner::new(config)?,
-        })
+        let planner = match (context.profile, &config.profile_data_dir) {
+            (Some(profile), None) => {
+                let model = interpolate::from_profile(profile, config.interpolation())?;
+                Planner::with_model(config, model)?
+            }
+            _ => Planner::new(config)?,
+        };
+        Ok(Self { planner })
     }
 }
 

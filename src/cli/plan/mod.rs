@@ -13,6 +13,7 @@ use clap::Args;
 use self::config::PlannerArgs;
 use self::live::LiveArgs;
 use super::engine_args::EngineArgs;
+use super::output;
 use crate::base::error::Error;
 
 /// Arguments of `replay plan`.
@@ -86,7 +87,7 @@ impl PlanArgs {
 }
 
 pub(super) fn run(args: &PlanArgs) -> anyhow::Result<()> {
-    let config = args.planner.config()?;
+    let (config, gpus) = args.planner.config()?;
     match (&args.trace, args.live.is_asked()) {
         (Some(_), true) => Err(Error::usage(
             "--trace and --prometheus are two different things",
@@ -94,7 +95,10 @@ pub(super) fn run(args: &PlanArgs) -> anyhow::Result<()> {
         )
         .into()),
         (Some(file), false) if args.backtest => trace::backtest(args, file, &config),
-        (Some(file), false) => trace::plan(args, file, config),
-        (None, _) => live::run(args, config),
+        (Some(file), false) => trace::plan(args, file, config, &gpus),
+        (None, _) => {
+            output::note(&gpus.sentence(&config));
+            live::run(args, config)
+        }
     }
 }

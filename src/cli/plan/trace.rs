@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::PlanArgs;
+use super::config::InstanceGpus;
 use crate::autoscale::open_loop::{self, Interval};
 use crate::autoscale::planner::backtest::{self, Score, WARM_UP};
 use crate::autoscale::planner::{Budget, Decision, Planner, PlannerConfig};
@@ -110,7 +111,12 @@ fn score_row(score: &Score) -> Vec<String> {
 }
 
 /// `--trace`
-pub(super) fn plan(args: &PlanArgs, file: &Path, config: PlannerConfig) -> anyhow::Result<()> {
+pub(super) fn plan(
+    args: &PlanArgs,
+    file: &Path,
+    config: PlannerConfig,
+    instance_gpus: &InstanceGpus,
+) -> anyhow::Result<()> {
     let interval = config.adjustment_interval_sec;
     let intervals = read(args, file, interval)?;
     let budget = Budget::new(&config);
@@ -126,7 +132,11 @@ pub(super) fn plan(args: &PlanArgs, file: &Path, config: PlannerConfig) -> anyho
             .zip(&decisions)
             .map(|(interval, decision)| json!({"start_sec": interval.start_sec, "decision": decision}))
             .collect();
-        let value = json!({"config": planner.config(), "ticks": ticks});
+        let value = json!({
+            "config": planner.config(),
+            "gpus_per_instance_from": {"prefill": instance_gpus.prefill, "decode": instance_gpus.decode},
+            "ticks": ticks,
+        });
         return output::print(&serde_json::to_string_pretty(&value)?);
     }
     if args
@@ -151,6 +161,7 @@ pub(super) fn plan(args: &PlanArgs, file: &Path, config: PlannerConfig) -> anyho
     );
     let seconds: f64 = decisions.iter().map(|d| gpus(d) as f64 * interval).sum();
     text += &format!("\n\n{:.1} GPU hours planned", seconds / 3600.0);
+    text += &format!("\n{}", instance_gpus.sentence(planner.config()));
     let clamped = decisions.last().map_or(0, |d| d.clamped_queries);
     if clamped > 0 {
         text += &format!(

@@ -6,11 +6,11 @@ use std::sync::atomic::AtomicU64;
 use clap::{Args, ValueEnum};
 
 use super::super::output;
-use super::cluster::ClusterArgs;
+use super::cluster::WorkloadArgs;
 use crate::base::error::Error;
 use crate::report::render::chart;
 use crate::report::studies::tuning;
-use crate::tune::aging::{Fairness, RATIOS, Sweep, study};
+use crate::tune::aging::{AgingSweep, Fairness, RATIOS, study};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FairnessArg {
@@ -39,7 +39,7 @@ Examples:
   replay tune aging trace.jsonl.zst --config cluster.toml --json")]
 pub(super) struct AgingArgs {
     #[command(flatten)]
-    cluster: ClusterArgs,
+    workload: WorkloadArgs,
 
     /// Ratios to try besides those derived, in tokens per second [default: 10,37.5,100,300,1000,3000,10000]
     #[arg(
@@ -80,15 +80,15 @@ pub(super) fn run(args: &AgingArgs) -> anyhow::Result<()> {
         )
         .into());
     }
-    let served = args.cluster.open(None)?;
+    let served = args.workload.open(None)?;
     let ratios = if args.ratios.is_empty() {
         RATIOS.to_vec()
     } else {
         args.ratios.clone()
     };
-    // One run first come first served, one shortest remaining prompt first, and up to four derived.
-    let orders = ratios.len() + 2 + 4;
-    let sweep = Sweep {
+    // One first come first served, two shortest remaining prompt first, and up to four derived.
+    let orders = ratios.len() + 3 + 4;
+    let sweep = AgingSweep {
         ratios,
         ttft: match args.ttft {
             TtftArg::P50 => 0,
@@ -103,19 +103,19 @@ pub(super) fn run(args: &AgingArgs) -> anyhow::Result<()> {
         confidence: args.confidence,
     };
     let done = AtomicU64::new(0);
-    let total = (served.bench.requests() * served.bench.seeds().len() * orders) as u64;
+    let total = (served.variants.requests() * served.variants.seeds().len() * orders) as u64;
     let found = output::with_progress("requests", total, &done, || {
-        study(&served.bench, &served.config, &sweep, &done)
+        study(&served.variants, &served.config, &sweep, &done)
     })?;
     if let Some(folder) = &args.output_dir {
-        tuning::write_aging(&found, served.bench.seeds(), folder)?;
+        tuning::write_aging(&found, served.variants.seeds(), folder)?;
         chart::save_all(&tuning::aging_charts(&found, &sweep), folder)?;
         output::note(&format!("wrote {}", folder.display()));
     }
     if args.json {
         return output::print(&serde_json::to_string_pretty(&tuning::aging_json(
             &found,
-            served.bench.seeds(),
+            served.variants.seeds(),
         ))?);
     }
     output::print(&tuning::aging_text(&found, &sweep))

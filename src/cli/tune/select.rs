@@ -9,7 +9,9 @@ use super::super::output;
 use super::python_int;
 use crate::base::error::Error;
 use crate::report::studies::tuning;
-use crate::tune::select::{Aggregate, Options, RATIOS, Run, read_runs, select, text};
+use crate::tune::select::{
+    Aggregate, RATIOS, SelectOptions, ThresholdRun, read_runs, select, text,
+};
 use crate::tune::significance::{judge, verdict};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -20,7 +22,7 @@ enum RunAgg {
     Max,
 }
 
-/// Where the significance goes.
+/// Where the significance is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Significance {
     Stderr,
@@ -97,8 +99,9 @@ pub(super) struct ScoreArgs {
     #[arg(long, default_value_t = 4000, value_name = "N")]
     resamples: usize,
 
-    /// Where the significance goes: beside the table on standard error, behind it on standard output, or nowhere
-    #[arg(long, value_enum, default_value = "stderr", value_name = "WHERE")]
+    /// Where to print whether the recommendation can be told from chance: after it on standard output, on standard error, or
+    /// nowhere
+    #[arg(long, value_enum, default_value = "stdout", value_name = "WHERE")]
     significance: Significance,
 
     /// Print everything as JSON
@@ -112,12 +115,14 @@ pub(super) struct ScoreArgs {
 Runs are folders ROOT/RUN/THRESHOLD/ with request_execution_time.csv, request_execution_time_normalized.csv,
 prefill_e2e_time.csv, prefill_time_execution_plus_preemption_normalized.csv and
 decode_time_execution_plus_preemption_normalized.csv, as `replay tune threshold` or sarathi-serve's script leaves them.
-Standard output is that of sarathi-serve's select_threshold.py, to the byte. Options may be spelt with underscores.
+The table and the recommendation are those of sarathi-serve's select_threshold.py, to the byte; whether the difference can be told
+from chance follows them. With --significance stderr or none, standard output is the script's alone. Options may be spelt with
+underscores.
 
 Examples:
   replay tune select --root threshold_output
   replay tune select --root threshold_output --run-agg median --w_prefill 0.5
-  replay tune select --root threshold_output --significance stdout
+  replay tune select --root threshold_output --significance none
   replay tune select --root threshold_output --json")]
 pub(super) struct SelectArgs {
     /// The folder above the runs
@@ -152,8 +157,8 @@ impl ScoreArgs {
         Ok(())
     }
 
-    fn options(&self) -> Options {
-        Options {
+    fn options(&self) -> SelectOptions {
+        SelectOptions {
             baseline: self.baseline,
             weights: [
                 self.w_request,
@@ -172,7 +177,11 @@ impl ScoreArgs {
     }
 
     /// Selects, judges and prints.
-    pub(super) fn report(&self, runs: &[Run], root: &std::path::Path) -> anyhow::Result<()> {
+    pub(super) fn report(
+        &self,
+        runs: &[ThresholdRun],
+        root: &std::path::Path,
+    ) -> anyhow::Result<()> {
         let options = self.options();
         let selection = select(runs, &options)?;
         let judged = |()| {

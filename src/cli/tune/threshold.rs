@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::{Args, ValueEnum};
 
 use super::super::output;
-use super::cluster::ClusterArgs;
+use super::cluster::WorkloadArgs;
 use super::select::ScoreArgs;
 use crate::base::error::{Error, Result};
 use crate::report::studies::tuning;
@@ -35,7 +35,7 @@ Examples:
   replay tune threshold trace.jsonl.zst --config cluster.toml --output output/threshold --time 2025-12-18_14-30-00")]
 pub(super) struct ThresholdArgs {
     #[command(flatten)]
-    cluster: ClusterArgs,
+    workload: WorkloadArgs,
 
     /// Highest threshold; it must be below 0.3 of the chunk size
     #[arg(long, default_value_t = 10, value_name = "N")]
@@ -83,14 +83,14 @@ pub(super) fn run(args: &ThresholdArgs) -> anyhow::Result<()> {
         PolicyArg::Srtf => Policy::Srtf,
         PolicyArg::Aging => Policy::Aging,
     });
-    let served = args.cluster.open(policy)?;
+    let served = args.workload.open(policy)?;
     let thresholds: Vec<u32> = (0..=args.max_threshold)
         .step_by(args.step as usize)
         .collect();
     let done = AtomicU64::new(0);
-    let total = (served.bench.requests() * thresholds.len() * names.len()) as u64;
+    let total = (served.variants.requests() * thresholds.len() * names.len()) as u64;
     let runs = output::with_progress("requests", total, &done, || {
-        runs(&served.bench, &served.config, &thresholds, &names, &done)
+        runs(&served.variants, &served.config, &thresholds, &names, &done)
     })?;
     for run in &runs {
         tuning::write_run(run, &args.output)?;
@@ -123,7 +123,7 @@ fn names(args: &ThresholdArgs) -> Result<Vec<String>> {
             )
         })
     };
-    args.cluster.seeds().iter().map(name).collect()
+    args.workload.seeds().iter().map(name).collect()
 }
 
 #[cfg(test)]

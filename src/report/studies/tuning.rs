@@ -14,8 +14,8 @@ use crate::report::render::chart::{
 };
 use crate::report::render::number::seconds;
 use crate::report::render::table::table;
-use crate::tune::aging::{Fairness, Measures, Order, Point, Study, Sweep, TTFT};
-use crate::tune::select::{METRICS, Run};
+use crate::tune::aging::{AgingStudy, AgingSweep, Fairness, Measures, Order, Point, TTFT};
+use crate::tune::select::{METRICS, ThresholdRun};
 use crate::tune::significance::Finding;
 
 /// Each threshold against the baseline: how much better or worse, how sure, and whether that can be told from chance.
@@ -56,7 +56,7 @@ pub fn significance(findings: &[Finding], confidence: f64) -> String {
 ///
 /// # Errors
 /// [`crate::base::error::Error::Io`] where a file cannot be written.
-pub fn write_run(run: &Run, root: &Path) -> Result<()> {
+pub fn write_run(run: &ThresholdRun, root: &Path) -> Result<()> {
     for (threshold, columns) in &run.thresholds {
         let folder = root.join(&run.name).join(threshold.to_string());
         for (metric, column) in METRICS.iter().zip(columns) {
@@ -99,7 +99,7 @@ fn fairness(measures: &Measures, fairness: Fairness) -> f64 {
 }
 
 /// The sweep as a table, and what is to be said of it.
-pub fn aging_text(study: &Study, sweep: &Sweep) -> String {
+pub fn aging_text(study: &AgingStudy, sweep: &AgingSweep) -> String {
     let header = [
         "order",
         "TTFT P50",
@@ -135,14 +135,6 @@ pub fn aging_text(study: &Study, sweep: &Sweep) -> String {
         "orders from shortest remaining prompt first to first come first served; aging with its tokens per second".to_owned(),
         table(&header, &rows),
     ];
-    if study.is_indifferent() {
-        lines.push(
-            "all orders did the same: who waits is let in by arrival, and at most one prompt was in pieces at a time; with \
-             --scheduler enable_dynamic_chunking_schedule=true several are"
-                .to_owned(),
-        );
-        return lines.join("\n");
-    }
     let derived = study.points.iter().filter(|point| is_derived(point));
     lines.extend(derived.map(|point| format!("{} is {}", name(point.order), point.origin)));
     let front: Vec<String> = study
@@ -192,7 +184,7 @@ fn is_derived(point: &Point) -> bool {
 }
 
 /// All figures.
-pub fn aging_json(study: &Study, seeds: &[u64]) -> Value {
+pub fn aging_json(study: &AgingStudy, seeds: &[u64]) -> Value {
     let points: Vec<Value> = study
         .points
         .iter()
@@ -216,7 +208,7 @@ pub fn aging_json(study: &Study, seeds: &[u64]) -> Value {
 ///
 /// # Errors
 /// [`crate::base::error::Error::Io`] where a file cannot be written.
-pub fn write_aging(study: &Study, seeds: &[u64], folder: &Path) -> Result<()> {
+pub fn write_aging(study: &AgingStudy, seeds: &[u64], folder: &Path) -> Result<()> {
     write_json(&folder.join("aging.json"), &aging_json(study, seeds))?;
     let header = [
         "order",
@@ -268,7 +260,7 @@ pub fn write_aging(study: &Study, seeds: &[u64], folder: &Path) -> Result<()> {
 }
 
 /// Times to first token by ratio, and the front.
-pub fn aging_charts(study: &Study, sweep: &Sweep) -> Vec<Chart> {
+pub fn aging_charts(study: &AgingStudy, sweep: &AgingSweep) -> Vec<Chart> {
     let aging: Vec<(f64, &Measures)> = study
         .points
         .iter()

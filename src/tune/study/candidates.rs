@@ -1,6 +1,6 @@
 //! Candidate settings of each policy: the parameters that the policy itself chooses from the results of the load test.
 
-use super::pressure::Capacity;
+use super::load_test::Capacity;
 use crate::autoscale::policy::{POLICIES, PolicyCard, TuningContext};
 use crate::base::error::Result;
 use crate::base::registry::Named;

@@ -1,0 +1,119 @@
+//! Reads runs: folders RUN/THRESHOLD/METRIC.csv.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::{Column, METRICS, ThresholdRun};
+use crate::base::error::{Error, Location, Result};
+use crate::base::io::Input;
+use crate::base::table::TableReader;
+use crate::tune::python::{parse_float, parse_int};
+
+/// Reads all runs below `root`; a threshold without all its files is left out, and so is a run without any threshold.
+///
+/// # Errors
+/// A file without its column or without values in it, a value that is no number, or no data at all.
+pub fn read_runs(root: &Path) -> Result<Vec<ThresholdRun>> {
+    let mut runs = Vec::new();
+    for (name, folder) in folders(root)? {
+        let mut thresholds = BTreeMap::new();
+        for (name, folder) in folders(&folder)? {
+            if let Some(threshold) = parse_int(&name)
+                && let Some(columns) = read_columns(&folder)?
+            {
+                thresholds.insert(threshold, columns);
+            }
+        }
+        if !thresholds.is_empty() {
+            runs.push(ThresholdRun { name, thresholds });
+        }
+    }
+    if runs.is_empty() {
+        return Err(Error::input(
+            Location::file(root),
+            "holds no data of any threshold",
+            "name the folder above the runs: RUN/THRESHOLD/request_execution_time.csv and so on",
+        ));
+    }
+    Ok(runs)
+}
+
+/// Folders in a folder, by name; none of a folder that does not exist.
+fn folders(root: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let entries = match std::fs::read_dir(root) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|source| Error::read(root, source))?,
+    };
+    let mut folders = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|source| Error::read(root, source))?;
+        if entry.path().is_dir() {
+            folders.push((
+                entry.file_name().to_string_lossy().into_owned(),
+                entry.path(),
+            ));
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
+/// All columns of one threshold, or `None` where one's file is missing.
+fn read_columns(folder: &Path) -> Result<Option<[Column; 5]>> {
+    let mut columns: [Column; 5] = Default::default();
+    for (column, metric) in columns.iter_mut().zip(METRICS) {
+        let path = folder.join(format!("{metric}.csv"));
+        if !path.exists() {
+            return Ok(None);
+        }
+        *column = read_column(&path, metric)?;
+    }
+    Ok(Some(columns))
+}
+
+/// The values of a column, empty cells left out, as Python's `csv.DictReader` has them.
+///
+/// # Errors
+/// A file that cannot be read, without the column, without values in it, or with one that is no number.
+pub fn read_column(path: &Path, name: &str) -> Result<Column> {
+    let mut input = Input::open(path)?;
+    // Python takes an empty first line for a header without columns; the table would skip it.
+    let headless = input.peek()?.starts_with(b"\n") || input.peek()?.starts_with(b"\r");
+    let by_place: [&str; 0] = [];
+    let table = TableReader::open(input, &by_place, 0)?.with_remedy("repair the file");
+    // Of columns of the same name the last counts, as in a Python dictionary.
+    let last = |name: &str| table.header().iter().rposition(|column| column == name);
+    let Some(at) = last(name).filter(|_| !headless) else {
+        return Err(Error::input(
+            Location::file(path),
+            format!("has no column `{name}`"),
+            "give the file as the metrics writer made it",
+        ));
+    };
+    let id = last("Request Id");
+    let mut column = Column::default();
+    table.each_row(|row| {
+        let Some(cell) = row.cell(at).filter(|cell| !cell.is_empty()) else {
+            return Ok(());
+        };
+        let number = parse_float(&cell)
+            .ok_or_else(|| row.fault(format!("`{cell}` in column `{name}` is no number")))?;
+        column.values.push(number);
+        column
+            .ids
+            .extend(id.and_then(|id| row.cell(id)).map(Cow::into_owned));
+        Ok(())
+    })?;
+    if column.values.is_empty() {
+        return Err(Error::input(
+            Location::file(path),
+            format!("has no values in column `{name}`"),
+            "leave out thresholds that were not measured",
+        ));
+    }
+    if column.ids.len() != column.values.len() {
+        column.ids.clear();
+    }
+    Ok(column)
+}
