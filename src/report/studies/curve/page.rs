@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::base::error::Result;
 use crate::report::render::chart::{Axis, Chart, Marks, Scale, Series, color};
-use crate::report::render::html::{Page, Table};
-use crate::report::render::number::thousands;
+use crate::report::render::html::{Cell, Page, Table};
+use crate::report::render::number::{bytes, thousands};
 use crate::report::studies::json_file::{commands, entry, number_cell, ratio_cell, read, shown};
 use crate::report::studies::sharing::page::DEFINITIONS;
 
@@ -68,7 +68,7 @@ pub(in crate::report::studies) fn read_page(folder: &Path, command: &str) -> Res
                 ratio_cell(&target["part_of_best"]),
                 ratio_cell(&target["hit_ratio"]),
                 number_cell(&target["capacity_blocks"]),
-                number_cell(&target["capacity_gib"]),
+                size_cell(&target["capacity_gib"]),
             ]
         })
     };
@@ -93,7 +93,7 @@ pub(in crate::report::studies) fn read_page(folder: &Path, command: &str) -> Res
                 "of the best ratio",
                 "hit ratio",
                 "blocks",
-                "GiB",
+                "KV cache",
             ]
             .map(Into::into)
             .to_vec(),
@@ -106,4 +106,13 @@ pub(in crate::report::studies) fn read_page(folder: &Path, command: &str) -> Res
         command: commands(&value["settings"], command),
         configuration: json!({"trace": value["trace"], "settings": value["settings"], "version": value["version"]}),
     })
+}
+
+/// A size in GiB as a cell.
+fn size_cell(gib: &Value) -> Cell {
+    let value = gib.as_f64();
+    Cell {
+        text: value.map_or("-".into(), |gib| bytes(gib * f64::from(1 << 30))),
+        value,
+    }
 }
