@@ -94,7 +94,7 @@ impl RunInputs {
             files.insert(path.display().to_string(), digest);
         }
         Ok(Self {
-            build: env!("CARGO_PKG_VERSION").to_owned(),
+            build: crate::base::version::build_id().to_owned(),
             seed,
             config: hex(&digest),
             trace,

@@ -49,7 +49,7 @@ pub fn write(run: &RunFiles<'_>, folder: &Path) -> Result<()> {
     }
     write_file(folder.join("config.toml"), run.config.as_bytes())?;
     let mut summary = json!({
-        "version": env!("CARGO_PKG_VERSION"),
+        "version": crate::base::version::VERSION,
         "generator": "rand_pcg::Pcg64, one stream per entity",
         "seed": run.seed,
         "command": run.command,

@@ -63,7 +63,7 @@ impl Page {
         element(&mut out, "pre", &self.command);
         let configuration = serde_json::to_string_pretty(&self.configuration)?;
         element(&mut out, "pre", &configuration);
-        let version = env!("CARGO_PKG_VERSION");
+        let version = crate::base::version::VERSION;
         push(
             &mut out,
             format_args!(

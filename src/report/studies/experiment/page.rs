@@ -9,6 +9,7 @@ use super::course;
 use super::tables::{Figures, SingleAndMulti, figures, json, published_figures};
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::write_json;
+use crate::base::version::VERSION;
 use crate::metrics::Summary;
 use crate::report::render::chart::{
     self, Axis, BLUE, Chart, GREY, Marks, ORANGE, SKY, Scale, Series, VERMILLION,
@@ -30,7 +31,7 @@ pub fn write(columns: &SingleAndMulti<'_>, folder: &Path, command: &str) -> Resu
     if let Some(entries) = value.as_object_mut() {
         entries.insert("command".into(), json!(command));
         entries.insert("trace_meta".into(), meta.clone());
-        entries.insert("version".into(), json!(env!("CARGO_PKG_VERSION")));
+        entries.insert("version".into(), json!(VERSION));
     }
     write_json(&folder.join("summary.json"), &value)?;
     let figures = columns.figures();

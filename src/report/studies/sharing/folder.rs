@@ -32,7 +32,7 @@ pub fn write(run: &AnalyzedTrace<'_>, folder: &Path, source: &str, command: &str
         entries.insert("trace".into(), json!(source));
         entries.insert("trace_meta".into(), origin.meta.clone());
         entries.insert("command".into(), json!(command));
-        entries.insert("version".into(), json!(env!("CARGO_PKG_VERSION")));
+        entries.insert("version".into(), json!(crate::base::version::VERSION));
     }
     write_json(folder.join("summary.json"), &value)?;
     csv_files::requests(run, &folder.join("requests.csv"))?;

@@ -117,7 +117,7 @@ pub struct Files<'a> {
 impl Files<'_> {
     /// As JSON.
     pub fn value(&self) -> serde_json::Value {
-        serde_json::json!({"trace": self.source, "settings": self.settings, "version": env!("CARGO_PKG_VERSION"),
+        serde_json::json!({"trace": self.source, "settings": self.settings, "version": crate::base::version::VERSION,
             "cells": self.cells})
     }
 
