@@ -7,7 +7,7 @@ use clap::Args;
 use super::compare::{SelectionArgs, SloArgs};
 use super::output;
 use crate::base::error::Error;
-use crate::report::studies::compare::{Study, animation, page, pairs};
+use crate::report::studies::compare::{PolicyComparison, animation, page, pairs};
 use crate::report::studies::result_folder::ResultKind;
 
 /// Arguments of `replay report`.
@@ -64,7 +64,7 @@ pub(super) fn run(args: &ReportArgs) -> anyhow::Result<()> {
         return output::print(&format!("wrote {}", path.display()));
     }
     let selection = args.selection.selection()?;
-    let study = Study::read(&args.folder, &selection, args.slo.reading(false))?;
+    let study = PolicyComparison::read(&args.folder, &selection, args.slo.reading(false))?;
     super::compare::tell(&study);
     let scenarios = study.scenarios();
     let pairs: Vec<_> = scenarios.iter().map(pairs::pairs).collect();

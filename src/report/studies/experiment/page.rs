@@ -128,8 +128,8 @@ fn comparison(runs: &[ShownReplay<'_>]) -> Chart {
     let mut all = series(runs, |run| {
         let summary = &run.summary;
         Marks::Bars(vec![
-            Some(summary.sharing_fraction.mean),
-            Some(summary.sharing_fraction.p50),
+            summary.sharing_fraction.mean,
+            summary.sharing_fraction.p50,
             Some(summary.block_hit_ratio),
             Some(summary.token_hit_ratio),
         ])

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::course;
 use crate::metrics::Summary;
-use crate::report::render::number::{percent, seconds, thousands};
+use crate::report::render::number::{or_dash, percent, seconds, thousands};
 use crate::report::render::table::table;
 use crate::report::studies::sharing::AnalyzedTrace;
 
@@ -95,23 +95,23 @@ pub(super) fn figures(figures: &Figures<'_>) -> Cells {
         ),
         (
             "sharing fraction, mean",
-            Box::new(|s| percent(s.sharing_fraction.mean)),
+            Box::new(|s| or_dash(s.sharing_fraction.mean, percent)),
         ),
         (
             "sharing fraction, median",
-            Box::new(|s| percent(s.sharing_fraction.p50)),
+            Box::new(|s| or_dash(s.sharing_fraction.p50, percent)),
         ),
         (
             "accesses per block, mean",
-            Box::new(|s| format!("{:.2}", s.block_accesses.mean)),
+            Box::new(|s| or_dash(s.block_accesses.mean, |n| format!("{n:.2}"))),
         ),
         (
             "accesses per block, max",
-            Box::new(|s| format!("{:.0}", s.block_accesses.max)),
+            Box::new(|s| or_dash(s.block_accesses.max, |n| format!("{n:.0}"))),
         ),
         (
             "reuse gap, median",
-            Box::new(|s| seconds(s.reuse_gap_seconds.p50)),
+            Box::new(|s| or_dash(s.reuse_gap_seconds.p50, seconds)),
         ),
         (
             "distinct blocks",
@@ -138,7 +138,13 @@ type Row = (&'static str, Box<dyn Fn(&Summary) -> String>);
 /// Header and rows of the published figures beside this run's.
 pub(super) fn published_figures(figures: &Figures<'_>) -> Cells {
     let [single, multi] = &figures.replays;
-    let hits = |mean: f64, max: f64| format!("{mean:.2} / {max:.0}");
+    let hits = |mean: Option<f64>, max: Option<f64>| {
+        let (mean, max) = (
+            or_dash(mean, |n| format!("{n:.2}")),
+            or_dash(max, |n| format!("{n:.0}")),
+        );
+        format!("{mean} / {max}")
+    };
     let row = |name: &str, p: [String; 2], r: [String; 2]| {
         let [p1, p2] = p;
         let [r1, r2] = r;
@@ -150,7 +156,7 @@ pub(super) fn published_figures(figures: &Figures<'_>) -> Cells {
         row(
             "sharing fraction, mean",
             [percent(ps.mean), percent(pm.mean)],
-            both(&|s| percent(s.sharing_fraction.mean)),
+            both(&|s| or_dash(s.sharing_fraction.mean, percent)),
         ),
         row(
             "sharing fraction, median",
@@ -165,8 +171,8 @@ pub(super) fn published_figures(figures: &Figures<'_>) -> Cells {
         row(
             "block hit count, mean / max",
             [
-                hits(ps.mean_hits, f64::from(ps.max_hits)),
-                hits(pm.mean_hits, f64::from(pm.max_hits)),
+                hits(Some(ps.mean_hits), Some(f64::from(ps.max_hits))),
+                hits(Some(pm.mean_hits), Some(f64::from(pm.max_hits))),
             ],
             both(&|s| hits(s.block_accesses.mean, s.block_accesses.max)),
         ),

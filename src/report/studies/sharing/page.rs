@@ -7,7 +7,7 @@ use super::curves::ShownReplay;
 use crate::base::Distribution;
 use crate::metrics::{Group, Summary};
 use crate::report::render::html::{Cell, Page, Table};
-use crate::report::render::number::{percent, seconds, thousands};
+use crate::report::render::number::{or_dash, percent, seconds, thousands};
 
 /// Warning on pages of engine `naive`.
 const NAIVE: &str = "\
@@ -116,7 +116,7 @@ pub(in crate::report::studies) fn tiles(s: &Summary, of: &str) -> Vec<(String, S
     vec![
         (percent(s.token_hit_ratio), format!("token hit ratio{of}")),
         (
-            percent(s.sharing_fraction.p50),
+            or_dash(s.sharing_fraction.p50, percent),
             format!("median sharing fraction{of}"),
         ),
         (percent(s.block_hit_ratio), format!("block hit ratio{of}")),
@@ -171,7 +171,10 @@ fn distributions(s: &Summary) -> Table {
         let values = [
             d.mean, d.min, d.p5, d.p25, d.p50, d.p75, d.p90, d.p99, d.max,
         ];
-        row.extend(values.map(|value| number(value, show)));
+        row.extend(values.map(|value| Cell {
+            text: or_dash(value, show),
+            value,
+        }));
         row
     };
     Table {
