@@ -1,4 +1,4 @@
-//! What every other folder uses: time, random streams, quantiles, CSV tables, the error type, input and output.
+//! What every other folder uses: time, random streams, quantiles, CSV tables, the error type, input and output, the version.
 
 pub mod check;
 pub mod distribution;
@@ -12,6 +12,7 @@ pub mod random;
 pub mod registry;
 pub mod shell;
 pub mod table;
+pub mod version;
 
 pub use distribution::Distribution;
 pub(crate) use error::Fault;

@@ -3,7 +3,8 @@
 pub mod compare;
 pub mod curve;
 pub mod experiment;
-pub mod pages;
+mod json_file;
+pub mod result_folder;
 mod scaling;
 pub mod sharing;
 pub mod simulation;

@@ -139,7 +139,7 @@ pub(super) fn finish(
 /// The header of a trace that comes from another tool's file.
 pub(super) fn foreign(format: &str) -> TraceMeta {
     TraceMeta {
-        generator: format!("replay {} from {format}", env!("CARGO_PKG_VERSION")),
+        generator: format!("replay {} from {format}", crate::base::version::VERSION),
         ..TraceMeta::default()
     }
 }

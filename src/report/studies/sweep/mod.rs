@@ -1,5 +1,9 @@
 //! The report of a sweep: a table, files, a heat map and lines.
 
+mod page;
+
+pub(super) use page::read_page;
+
 use std::path::Path;
 
 use serde::Serialize;
@@ -113,7 +117,7 @@ pub struct Files<'a> {
 impl Files<'_> {
     /// As JSON.
     pub fn value(&self) -> serde_json::Value {
-        serde_json::json!({"trace": self.source, "settings": self.settings, "version": env!("CARGO_PKG_VERSION"),
+        serde_json::json!({"trace": self.source, "settings": self.settings, "version": crate::base::version::VERSION,
             "cells": self.cells})
     }
 

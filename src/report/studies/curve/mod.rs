@@ -1,5 +1,9 @@
 //! The report of a miss-ratio curve: how much to buy, as a table, files and a picture.
 
+mod page;
+
+pub(super) use page::read_page;
+
 use std::path::Path;
 
 use serde::Serialize;
@@ -277,7 +281,7 @@ pub struct Files<'a> {
 impl Files<'_> {
     /// As JSON: settings and studies.
     pub fn value(&self) -> serde_json::Value {
-        serde_json::json!({"trace": self.source, "settings": self.settings, "version": env!("CARGO_PKG_VERSION"),
+        serde_json::json!({"trace": self.source, "settings": self.settings, "version": crate::base::version::VERSION,
             "curves": self.studies})
     }
 
