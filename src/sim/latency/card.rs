@@ -17,7 +17,6 @@ pub type LatencyConfig = Chosen<LatencyCard>;
 
 /// What a latency model may know of the pool whose steps it times.
 #[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
 pub struct LatencyContext<'a> {
     /// The language model, if its sizes are known.
     pub model: Option<&'a ModelConfig>,
