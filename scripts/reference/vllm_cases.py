@@ -30,6 +30,7 @@ REAL = [
     "vllm.utils.hashing",
     "vllm.utils.math_utils",
     "vllm.distributed.kv_events",
+    "vllm.envs",
 ]
 
 #: Block size, `num_gpu_blocks`, how the response is treated, and how many requests before the current one stay unfreed.
@@ -73,6 +74,10 @@ class Vllm:
         self.request.StructuredOutputRequest = type(
             "StructuredOutputRequest", (), {"from_sampling_params": staticmethod(lambda params: None)}
         )
+
+    def free_order(self):
+        """The order of freed blocks, where it is not today's: earlier versions appended blocks without a hash, too."""
+        return {} if hasattr(self.utils.FreeKVCacheBlockQueue, "prepend_n") else {"free_order": "legacy"}
 
     def hasher(self, block_size, algorithm="sha256"):
         """The function that hashes a request's blocks."""
@@ -285,6 +290,7 @@ def main():
             "hash": "sha256",
             "decode": decode,
             "hold": hold,
+            **vllm.free_order(),
         }
         cases.write_case(arguments.out, name, rows, summary | totals)
         print(f"wrote {name}", flush=True)

@@ -49,8 +49,8 @@ struct Measured {
 }
 
 impl Measured {
-    fn run(&self) -> sharing::Run<'_> {
-        sharing::Run {
+    fn run(&self) -> sharing::AnalyzedTrace<'_> {
+        sharing::AnalyzedTrace {
             trace: &self.trace,
             analysis: &self.analysis,
             summary: &self.summary,
@@ -83,7 +83,7 @@ pub(super) fn run(args: &ExperimentArgs) -> anyhow::Result<()> {
             &path,
         )?;
     }
-    let columns = experiment::Columns {
+    let columns = experiment::SingleAndMulti {
         single: single.run(),
         multi: multi.run(),
         truth: truth

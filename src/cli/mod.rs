@@ -32,13 +32,14 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::base::error::Error;
+use crate::base::version::VERSION_WITH_COMMIT;
 use crate::report::render::shell::quoted;
 
 /// How much of your chat traffic can a prefix cache save?
 ///
 /// Exact traces from real conversations, exact prefix-cache hits, offline and without a GPU.
 #[derive(Debug, Parser)]
-#[command(name = "replay", version, max_term_width = 120, after_help = EXAMPLES)]
+#[command(name = "replay", version = VERSION_WITH_COMMIT, max_term_width = 120, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -91,9 +92,9 @@ enum Command {
     SynthDataset(synth_dataset::SynthDatasetArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
-    /// Print the manual page
+    /// Print the manual page, or write the pages of all commands
     #[command(hide = true)]
-    Man,
+    Man(completions::ManArgs),
 }
 
 /// Parses the arguments and runs the subcommand. Exit codes: 0 done, 1 some cells of a matrix failed, 2 anything that the
@@ -123,7 +124,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::SynthDataset(args) => synth_dataset::run(&args),
         Command::Completions(args) => completions::run(&args),
-        Command::Man => completions::man(),
+        Command::Man(args) => completions::man(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,14 +5,15 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::autoscale::ScalingLog;
+use crate::autoscale::signals::FleetKind;
 use crate::base::Distribution;
-use crate::base::csv_file;
-use crate::base::csv_file::{CsvFile, float};
 use crate::base::error::Result;
+use crate::base::io::write_json;
 use crate::base::io::{OutputFile, write_file};
-use crate::compat::splitwise::{self, WriteOptions, write_report};
+use crate::base::table::{CsvFile, float};
+use crate::compat::splitwise::{InstanceRow, RequestRow, WriteOptions, write_rows};
 use crate::metrics::Serving;
-use crate::report::render::number::{bytes, percent, seconds, thousands};
+use crate::report::render::number::{bytes, or_dash, percent, seconds, thousands};
 use crate::report::render::table::{pairs, table};
 use crate::sim::{InstanceRecord, Records, RequestRecord};
 use crate::trace::{Nanos, Trace};
@@ -41,16 +42,15 @@ pub struct RunFiles<'a> {
 /// # Errors
 /// A file that cannot be written.
 pub fn write(run: &RunFiles<'_>, folder: &Path) -> Result<()> {
-    let report = as_splitwise(run.records);
-    write_report(&report, WriteOptions::default(), folder)?;
+    splitwise_files(run.records, folder)?;
     requests(run, &folder.join("request.csv"))?;
     instances(&run.records.instances, &folder.join("instances.csv"))?;
     if let Some(log) = run.scaling {
-        super::scaling::write(run.records, log, folder)?;
+        super::scaling::write(run.records, log, &run.serving.scaling.figures, folder)?;
     }
     write_file(folder.join("config.toml"), run.config.as_bytes())?;
     let mut summary = json!({
-        "version": env!("CARGO_PKG_VERSION"),
+        "version": crate::base::version::VERSION,
         "generator": "rand_pcg::Pcg64, one stream per entity",
         "seed": run.seed,
         "command": run.command,
@@ -61,7 +61,7 @@ pub fn write(run: &RunFiles<'_>, folder: &Path) -> Result<()> {
         all.extend(figures);
     }
     // Last: where it is, the run is whole.
-    csv_file::json(&folder.join("summary.json"), &summary)
+    write_json(&folder.join("summary.json"), &summary)
 }
 
 /// A request a line, in order of the trace; empty where there is no such time.
@@ -133,11 +133,13 @@ fn instances(instances: &[InstanceRecord], path: &Path) -> Result<()> {
         &[
             "instance",
             "pool",
+            "role",
             "created",
             "ready",
             "draining",
             "gone",
             "busy",
+            "busy_prefill",
             "utilisation",
             "steps",
             "prefill_tokens",
@@ -153,6 +155,7 @@ fn instances(instances: &[InstanceRecord], path: &Path) -> Result<()> {
         csv.row([
             instance.instance.to_string(),
             instance.pool.clone(),
+            FleetKind::from(instance.role).name().to_owned(),
             instance.created.to_string(),
             instance.ready.to_string(),
             instance
@@ -160,13 +163,16 @@ fn instances(instances: &[InstanceRecord], path: &Path) -> Result<()> {
                 .map_or(String::new(), |time| time.to_string()),
             instance.gone.to_string(),
             instance.busy.to_string(),
-            float(instance.utilisation()),
+            instance.busy_prefill.to_string(),
+            instance.utilisation().map_or(String::new(), float),
             instance.steps.to_string(),
             instance.prefill_tokens.to_string(),
             instance.output_tokens.to_string(),
             instance.cached_tokens.to_string(),
             instance.preemptions.to_string(),
-            float(instance.mean_kv_usage),
+            instance
+                .utilisation()
+                .map_or(String::new(), |_| float(instance.mean_kv_usage)),
             float(instance.peak_kv_usage),
             instance.clamped.steps.to_string(),
         ])?;
@@ -174,54 +180,45 @@ fn instances(instances: &[InstanceRecord], path: &Path) -> Result<()> {
     csv.finish()
 }
 
-/// The records as SplitwiseSim's files have them: finished requests in the order in which they ended.
-fn as_splitwise(records: &Records) -> splitwise::Report {
-    let mut order: Vec<u32> = (0..records.requests.len() as u32)
-        .filter(|index| records.requests[*index as usize].is_finished())
+/// Writes SplitwiseSim's files: finished requests in the order in which they ended.
+fn splitwise_files(records: &Records, folder: &Path) -> Result<()> {
+    let mut finished: Vec<(u32, &RequestRecord)> = (0..)
+        .zip(&records.requests)
+        .filter(|(_, record)| record.is_finished())
         .collect();
-    order.sort_by_key(|index| records.requests[*index as usize].ended);
+    finished.sort_by_key(|(_, record)| record.ended);
+    let requests: Vec<RequestRow> = finished.into_iter().map(request_row).collect();
+    let instances: Vec<InstanceRow> = records
+        .instances
+        .iter()
+        .map(|instance| InstanceRow {
+            name: format!("{}_{}", instance.pool, instance.instance),
+            utilization: instance.utilisation().unwrap_or_default(),
+        })
+        .collect();
+    write_rows(&requests, &instances, WriteOptions::default(), folder)
+}
+
+fn request_row((index, r): (u32, &RequestRecord)) -> RequestRow {
     let secs = Nanos::as_secs_f64;
-    let one = |index: &u32| {
-        let r: &RequestRecord = &records.requests[*index as usize];
-        let first = r.first_token.unwrap_or(r.ended);
-        let moved = r.prefill_instance != r.decode_instance;
-        let token_start = if moved { r.transfer_end } else { first };
-        splitwise::RequestRecord {
-            index: *index,
-            id: u64::from(*index),
-            arrival: secs(r.arrival),
-            response: secs(r.ended - r.arrival),
-            queue: r.queued().unwrap_or_default(),
-            ttft: r.ttft().unwrap_or_default(),
-            tbt: r.tbt().unwrap_or_default(),
-            nth_token_overhead: secs(token_start - first),
-            prompt: r.prompt,
-            output: r.output,
-            prompt_span: (secs(r.scheduled.unwrap_or(r.arrival)), secs(first)),
-            flow_span: moved.then(|| (secs(r.transfer_start), secs(r.transfer_end))),
-            token_span: (secs(token_start), secs(r.ended)),
-            prompt_instance: r.prefill_instance,
-            token_instance: r.decode_instance,
-            started_on_arrival: false,
-        }
-    };
-    splitwise::Report {
-        requests: order.iter().map(one).collect(),
-        unfinished: Vec::new(),
-        instances: records
-            .instances
-            .iter()
-            .map(|instance| splitwise::InstanceRecord {
-                name: format!("{}_{}", instance.pool, instance.instance),
-                pool: None,
-                utilization: instance.utilisation(),
-                busy: secs(instance.busy),
-            })
-            .collect(),
-        end: secs(records.end),
-        events: 0,
-        outside_table: 0,
-        stalls: 0,
+    let first = r.first_token.unwrap_or(r.ended);
+    let moved = r.prefill_instance != r.decode_instance;
+    let token_start = if moved { r.transfer_end } else { first };
+    RequestRow {
+        id: u64::from(index),
+        response: secs(r.ended - r.arrival),
+        queue: r.queued().unwrap_or_default(),
+        ttft: r.ttft().unwrap_or_default(),
+        tbt: r.tbt().unwrap_or_default(),
+        nth_token_overhead: secs(token_start - first),
+        prompt: r.prompt,
+        output: r.output,
+        prompt_span: (secs(r.scheduled.unwrap_or(r.arrival)), secs(first)),
+        flow_span: moved.then(|| (secs(r.transfer_start), secs(r.transfer_end))),
+        token_span: (secs(token_start), secs(r.ended)),
+        prompt_instance: r.prefill_instance,
+        token_instance: r.decode_instance,
+        started_on_arrival: false,
     }
 }
 
@@ -298,14 +295,38 @@ pub fn text(serving: &Serving) -> String {
     if !reasons.is_empty() {
         rows.push(("UNFINISHED".to_owned(), reasons.join(", ")));
     }
+    let two = |value: f64| format!("{value:.2}");
     rows.push((
         "throughput".to_owned(),
+        format!("{} requests/s", or_dash(serving.requests_per_second, two)),
+    ));
+    rows.push((
+        "goodput".to_owned(),
         format!(
-            "{:.2} requests/s, of which {:.2} met the SLO ({})",
-            serving.requests_per_second,
-            serving.goodput,
-            percent(serving.slo.attainment)
+            "{} requests/s within the SLO",
+            or_dash(serving.goodput, two)
         ),
+    ));
+    rows.push((
+        "SLO".to_owned(),
+        match serving.slo.attainment {
+            Some(met) => format!(
+                "met by {} of the requests that arrived ({})",
+                percent(met),
+                serving.slo.objectives
+            ),
+            None => format!("- (no request arrived; {})", serving.slo.objectives),
+        },
+    ));
+    let limits = &serving.slo.slowdowns;
+    let kept = limits.iter().filter(|limit| limit.met == Some(true));
+    let valued = limits.iter().filter(|limit| limit.met.is_some());
+    rows.push((
+        "slowdown limits".to_owned(),
+        match (kept.count(), valued.count()) {
+            (_, 0) => "- (no request finished)".to_owned(),
+            (kept, all) => format!("{kept} of {all} kept (those of the Splitwise study)"),
+        },
     ));
     rows.push((
         "prompt tokens".to_owned(),
@@ -313,7 +334,7 @@ pub fn text(serving: &Serving) -> String {
             "{}, of which cached {} ({})",
             thousands(serving.prompt_tokens),
             thousands(serving.cached_tokens),
-            percent(serving.token_hit_ratio)
+            or_dash(serving.token_hit_ratio, percent)
         ),
     ));
     rows.push(("output tokens".to_owned(), thousands(serving.output_tokens)));
@@ -324,8 +345,9 @@ pub fn text(serving: &Serving) -> String {
         rows.push(("preemptions".to_owned(), thousands(serving.preemptions)));
     }
     let mut cost = format!(
-        "{:.2} instance-hours, {:.2} GPU-hours",
-        serving.cost.instance_hours, serving.cost.gpu_hours
+        "{:.2} instance-hours, {} GPU-hours",
+        serving.cost.instance_hours,
+        or_dash(serving.cost.gpu_hours, two)
     );
     if let Some(dollars) = serving.cost.dollars {
         cost += &format!(", ${dollars:.2}");
@@ -334,20 +356,23 @@ pub fn text(serving: &Serving) -> String {
         cost += &format!(", {:.1} kWh of GPUs", watt_hours / 1e3);
     }
     rows.push(("cost".to_owned(), cost));
-    if let Some(scaling) = &serving.scaling {
-        let counts = scaling.counts;
+    let scaling = &serving.scaling;
+    let events = scaling.figures.scaling_events;
+    if scaling.policy.is_some() || events > 0 {
+        let changes = scaling.figures.changes;
+        let intervals = scaling.counts.map_or(String::new(), |counts| {
+            format!(" in {} control intervals", thousands(counts.ticks))
+        });
         rows.push((
             "scaling".to_owned(),
             format!(
-                "{}: {} changes in {} looks ({} out, {} in, {} both), {} flaps, at most {} instances",
-                scaling.policy,
-                counts.changes(),
-                counts.ticks,
-                counts.scale_out,
-                counts.scale_in,
-                counts.rebalance,
-                counts.flaps,
-                scaling.most_instances
+                "{}: {events} scaling events{intervals} ({} out, {} in, {} both), {} flaps, at most {} instances",
+                scaling.policy.as_deref().unwrap_or("resize"),
+                changes.scale_out,
+                changes.scale_in,
+                changes.rebalance,
+                changes.flaps,
+                scaling.figures.most_instances
             ),
         ));
     }
@@ -368,7 +393,7 @@ pub fn text(serving: &Serving) -> String {
 fn latencies(serving: &Serving) -> String {
     let row = |name: &str, d: &Distribution, show: fn(f64) -> String| {
         let mut row = vec![name.to_owned()];
-        row.extend([d.mean, d.p50, d.p90, d.p95, d.p99, d.max].map(show));
+        row.extend([d.mean, d.p50, d.p90, d.p95, d.p99, d.max].map(|v| or_dash(v, show)));
         row
     };
     let times = |value: f64| format!("{value:.2}x");
@@ -398,9 +423,9 @@ fn pools(serving: &Serving) -> String {
                 format!("{} x {}", pool.gpus, pool.sku),
                 pool.instances.to_string(),
                 thousands(u64::from(pool.blocks)),
-                percent(pool.utilisation),
-                percent(pool.mean_kv_usage),
-                percent(pool.peak_kv_usage),
+                or_dash(pool.utilisation, percent),
+                or_dash(pool.mean_kv_usage, percent),
+                or_dash(pool.peak_kv_usage, percent),
             ]
         })
         .collect();

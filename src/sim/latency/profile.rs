@@ -1,4 +1,4 @@
-//! A profile of kernels: what each layer takes on one machine, in the form of LLMServingSim's `profiler/perf`.
+//! A profile of kernels: the duration of each layer on one machine, in the form of LLMServingSim's `profiler/perf`.
 //!
 //! A folder of CSV files, plain or compressed, times in microseconds:
 //!
@@ -10,9 +10,8 @@
 //! | `moe.csv` | `tokens, activated_experts, time_us` | experts, if the model has them |
 //!
 //! A step takes: embedding, final norm, output head and sampler once; twice the norm and all-reduce of each layer; once its
-//! other parts; and the host's overhead, the one number that is not in the profile (`replay calibrate` fits it; below 0 it says
-//! that the engine runs kernels faster than they were timed). Prefills
-//! count by the sums of their tokens and of their contexts, decodes by number and mean context, as they were measured. The
+//! other parts; and the host's overhead, the one number that is not in the profile (`replay calibrate` fits it; a negative one
+//! means that the engine runs kernels faster than they were timed). Prefills count by the sums of their tokens and of their contexts, decodes by number and mean context, as they were measured. The
 //! experts that a batch touches are the expected number, if each token chose at random.
 
 use std::path::{Path, PathBuf};
@@ -20,13 +19,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::grid::{Grid, each_row, file_in};
+use super::grid::{Grid, file_in};
 use super::{Clamped, LatencyContext, LatencyFactory, LatencyModel, LatencyParameters, Step};
 use crate::base::error::{Error, Location, Result};
+use crate::base::io::Input;
 use crate::base::registry::Card;
+use crate::base::table::TableReader;
 use crate::cache::capacity::ModelConfig;
 
-/// Where a part of the model stands in a step.
+/// How often a part of the model runs in a step.
 #[derive(Clone, Copy)]
 enum Place {
     Once,
@@ -57,11 +58,11 @@ struct Experts {
     /// Time by tokens and experts touched, in microseconds.
     time: Grid<2>,
     count: f64,
-    /// Part of the experts that a token does not go through.
+    /// Fraction of the experts that a token does not use.
     missed: f64,
 }
 
-/// What was measured.
+/// The measured tables.
 #[derive(Debug)]
 struct Tables {
     layers: f64,
@@ -76,7 +77,7 @@ struct Tables {
     experts: Option<Experts>,
 }
 
-/// See the module.
+/// Durations from a profile of kernels.
 #[derive(Debug, Clone)]
 pub struct Profile {
     tables: Arc<Tables>,
@@ -113,9 +114,9 @@ fn sum(curves: &[(f64, Grid<1>)]) -> Option<Grid<1>> {
 /// The curves of a file with a column of layers, in the order of their names.
 fn curves(path: &Path, axis: &str) -> Result<Vec<(String, Grid<1>)>> {
     let mut rows: Vec<(String, Points)> = Vec::new();
-    each_row(path, &["layer", axis, "time_us"], 3, |row| {
+    TableReader::open(Input::open(path)?, &["layer", axis, "time_us"], 3)?.each_row(|row| {
         let point = ([row.number(1)?], row.number(2)?);
-        let name = row.text(0);
+        let name = row.text(0)?;
         // Rows of a layer stand together.
         match rows.iter_mut().rfind(|(known, _)| known == name) {
             Some((_, points)) => points.push(point),
@@ -164,7 +165,7 @@ impl Profile {
     /// Reads the profile in a folder, for a model of `layers`.
     ///
     /// # Errors
-    /// Files that are missing or broken, layers of unknown names, experts in one of model and profile only.
+    /// Files that are missing or malformed, unknown layer names, or experts in only one of model and profile.
     pub fn load(folder: &Path, model: &ModelConfig, host_overhead_ms: f64) -> Result<Self> {
         if !host_overhead_ms.is_finite() {
             return Err(Error::usage(
@@ -222,7 +223,7 @@ impl Profile {
             "kv_decode",
             "time_us",
         ];
-        each_row(&path, &names, 5, |row| {
+        TableReader::open(Input::open(&path)?, &names, 5)?.each_row(|row| {
             let [chunk, past, decodes, context] = [
                 row.number(0)?,
                 row.number(1)?,
@@ -230,7 +231,7 @@ impl Profile {
                 row.number(3)?,
             ];
             let time = row.number(4)?;
-            // Where a chunk was measured without decodes only, it must not stand for steps with decodes.
+            // A chunk that was measured only without decodes says nothing about steps with decodes.
             if decodes == 0.0 {
                 prefill.push(([chunk, past], time));
             } else {
@@ -252,15 +253,11 @@ impl Profile {
             }
             (Some(experts), Some(path)) => {
                 let mut rows = Vec::new();
-                each_row(
-                    &path,
-                    &["tokens", "activated_experts", "time_us"],
-                    3,
-                    |row| {
-                        rows.push(([row.number(0)?, row.number(1)?], row.number(2)?));
-                        Ok(())
-                    },
-                )?;
+                let names = ["tokens", "activated_experts", "time_us"];
+                TableReader::open(Input::open(&path)?, &names, 3)?.each_row(|row| {
+                    rows.push(([row.number(0)?, row.number(1)?], row.number(2)?));
+                    Ok(())
+                })?;
                 Some(Experts {
                     layers: sparse,
                     time: Grid::new(rows).ok_or_else(|| empty(&path))?,
@@ -294,7 +291,7 @@ impl Profile {
 }
 
 impl Tables {
-    /// Microseconds on the GPU.
+    /// Duration on the GPU in microseconds.
     fn microseconds(&self, step: &Step, outside: &mut bool) -> f64 {
         let tokens = step.tokens() as f64;
         let mut time = self.tokens.at(&[tokens], outside)

@@ -1,4 +1,4 @@
-//! Trace files: one file a format, one registry that readers, writers, help and messages share.
+//! Trace formats: files that hold a trace. One format is one file with its card; the list in this file registers it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
 use crate::base::registry::{Card, Named, Registry};
+use crate::base::shell::quoted;
 use crate::prompt::tokenizer::Tokenizer;
 use crate::trace::{Content, Trace};
 
@@ -34,17 +35,17 @@ mod vllm_sim_text;
 /// How to read a trace.
 #[derive(Debug, Clone, Default)]
 pub struct ReadOptions {
-    /// Tokens per block of a file with hash ids that does not say so itself; none is the format's usual size.
+    /// Tokens per block of a file with hash ids that does not state it; `None` for the format's usual size.
     pub block_size: Option<u32>,
-    /// The format's name; none recognises it by content.
+    /// The format's name; `None` to recognise it by content.
     pub format: Option<String>,
-    /// Count broken lines instead of failing at the first.
+    /// Count malformed lines instead of failing at the first.
     pub tolerate: bool,
-    /// For formats of text.
+    /// Tokenizer for formats that hold text.
     pub tokenizer: Option<Text>,
 }
 
-/// A tokenizer for formats of text.
+/// A tokenizer for formats that hold text.
 #[derive(Clone)]
 pub struct Text(pub Arc<dyn Tokenizer>);
 
@@ -60,22 +61,22 @@ impl ReadOptions {
             Some(Text(tokenizer)) => Ok(tokenizer.as_ref()),
             None => Err(Error::usage(
                 format!("format `{format}` holds text, and a trace holds token ids"),
-                "name the model's tokenizer with --tokenizer",
+                "name the model's tokenizer",
             )),
         }
     }
 }
 
-/// What a reader met.
+/// Counts of a reader.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct ReadReport {
     /// Requests read.
     pub records: u64,
-    /// Lines that could not be read; zero unless they were tolerated.
+    /// Malformed lines; 0 unless they were tolerated.
     pub broken: u64,
-    /// One-based numbers of the first few of them.
+    /// One-based line numbers of the first few of them.
     pub broken_lines: Vec<u64>,
-    /// What was wrong with the first of them.
+    /// Problem of the first of them.
     pub first_problem: Option<String>,
 }
 
@@ -86,7 +87,7 @@ pub struct ReadTrace {
     pub trace: Trace,
     /// Name of the format.
     pub format: &'static str,
-    /// What the reader met.
+    /// Counts of the reader.
     pub report: ReadReport,
 }
 
@@ -96,9 +97,9 @@ pub type Detokenize<'a> = dyn Fn(&[u32]) -> Result<String> + 'a;
 /// How to write a trace.
 #[derive(Default)]
 pub struct WriteOptions<'a> {
-    /// Tokens per block, for formats of blocks; none is the format's usual size.
+    /// Tokens per block, for formats of blocks; `None` for the format's usual size.
     pub block_size: Option<u32>,
-    /// Turns ids into text, for formats of text.
+    /// Turns ids into text, for formats that hold text.
     pub detokenize: Option<&'a Detokenize<'a>>,
 }
 
@@ -107,22 +108,22 @@ impl<'a> WriteOptions<'a> {
         self.detokenize.ok_or_else(|| {
             Error::usage(
                 format!("format `{format}` holds text, and a trace holds token ids"),
-                "name the tokenizer that made them with --tokenizer",
+                "name the tokenizer that made the ids",
             )
         })
     }
 }
 
-/// What a writer did.
+/// Result of a writer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct WriteReport {
-    /// Records written: requests, or what the format has in their place.
+    /// Records written: requests, or the format's counterpart.
     pub records: u64,
-    /// What the reader of the file should know, each one line.
+    /// Notes for the reader of the file, each one line.
     pub notes: Vec<String>,
 }
 
-/// The start of a file, taken apart once for all formats to look at.
+/// The start of a file, parsed once for all formats.
 pub struct Head<'a> {
     first_line: &'a [u8],
     bytes: &'a [u8],
@@ -130,13 +131,13 @@ pub struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    /// Of the first bytes of a file, which may end anywhere.
+    /// Parses the first bytes of a file, which may end anywhere.
     pub fn new(bytes: &'a [u8]) -> Self {
         let bytes = bytes.trim_ascii_start();
         let first_line = bytes.split(|byte| *byte == b'\n').next().unwrap_or(bytes);
         let first_line = first_line.trim_ascii_end();
         let mut keys = Vec::new();
-        // The line may be cut off by the buffer, even within a letter; the keys up to there are what there is.
+        // The buffer may end within the line, even within a character; only the keys before that are known.
         let whole = match std::str::from_utf8(first_line) {
             Ok(text) => text.len(),
             Err(error) => error.valid_up_to(),
@@ -175,7 +176,7 @@ impl<'a> Head<'a> {
     }
 }
 
-/// One kind of trace file.
+/// A trace format.
 pub trait TraceFormat: Sync {
     /// Name and summary.
     fn card(&self) -> &'static Card;
@@ -190,7 +191,7 @@ pub trait TraceFormat: Sync {
         self.card().summary
     }
 
-    /// Whether the content looks like it.
+    /// Whether the content looks like this format.
     fn sniff(&self, _head: &Head<'_>) -> bool {
         false
     }
@@ -363,7 +364,7 @@ fn require_tokens(trace: &Trace, format: &str) -> Result<()> {
 ///
 /// Flags and environment as the simulator's own variants define them.
 pub fn server_command(format: &str, path: &Path) -> Option<String> {
-    let file = shell_word(&path.to_string_lossy());
+    let file = quoted(&path.to_string_lossy());
     Some(match format {
         "vllm-sim" => format!(
             "vllm serve MODEL --distributed-executor-backend sim --sim-trace-path {file} --sim-prefill-ms-per-tok 0.7 \
@@ -377,14 +378,6 @@ pub fn server_command(format: &str, path: &Path) -> Option<String> {
         "vllm-sim-text" => format!("vllm serve MODEL --use-simulator --sim-trace-path {file}"),
         _ => return None,
     })
-}
-
-fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./+=:@%,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 #[cfg(test)]
@@ -455,6 +448,35 @@ pub(crate) mod testing {
     pub(crate) fn loads(trace: &Trace) -> Vec<(u64, u32, u32)> {
         let load = |r: &crate::trace::Request| (r.arrival.0, r.input_length, r.output_length);
         trace.requests().iter().map(load).collect()
+    }
+
+    /// The sample must be written as `expected`, and read back with the same arrivals and lengths.
+    pub(crate) fn round_trip_of_lengths(format: &str, expected: &str) {
+        let written = write(&sample(), format, &WriteOptions::default());
+        assert_eq!(String::from_utf8_lossy(&written), expected);
+        let back = read(&written, &ReadOptions::default()).expect("reads");
+        assert_eq!(back.format, format);
+        assert_eq!(loads(&back.trace), loads(&sample()));
+    }
+
+    /// Of a CSV file with the columns `head` (arrival, prompt, output), rows that are no requests must be refused with their
+    /// place; `arrival` is a valid one, and `expected` describes it.
+    pub(crate) fn refuses_rows(head: &str, arrival: &str, expected: &str) {
+        let names: Vec<&str> = head.split(',').collect();
+        let (first, last) = (names[0], names[2]);
+        for (row, problem) in [
+            (
+                "x,1,2".to_owned(),
+                format!("t:2: `{first}`: expected {expected}, found `x`"),
+            ),
+            (
+                format!("{arrival},1.5,2"),
+                "expected a whole number of tokens".to_owned(),
+            ),
+            (format!("{arrival},1"), format!("`{last}` is missing")),
+        ] {
+            refuses(&[(&format!("{head}\n{row}\n"), &problem)]);
+        }
     }
 
     /// Every case must fail with one line that holds the text beside it.

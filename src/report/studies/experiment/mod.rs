@@ -1,0 +1,9 @@
+//! Single-turn and multi-turn traffic side by side: what `experiment` prints and writes.
+
+pub mod course;
+mod page;
+mod tables;
+
+pub(super) use page::read_page;
+pub use page::write;
+pub use tables::{SingleAndMulti, json, text};
