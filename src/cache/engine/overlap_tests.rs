@@ -252,10 +252,26 @@ fn a_trace_that_has_service_times() {
 #[test]
 fn what_engines_refuse() {
     for (engine, hold, words) in [
-        ("ideal", linear(1, 1), "take --engine vllm or sglang"),
-        ("block", Hold::Trace, "take --engine vllm or sglang"),
-        ("naive", Hold::Requests(1), "take --engine vllm or sglang"),
-        ("sglang", Hold::Requests(1), "take --hold linear"),
+        (
+            "ideal",
+            linear(1, 1),
+            "use engine `vllm` or `sglang`, or hold `none`",
+        ),
+        (
+            "block",
+            Hold::Trace,
+            "use engine `vllm` or `sglang`, or hold `none`",
+        ),
+        (
+            "naive",
+            Hold::Requests(1),
+            "use engine `vllm` or `sglang`, or hold `none`",
+        ),
+        (
+            "sglang",
+            Hold::Requests(1),
+            "hold `linear:PREFILL_MS,DECODE_MS`",
+        ),
     ] {
         let error = check(&options(engine, Capacity::Unbounded, hold)).expect_err("refused");
         assert!(error.to_string().contains(words), "{error}");
