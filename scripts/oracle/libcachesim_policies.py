@@ -120,7 +120,7 @@ def dense(stream):
 
 def ours(replay, policy, path, length, capacity):
     """How often replay misses."""
-    command = [replay, "analyze", path, "--engine", "block", "--policy", policy]
+    command = [replay, "analyze", path, "--engine", "block", "--eviction", policy]
     command += ["--capacity", str(capacity), "--json"]
     report = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return length - find(report, "hit_blocks", "block_hits", "hits")

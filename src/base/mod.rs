@@ -9,6 +9,7 @@ mod identity;
 pub mod io;
 mod nanos;
 pub mod random;
+pub mod units;
 
 pub use distribution::{Distribution, percentile_sorted};
 pub use error::{Error, Location, Result};

@@ -251,10 +251,10 @@ impl Measures {
     }
 }
 
-/// Derives the ratios from a run first come first served, and serves the trace with each, and with those asked for.
+/// Serves the trace with each ratio that was asked for and with those that follow from a run first come first served.
 ///
 /// # Errors
-/// A ratio that is no number above 0, or runs in which no request finished.
+/// A ratio that is not above 0, runs in which no request finished, or runs in which orders cannot differ.
 pub fn study(
     bench: &Bench,
     config: &ScenarioConfig,
@@ -291,7 +291,29 @@ pub fn study(
         .map(|record| alone(record.prompt, reference.as_mut()).0)
         .collect();
 
-    let mut orders = vec![(Order::Srtf, "shortest remaining prompt first".to_owned())];
+    let fcfs: Vec<Measures> = served
+        .iter()
+        .map(|run| Measures::of(run, &times))
+        .collect::<Option<_>>()
+        .ok_or_else(nothing)?;
+    // The other end. All other orders lie between these two.
+    let other_end = prepare(Order::Srtf)?;
+    let srtf: Vec<Measures> = all
+        .par_iter()
+        .map(|seed| {
+            let records = bench.serve(&other_end, *seed, done)?;
+            Measures::of(&records, &times).ok_or_else(nothing)
+        })
+        .collect::<Result<_>>()?;
+    if srtf == fcfs {
+        return Err(Error::usage(
+            "all orders give the same result: waiting requests are admitted by arrival, and at most one prompt was partly \
+             computed at a time, so there is nothing to order",
+            "set the scheduler's key enable_dynamic_chunking_schedule to true, or serve a higher load",
+        ));
+    }
+
+    let mut orders: Vec<(Order, String)> = Vec::new();
     orders.extend(
         sweep
             .ratios
@@ -319,14 +341,13 @@ pub fn study(
     };
     let measured: Vec<Measures> = pairs.into_par_iter().map(measure).collect::<Result<_>>()?;
     let mut runs: Vec<Vec<Measures>> = measured.chunks(all.len()).map(<[_]>::to_vec).collect();
-    orders.push((Order::Fcfs, "first come first served".to_owned()));
-    runs.push(
-        served
-            .iter()
-            .map(|run| Measures::of(run, &times))
-            .collect::<Option<_>>()
-            .ok_or_else(nothing)?,
+    orders.insert(
+        0,
+        (Order::Srtf, "shortest remaining prompt first".to_owned()),
     );
+    runs.insert(0, srtf);
+    orders.push((Order::Fcfs, "first come first served".to_owned()));
+    runs.push(fcfs);
 
     let mut points: Vec<Point> = orders
         .into_iter()
@@ -345,16 +366,6 @@ pub fn study(
         judge(&mut points, sweep)?;
     }
     Ok(Study { token_time, points })
-}
-
-impl Study {
-    /// Whether all orders did the same. Who waits is let in by arrival, and one prompt at most is in pieces at a time unless
-    /// the steps' size depends on how far a prompt is: only then is there something to order.
-    pub fn is_indifferent(&self) -> bool {
-        self.points
-            .windows(2)
-            .all(|pair| pair[0].runs == pair[1].runs)
-    }
 }
 
 /// Marks the orders that no other beats in one of both without losing in the other.
@@ -531,5 +542,25 @@ mod tests {
             ..sweep
         };
         assert!(study(&bench, &config, &bad, &AtomicU64::new(0)).is_err());
+    }
+
+    #[test]
+    fn orders_that_cannot_differ_are_refused() {
+        let bench = Bench::new(&trace(20), 1.0, &[0], true).expect("is made");
+        // Every prompt fits a step, so none is ever partly computed.
+        let config = with_opt_sarathi(&config(), |own| own.chunk_size = 1 << 20);
+        let sweep = Sweep {
+            ratios: vec![100.0],
+            ttft: 0,
+            fairness: Fairness::Jain,
+            confidence: 0.95,
+        };
+        let error = study(&bench, &config, &sweep, &AtomicU64::new(0)).expect_err("is refused");
+        assert!(
+            error
+                .to_string()
+                .starts_with("all orders give the same result"),
+            "{error}"
+        );
     }
 }

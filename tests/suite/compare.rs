@@ -258,7 +258,7 @@ fn broken_folders_are_named_and_left_out() {
         assert!(said.contains(part), "{part}: {said}");
     }
     // Nothing to compare is an error, in one line.
-    let (code, said) = stderr(&["compare", &text(root), "--policies", "nobody"]);
+    let (code, said) = stderr(&["compare", &text(root), "--autoscaler", "nobody"]);
     assert_eq!((code, said.lines().count()), (Some(2), 1), "{said}");
     let (code, said) = stderr(&["compare", &text(&root.join("nowhere"))]);
     assert_eq!((code, said.lines().count()), (Some(2), 1), "{said}");
@@ -278,8 +278,8 @@ fn runs_are_chosen_by_patterns_rates_and_seeds() {
         json(&args)["runs"].as_array().expect("runs").len()
     };
     assert_eq!(count(&[]), 5);
-    assert_eq!(count(&["--policies", "hpa_*"]), 2);
-    assert_eq!(count(&["--policies", "hpa_*,no_autoscaling"]), 4);
+    assert_eq!(count(&["--autoscaler", "hpa_*"]), 2);
+    assert_eq!(count(&["--autoscaler", "hpa_*,no_autoscaling"]), 4);
     assert_eq!(count(&["--traces", "rr_conv"]), 4);
     assert_eq!(count(&["--rates", "20"]), 3);
     assert_eq!(count(&["--seed", "3"]), 1);
@@ -299,7 +299,7 @@ fn runs_are_chosen_by_patterns_rates_and_seeds() {
         "compare",
         &text(root),
         "--quick",
-        "--policies",
+        "--autoscaler",
         "heteroscale",
         "--rates",
         "20,60",

@@ -15,7 +15,7 @@ const PICTURES: [&str; 5] = [
 fn experiment(folder: &Path, extra: &[&str]) -> String {
     assert_cmd::Command::cargo_bin("replay")
         .expect("binary")
-        .args(["experiment", "--max-conversations", "50", "--input"])
+        .args(["experiment", "--max-conversations", "50"])
         .arg(concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/data/sharegpt-synthetic.jsonl.zst"
@@ -74,7 +74,7 @@ fn analyze_writes_the_same_bytes_again() {
             assert_cmd::Command::cargo_bin("replay")
                 .expect("binary")
                 .arg("analyze")
-                .arg(folder.path().join("multi_turn_trace.jsonl"))
+                .arg(folder.path().join("multi_turn.jsonl.zst"))
                 .arg("--output-dir")
                 .arg(&out)
                 .assert()

@@ -4,6 +4,7 @@ mod autoscaling;
 mod bad_input;
 mod capacity;
 mod chat_templates;
+mod commands;
 mod common;
 mod compare;
 mod course_project;

@@ -282,17 +282,18 @@ fn sweeps_curves_and_studies_have_pages_too() {
         "experiment",
         "--max-conversations",
         "50",
-        "--input",
         data,
         "--output-dir",
         &study,
     ]);
-    let trace = format!("{study}/multi_turn_trace.jsonl");
+    let trace = format!("{study}/multi_turn.jsonl.zst");
     let (sweep, curve) = (path("sweep"), path("curve"));
     stdout(&[
         "sweep",
         &trace,
-        "--policy",
+        "--engine",
+        "ideal",
+        "--eviction",
         "lru,fifo",
         "--capacity",
         "10%,50%",

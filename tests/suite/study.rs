@@ -19,15 +19,7 @@ fn trace(folder: &Path) -> String {
             "--output",
             &chats,
         ],
-        vec![
-            "gen-trace",
-            "--input",
-            &chats,
-            "--rate",
-            "8",
-            "--output",
-            &trace,
-        ],
+        vec!["gen-trace", &chats, "--rate", "8", "--output", &trace],
     ] {
         assert!(replay(&arguments).status.success());
     }

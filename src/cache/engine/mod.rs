@@ -163,11 +163,17 @@ pub fn check_policy(engine: &str, policy: &str) -> Result<()> {
         "ideal" | "block" => super::eviction::check(policy),
         _ if policy == "lru" => Ok(()),
         _ => {
-            // Names that nobody knows come with a guess.
-            super::eviction::check(policy)?;
+            let sglang = sglang_order::Order::parse(policy, 1).is_ok();
+            let engines = match (super::eviction::check(policy), sglang) {
+                (Ok(()), true) => "sglang, ideal or block",
+                (Ok(()), false) => "ideal or block",
+                (Err(_), true) => "sglang",
+                // An unknown name comes with a guess.
+                (Err(unknown), false) => return Err(unknown),
+            };
             Err(Error::usage(
-                format!("engine `{engine}` with policy `{policy}`: its order is its own"),
-                "take --engine ideal or block to try policies",
+                format!("engine `{engine}` has its own eviction policy, lru, and not `{policy}`"),
+                format!("set `engine` to {engines} for it"),
             ))
         }
     }

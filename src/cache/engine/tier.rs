@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use crate::base::error::{Error, Result};
-use crate::cache::capacity::{Asked, ModelConfig, parse_bytes};
+use crate::base::units::parse_bytes;
+use crate::cache::capacity::{Asked, ModelConfig};
 
 use super::{Capacity, TierCounts, Tiered};
 

@@ -58,10 +58,6 @@ pub(super) struct ClusterArgs {
     /// Leave start times as they are for every seed: it then decides only what is random in the cluster
     #[arg(long)]
     keep_starts: bool,
-
-    /// Threads to use [default: all cores]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
 }
 
 /// What is served, and on what.
@@ -73,7 +69,6 @@ pub(super) struct Served {
 impl ClusterArgs {
     /// Reads and checks everything.
     pub(super) fn open(&self, policy: Option<Policy>) -> anyhow::Result<Served> {
-        output::set_threads(self.threads)?;
         let config = self.config(policy)?;
         config.prepare()?;
         for (index, seed) in self.seeds.iter().enumerate() {

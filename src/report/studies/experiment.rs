@@ -1,4 +1,4 @@
-//! Single-turn and multi-turn side by side, with the course project's published figures.
+//! Single-turn and multi-turn traffic side by side; by the course project's rules, with its published figures.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::sharing::Run;
 use super::sharing_page;
-use super::{course, pictures};
+use super::{answer, course, pictures};
 use crate::base::csv_file;
 use crate::base::error::Result;
 use crate::metrics::Summary;
@@ -21,6 +21,10 @@ pub struct Columns<'a> {
     pub multi: Run<'a>,
     /// The same chats as an engine would serve them, where this run counts differently: single-turn and multi-turn.
     pub truth: Option<(Run<'a>, Run<'a>)>,
+    /// Single-turn and multi-turn at further block sizes.
+    pub others: Vec<(&'a Summary, &'a Summary)>,
+    /// Whether this run counts by the course project's rules, so that its published figures belong beside these.
+    pub published: bool,
 }
 
 /// The table for the terminal.
@@ -44,8 +48,57 @@ pub fn text(columns: &Columns<'_>) -> String {
     if columns.truth.is_some() {
         out.push_str("as served: chunks joined, real tokens, chained block hashes by vLLM's rules, sessions interleaved\n");
     }
-    out.push_str(&format!("\nThe course project's published figures (first 100 ShareGPT records) beside this run's\n{}\n", published(columns)));
+    if !columns.others.is_empty() {
+        let (header, rows) = by_block_size(columns);
+        let header: Vec<&str> = header.iter().map(String::as_str).collect();
+        out.push_str(&format!("\n{}\n", table(&header, &rows)));
+    }
+    if columns.published {
+        out.push_str(&format!("\nThe course project's published figures (first 100 ShareGPT records) beside this run's\n{}\n", published(columns)));
+    }
+    out.push_str(&format!("\n{}", columns.answer()));
     out
+}
+
+impl<'a> Columns<'a> {
+    /// Single-turn and multi-turn at every block size, the first of which has all figures.
+    fn sizes(&self) -> Vec<(&'a Summary, &'a Summary)> {
+        let first = (self.single.summary, self.multi.summary);
+        [&[first], self.others.as_slice()].concat()
+    }
+
+    /// The answer in a sentence.
+    pub fn answer(&self) -> String {
+        let sizes = self.sizes().into_iter();
+        let sizes: Vec<_> = sizes
+            .map(|(single, multi)| (single.into(), multi.into()))
+            .collect();
+        answer::experiment(&sizes)
+    }
+}
+
+/// Header and rows of the comparison of block sizes.
+pub(super) fn by_block_size(columns: &Columns<'_>) -> Cells {
+    let header = [
+        "tokens a block",
+        "single-turn: token hit ratio",
+        "distinct blocks",
+        "multi-turn: token hit ratio",
+        "distinct blocks",
+    ];
+    let row = |(single, multi): &(&Summary, &Summary)| {
+        vec![
+            single.settings.block_size.to_string(),
+            percent(single.token_hit_ratio),
+            thousands(single.distinct_blocks),
+            percent(multi.token_hit_ratio),
+            thousands(multi.distinct_blocks),
+        ]
+    };
+    (
+        header.map(Into::into).to_vec(),
+        columns.sizes().iter().map(row).collect(),
+    )
 }
 
 /// Header and rows of the comparison.
@@ -178,7 +231,13 @@ pub fn json(columns: &Columns<'_>) -> Value {
         "single_turn": columns.single.summary,
         "multi_turn": columns.multi.summary,
         "as_served": columns.truth.as_ref().map(|(single, multi)| json!({"single_turn": single.summary, "multi_turn": multi.summary})),
-        "published": {"single_turn": published(course::SINGLE), "multi_turn": published(course::MULTI)},
+        "by_block_size": columns.sizes().iter().map(|(single, multi)| json!({
+            "block_size": single.settings.block_size, "single_turn": single, "multi_turn": multi,
+        })).collect::<Vec<_>>(),
+        "published": columns.published.then(|| json!({
+            "single_turn": published(course::SINGLE), "multi_turn": published(course::MULTI),
+        })),
+        "answer": columns.answer(),
     })
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::sharing_page;
+use super::{answer, sharing_page};
 use crate::base::csv_columns::Columns;
 use crate::base::error::{Error, Location, Result};
 use crate::report::render::chart::{Axis, Chart, Marks, Scale, Series, color, cumulative};
@@ -209,11 +209,14 @@ fn sweep(folder: &Path, command: &str) -> Result<Page> {
     Ok(Page {
         title: "Eviction policies and capacities".into(),
         lead: shown(&value["trace"]),
-        tiles: vec![
-            (policies.len().to_string(), "policies".into()),
-            (sizes.len().to_string(), "block sizes".into()),
-            (cells.len().to_string(), "cells".into()),
-        ],
+        tiles: answer::tile(&value)
+            .into_iter()
+            .chain([
+                (policies.len().to_string(), "policies".into()),
+                (sizes.len().to_string(), "block sizes".into()),
+                (cells.len().to_string(), "cells".into()),
+            ])
+            .collect(),
         warning: "",
         tables: vec![Table {
             caption: "All cells".into(),
@@ -300,15 +303,15 @@ fn curve(folder: &Path, command: &str) -> Result<Page> {
     Ok(Page {
         title: "Hit ratio at every cache size".into(),
         lead: shown(&value["trace"]),
-        tiles: studies
-            .iter()
-            .filter_map(|study| {
+        tiles: answer::tile(&value)
+            .into_iter()
+            .chain(studies.iter().filter_map(|study| {
                 let knee = study["knee_blocks"].as_u64()?;
                 Some((
                     thousands(knee),
                     format!("blocks at the knee, {} tokens a block", study["block_size"]),
                 ))
-            })
+            }))
             .collect(),
         warning: "",
         tables: vec![Table {
@@ -448,6 +451,7 @@ fn sharing(folder: &Path, parts: &[(&'static str, &str, &str)], command: &str) -
     ];
     let mut rows = Vec::new();
     leaves(&summary, "", &mut rows);
+    let tiles = answer::tile(&summary).into_iter().chain(tiles).collect();
     Ok(Page {
         title: "Prefix sharing".into(),
         lead: folder.display().to_string(),

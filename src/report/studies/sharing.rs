@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::pictures;
+use super::{answer, pictures};
 use crate::base::error::Result;
 use crate::cache::BlockHash;
 use crate::cache::engine::TierSummary;
@@ -208,7 +208,18 @@ pub fn text(summary: &Summary) -> String {
             out.push_str(&format!("  ... {} turns in all\n", s.by_turn.len()));
         }
     }
+    out.push_str(&format!("\n{}\n", answer::analysis(&s.into())));
     out
+}
+
+/// The figures for programs, with the answer.
+///
+/// # Errors
+/// None that a summary can cause.
+pub fn value(summary: &Summary) -> serde_json::Result<serde_json::Value> {
+    let mut value = serde_json::to_value(summary)?;
+    value["answer"] = json!(answer::analysis(&summary.into()));
+    Ok(value)
 }
 
 /// Hits of each tier and what moved; read is from the tier into the first, written is into it from the one above.
@@ -303,7 +314,7 @@ pub struct Run<'a> {
 /// # Errors
 /// A file that cannot be written.
 pub fn write(run: &Run<'_>, folder: &Path, source: &str, command: &str) -> Result<()> {
-    let mut value = serde_json::to_value(run.summary).unwrap_or_default();
+    let mut value = value(run.summary).unwrap_or_default();
     if let Some(entries) = value.as_object_mut() {
         entries.insert("trace".into(), json!(source));
         entries.insert("trace_meta".into(), meta(run.trace));

@@ -6,6 +6,7 @@ use crate::base::Distribution;
 use crate::metrics::{Group, Summary};
 use crate::report::render::html::{Cell, Page, Table};
 use crate::report::render::number::{percent, seconds, thousands};
+use crate::report::studies::answer::{self, ANSWER};
 use crate::report::studies::experiment::{self, Columns};
 use crate::report::studies::pictures;
 use crate::report::studies::sharing::Run;
@@ -72,7 +73,11 @@ pub(super) fn of_run(run: &Run<'_>, source: &str, command: &str) -> Page {
     Page {
         title: "Prefix sharing".into(),
         lead: format!("{source}: {}", settings(s)),
-        tiles: tiles(s, ""),
+        tiles: [
+            vec![(answer::analysis(&s.into()), ANSWER.to_owned())],
+            tiles(s, ""),
+        ]
+        .concat(),
         warning: warning(&s.settings.engine),
         tables,
         charts: pictures::of_run(run),
@@ -91,20 +96,26 @@ pub(super) fn of_columns(columns: &Columns<'_>, command: &str) -> Page {
     let (single, multi) = (columns.single.summary, columns.multi.summary);
     let (header, rows) = experiment::figures(columns);
     let mut tables = vec![plain("Single-turn and multi-turn", header, rows)];
-    let (header, rows) = experiment::published_figures(columns);
-    tables.push(plain(
-        "The course project's published figures (first 100 ShareGPT records) beside this run's",
-        header,
-        rows,
-    ));
+    if !columns.others.is_empty() {
+        let (header, rows) = experiment::by_block_size(columns);
+        tables.push(plain("By block size", header, rows));
+    }
+    if columns.published {
+        let (header, rows) = experiment::published_figures(columns);
+        tables.push(plain(
+            "The course project's published figures (first 100 ShareGPT records) beside this run's",
+            header,
+            rows,
+        ));
+    }
     tables.push(group_table("Multi-turn, by turn", "turn", &multi.by_turn));
     tables.push(group_table(
         "Multi-turn, by prompt length",
         "prompt tokens",
         &multi.by_prompt_length,
     ));
-    let mut tiles = tiles(single, ", single-turn");
-    tiles.truncate(1);
+    let mut tiles = vec![(columns.answer(), ANSWER.to_owned())];
+    tiles.extend(self::tiles(single, ", single-turn").into_iter().take(1));
     tiles.extend(self::tiles(multi, ", multi-turn"));
     let meta = &columns.multi.trace.meta;
     Page {

@@ -14,6 +14,9 @@ const ECHARTS: &[u8] = include_bytes!("assets/echarts.common.min.js.zst");
 const STYLE: &str = include_str!("assets/report.css");
 const SCRIPT: &str = include_str!("assets/report.js");
 
+/// Bytes of a tile's value beyond which it is a sentence and no figure.
+const LONG_TILE: usize = 40;
+
 /// A cell, and what it sorts by where that is not its text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cell {
@@ -111,7 +114,15 @@ impl Page {
             let (value, name) = (escape(value), escape(name));
             push(
                 &mut out,
-                format_args!("<li><b>{value}</b><span>{name}</span></li>\n"),
+                // A sentence needs the whole width.
+                format_args!(
+                    "<li{}><b>{value}</b><span>{name}</span></li>\n",
+                    if value.len() > LONG_TILE {
+                        " class=\"sentence\""
+                    } else {
+                        ""
+                    }
+                ),
             );
         }
         out.push_str("</ul>\n");

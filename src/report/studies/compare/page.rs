@@ -11,6 +11,7 @@ use crate::base::error::Result;
 use crate::report::render::chart::{Axis, Chart, Look, Marks, Scale, Series};
 use crate::report::render::html::{Cell, Page, Table, Variant};
 use crate::report::render::number::{percent, thousands};
+use crate::report::studies::answer::ANSWER;
 
 /// Points that all distributions of a page may have together; about a third of its size.
 const ALL_POINTS: usize = 90_000;
@@ -55,6 +56,7 @@ pub fn page(study: &Study, pairs: &[Vec<Pair>], command: &str) -> Result<Page> {
     names.sort_unstable();
     names.dedup();
     let tiles = vec![
+        (text::answer(study), ANSWER.to_owned()),
         (names.len().to_string(), "policies".to_owned()),
         (thousands(study.runs.len() as u64), "runs".to_owned()),
         (

@@ -7,6 +7,7 @@ use super::read::{Figures, METRICS, PERCENTILES};
 use super::{Scenario, Study};
 use crate::report::render::number::{percent, seconds};
 use crate::report::render::table::table;
+use crate::report::studies::answer::{Candidate, comparison};
 
 /// One column of the table: less is better in all of them.
 struct Column {
@@ -109,6 +110,35 @@ pub fn rows(scenario: &Scenario<'_>) -> (Vec<String>, Vec<Vec<Shown>>) {
     (header, rows)
 }
 
+/// The answer, a sentence for each scenario. Policies with missing runs are left out, since their means are over other traces
+/// and seeds.
+pub fn answer(study: &Study) -> String {
+    let scenarios = study.scenarios();
+    let one = |scenario: &Scenario<'_>| {
+        let all = scenario.traces().len() * scenario.seeds().len();
+        let policies = scenario.policies();
+        let whole = policies
+            .iter()
+            .filter(|policy| scenario.of_policy(policy).count() == all);
+        let candidates: Vec<Candidate<'_>> = whole
+            .map(|policy| Candidate {
+                name: policy,
+                attainment: scenario
+                    .mean(policy, |f| f.slo_violation_rate)
+                    .map(|missed| 1.0 - missed),
+                dollars: scenario.mean(policy, |f| f.cost),
+                gpu_hours: scenario.mean(policy, |f| f.gpu_hours),
+            })
+            .collect();
+        let text = comparison(&candidates, policies.len() - candidates.len());
+        match scenarios.len() {
+            1 => text,
+            _ => format!("{}: {text}", scenario.title()),
+        }
+    };
+    scenarios.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
 /// For the terminal: a table for each scenario.
 pub fn text(study: &Study, pairs: &[Vec<Pair>]) -> String {
     let mut out = Vec::new();
@@ -139,7 +169,8 @@ pub fn text(study: &Study, pairs: &[Vec<Pair>]) -> String {
         }
     }
     let mut text = out.join("\n\n");
-    text.push_str("\nmeans over traces of means over seeds; * is the best of its column");
+    text.push_str("\nmeans over traces of means over seeds; * is the best of its column\n\n");
+    text.push_str(&answer(study));
     text
 }
 
@@ -190,5 +221,6 @@ pub fn json(study: &Study, pairs: &[Vec<Pair>], command: &str) -> Value {
         "runs": study.runs,
         "missing": study.missing,
         "skipped": study.skipped,
+        "answer": answer(study),
     })
 }
