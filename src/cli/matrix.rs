@@ -1,68 +1,65 @@
 //! `replay matrix`
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 
 use clap::Args;
-use rayon::prelude::*;
 
+use super::cluster_args::ClustersArgs;
 use super::compare::SloArgs;
 use super::trace_input::TraceArgs;
-use super::{compare, output, simulate};
-use crate::base::error::{Error, Location, Result};
+use super::{compare, output};
+use crate::base::error::Result;
 use crate::report::render::shell::quoted;
-use crate::report::studies::compare::{Selection, Study, files, key, pairs, text};
+use crate::report::studies::compare::{Selection, Study, files, pairs, text};
 use crate::report::studies::simulation;
-use crate::scenario::{Compat, RunOptions, Scenario, ScenarioConfig};
-use crate::sim::Workload;
-use crate::trace::{Trace, format};
+use crate::scenario::Scenario;
+use crate::scenario::grid::{self, Cell, CellResult, FinishedCell, Grid, GridReading, GridTrace};
+use crate::scenario::layout::RunKey;
 
 /// Arguments of `replay matrix`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Each cell is what `replay simulate` makes of it, in the same folder. Cells that are there already are left as they are, so
-that a matrix that was stopped goes on where it stood. With --rates each trace is written once for each rate, as
-RESULTS/traces/NAME_RATE.jsonl.zst, its arrival times stretched; without, traces are taken as they are.
+Each cell is one run of `replay simulate`, in the same folder. A cell is run again only if something that it depends on has
+changed: the configuration, the seed, the trace's content, the content of scripts, profiles and tables, or the program. A matrix
+that was stopped therefore continues where it stopped. With --rates, each trace is written once for each rate, as
+RESULTS/traces/NAME_RATE.jsonl.zst, with its arrival times stretched.
 
 Examples:
-  replay matrix --traces conv.csv --rates 20,40,60 --presets llama-8b-pd-4-4 --policies no_autoscaling,heteroscale \\
+  replay matrix conv.csv --rates 20,40,60 --preset llama-8b-pd-4-4 --autoscaler no_autoscaling,heteroscale \\
       --seeds 0,1,2 --results output/results
-  replay matrix --traces rr_conv_40.csv,rr_conv_80.csv --configs small.toml,large.toml --results output/results
-  replay matrix --traces conv.csv --rates 20 --policies hpa_gpu --results output/results --dry-run")]
+  replay matrix rr_conv_40.csv rr_conv_80.csv --config small.toml --config large.toml --results output/results
+  replay matrix conv.csv --rates 20 --autoscaler hpa_gpu --results output/results --dry-run")]
 pub(super) struct MatrixArgs {
     /// Trace files of any readable format
-    #[arg(long, value_name = "FILE,..", value_delimiter = ',', required = true)]
+    #[arg(value_name = "TRACE", required_unless_present = "traces")]
+    trace: Vec<PathBuf>,
+
+    #[arg(long, value_name = "FILE,..", value_delimiter = ',', hide = true)]
     traces: Vec<PathBuf>,
 
-    /// Requests per second to which each trace is stretched
+    /// Requests per second to which each trace is stretched [default: the traces as they are]
     #[arg(long, value_name = "N,..", value_delimiter = ',')]
     rates: Vec<String>,
 
-    /// Autoscaling policies [default: each configuration's own]
-    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
-    policies: Vec<String>,
+    /// Autoscaling policies, see `replay simulate --list-policies`; may be repeated [default: each configuration's own]
+    #[arg(
+        long,
+        alias = "policies",
+        alias = "policy",
+        value_name = "NAME,..",
+        value_delimiter = ','
+    )]
+    autoscaler: Vec<String>,
 
-    /// Clusters as TOML files
-    #[arg(long, value_name = "FILE,..", value_delimiter = ',')]
-    configs: Vec<PathBuf>,
-
-    /// Clusters that ship [default: llama-8b-pd-4-4, where no other is named]
-    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
-    presets: Vec<String>,
-
-    /// Clusters of both kinds: files that end in .toml, and names
-    #[arg(long, value_name = "FILE|NAME,..", value_delimiter = ',')]
-    clusters: Vec<String>,
-
-    /// Set a key of every configuration, as pool.prefill.instances=4
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    #[command(flatten)]
+    clusters: ClustersArgs,
 
     /// Seeds
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "0")]
     seeds: Vec<u64>,
 
-    /// The traces' format, where it is not recognised
+    /// Format of the traces, where it is not recognised
     #[arg(long, value_name = "NAME")]
     format: Option<String>,
 
@@ -70,26 +67,26 @@ pub(super) struct MatrixArgs {
     #[arg(long, value_name = "NAME|PATH|DIR")]
     tokenizer: Option<String>,
 
-    /// Tokens per block [default: the configuration's, or what the trace's hash ids stand for]
+    /// Tokens per block [default: the configuration's, or the block size of the trace's hash ids]
     #[arg(long, value_name = "TOKENS")]
     block_size: Option<u32>,
 
-    /// Where results go, as SEED/START_STATE/TRACE/CLUSTER/MODEL/SCHEDULER/POLICY
+    /// Results folder; a run's files are in SEED/START_STATE/TRACE/CLUSTER/MODEL/SCHEDULER/POLICY
     #[arg(long, value_name = "DIR")]
     results: PathBuf,
 
-    /// Where the comparison goes [default: RESULTS/comparison]
+    /// Folder of the comparison [default: RESULTS/comparison]
     #[arg(long, short, value_name = "DIR")]
     output_dir: Option<PathBuf>,
 
     #[command(flatten)]
     slo: SloArgs,
 
-    /// Print each cell's command, and do nothing
+    /// Print each cell's command and exit
     #[arg(long)]
     dry_run: bool,
 
-    /// Run cells again that are there already
+    /// Run every cell, even if its results are up to date
     #[arg(long)]
     force: bool,
 
@@ -102,7 +99,7 @@ pub(super) struct MatrixArgs {
     threads: Option<usize>,
 }
 
-/// Some cells failed, and the others are done.
+/// Some cells failed, and the others are complete.
 #[derive(Debug)]
 pub(super) struct SomeFailed {
     failed: usize,
@@ -113,7 +110,7 @@ impl std::fmt::Display for SomeFailed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} of {} cells failed; run the same command again when their causes are mended, and only they are run",
+            "{} of {} cells failed; correct the causes and run the same command again, which runs only these cells",
             self.failed, self.of
         )
     }
@@ -121,302 +118,164 @@ impl std::fmt::Display for SomeFailed {
 
 impl std::error::Error for SomeFailed {}
 
-/// A cluster under one policy.
-struct Setting {
-    /// How `simulate` is told of it.
-    flags: String,
-    prepared: Scenario,
-    toml: String,
-}
-
-/// A trace as it lies in a file.
-struct Served {
-    path: PathBuf,
-    name: String,
-}
-
-/// One run.
-struct Cell<'a> {
-    setting: &'a Setting,
-    seed: u64,
-    folder: PathBuf,
-    command: String,
-}
-
-/// What became of a cell.
-enum Outcome {
-    Made,
-    There,
-    Failed(String),
+/// Clusters under policies, and the flags of `simulate` that name each.
+struct Settings {
+    scenarios: Vec<Scenario>,
+    flags: Vec<String>,
 }
 
 pub(super) fn run(args: &MatrixArgs) -> anyhow::Result<()> {
     output::set_threads(args.threads)?;
     let settings = args.settings()?;
-    let served = args.served()?;
-    let grid: Vec<(&Served, Vec<Cell<'_>>)> = served
-        .iter()
-        .map(|served| (served, args.cells(served, &settings)))
-        .collect();
-    let all: Vec<&Cell<'_>> = grid.iter().flat_map(|(_, cells)| cells).collect();
-    let mut folders: Vec<&Path> = all.iter().map(|cell| cell.folder.as_path()).collect();
-    folders.sort_unstable();
-    if let Some(twice) = folders.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(Error::usage(
-            format!("two cells would be written to {}", twice[0].display()),
-            "give clusters that differ another `name`, policies that differ another `autoscaling.label`, and traces other file names",
-        )
-        .into());
-    }
+    let grid = args.grid(&settings.scenarios)?;
+    let cells = grid.cells()?;
+    let command = |cell: &Cell<'_>| args.command(&grid.traces[cell.trace], cell, &settings);
     if args.dry_run {
-        let lines: Vec<&str> = all.iter().map(|cell| cell.command.as_str()).collect();
+        let lines: Vec<String> = cells.iter().map(command).collect();
         return output::print(&lines.join("\n"));
     }
+    let save = |finished: &FinishedCell<'_>| {
+        let files = simulation::RunFiles {
+            trace: finished.trace,
+            records: &finished.run.records,
+            scaling: finished.run.scaling.as_ref(),
+            serving: &finished.run.serving,
+            config: &finished.cell.scenario.config().to_toml(),
+            command: &command(finished.cell),
+            seed: finished.cell.seed,
+        };
+        simulation::write(&files, &finished.cell.folder)
+    };
     let done = AtomicU64::new(0);
-    let outcomes: Vec<(&Cell<'_>, Outcome)> =
-        output::with_progress("runs", all.len() as u64, &done, || {
-            let of_trace = |(served, cells)| args.run_trace(served, cells, &done);
-            grid.par_iter()
-                .map(|(s, c)| of_trace((s, c)))
-                .flatten()
-                .collect()
-        });
-    let (mut made, mut there, mut failed) = (0, 0, 0);
-    for (cell, outcome) in &outcomes {
-        match outcome {
-            Outcome::Made => made += 1,
-            Outcome::There => there += 1,
-            Outcome::Failed(why) => {
+    let results = output::with_progress("runs", cells.len() as u64, &done, || {
+        grid.run(&cells, &save, &done)
+    });
+    let (mut completed, mut present, mut failed) = (0, 0, 0);
+    for (cell, result) in cells.iter().zip(&results) {
+        match result {
+            CellResult::Completed => completed += 1,
+            CellResult::UpToDate => present += 1,
+            CellResult::Failed(why) => {
                 failed += 1;
                 output::warn(&format!(
                     "failed: {}: {why}; command: {}",
                     cell.folder.display(),
-                    cell.command
+                    command(cell)
                 ));
             }
         }
     }
     output::note(&format!(
-        "{made} cells run, {there} there already, {failed} failed"
+        "{completed} cells run, {present} there already, {failed} failed"
     ));
-    if made + there > 0 {
-        args.compare(&served, &settings)?;
+    if completed + present > 0 {
+        args.compare(&grid)?;
     }
     if failed > 0 {
-        let of = outcomes.len();
+        let of = results.len();
         return Err(SomeFailed { failed, of }.into());
     }
     Ok(())
 }
 
 impl MatrixArgs {
-    /// Clusters by policies.
-    fn settings(&self) -> Result<Vec<Setting>> {
-        let mut clusters: Vec<(bool, String)> = Vec::new();
-        clusters.extend(
-            self.configs
-                .iter()
-                .map(|path| (true, path.display().to_string())),
-        );
-        clusters.extend(self.presets.iter().map(|name| (false, name.clone())));
-        let is_file = |name: &String| name.ends_with(".toml") || Path::new(name).is_file();
-        clusters.extend(
-            self.clusters
-                .iter()
-                .map(|name| (is_file(name), name.clone())),
-        );
-        if clusters.is_empty() {
-            clusters.push((false, simulate::DEFAULT_PRESET.to_owned()));
-        }
-        let mut settings = Vec::new();
-        for (file, name) in &clusters {
-            let config = if *file {
-                ScenarioConfig::read(Path::new(name), &self.set)?
-            } else {
-                ScenarioConfig::preset(name, &self.set)?
-            };
-            if config.compat != Compat::Accurate {
-                return Err(Error::usage(
-                    format!("{name}: compat is not `accurate`"),
-                    "a matrix runs this simulator's own rules; give others to `replay simulate`",
-                ));
-            }
-            let own = [config.autoscaling.policy.clone()];
-            let policies = if self.policies.is_empty() {
-                &own[..]
-            } else {
-                &self.policies
+    /// Every cluster under every policy.
+    fn settings(&self) -> Result<Settings> {
+        let mut settings = Settings {
+            scenarios: Vec::new(),
+            flags: Vec::new(),
+        };
+        for cluster in self.clusters.read()? {
+            let own = [cluster.config.autoscaling.policy.clone()];
+            let policies = match self.autoscaler.as_slice() {
+                [] => &own[..],
+                named => named,
             };
             for policy in policies {
-                let mut config = config.clone();
+                let mut config = cluster.config.clone();
                 config.autoscaling.policy.clone_from(policy);
-                if let Some(size) = self.block_size {
-                    config.cache.block_size = size;
-                }
-                let flag = if *file { "--config" } else { "--preset" };
-                let mut flags = format!("{flag} {} --policy {}", quoted(name), quoted(policy));
-                for set in &self.set {
+                let mut flags = format!("{} --autoscaler {}", cluster.flags, quoted(policy));
+                for set in &self.clusters.set {
                     flags += &format!(" --set {}", quoted(set));
                 }
                 if let Some(size) = self.block_size {
+                    config.cache.block_size = size;
                     flags += &format!(" --block-size {size}");
                 }
-                settings.push(Setting {
-                    flags,
-                    toml: config.to_toml(),
-                    prepared: config.prepare()?,
-                });
+                settings.scenarios.push(config.prepare()?);
+                settings.flags.push(flags);
             }
         }
         Ok(settings)
     }
 
-    /// The traces, stretched to the rates and written where there are any.
-    fn served(&self) -> Result<Vec<Served>> {
-        let rates = Selection::parse_rates(&self.rates)?;
-        let mut served = Vec::new();
-        for path in &self.traces {
-            let name = simulation::trace_name(path);
-            if rates.is_empty() {
-                served.push(Served {
-                    path: path.clone(),
-                    name,
-                });
-                continue;
-            }
-            let trace = self.read(path)?;
-            let Some(own) = trace.rate() else {
-                return Err(Error::input(
-                    Location::file(path),
-                    "has no two arrival times, so it has no rate to change",
-                    "give a longer trace, or leave --rates away",
-                ));
-            };
-            let family = match key::rate(&name) {
-                Some(_) => name
-                    .rsplit_once('_')
-                    .map_or(name.as_str(), |(family, _)| family),
-                None => &name,
-            };
-            for rate in &rates {
-                let name = format!("{family}_{rate}");
-                let path = self
-                    .results
-                    .join("traces")
-                    .join(format!("{name}.jsonl.zst"));
-                if !self.dry_run {
-                    write_if_new(&trace.stretched(own / rate), &path)?;
-                }
-                served.push(Served { path, name });
-            }
-        }
-        Ok(served)
-    }
-
-    fn read(&self, path: &Path) -> Result<Trace> {
+    fn grid<'a>(&self, scenarios: &'a [Scenario]) -> Result<Grid<'a>> {
+        let paths: Vec<PathBuf> = self.trace.iter().chain(&self.traces).cloned().collect();
         let input = TraceArgs {
-            trace: path.to_path_buf(),
+            trace: PathBuf::new(),
             format: self.format.clone(),
             tokenizer: self.tokenizer.clone(),
         };
-        let trace = input.read(self.block_size, false)?.trace;
-        if trace.requests().is_empty() {
-            return Err(Error::input(
-                Location::file(path),
-                "has no requests",
-                "give a trace with at least one",
-            ));
-        }
-        Ok(trace)
+        let reading = GridReading {
+            options: input.options(self.block_size, false)?,
+            tokenizer: self.tokenizer.clone(),
+        };
+        let rates = Selection::parse_rates(&self.rates)?;
+        let traces = match rates.as_slice() {
+            [] => grid::traces(&paths),
+            rates => {
+                let write = !self.dry_run;
+                grid::stretched_traces(&paths, rates, &reading.options, &self.results, write)?
+            }
+        };
+        Ok(Grid {
+            results: self.results.clone(),
+            scenarios,
+            traces,
+            seeds: self.seeds.clone(),
+            reading,
+            force: self.force,
+        })
     }
 
-    fn cells<'a>(&self, served: &Served, settings: &'a [Setting]) -> Vec<Cell<'a>> {
-        let mut cells = Vec::new();
-        for setting in settings {
-            let names = simulate::names(&setting.prepared);
-            for seed in &self.seeds {
-                let folder = simulate::run_folder(&self.results, *seed, &served.name, &names);
-                let mut command = format!(
-                    "replay simulate {}",
-                    quoted(&served.path.display().to_string())
-                );
-                // Stretched traces are in this program's own format.
-                if self.rates.is_empty() {
-                    for (flag, value) in
-                        [("--format", &self.format), ("--tokenizer", &self.tokenizer)]
-                    {
-                        if let Some(value) = value {
-                            command += &format!(" {flag} {}", quoted(value));
-                        }
-                    }
+    /// The command that makes a cell.
+    fn command(&self, trace: &GridTrace, cell: &Cell<'_>, settings: &Settings) -> String {
+        let mut command = format!(
+            "replay simulate {}",
+            quoted(&trace.path.display().to_string())
+        );
+        // Stretched traces are in the native format.
+        if !trace.stretched {
+            for (flag, value) in [("--format", &self.format), ("--tokenizer", &self.tokenizer)] {
+                if let Some(value) = value {
+                    command += &format!(" {flag} {}", quoted(value));
                 }
-                command += &format!(
-                    " {} --seeds {seed} --results {}",
-                    setting.flags,
-                    quoted(&self.results.display().to_string())
-                );
-                cells.push(Cell {
-                    setting,
-                    seed: *seed,
-                    folder,
-                    command,
-                });
             }
         }
-        cells
+        command += &format!(
+            " {} --seeds {} --results {}",
+            settings.flags[cell.setting],
+            cell.seed,
+            quoted(&self.results.display().to_string())
+        );
+        command
     }
 
-    /// All cells of one trace, which is read only if one has to be run.
-    fn run_trace<'a, 'b>(
-        &self,
-        served: &Served,
-        cells: &'a [Cell<'b>],
-        done: &AtomicU64,
-    ) -> Vec<(&'a Cell<'b>, Outcome)> {
-        let there: Vec<bool> = cells
+    fn compare(&self, grid: &Grid<'_>) -> anyhow::Result<()> {
+        let keys: Vec<RunKey> = grid
+            .scenarios
             .iter()
-            .map(|cell| !self.force && cell.is_there(served))
+            .map(|scenario| RunKey::new(scenario, 0, ""))
             .collect();
-        let trace = if there.iter().all(|there| *there) {
-            None
-        } else if self.rates.is_empty() {
-            Some(self.read(&served.path))
-        } else {
-            let plain = format::ReadOptions::default();
-            Some(format::read_trace(&served.path, &plain).map(|read| read.trace))
-        };
-        let work: Vec<_> = cells.iter().zip(there).collect();
-        work.into_par_iter()
-            .map(|(cell, there)| {
-                let outcome = match (&trace, there) {
-                    (_, true) | (None, _) => Outcome::There,
-                    (Some(Err(error)), _) => Outcome::Failed(error.to_string()),
-                    (Some(Ok(trace)), _) => match cell.run(trace) {
-                        Ok(()) => Outcome::Made,
-                        Err(error) => Outcome::Failed(error.to_string()),
-                    },
-                };
-                done.fetch_add(1, Ordering::Relaxed);
-                (cell, outcome)
-            })
-            .collect()
-    }
-
-    fn compare(&self, served: &[Served], settings: &[Setting]) -> anyhow::Result<()> {
-        let names = |part: usize| {
-            let all = settings
-                .iter()
-                .map(|setting| simulate::names(&setting.prepared)[part].replace('/', "_"));
-            all.collect::<Vec<_>>()
-        };
+        let names = |name: fn(&RunKey) -> &String| keys.iter().map(name).cloned().collect();
         let selection = Selection {
-            policies: names(4),
-            traces: served.iter().map(|served| served.name.clone()).collect(),
+            policies: names(|key| &key.policy),
+            traces: grid.traces.iter().map(|trace| trace.name.clone()).collect(),
             seeds: self.seeds.iter().map(u64::to_string).collect(),
-            start_states: names(0),
-            clusters: names(1),
-            models: names(2),
-            schedulers: names(3),
+            start_states: names(|key| &key.start_state),
+            clusters: names(|key| &key.cluster),
+            models: names(|key| &key.model),
+            schedulers: names(|key| &key.scheduler),
             ..Selection::default()
         };
         let study = Study::read(&self.results, &selection, self.slo.reading(false))?;
@@ -434,71 +293,5 @@ impl MatrixArgs {
         output::print(&text::text(&study, &pairs))?;
         output::note(&format!("wrote {}", folder.display()));
         Ok(())
-    }
-}
-
-impl Cell<'_> {
-    /// Whether the folder holds this run: whole, of the same command and configuration, not older than the trace.
-    fn is_there(&self, served: &Served) -> bool {
-        let summary = self.folder.join("summary.json");
-        let Ok(bytes) = std::fs::read(&summary) else {
-            return false;
-        };
-        let same = |value: serde_json::Value| {
-            value["command"] == self.command.as_str()
-                && value["version"] == env!("CARGO_PKG_VERSION")
-        };
-        let config = std::fs::read_to_string(self.folder.join("config.toml"));
-        let changed = |path: &Path| {
-            std::fs::metadata(path)
-                .and_then(|meta| meta.modified())
-                .ok()
-        };
-        let newer = match (changed(&served.path), changed(&summary)) {
-            (Some(trace), Some(summary)) => trace > summary,
-            _ => false,
-        };
-        serde_json::from_slice(&bytes).is_ok_and(same)
-            && config.is_ok_and(|config| config == self.setting.toml)
-            && !newer
-    }
-
-    /// As `simulate` runs it.
-    fn run(&self, trace: &Trace) -> Result<()> {
-        let prepared = &self.setting.prepared;
-        let blocks = prepared.blocks(trace)?;
-        let mut workload = Workload::new(trace, blocks.as_ref());
-        workload.stretch(prepared.config().workload.time_scale);
-        let run = prepared.run(&workload, self.seed, RunOptions::default())?;
-        let files = simulation::RunFiles {
-            trace,
-            records: &run.records,
-            scaling: run.scaling.as_ref(),
-            serving: &run.serving,
-            config: &self.setting.toml,
-            command: &self.command,
-            seed: self.seed,
-        };
-        simulation::write(&files, &self.folder)
-    }
-}
-
-/// Writes a trace unless the same one is there: what is newer makes runs stale.
-fn write_if_new(trace: &Trace, path: &Path) -> Result<()> {
-    let options = format::WriteOptions::default();
-    let native = format::format("native")?;
-    if !path.exists() {
-        return native.write(trace, &options, path).map(drop);
-    }
-    let new = path.with_file_name(format!(
-        ".new-{}",
-        path.file_name().unwrap_or_default().to_string_lossy()
-    ));
-    native.write(trace, &options, &new)?;
-    let read = |path: &Path| std::fs::read(path).map_err(|source| Error::read(path, source));
-    if read(&new)? == read(path)? {
-        std::fs::remove_file(&new).map_err(|source| Error::write(&new, source))
-    } else {
-        std::fs::rename(&new, path).map_err(|source| Error::write(path, source))
     }
 }

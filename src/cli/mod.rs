@@ -3,6 +3,7 @@
 mod analyze;
 mod calibrate;
 mod capacity;
+mod cluster_args;
 mod compare;
 mod completions;
 mod conversations;

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
+use super::cluster_args::ClusterArgs;
 use super::output;
 use crate::autoscale::planner::profile::{DECODE_CSV, PREFILL_CSV, Profile};
 use crate::base::error::{Error, Result};
 use crate::base::io::OutputFile;
 use crate::report::render::number::thousands;
 use crate::report::render::table::table;
-use crate::scenario::ScenarioConfig;
 use crate::scenario::profiler::{Grid, measure};
 
 /// Arguments of `replay profile`.
@@ -25,17 +25,8 @@ Examples:
   replay profile --preset llama-8b-pd-4-4 --output-dir profile/
   replay profile --config cluster.toml --max-isl 32768 --contexts 12 --loads 16 --output-dir profile/")]
 pub(super) struct ProfileArgs {
-    /// The cluster: TOML, as for `replay simulate`
-    #[arg(long, short, value_name = "FILE", conflicts_with = "preset")]
-    config: Option<PathBuf>,
-
-    /// A cluster that ships [default: llama-8b-pd-4-4]
-    #[arg(long, value_name = "NAME")]
-    preset: Option<String>,
-
-    /// Set a key of the configuration, as pool.decode.gpus=2
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 
     /// Write prefill_profile.csv and decode_profile.csv there
     #[arg(long, short, value_name = "DIR")]
@@ -71,12 +62,7 @@ pub(super) struct ProfileArgs {
 }
 
 pub(super) fn run(args: &ProfileArgs) -> anyhow::Result<()> {
-    let config = match (&args.config, &args.preset) {
-        (Some(path), _) => ScenarioConfig::read(path, &args.set)?,
-        (None, name) => {
-            ScenarioConfig::preset(name.as_deref().unwrap_or("llama-8b-pd-4-4"), &args.set)?
-        }
-    };
+    let config = args.cluster.read_accurate()?;
     for (flag, value) in [
         ("--prefill-points", args.prefill_points),
         ("--contexts", args.contexts),

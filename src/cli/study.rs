@@ -6,17 +6,20 @@ use std::sync::atomic::AtomicU64;
 use clap::Args;
 use rayon::prelude::*;
 
+use super::cluster_args::ClusterArgs;
 use super::trace_input::TraceArgs;
-use super::{compare, output, simulate};
-use crate::base::error::{Error, Location, Result};
+use super::{compare, output};
+use crate::base::error::{Error, Result};
 use crate::base::io::write_file;
 use crate::report::studies::compare::{
     Reading, Selection, Study as Comparison, files, page, pairs, text,
 };
 use crate::report::studies::{simulation, study as written};
+use crate::scenario::inputs::{RunInputs, TraceInput};
+use crate::scenario::layout::{RunKey, trace_name};
 use crate::scenario::profiler::{Grid, measure};
-use crate::scenario::{Compat, RunOptions, ScenarioConfig};
-use crate::sim::{Role, Workload};
+use crate::scenario::{RunOptions, Scenario, ScenarioConfig};
+use crate::sim::Role;
 use crate::trace::Trace;
 use crate::tune::study::{self, Choice, Options, Pressure, Trial};
 
@@ -31,7 +34,7 @@ chosen by.
 Examples:
   replay study trace.jsonl.zst --preset llama-8b-pd-4-4 --output-dir output/study
   replay study monday.jsonl.zst --config cluster.toml --validate tuesday.jsonl.zst,crowd.jsonl.zst --output-dir output/study
-  replay study trace.jsonl.zst --config cluster.toml --policies heteroscale,sla,kpa --attainment 0.95 --output-dir output/study")]
+  replay study trace.jsonl.zst --config cluster.toml --autoscaler heteroscale,sla,kpa --attainment 0.95 --output-dir output/study")]
 pub(super) struct StudyArgs {
     /// The trace to choose by
     trace: PathBuf,
@@ -44,21 +47,18 @@ pub(super) struct StudyArgs {
     #[arg(long, value_name = "NAME|PATH|DIR")]
     tokenizer: Option<String>,
 
-    /// The cluster: TOML
-    #[arg(long, short, value_name = "FILE", conflicts_with = "preset")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 
-    /// A cluster that ships [default: llama-8b-pd-4-4]
-    #[arg(long, value_name = "NAME")]
-    preset: Option<String>,
-
-    /// Set a key of the configuration, as slo.ttft_seconds=0.5
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
-
-    /// Policies to try [default: all]
-    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
-    policies: Vec<String>,
+    /// Autoscaling policies to try; may be repeated [default: all]
+    #[arg(
+        long,
+        alias = "policies",
+        alias = "policy",
+        value_name = "NAME,..",
+        value_delimiter = ','
+    )]
+    autoscaler: Vec<String>,
 
     /// Traces to run the choices on that they were not chosen by
     #[arg(long, value_name = "FILE,..", value_delimiter = ',')]
@@ -96,7 +96,7 @@ pub(super) struct StudyArgs {
 pub(super) fn run(args: &StudyArgs) -> anyhow::Result<()> {
     output::set_threads(args.threads)?;
     args.check()?;
-    let config = args.config()?;
+    let config = args.cluster.read_accurate()?;
     let trace = args.read(&args.trace)?;
     // The SLA planner asks a profile of the instances, where they have two roles.
     let split = config.pool.iter().any(|pool| pool.role == Role::Prefill);
@@ -113,28 +113,33 @@ pub(super) fn run(args: &StudyArgs) -> anyhow::Result<()> {
             instances: args.test_instances,
             seed: args.seed,
         },
-        policies: match args.policies.is_empty() {
+        policies: match args.autoscaler.is_empty() {
             true => study::policies().into_iter().map(str::to_owned).collect(),
-            false => args.policies.clone(),
+            false => args.autoscaler.clone(),
         },
     };
     let prepared = config.prepare()?;
     let blocks = prepared.blocks(&trace)?;
-    let mut workload = Workload::new(&trace, blocks.as_ref());
-    workload.stretch(config.workload.time_scale);
+    let workload = prepared.workload(&trace, blocks.as_ref());
     let done = AtomicU64::new(0);
     let steps = study::steps(&config, &options);
     let found = output::with_progress("steps", steps, &done, || {
         study::study(&config, &workload, &options, &done)
     })?;
     let results = args.output_dir.join("results");
-    let base = simulate::names(&prepared);
     let mut validated = Vec::new();
-    serve_all(args, &trace, &args.trace, &found.choices, &results, &base)?;
+    serve_all(
+        args,
+        &trace,
+        &args.trace,
+        &found.choices,
+        &results,
+        &prepared,
+    )?;
     for path in &args.validate {
         let trace = args.read(path)?;
-        let trials = serve_all(args, &trace, path, &found.choices, &results, &base)?;
-        validated.push((simulation::trace_name(path), trials));
+        let trials = serve_all(args, &trace, path, &found.choices, &results, &prepared)?;
+        validated.push((trace_name(path), trials));
     }
     for choice in &found.choices {
         let name = format!("{}.toml", choice.trial.policy);
@@ -147,7 +152,7 @@ pub(super) fn run(args: &StudyArgs) -> anyhow::Result<()> {
         validated: &validated,
         slo: &config.slo.objectives(),
         attainment: args.attainment,
-        trace: &simulation::trace_name(&args.trace),
+        trace: &trace_name(&args.trace),
         cluster: &config.name,
         command: &command,
     };
@@ -183,21 +188,14 @@ impl StudyArgs {
         Ok(())
     }
 
-    fn config(&self) -> Result<ScenarioConfig> {
-        let config = match &self.config {
-            Some(path) => ScenarioConfig::read(path, &self.set)?,
-            None => {
-                let name = self.preset.as_deref().unwrap_or(simulate::DEFAULT_PRESET);
-                ScenarioConfig::preset(name, &self.set)?
-            }
-        };
-        if config.compat != Compat::Accurate {
-            return Err(Error::usage(
-                "compat is not `accurate`",
-                "a study runs this simulator's own rules",
-            ));
-        }
-        Ok(config)
+    /// What decides the run of a choice on a trace.
+    fn inputs(&self, path: &Path, config: &ScenarioConfig) -> Result<RunInputs> {
+        let (format, tokenizer) = (self.format.as_deref(), self.tokenizer.as_deref());
+        RunInputs::new(
+            config,
+            self.seed,
+            TraceInput::new(path, format, tokenizer, None)?,
+        )
     }
 
     fn read(&self, path: &Path) -> Result<Trace> {
@@ -206,15 +204,7 @@ impl StudyArgs {
             format: self.format.clone(),
             tokenizer: self.tokenizer.clone(),
         };
-        let trace = input.read(None, false)?.trace;
-        if trace.requests().is_empty() {
-            return Err(Error::input(
-                Location::file(path),
-                "has no requests",
-                "give a trace with at least one",
-            ));
-        }
-        Ok(trace)
+        input.read_some(None)
     }
 }
 
@@ -225,20 +215,19 @@ fn serve_all(
     path: &Path,
     choices: &[Choice],
     results: &Path,
-    base: &[String; 5],
+    base: &Scenario,
 ) -> Result<Vec<Trial>> {
-    let name = simulation::trace_name(path);
+    let name = trace_name(path);
     choices
         .par_iter()
         .map(|choice| {
             let prepared = choice.config.prepare()?;
-            let blocks = prepared.blocks(trace)?;
-            let mut workload = Workload::new(trace, blocks.as_ref());
-            workload.stretch(choice.config.workload.time_scale);
-            let run = prepared.run(&workload, args.seed, RunOptions::default())?;
-            // One scenario, whatever a policy begins with.
-            let mut names = base.clone();
-            names[4].clone_from(&choice.trial.policy);
+            let run = prepared.run_trace(trace, args.seed, RunOptions::default())?;
+            // All policies have the path of one cluster, whatever sizes they start with.
+            let key = RunKey {
+                policy: choice.trial.policy.clone(),
+                ..RunKey::new(base, args.seed, &name)
+            };
             let files = simulation::RunFiles {
                 trace,
                 records: &run.records,
@@ -248,7 +237,8 @@ fn serve_all(
                 command: &super::typed_command(),
                 seed: args.seed,
             };
-            let folder = simulate::run_folder(results, args.seed, &name, &names);
+            let folder = key.path(results);
+            args.inputs(path, &choice.config)?.write(&folder)?;
             simulation::write(&files, &folder)?;
             let (policy, setting) = (&choice.trial.policy, &choice.trial.setting);
             Ok(Trial::new(

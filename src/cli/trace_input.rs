@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use crate::base::error::Result;
+use crate::base::error::{Error, Location, Result};
 use crate::prompt::tokenizer;
+use crate::trace::Trace;
 use crate::trace::format::{self, ReadOptions, ReadTrace, Text};
 
 /// Which trace, and how to read it.
@@ -28,16 +29,33 @@ pub(super) struct TraceArgs {
 impl TraceArgs {
     /// Reads the trace. With `tolerate`, broken lines are counted instead of refused.
     pub(super) fn read(&self, block_size: Option<u32>, tolerate: bool) -> Result<ReadTrace> {
+        format::read_trace(&self.trace, &self.options(block_size, tolerate)?)
+    }
+
+    /// Reads it, and refuses a trace without requests.
+    pub(super) fn read_some(&self, block_size: Option<u32>) -> Result<Trace> {
+        let trace = self.read(block_size, false)?.trace;
+        if trace.requests().is_empty() {
+            return Err(Error::input(
+                Location::file(&self.trace),
+                "has no requests",
+                "give a trace with at least one",
+            ));
+        }
+        Ok(trace)
+    }
+
+    /// How it is read.
+    pub(super) fn options(&self, block_size: Option<u32>, tolerate: bool) -> Result<ReadOptions> {
         let tokenizer = match &self.tokenizer {
             Some(spec) => Some(Text(Arc::from(tokenizer::load(spec)?))),
             None => None,
         };
-        let options = ReadOptions {
+        Ok(ReadOptions {
             block_size,
             format: self.format.clone(),
             tolerate,
             tokenizer,
-        };
-        format::read_trace(&self.trace, &options)
+        })
     }
 }

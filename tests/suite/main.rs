@@ -17,6 +17,7 @@ mod html_page;
 mod incremental;
 mod latency_tables;
 mod layers;
+mod matrix;
 mod overlap;
 mod plan;
 mod plan_prometheus;

@@ -306,3 +306,62 @@ fn bad_input_is_told_in_a_line() {
     let big = ["--config", &small, "--set", "model.name=llama-3-70b"];
     with(&big, &["larger GPU"]);
 }
+
+#[test]
+fn options_without_a_meaning_for_another_simulators_configuration_are_refused() {
+    let place = Place::new();
+    let trace = place.path("chats.jsonl");
+    let splitwise = place.write("config.yaml", "");
+    let vidur = place.write("config.json", "{}");
+    let compat = place.write("compat.toml", "compat = \"splitwise\"\n");
+    let tiny = place.path("tiny.toml");
+    for (config, name, options) in [
+        (
+            &splitwise,
+            "SplitwiseSim's config.yaml",
+            &[
+                &["--autoscaler", "kpa"][..],
+                &["--policy", "nonsense"],
+                &["--set", "seed=1"],
+                &["--block-size", "16"],
+                &["--format", "mooncake"],
+                &["--tokenizer", "gpt2"],
+                &["--metrics", "vidur"],
+                &["--chrome-trace", "x.json"],
+                &["--vidur-tables", "x"],
+            ][..],
+        ),
+        (
+            &vidur,
+            "Vidur's config.json",
+            &[
+                &["--autoscaler", "kpa"],
+                &["--policy", "nonsense"],
+                &["--set", "seed=1"],
+                &["--block-size", "16"],
+                &["--tokenizer", "gpt2"],
+                &["--seeds", "1"],
+                &["--perf-model", "x.csv"],
+                &["--print-config"],
+            ],
+        ),
+        (
+            &compat,
+            "a configuration with compat = \"splitwise\"",
+            &[&["--autoscaler", "kpa"], &["--block-size", "16"]],
+        ),
+        (
+            &tiny,
+            "a TOML configuration",
+            &[&["--perf-model", "x.csv"], &["--vidur-tables", "x"]],
+        ),
+    ] {
+        for option in options {
+            let mut args = vec!["simulate", &trace, "--config", config];
+            args.extend(*option);
+            let flag = option[0].replace("--policy", "--autoscaler");
+            let says = format!("{flag} cannot be combined with {name}");
+            place.fails(&args, &[&says]);
+        }
+    }
+}

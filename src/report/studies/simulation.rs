@@ -36,24 +36,6 @@ pub struct RunFiles<'a> {
     pub seed: u64,
 }
 
-/// A trace's name in results: its file's, without endings of compression and of format.
-pub fn trace_name(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let packed = [".zst", ".gz", ".xz"];
-    let plain = packed.iter().find_map(|ending| name.strip_suffix(ending));
-    let plain = plain.unwrap_or(&name);
-    match plain.rsplit_once('.') {
-        // A number behind a point is a part of the rate: conv_2.5.
-        Some((stem, ending))
-            if !stem.is_empty() && !ending.starts_with(|c: char| c.is_ascii_digit()) =>
-        {
-            stem.to_owned()
-        }
-        _ if plain.is_empty() => "trace".to_owned(),
-        _ => plain.to_owned(),
-    }
-}
-
 /// Writes all files of a run into `folder`.
 ///
 /// # Errors

@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::key::{DEPTH, Key, natural};
+use super::key::{DEPTH, Key, LAYOUT, natural, trace_name};
 use super::{Run, Selection, Skipped, Study};
 use crate::base::error::{Error, Location, Result};
 use crate::report::render::shell::quoted;
-use crate::report::studies::simulation::trace_name;
 
 /// A cell of the grid without a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -44,7 +43,7 @@ pub(super) fn find(root: &Path) -> Result<Found> {
 
 fn walk(root: &Path, folder: &Path, names: &mut Vec<String>, found: &mut Found) -> Result<()> {
     if names.len() == DEPTH {
-        found.keys.extend(Key::of(names));
+        found.keys.extend(Key::parse(names));
         return Ok(());
     }
     let mut below: Vec<String> = Vec::new();
@@ -72,7 +71,7 @@ fn walk(root: &Path, folder: &Path, names: &mut Vec<String>, found: &mut Found) 
         found.skipped.push(Skipped {
             folder: folder.to_path_buf(),
             why: format!(
-                "{}: holds a run and lies {} folders deep; runs lie {DEPTH} deep, as SEED/START_STATE/TRACE/CLUSTER/MODEL/SCHEDULER/POLICY",
+                "{}: holds a run and lies {} folders deep; runs lie {DEPTH} deep, as {LAYOUT}",
                 folder.display(),
                 names.len()
             ),

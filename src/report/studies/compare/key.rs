@@ -1,88 +1,10 @@
-//! Which run a folder holds, told by its path.
+//! Which run a folder holds, by its path; and the order of the names in it.
 
 use std::cmp::Ordering;
-use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+pub use crate::scenario::layout::{DEPTH, LAYOUT, RunKey as Key, rate, trace_name};
 
-/// The folders from the results' root to a run, in order of the layout.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
-pub struct Key {
-    /// Seed of the run.
-    pub seed: String,
-    /// Instances at the beginning.
-    pub start_state: String,
-    /// The trace that was served.
-    pub trace: String,
-    /// The cluster.
-    pub cluster: String,
-    /// The model.
-    pub model: String,
-    /// How batches were formed, or requests placed.
-    pub scheduler: String,
-    /// The autoscaling policy.
-    pub policy: String,
-}
-
-/// Folders between the root and a run's files.
-pub const DEPTH: usize = 7;
-
-impl Key {
-    /// Of the names of the folders below the root; none where there are not as many as the layout has.
-    pub fn of(names: &[String]) -> Option<Self> {
-        let [seed, start_state, trace, cluster, model, scheduler, policy] = names else {
-            return None;
-        };
-        Some(Self {
-            seed: seed.clone(),
-            start_state: start_state.clone(),
-            trace: trace.clone(),
-            cluster: cluster.clone(),
-            model: model.clone(),
-            scheduler: scheduler.clone(),
-            policy: policy.clone(),
-        })
-    }
-
-    /// Where the run lies below the root.
-    pub fn path(&self, root: &Path) -> PathBuf {
-        let parts = [
-            &self.seed,
-            &self.start_state,
-            &self.trace,
-            &self.cluster,
-            &self.model,
-            &self.scheduler,
-            &self.policy,
-        ];
-        parts
-            .iter()
-            .fold(root.to_path_buf(), |path, part| path.join(part))
-    }
-
-    /// Requests per second, where the trace's name ends in `_` and a number.
-    pub fn rate(&self) -> Option<f64> {
-        rate(&self.trace)
-    }
-
-    /// The trace's name without its rate.
-    pub fn family(&self) -> &str {
-        match self.trace.rsplit_once('_') {
-            Some((family, _)) if self.rate().is_some() => family,
-            _ => &self.trace,
-        }
-    }
-}
-
-/// The number behind the last `_` of a trace's name, whole or decimal.
-pub fn rate(trace: &str) -> Option<f64> {
-    let (_, last) = trace.rsplit_once('_')?;
-    let number = last.bytes().all(|b| b.is_ascii_digit() || b == b'.')
-        && last.starts_with(|c: char| c.is_ascii_digit());
-    number.then(|| last.parse().ok()).flatten()
-}
-
-/// Names in the order in which people count: by the numbers in them, then by letters.
+/// Natural order: numbers within names compare by value, other characters by letter.
 pub fn natural(a: &str, b: &str) -> Ordering {
     let (mut left, mut right) = (a, b);
     loop {
@@ -115,24 +37,6 @@ fn part(text: &str) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use crate::report::studies::compare::key::*;
-
-    #[test]
-    fn rates_are_numbers_behind_the_last_underscore() {
-        for (name, expected) in [
-            ("rr_conv_40", Some(40.0)),
-            ("conv_2.5", Some(2.5)),
-            ("0_40", Some(40.0)),
-            ("fluct_conv_12min", None),
-            ("conv", None),
-            ("conv_", None),
-            ("conv_inf", None),
-            ("conv_1.2.3", None),
-            ("conv_.5", None),
-            ("conv_-3", None),
-        ] {
-            assert_eq!(rate(name), expected, "{name}");
-        }
-    }
 
     #[test]
     fn names_sort_as_people_count() {

@@ -1,0 +1,127 @@
+//! The flags that name a cluster: the same in every command that simulates one.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::base::error::{Error, Result};
+use crate::report::render::shell::quoted;
+use crate::scenario::{Compat, ScenarioConfig};
+
+/// The cluster where none is named.
+pub(super) const DEFAULT_PRESET: &str = "llama-8b-pd-4-4";
+
+/// One cluster.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ClusterArgs {
+    /// Cluster configuration, a TOML file
+    #[arg(long, short, value_name = "FILE", conflicts_with = "preset")]
+    pub(super) config: Option<PathBuf>,
+
+    /// Built-in cluster, see `replay simulate --list-presets` [default: llama-8b-pd-4-4; of `tune`: llama-8b-aggregated-4]
+    #[arg(long, value_name = "NAME")]
+    pub(super) preset: Option<String>,
+
+    /// Override a key of the configuration, e.g. pool.prefill.instances=4; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) set: Vec<String>,
+}
+
+impl ClusterArgs {
+    /// The configuration, with its overrides.
+    pub(super) fn read(&self) -> Result<ScenarioConfig> {
+        self.read_or(DEFAULT_PRESET, &self.set)
+    }
+
+    /// The configuration with other overrides, or a preset where none is named.
+    pub(super) fn read_or(&self, preset: &str, overrides: &[String]) -> Result<ScenarioConfig> {
+        match &self.config {
+            Some(path) => ScenarioConfig::read(path, overrides),
+            None => ScenarioConfig::preset(self.preset.as_deref().unwrap_or(preset), overrides),
+        }
+    }
+
+    /// As [`Self::read`], of a configuration by this simulator's own rules.
+    pub(super) fn read_accurate(&self) -> Result<ScenarioConfig> {
+        let config = self.read()?;
+        require_accurate(&config)?;
+        Ok(config)
+    }
+}
+
+/// Several clusters.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ClustersArgs {
+    /// Cluster configurations, TOML files; may be repeated
+    #[arg(
+        long,
+        short,
+        alias = "configs",
+        value_name = "FILE,..",
+        value_delimiter = ','
+    )]
+    config: Vec<PathBuf>,
+
+    /// Built-in clusters, see `replay simulate --list-presets`; may be repeated [default: llama-8b-pd-4-4]
+    #[arg(long, alias = "presets", value_name = "NAME,..", value_delimiter = ',')]
+    preset: Vec<String>,
+
+    #[arg(long, value_name = "FILE|NAME,..", value_delimiter = ',', hide = true)]
+    clusters: Vec<String>,
+
+    /// Override a key of every configuration, e.g. pool.prefill.instances=4; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) set: Vec<String>,
+}
+
+/// A configuration and the flags that name it.
+pub(super) struct NamedCluster {
+    pub(super) config: ScenarioConfig,
+    pub(super) flags: String,
+}
+
+impl ClustersArgs {
+    /// The configurations, with their overrides, all by this simulator's own rules.
+    pub(super) fn read(&self) -> Result<Vec<NamedCluster>> {
+        let file = |name: &String| name.ends_with(".toml") || Path::new(name).is_file();
+        let (files, names): (Vec<_>, Vec<_>) = self.clusters.iter().cloned().partition(file);
+        let mut clusters: Vec<ClusterArgs> = Vec::new();
+        let one = |config: Option<PathBuf>, preset: Option<String>| ClusterArgs {
+            config,
+            preset,
+            set: self.set.clone(),
+        };
+        let configs = self.config.iter().cloned();
+        clusters.extend(configs.map(|path| one(Some(path), None)));
+        let presets = self.preset.iter().cloned();
+        clusters.extend(presets.map(|name| one(None, Some(name))));
+        clusters.extend(files.into_iter().map(|path| one(Some(path.into()), None)));
+        clusters.extend(names.into_iter().map(|name| one(None, Some(name))));
+        if clusters.is_empty() {
+            clusters.push(one(None, Some(DEFAULT_PRESET.to_owned())));
+        }
+        let read = |cluster: ClusterArgs| {
+            Ok(NamedCluster {
+                config: cluster.read_accurate()?,
+                flags: match (&cluster.config, &cluster.preset) {
+                    (Some(path), _) => format!("--config {}", quoted(&path.display().to_string())),
+                    (None, name) => {
+                        format!("--preset {}", quoted(name.as_deref().unwrap_or_default()))
+                    }
+                },
+            })
+        };
+        clusters.into_iter().map(read).collect()
+    }
+}
+
+/// Refuses a configuration by another simulator's rules.
+pub(super) fn require_accurate(config: &ScenarioConfig) -> Result<()> {
+    if config.compat == Compat::Accurate {
+        return Ok(());
+    }
+    Err(Error::usage(
+        format!("{}: compat is not `accurate`", config.name),
+        "only `replay simulate` runs another simulator's rules; give this command a cluster with compat = \"accurate\"",
+    ))
+}

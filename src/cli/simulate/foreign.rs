@@ -1,0 +1,68 @@
+//! Runs by the rules of SplitwiseSim and Vidur: reading, printing, writing.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::SimulateArgs;
+use crate::cli::{output, typed_command};
+use crate::compat::{splitwise, vidur as vidur_files};
+use crate::report::studies;
+use crate::report::studies::simulation;
+use crate::scenario::{ScenarioConfig, SplitwiseSetup, VidurSetup};
+
+/// By SplitwiseSim's rules.
+pub(super) fn splitwise(args: &SimulateArgs, config: &splitwise::Config) -> anyhow::Result<()> {
+    if args.print_config {
+        return output::print(&ScenarioConfig::of_splitwise(config).to_toml());
+    }
+    let input = args.input()?;
+    let setup = SplitwiseSetup::read(config, &input.trace, args.perf_model.as_deref())?;
+    for seed in args.seeds(config.seed)? {
+        let run = setup.run(seed)?;
+        let mut figures = studies::splitwise::figures(&run.report, setup.table());
+        figures["version"] = json!(env!("CARGO_PKG_VERSION"));
+        figures["seed"] = json!(seed);
+        figures["command"] = json!(typed_command());
+        if let Some(folder) = args.folder(&input.trace, |trace| run.key(trace)) {
+            let config = ScenarioConfig::of_splitwise(&run.config).to_toml();
+            studies::splitwise::write(&run.report, run.options, &figures, &config, &folder)?;
+            output::note(&format!("wrote {}", folder.display()));
+        }
+        if args.json {
+            output::print(&serde_json::to_string_pretty(&figures)?)?;
+        } else {
+            output::print(&studies::splitwise::text(&run.report, setup.table()))?;
+        }
+    }
+    Ok(())
+}
+
+/// By Vidur's rules, of its own configuration.
+pub(super) fn vidur(args: &SimulateArgs, config: &Path) -> anyhow::Result<()> {
+    let setup = VidurSetup::read(config, args.vidur_tables.as_deref())?;
+    let input = args.input()?;
+    let trace = input.read(None, false)?.trace;
+    let run = setup.run(&input.trace)?;
+    if let Some(folder) = args.folder(&input.trace, |trace| setup.key(trace)) {
+        vidur_files::write(&folder, &run.records, Some(setup.model_work()))?;
+        let files = simulation::RunFiles {
+            trace: &trace,
+            records: &run.records,
+            scaling: None,
+            serving: &run.serving,
+            config: "",
+            command: &typed_command(),
+            seed: setup.config().seed,
+        };
+        simulation::write(&files, &folder)?;
+        output::note(&format!("wrote {}", folder.display()));
+    }
+    if let Some(path) = &args.chrome_trace {
+        simulation::chrome_trace(&run.records, path)?;
+    }
+    if args.json {
+        return output::print(&serde_json::to_string_pretty(&run.serving)?);
+    }
+    output::print(&simulation::text(&run.serving))
+}

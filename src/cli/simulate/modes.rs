@@ -1,0 +1,162 @@
+//! Which options have a meaning for which kind of configuration. The others are refused, not dropped.
+
+use super::SimulateArgs;
+use crate::base::error::{Error, Result};
+
+/// By whose rules, and of which file, a run is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// A TOML file or preset by this simulator's own rules.
+    Accurate,
+    /// A TOML file with `compat = "splitwise"`.
+    SplitwiseToml,
+    /// SplitwiseSim's config.yaml.
+    SplitwiseYaml,
+    /// Vidur's config.json.
+    Vidur,
+}
+
+use Mode::{Accurate, SplitwiseToml, SplitwiseYaml, Vidur};
+
+/// An option, the kinds of configuration for which it has a meaning, and why it has none for the others.
+struct Restricted {
+    flag: &'static str,
+    given: fn(&SimulateArgs) -> bool,
+    modes: &'static [Mode],
+    why: &'static str,
+}
+
+const RESTRICTED: [Restricted; 10] = [
+    Restricted {
+        flag: "--autoscaler",
+        given: |args| args.autoscaler.is_some(),
+        modes: &[Accurate],
+        why: "its clusters have a fixed size",
+    },
+    Restricted {
+        flag: "--set",
+        given: |args| !args.cluster.set.is_empty(),
+        modes: &[Accurate, SplitwiseToml],
+        why: "overrides are for the keys of a TOML file; edit the configuration itself",
+    },
+    Restricted {
+        flag: "--block-size",
+        given: |args| args.block_size.is_some(),
+        modes: &[Accurate],
+        why: "it has no prefix cache, and its own configuration decides the size of blocks",
+    },
+    Restricted {
+        flag: "--format",
+        given: |args| args.format.is_some(),
+        modes: &[Accurate, Vidur],
+        why: "it reads traces in its own format only",
+    },
+    Restricted {
+        flag: "--tokenizer",
+        given: |args| args.tokenizer.is_some(),
+        modes: &[Accurate],
+        why: "its traces hold lengths, not text",
+    },
+    Restricted {
+        flag: "--seeds",
+        given: |args| !args.seeds.is_empty(),
+        modes: &[Accurate, SplitwiseToml, SplitwiseYaml],
+        why: "the seed is a key of its configuration",
+    },
+    Restricted {
+        flag: "--metrics",
+        given: |args| args.metrics.is_some(),
+        modes: &[Accurate, Vidur],
+        why: "its steps are not recorded",
+    },
+    Restricted {
+        flag: "--chrome-trace",
+        given: |args| args.chrome_trace.is_some(),
+        modes: &[Accurate, Vidur],
+        why: "its steps are not recorded",
+    },
+    Restricted {
+        flag: "--perf-model",
+        given: |args| args.perf_model.is_some(),
+        modes: &[SplitwiseToml, SplitwiseYaml],
+        why: "only SplitwiseSim's rules read that table; a TOML configuration names its own under [latency]",
+    },
+    Restricted {
+        flag: "--vidur-tables",
+        given: |args| args.vidur_tables.is_some(),
+        modes: &[Vidur],
+        why: "only Vidur's rules read that folder; a TOML configuration names its own under [latency]",
+    },
+];
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Accurate => "a TOML configuration by this simulator's own rules",
+            SplitwiseToml => "a configuration with compat = \"splitwise\"",
+            SplitwiseYaml => "SplitwiseSim's config.yaml",
+            Vidur => "Vidur's config.json",
+        }
+    }
+}
+
+impl SimulateArgs {
+    /// Refuses options that would have no effect.
+    pub(super) fn refuse_meaningless(&self, mode: Mode) -> Result<()> {
+        if mode == Vidur && self.print_config {
+            return Err(Error::usage(
+                "--print-config cannot be combined with Vidur's config.json",
+                "that file is the effective configuration",
+            ));
+        }
+        let found = RESTRICTED
+            .iter()
+            .find(|option| (option.given)(self) && !option.modes.contains(&mode));
+        match found {
+            None => Ok(()),
+            Some(option) => Err(Error::usage(
+                format!("{} cannot be combined with {}", option.flag, mode.name()),
+                format!("leave it out: {}", option.why),
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, Command};
+
+    use crate::cli::simulate::SimulateArgs;
+    use crate::cli::simulate::modes::RESTRICTED;
+
+    /// Options that mean the same for every kind of configuration, or that decide the kind.
+    const GENERAL: [&str; 10] = [
+        "trace",
+        "config",
+        "preset",
+        "results",
+        "output_dir",
+        "json",
+        "print_config",
+        "list_presets",
+        "list_policies",
+        "threads",
+    ];
+
+    #[test]
+    fn every_option_is_general_or_restricted() {
+        let command = SimulateArgs::augment_args(Command::new("simulate"));
+        let mut restricted = 0;
+        for argument in command.get_arguments() {
+            let id = argument.get_id().as_str();
+            let flag = format!("--{}", id.replace('_', "-"));
+            let known = RESTRICTED.iter().any(|option| option.flag == flag);
+            restricted += usize::from(known);
+            assert!(
+                known != GENERAL.contains(&id),
+                "{flag}: say for which configurations it has a meaning"
+            );
+        }
+        assert_eq!(restricted, RESTRICTED.len());
+    }
+}

@@ -1,0 +1,141 @@
+//! The TOML file of a scenario.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::latency::LatencyConfig;
+use super::scheduler::SchedulerConfig;
+use super::sections::{
+    CacheSection, ModelSection, PoolSection, ResizeSection, RouterSection, SloSection,
+    WorkloadSection,
+};
+use super::{overrides, presets};
+use crate::autoscale::AutoscalingSection;
+use crate::base::error::{Error, Location, Result};
+use crate::base::io::Input;
+use crate::compat::splitwise;
+use crate::sim::topology::Topology;
+use crate::sim::transfer::TransferConfig;
+
+/// By whose rules a scenario is simulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compat {
+    /// This simulator's own rules, without the defects of the reference systems.
+    #[default]
+    Accurate,
+    /// SplitwiseSim's rules, to the last bit: section `[splitwise]` is the whole configuration.
+    Splitwise,
+}
+
+/// A scenario's TOML file: cluster, policy and objectives. Unknown keys are errors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScenarioConfig {
+    /// Name of the cluster in results.
+    pub name: String,
+    /// By whose rules it is simulated.
+    pub compat: Compat,
+    /// Seed of all random draws.
+    pub seed: u64,
+    /// Seconds after which the simulation stops [default: when all requests are done].
+    pub end_seconds: Option<f64>,
+    /// The model.
+    pub model: ModelSection,
+    /// How the trace is replayed.
+    pub workload: WorkloadSection,
+    /// Prefix caches.
+    pub cache: CacheSection,
+    /// Which instance gets a request.
+    pub router: RouterSection,
+    /// Links between instances.
+    pub transfer: TransferConfig,
+    /// Service level objectives.
+    pub slo: SloSection,
+    /// How batches are formed, in pools without a scheduler of their own.
+    pub scheduler: SchedulerConfig,
+    /// How long steps take, in pools without a latency model of their own.
+    pub latency: LatencyConfig,
+    /// The instances, by kind.
+    pub pool: Vec<PoolSection>,
+    /// Sites and networks of the instances.
+    pub topology: Topology,
+    /// The autoscaling policy and its bounds.
+    pub autoscaling: AutoscalingSection,
+    /// Changes of size at known times.
+    pub resize: Vec<ResizeSection>,
+    /// SplitwiseSim's own configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub splitwise: Option<splitwise::Config>,
+}
+
+impl Default for ScenarioConfig {
+    fn default() -> Self {
+        Self {
+            name: "cluster".into(),
+            compat: Compat::Accurate,
+            seed: 0,
+            end_seconds: None,
+            model: ModelSection::default(),
+            workload: WorkloadSection::default(),
+            cache: CacheSection::default(),
+            router: RouterSection::default(),
+            transfer: TransferConfig::default(),
+            slo: SloSection::default(),
+            scheduler: SchedulerConfig::default(),
+            latency: LatencyConfig::default(),
+            pool: Vec::new(),
+            topology: Topology::default(),
+            autoscaling: AutoscalingSection::default(),
+            resize: Vec::new(),
+            splitwise: None,
+        }
+    }
+}
+
+impl ScenarioConfig {
+    /// Reads TOML, and sets keys as `a.b=value`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for what is no TOML or has a key that does not exist, with its line; [`Error::Usage`] for an
+    /// override that fits nowhere.
+    pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
+        let bytes = Input::open(path)?.read_to_end()?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| Error::input(Location::file(path), "is not UTF-8", "give a TOML file"))?;
+        let config = Self::parse(&text, path, overrides)?;
+        Ok(config)
+    }
+
+    /// One of [`PRESETS`], with overrides.
+    ///
+    /// # Errors
+    /// An unknown name, or an override that fits nowhere.
+    pub fn preset(name: &str, overrides: &[String]) -> Result<Self> {
+        let preset = presets::find(name)?;
+        Self::parse(&preset.toml(), Path::new(preset.name), overrides)
+    }
+
+    fn parse(text: &str, path: &Path, overrides: &[String]) -> Result<Self> {
+        // Read first as it is: its faults have lines.
+        let mut config: Self =
+            toml::from_str(text).map_err(|error| overrides::fault(path, text, &error))?;
+        if !overrides.is_empty() {
+            let table: toml::Table =
+                toml::from_str(text).map_err(|error| overrides::fault(path, text, &error))?;
+            config = overrides::apply(table, overrides)?;
+        }
+        if config.name == Self::default().name
+            && let Some(stem) = path.file_stem()
+        {
+            config.name = stem.to_string_lossy().into_owned();
+        }
+        Ok(config)
+    }
+
+    /// The effective configuration, to make the run again.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).unwrap_or_default()
+    }
+}

@@ -1,0 +1,296 @@
+//! A grid of runs: every cluster under every policy, on every trace, with every seed. A cell whose results are there
+//! already, made of the same inputs, is not run again.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rayon::prelude::*;
+
+use super::inputs::{RunInputs, TraceInput};
+use super::layout::{self, RunKey};
+use super::{Run, RunOptions, Scenario};
+use crate::base::error::{Error, Location, Result};
+use crate::trace::format::{self, ReadOptions};
+use crate::trace::{Trace, format::WriteOptions};
+
+/// A trace file of the grid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GridTrace {
+    /// The file.
+    pub path: PathBuf,
+    /// Its name in results.
+    pub name: String,
+    /// Whether this program wrote the file, stretched to a rate: it is then in the native format.
+    pub stretched: bool,
+}
+
+/// How trace files of the grid are read, where they are not stretched ones.
+#[derive(Debug, Clone, Default)]
+pub struct GridReading {
+    /// Options of the reader.
+    pub options: ReadOptions,
+    /// The tokenizer of the options, as the user named it.
+    pub tokenizer: Option<String>,
+}
+
+/// All runs of a matrix.
+#[derive(Debug)]
+pub struct Grid<'a> {
+    /// The results folder.
+    pub results: PathBuf,
+    /// Clusters, each under one policy.
+    pub scenarios: &'a [Scenario],
+    /// Traces.
+    pub traces: Vec<GridTrace>,
+    /// Seeds.
+    pub seeds: Vec<u64>,
+    /// How traces are read.
+    pub reading: GridReading,
+    /// Whether cells are run again whose results are there.
+    pub force: bool,
+}
+
+/// One run of the grid.
+#[derive(Debug, Clone)]
+pub struct Cell<'a> {
+    /// Place of the scenario in [`Grid::scenarios`].
+    pub setting: usize,
+    /// The scenario.
+    pub scenario: &'a Scenario,
+    /// Place of the trace in [`Grid::traces`].
+    pub trace: usize,
+    /// The seed.
+    pub seed: u64,
+    /// Where its results go.
+    pub folder: PathBuf,
+}
+
+/// What became of a cell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CellResult {
+    /// It was run, and its results are written.
+    Completed,
+    /// Its results were there already, made of the same inputs.
+    UpToDate,
+    /// It failed, for this reason.
+    Failed(String),
+}
+
+/// A run to be written: the cell, its inputs, the trace that was served, and what came of it.
+#[derive(Debug)]
+pub struct FinishedCell<'a> {
+    /// The cell.
+    pub cell: &'a Cell<'a>,
+    /// Everything that decided the run.
+    pub inputs: &'a RunInputs,
+    /// The trace that was served.
+    pub trace: &'a Trace,
+    /// What came of it.
+    pub run: &'a Run,
+}
+
+/// Writes the results of a cell.
+pub type Save<'a> = &'a (dyn Fn(&FinishedCell<'_>) -> Result<()> + Sync);
+
+impl<'a> Grid<'a> {
+    /// All cells: by trace, scenario and seed.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where two cells would be written to the same folder.
+    pub fn cells(&self) -> Result<Vec<Cell<'a>>> {
+        let mut cells = Vec::new();
+        for (trace, served) in self.traces.iter().enumerate() {
+            for (setting, scenario) in self.scenarios.iter().enumerate() {
+                for seed in &self.seeds {
+                    cells.push(Cell {
+                        setting,
+                        scenario,
+                        trace,
+                        seed: *seed,
+                        folder: RunKey::new(scenario, *seed, &served.name).path(&self.results),
+                    });
+                }
+            }
+        }
+        let mut folders: Vec<&Path> = cells.iter().map(|cell| cell.folder.as_path()).collect();
+        folders.sort_unstable();
+        if let Some(twice) = folders.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::usage(
+                format!("two cells would be written to {}", twice[0].display()),
+                "give clusters that differ another `name`, policies that differ another `autoscaling.label`, and traces other file names",
+            ));
+        }
+        Ok(cells)
+    }
+
+    /// Runs the cells in parallel, and has each written by `save`. `done` counts cells.
+    pub fn run(&self, cells: &[Cell<'_>], save: Save<'_>, done: &AtomicU64) -> Vec<CellResult> {
+        let by_trace: Vec<&[Cell<'_>]> = cells.chunk_by(|a, b| a.trace == b.trace).collect();
+        by_trace
+            .par_iter()
+            .map(|cells| self.run_trace(cells, save, done))
+            .flatten()
+            .collect()
+    }
+
+    /// All cells of one trace, which is read only if one of them has to be run.
+    fn run_trace(&self, cells: &[Cell<'_>], save: Save<'_>, done: &AtomicU64) -> Vec<CellResult> {
+        let Some(served) = cells.first().map(|cell| &self.traces[cell.trace]) else {
+            return Vec::new();
+        };
+        let input = self.trace_input(served);
+        let inputs: Vec<Result<RunInputs, String>> = cells
+            .iter()
+            .map(|cell| {
+                let input = input.clone()?;
+                RunInputs::new(cell.scenario.config(), cell.seed, input)
+                    .map_err(|error| error.to_string())
+            })
+            .collect();
+        let present: Vec<bool> = cells
+            .iter()
+            .zip(&inputs)
+            .map(|(cell, inputs)| {
+                let same = |inputs: &RunInputs| inputs.are_in(&cell.folder);
+                !self.force && inputs.as_ref().is_ok_and(same)
+            })
+            .collect();
+        let trace = match present.iter().all(|present| *present) {
+            true => None,
+            false => Some(self.read(served).map_err(|error| error.to_string())),
+        };
+        let run = |(index, cell): (usize, &Cell<'_>)| {
+            let result = match (&trace, &inputs[index]) {
+                _ if present[index] => CellResult::UpToDate,
+                (None, _) => CellResult::UpToDate,
+                (Some(Err(error)), _) | (_, Err(error)) => CellResult::Failed(error.clone()),
+                (Some(Ok(trace)), Ok(inputs)) => match one(cell, inputs, trace, save) {
+                    Ok(()) => CellResult::Completed,
+                    Err(error) => CellResult::Failed(error.to_string()),
+                },
+            };
+            done.fetch_add(1, Ordering::Relaxed);
+            result
+        };
+        cells.par_iter().enumerate().map(run).collect()
+    }
+
+    fn trace_input(&self, served: &GridTrace) -> Result<TraceInput, String> {
+        let input = if served.stretched {
+            TraceInput::new(&served.path, None, None, None)
+        } else {
+            let GridReading { options, tokenizer } = &self.reading;
+            TraceInput::new(
+                &served.path,
+                options.format.as_deref(),
+                tokenizer.as_deref(),
+                options.block_size,
+            )
+        };
+        input.map_err(|error| error.to_string())
+    }
+
+    fn read(&self, served: &GridTrace) -> Result<Trace> {
+        if served.stretched {
+            let native = ReadOptions::default();
+            return format::read_trace(&served.path, &native).map(|read| read.trace);
+        }
+        read(&served.path, &self.reading.options)
+    }
+}
+
+/// Runs a cell and has it written.
+fn one(cell: &Cell<'_>, inputs: &RunInputs, trace: &Trace, save: Save<'_>) -> Result<()> {
+    let run = cell
+        .scenario
+        .run_trace(trace, cell.seed, RunOptions::default())?;
+    inputs.write(&cell.folder)?;
+    save(&FinishedCell {
+        cell,
+        inputs,
+        trace,
+        run: &run,
+    })
+}
+
+/// Reads a trace that has requests.
+fn read(path: &Path, options: &ReadOptions) -> Result<Trace> {
+    let trace = format::read_trace(path, options)?.trace;
+    if trace.requests().is_empty() {
+        return Err(Error::input(
+            Location::file(path),
+            "has no requests",
+            "give a trace with at least one",
+        ));
+    }
+    Ok(trace)
+}
+
+/// Traces as they are.
+pub fn traces(paths: &[PathBuf]) -> Vec<GridTrace> {
+    let one = |path: &PathBuf| GridTrace {
+        path: path.clone(),
+        name: layout::trace_name(path),
+        stretched: false,
+    };
+    paths.iter().map(one).collect()
+}
+
+/// Traces stretched to rates in requests per second, which are kept below the results folder. With `write` they are
+/// written, unless the same are there.
+///
+/// # Errors
+/// A trace that cannot be read, has no requests or no rate; a file that cannot be written.
+pub fn stretched_traces(
+    paths: &[PathBuf],
+    rates: &[f64],
+    reading: &ReadOptions,
+    results: &Path,
+    write: bool,
+) -> Result<Vec<GridTrace>> {
+    let mut found = Vec::new();
+    for path in paths {
+        let trace = read(path, reading)?;
+        let Some(own) = trace.rate() else {
+            return Err(Error::input(
+                Location::file(path),
+                "has no two different arrival times, so it has no rate to change",
+                "give a longer trace, or give no rates",
+            ));
+        };
+        let name = layout::trace_name(path);
+        for rate in rates {
+            let name = format!("{}_{rate}", layout::family(&name));
+            let path = layout::stretched_trace(results, &name);
+            if write {
+                write_if_new(&trace.stretched(own / rate), &path)?;
+            }
+            found.push(GridTrace {
+                path,
+                name,
+                stretched: true,
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Writes a trace unless the same one is there.
+fn write_if_new(trace: &Trace, path: &Path) -> Result<()> {
+    let options = WriteOptions::default();
+    let native = format::format("native")?;
+    if !path.exists() {
+        return native.write(trace, &options, path).map(drop);
+    }
+    let new = path.with_file_name(format!(
+        ".new-{}",
+        path.file_name().unwrap_or_default().to_string_lossy()
+    ));
+    native.write(trace, &options, &new)?;
+    let read = |path: &Path| std::fs::read(path).map_err(|source| Error::read(path, source));
+    if read(&new)? == read(path)? {
+        std::fs::remove_file(&new).map_err(|source| Error::write(&new, source))
+    } else {
+        std::fs::rename(&new, path).map_err(|source| Error::write(path, source))
+    }
+}

@@ -1,0 +1,306 @@
+//! What a run depends on, recorded beside its results: a run whose inputs are the same need not be made again.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::ScenarioConfig;
+use super::layout::SUMMARY;
+use crate::base::csv_file;
+use crate::base::error::{Error, Result};
+
+/// Name of the file in a run's folder.
+pub const INPUTS: &str = "inputs.json";
+
+/// Keys of a configuration whose values are paths of files or folders. A test reads the sources for keys that are missing.
+const PATH_KEYS: [&str; 5] = ["config", "file", "folder", "path", "profile_data_dir"];
+
+/// Everything that decides a run's results. Two runs with equal inputs have equal results.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunInputs {
+    /// The build of this program.
+    pub build: String,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Digest of the effective configuration, which `config.toml` holds.
+    pub config: String,
+    /// The trace.
+    pub trace: TraceInput,
+    /// Digests of the files that the configuration names: scripts, profiles, latency tables, models. By path.
+    pub files: BTreeMap<String, String>,
+}
+
+/// A trace file and how it was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceInput {
+    /// Digest of the file's bytes; `None` for standard input.
+    pub digest: Option<String>,
+    /// The format, where it was given instead of recognised.
+    pub format: Option<String>,
+    /// The tokenizer as it was given, with a digest where it is a file or folder.
+    pub tokenizer: Option<String>,
+    /// Tokens per block, where given.
+    pub block_size: Option<u32>,
+}
+
+impl TraceInput {
+    /// Of a trace file that is read with these options.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn new(
+        path: &Path,
+        format: Option<&str>,
+        tokenizer: Option<&str>,
+        block_size: Option<u32>,
+    ) -> Result<Self> {
+        let tokenizer = match tokenizer {
+            Some(name) if Path::new(name).exists() => {
+                Some(format!("{name} {}", digest_of(Path::new(name))?))
+            }
+            name => name.map(str::to_owned),
+        };
+        Ok(Self {
+            digest: match path.as_os_str() == "-" {
+                true => None,
+                false => Some(digest_of(path)?),
+            },
+            format: format.map(str::to_owned),
+            tokenizer,
+            block_size,
+        })
+    }
+}
+
+impl RunInputs {
+    /// The inputs of a run.
+    ///
+    /// # Errors
+    /// A file that the configuration names and that cannot be read.
+    pub fn new(config: &ScenarioConfig, seed: u64, trace: TraceInput) -> Result<Self> {
+        let text = config.to_toml();
+        let mut digest = Xxh3::new();
+        digest.update(text.as_bytes());
+        let mut files = BTreeMap::new();
+        for path in config.named_files() {
+            // A run that reads the file has failed when it was prepared; others do not depend on it.
+            let digest = match path.exists() {
+                true => digest_of(&path)?,
+                false => "missing".to_owned(),
+            };
+            files.insert(path.display().to_string(), digest);
+        }
+        Ok(Self {
+            build: env!("CARGO_PKG_VERSION").to_owned(),
+            seed,
+            config: hex(&digest),
+            trace,
+            files,
+        })
+    }
+
+    /// Records the inputs in a run's folder, before its other files. A summary that is there is removed, as it belongs to
+    /// another run until it is written anew.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let summary = folder.join(SUMMARY);
+        if summary.exists() {
+            std::fs::remove_file(&summary).map_err(|source| Error::write(&summary, source))?;
+        }
+        let value = serde_json::to_value(self).unwrap_or_default();
+        csv_file::json(&folder.join(INPUTS), &value)
+    }
+
+    /// Whether a folder holds the whole run of these inputs. Inputs that no digest could be made of are never the same.
+    pub fn are_in(&self, folder: &Path) -> bool {
+        let read = |name: &str| std::fs::read(folder.join(name)).ok();
+        let whole = read(SUMMARY)
+            .is_some_and(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).is_ok());
+        let same = read(INPUTS)
+            .and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok())
+            .is_some_and(|own| own == *self);
+        whole && same && self.trace.digest.is_some()
+    }
+}
+
+impl ScenarioConfig {
+    /// Files and folders that the configuration names, each once.
+    pub fn named_files(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        if let Ok(table) = toml::Table::try_from(self) {
+            collect(&toml::Value::Table(table), &mut found);
+        }
+        found.sort();
+        found.dedup();
+        found
+    }
+}
+
+fn collect(value: &toml::Value, found: &mut Vec<PathBuf>) {
+    match value {
+        toml::Value::Table(table) => {
+            for (key, value) in table {
+                match value {
+                    toml::Value::String(path) if PATH_KEYS.contains(&key.as_str()) => {
+                        found.push(PathBuf::from(path));
+                    }
+                    _ => collect(value, found),
+                }
+            }
+        }
+        toml::Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
+        _ => {}
+    }
+}
+
+/// Digest of a file's bytes, or of the names and bytes of all files in a folder.
+fn digest_of(path: &Path) -> Result<String> {
+    let mut digest = Xxh3::new();
+    add(path, &mut digest)?;
+    Ok(hex(&digest))
+}
+
+fn add(path: &Path, digest: &mut Xxh3) -> Result<()> {
+    let fail = |source| Error::read(path, source);
+    if path.is_dir() {
+        let mut below: Vec<PathBuf> = std::fs::read_dir(path)
+            .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
+            .map_err(fail)?;
+        below.sort();
+        for path in below {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            digest.update(name.as_bytes());
+            digest.update(b"\0");
+            add(&path, digest)?;
+        }
+        return Ok(());
+    }
+    let mut file = std::fs::File::open(path).map_err(fail)?;
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer).map_err(fail)? {
+            0 => return Ok(()),
+            count => digest.update(&buffer[..count]),
+        }
+    }
+}
+
+fn hex(digest: &Xxh3) -> String {
+    format!("xxh3-128:{:032x}", digest.digest128())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+mod tests {
+    use crate::scenario::inputs::*;
+
+    fn inputs(config: &ScenarioConfig, trace: &Path) -> RunInputs {
+        RunInputs::new(config, 1, TraceInput::new(trace, None, None, None).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn any_input_that_changes_makes_another_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let trace = file("trace.csv", "a");
+        let script = file("policy.rhai", "one");
+        let mut config = ScenarioConfig::preset("llama-8b-pd-4-4", &[]).unwrap();
+        config.autoscaling.script.path = Some(script);
+        let first = inputs(&config, &trace);
+        assert_eq!(inputs(&config, &trace), first);
+        // The script's text, the trace's content, how it is read, a key, the seed: each makes another run.
+        file("policy.rhai", "two");
+        assert_ne!(inputs(&config, &trace), first);
+        file("policy.rhai", "one");
+        assert_eq!(inputs(&config, &trace), first);
+        file("trace.csv", "b");
+        assert_ne!(inputs(&config, &trace), first);
+        file("trace.csv", "a");
+        let blocks = TraceInput::new(&trace, None, None, Some(16)).unwrap();
+        assert_ne!(RunInputs::new(&config, 1, blocks).unwrap(), first);
+        let same = TraceInput::new(&trace, None, None, None).unwrap();
+        assert_ne!(RunInputs::new(&config, 2, same).unwrap(), first);
+        config.slo.ttft_seconds += 0.1;
+        assert_ne!(inputs(&config, &trace), first);
+    }
+
+    #[test]
+    fn a_folder_holds_a_run_once_its_summary_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let trace = folder.path().join("trace.csv");
+        std::fs::write(&trace, "a").unwrap();
+        let config = ScenarioConfig::preset("llama-8b-pd-4-4", &[]).unwrap();
+        let own = inputs(&config, &trace);
+        let run = folder.path().join("run");
+        assert!(!own.are_in(&run));
+        own.write(&run).unwrap();
+        assert!(!own.are_in(&run), "no summary yet");
+        std::fs::write(run.join(SUMMARY), "{}").unwrap();
+        assert!(own.are_in(&run));
+        let other = RunInputs {
+            seed: 9,
+            ..own.clone()
+        };
+        assert!(!other.are_in(&run));
+        other.write(&run).unwrap();
+        assert!(!run.join(SUMMARY).exists(), "the other run's summary went");
+        let unknown = RunInputs {
+            trace: TraceInput {
+                digest: None,
+                ..own.trace.clone()
+            },
+            ..own
+        };
+        unknown.write(&run).unwrap();
+        std::fs::write(run.join(SUMMARY), "{}").unwrap();
+        assert!(!unknown.are_in(&run), "standard input is never the same");
+    }
+
+    #[test]
+    fn every_key_that_holds_a_path_is_known() {
+        let mut found = 0;
+        let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.file_name().unwrap().to_string_lossy().into_owned();
+                if path.is_dir() {
+                    // What a configuration is made of.
+                    if [
+                        "src", "compat", "report", "cli", "trace", "dataset", "prompt",
+                    ]
+                    .contains(&name.as_str())
+                    {
+                        continue;
+                    }
+                    folders.push(path);
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).unwrap();
+                if !text.contains("Deserialize") {
+                    continue;
+                }
+                for line in text.lines() {
+                    let line = line.trim().trim_start_matches("pub ");
+                    let Some((key, kind)) = line.split_once(": ") else {
+                        continue;
+                    };
+                    if matches!(kind, "PathBuf," | "Option<PathBuf>,") {
+                        assert!(PATH_KEYS.contains(&key), "{}: {key}", path.display());
+                        found += 1;
+                    }
+                }
+            }
+        }
+        assert!(found >= 7, "{found}");
+    }
+}
