@@ -13,6 +13,8 @@ enum New {
     Milliseconds(&'static str),
     /// An argument without an option's name.
     Argument(&'static str),
+    /// Several of them, which the old option took with commas in between.
+    Arguments(&'static str),
 }
 
 /// One renamed option of some commands.
@@ -85,6 +87,36 @@ const RENAMED: &[Renamed] = &[
         new: New::Option("--queue-order"),
     },
     Renamed {
+        commands: &["simulate"],
+        old: "--policy",
+        new: New::Option("--autoscaler"),
+    },
+    Renamed {
+        commands: &["simulate"],
+        old: "--seed",
+        new: New::Option("--seeds"),
+    },
+    Renamed {
+        commands: &["matrix"],
+        old: "--traces",
+        new: New::Arguments("TRACE"),
+    },
+    Renamed {
+        commands: &["matrix", "study"],
+        old: "--policies",
+        new: New::Option("--autoscaler"),
+    },
+    Renamed {
+        commands: &["matrix"],
+        old: "--configs",
+        new: New::Option("--config"),
+    },
+    Renamed {
+        commands: &["matrix"],
+        old: "--presets",
+        new: New::Option("--preset"),
+    },
+    Renamed {
         commands: &["tune select"],
         old: "--root",
         new: New::Argument("RUNS"),
@@ -140,11 +172,17 @@ pub(super) fn modernize(words: impl IntoIterator<Item = OsString>) -> (Vec<OsStr
                 let value = value.or_else(|| rest.next().cloned());
                 out.push(joined(new, value.map(milliseconds)));
             }
-            New::Argument(what) => {
+            New::Argument(what) | New::Arguments(what) => {
                 note(format!(
                     "{name} is no longer needed: give {what} as an argument (replay {command} {what}); the old name still works"
                 ));
-                out.extend(value);
+                match renamed.new {
+                    New::Arguments(_) => {
+                        let value = value.or_else(|| rest.next().cloned());
+                        out.extend(value.iter().flat_map(|value| commas(value)));
+                    }
+                    _ => out.extend(value),
+                }
             }
         }
     }
@@ -179,6 +217,13 @@ fn joined(name: &str, value: Option<OsString>) -> OsString {
         word.push(value);
     }
     word
+}
+
+fn commas(value: &OsStr) -> Vec<OsString> {
+    match value.to_str() {
+        Some(text) => text.split(',').map(OsString::from).collect(),
+        None => vec![value.to_owned()],
+    }
 }
 
 fn milliseconds(mut value: OsString) -> OsString {
@@ -223,6 +268,8 @@ mod tests {
                 "--input is no longer needed: give CONVERSATIONS as an argument (replay gen-trace CONVERSATIONS); the old name still works"
             ]
         );
+        let (line, _) = modern("replay matrix --traces a,b --policies kpa --results r");
+        assert_eq!(line, "replay matrix a b --autoscaler kpa --results r");
         let (line, _) = modern("replay plan --trace=a.jsonl");
         assert_eq!(line, "replay plan a.jsonl");
     }

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::base::units::parse_seconds;
+use crate::scenario::ScenarioConfig;
 
 /// A length of time above 0, in seconds, with or without a unit.
 pub(super) fn duration(text: &str) -> Result<f64, String> {
@@ -26,6 +27,16 @@ pub(super) struct SloArgs {
     /// End-to-end latency objective, e.g. 30s [default: as above]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(super) e2e_slo: Option<f64>,
+}
+
+impl SloArgs {
+    /// Sets the objectives of a configuration.
+    pub(super) fn apply(self, config: &mut ScenarioConfig) {
+        let slo = &mut config.slo;
+        slo.ttft_seconds = self.ttft_slo.unwrap_or(slo.ttft_seconds);
+        slo.tbt_seconds = self.tbt_slo.unwrap_or(slo.tbt_seconds);
+        slo.e2e_seconds = self.e2e_slo.or(slo.e2e_seconds);
+    }
 }
 
 #[cfg(test)]

@@ -26,75 +26,71 @@ use crate::tune::study::{self, Choice, Options, Pressure, Trial};
 /// Arguments of `replay study`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The service is pressed at a constant rate until it no longer keeps [slo], for every split of --test-instances; that gives the
-best P/D ratio and the metrics at full load. By these each policy is tuned, with some room to spare, and simulated on the
-trace; the cheapest that keeps the objectives is chosen. Choices are run again on --validate traces, which they were not
-chosen by.
+A load test at a constant rate finds the highest rate at which the service meets its objectives, for every split of \
+--test-instances into prefill and decode. It gives the best P/D ratio and the metrics at full load. Each policy is tuned by these, \
+with some headroom, and simulated on the trace; the cheapest that meets the objectives is chosen. The choices are simulated again on \
+the --validate traces, which they were not chosen by.
 
 Examples:
   replay study trace.jsonl.zst --preset llama-8b-pd-4-4 --output-dir output/study
-  replay study monday.jsonl.zst --config cluster.toml --validate tuesday.jsonl.zst,crowd.jsonl.zst --output-dir output/study
-  replay study trace.jsonl.zst --config cluster.toml --autoscaler heteroscale,sla,kpa --attainment 0.95 --output-dir output/study")]
+  replay study monday.jsonl.zst --config cluster.toml --validate tuesday.jsonl.zst -o output/study
+  replay study trace.jsonl.zst --autoscaler heteroscale,sla,kpa --attainment 0.95 -o output/study")]
 pub(super) struct StudyArgs {
-    /// The trace to choose by
+    /// Trace file to choose by
+    #[arg(help_heading = "Input")]
     trace: PathBuf,
 
-    /// The trace's format, where it is not recognised
-    #[arg(long, value_name = "NAME")]
+    /// Format of the traces [default: recognised from their content]
+    #[arg(long, value_name = "NAME", help_heading = "Input")]
     format: Option<String>,
 
-    /// The model's tokenizer, where traces hold text
-    #[arg(long, value_name = "NAME|PATH|DIR")]
+    /// Tokenizer, needed where traces hold text: a built-in name, a tokenizer.json or a model folder
+    #[arg(long, value_name = "NAME|PATH|DIR", help_heading = "Input")]
     tokenizer: Option<String>,
 
     #[command(flatten)]
     cluster: ClusterArgs,
 
-    /// Autoscaling policies to try; may be repeated [default: all]
-    #[arg(
-        long,
-        alias = "policies",
-        alias = "policy",
-        value_name = "NAME,..",
-        value_delimiter = ','
-    )]
+    /// Autoscaling policies to try [default: all]
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     autoscaler: Vec<String>,
 
-    /// Traces to run the choices on that they were not chosen by
-    #[arg(long, value_name = "FILE,..", value_delimiter = ',')]
+    /// Further traces to validate the choices on
+    #[arg(
+        long,
+        value_name = "FILE,..",
+        value_delimiter = ',',
+        help_heading = "Input"
+    )]
     validate: Vec<PathBuf>,
 
-    /// Part of the requests that must meet all objectives
-    #[arg(long, value_name = "PART", default_value_t = 0.99)]
+    /// Fraction (0..1) of the requests that must meet all objectives
+    #[arg(
+        long,
+        value_name = "FRACTION",
+        default_value_t = 0.99,
+        help_heading = "Objectives"
+    )]
     attainment: f64,
 
-    /// Instances that are split between prefill and decode in the pressure test
+    /// Instances that the load test splits between prefill and decode
     #[arg(long, value_name = "N", default_value_t = 8)]
     test_instances: u32,
 
-    /// Requests of one pressure test, from the trace's beginning
+    /// Requests of one load test, from the beginning of the trace
     #[arg(long, value_name = "N", default_value_t = 3000)]
     test_requests: usize,
 
     /// Seed of the runs
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Cluster")]
     seed: u64,
 
-    /// Write the study, each policy's configuration, the runs and their comparison there
-    #[arg(long, short, value_name = "DIR")]
+    /// Write the study, each policy's configuration, the runs and their comparison into this folder
+    #[arg(long, short, value_name = "DIR", help_heading = "Output")]
     output_dir: PathBuf,
-
-    /// Print the study as JSON
-    #[arg(long)]
-    json: bool,
-
-    /// Threads to use [default: all cores]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
 }
 
-pub(super) fn run(args: &StudyArgs) -> anyhow::Result<()> {
-    output::set_threads(args.threads)?;
+pub(super) fn run(args: &StudyArgs, json: bool) -> anyhow::Result<()> {
     args.check()?;
     let config = args.cluster.read_accurate()?;
     let trace = args.read(&args.trace)?;
@@ -160,14 +156,12 @@ pub(super) fn run(args: &StudyArgs) -> anyhow::Result<()> {
         args.output_dir.join("study.md"),
         paper.markdown().as_bytes(),
     )?;
-    let json = serde_json::to_string_pretty(&paper.json())?;
-    write_file(args.output_dir.join("study.json"), json.as_bytes())?;
+    let value = paper.json();
+    let text = serde_json::to_string_pretty(&value)?;
+    write_file(args.output_dir.join("study.json"), text.as_bytes())?;
     compare_all(&results, &args.output_dir, &command)?;
-    if args.json {
-        return output::print(&json);
-    }
-    output::print(&paper.text())?;
-    output::note(&format!("wrote {}", args.output_dir.display()));
+    output::result(json, || Ok(value), || paper.text())?;
+    output::wrote(&args.output_dir);
     Ok(())
 }
 
@@ -176,12 +170,12 @@ impl StudyArgs {
         if !(self.attainment > 0.0 && self.attainment <= 1.0) {
             return Err(Error::usage(
                 format!("--attainment {}", self.attainment),
-                "give a part of the requests, more than 0 and at most 1",
+                "give a fraction of the requests above 0 and up to 1",
             ));
         }
         if self.test_instances < 2 || self.test_requests == 0 {
             return Err(Error::usage(
-                "nothing to press",
+                "nothing to load-test",
                 "give --test-instances 2 or more, and --test-requests 1 or more",
             ));
         }

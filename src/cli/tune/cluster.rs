@@ -1,16 +1,15 @@
-//! The flags by which `threshold` and `aging` take a trace and a cluster.
+//! The options by which `threshold` and `aging` take a trace and a cluster.
 
 use std::cell::RefCell;
-use std::path::PathBuf;
 
 use clap::Args;
 
+use super::super::cluster_args::require_accurate;
 use super::super::output;
 use super::super::trace_input::TraceArgs;
-use crate::base::error::{Error, Location, Result};
-use crate::scenario::{Compat, ScenarioConfig, SchedulerConfig};
+use crate::base::error::{Error, Result};
+use crate::scenario::{ScenarioConfig, SchedulerConfig};
 use crate::sim::replica::{OptSarathiConfig, Policy};
-use crate::trace::Trace;
 use crate::tune::{Bench, with_opt_sarathi};
 
 /// Cluster where none is named.
@@ -22,41 +21,33 @@ pub(super) struct ClusterArgs {
     #[command(flatten)]
     input: TraceArgs,
 
-    /// The cluster: TOML, as of `replay simulate`
-    #[arg(long, short, value_name = "FILE", conflicts_with = "preset")]
-    config: Option<PathBuf>,
-
-    /// A cluster that ships [default: llama-8b-aggregated-4]
-    #[arg(long, value_name = "NAME")]
-    preset: Option<String>,
-
-    /// Set a key of the configuration, as pool.replicas.instances=2
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    #[command(flatten)]
+    cluster: super::super::cluster_args::ClusterArgs,
 
     /// Tokens of a step [default: the configuration's, or 512]
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", help_heading = "Scheduler")]
     chunk_size: Option<u32>,
 
-    /// Requests of a step [default: the configuration's, or 128]
-    #[arg(long, value_name = "N")]
+    /// Most requests of a step [default: the configuration's, or 128]
+    #[arg(long, value_name = "N", help_heading = "Scheduler")]
     max_num_seqs: Option<u32>,
 
-    /// Set a key of the scheduler opt-sarathi, as enable_dynamic_chunking_schedule=true
-    #[arg(long, value_name = "KEY=VALUE")]
+    /// Set a key of the scheduler opt-sarathi, e.g. enable_dynamic_chunking_schedule=true
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Scheduler")]
     scheduler: Vec<String>,
 
-    /// Seeds, one run each: the first serves the trace as it is, the others exchange the sessions' start times
+    /// Seeds, one run each: the first serves the trace as it is, the others permute the start times of the sessions
     #[arg(
         long,
-        value_name = "N,N",
+        value_name = "N,..",
         value_delimiter = ',',
-        default_value = "0,1,2"
+        default_value = "0,1,2",
+        help_heading = "Seeds"
     )]
     seeds: Vec<u64>,
 
-    /// Leave start times as they are for every seed: it then decides only what is random in the cluster
-    #[arg(long)]
+    /// Keep the start times for every seed, which then decides only what is random in the cluster
+    #[arg(long, help_heading = "Seeds")]
     keep_starts: bool,
 }
 
@@ -78,15 +69,7 @@ impl ClusterArgs {
                 );
             }
         }
-        let trace: Trace = self.input.read(None, false)?.trace;
-        if trace.requests().is_empty() {
-            return Err(Error::input(
-                Location::file(&self.input.trace),
-                "has no requests",
-                "give a trace with at least one",
-            )
-            .into());
-        }
+        let trace = self.input.read_some(None)?;
         let bench = Bench::new(
             &trace,
             config.workload.time_scale,
@@ -102,18 +85,8 @@ impl ClusterArgs {
     }
 
     fn config(&self, policy: Option<Policy>) -> Result<ScenarioConfig> {
-        let config = match &self.config {
-            Some(path) => ScenarioConfig::read(path, &self.set)?,
-            None => {
-                ScenarioConfig::preset(self.preset.as_deref().unwrap_or(DEFAULT_PRESET), &self.set)?
-            }
-        };
-        if config.compat != Compat::Accurate {
-            return Err(Error::usage(
-                "a configuration by another simulator's rules",
-                "give a cluster with compat = \"accurate\"",
-            ));
-        }
+        let config = self.cluster.read_or(DEFAULT_PRESET, &self.cluster.set)?;
+        require_accurate(&config)?;
         let pools = config
             .pool
             .iter()
@@ -158,12 +131,12 @@ fn set(config: &mut OptSarathiConfig, text: &str) -> Result<()> {
     let fail = |problem: String| {
         Error::usage(
             format!("--scheduler {text}: {}", problem.trim()),
-            "give a key of opt-sarathi, as chunk_size=256",
+            "give a key of opt-sarathi, e.g. chunk_size=256",
         )
     };
     let (key, value) = text
         .split_once('=')
-        .ok_or_else(|| fail("is no KEY=VALUE".to_owned()))?;
+        .ok_or_else(|| fail("is not KEY=VALUE".to_owned()))?;
     let (key, value) = (key.trim(), value.trim());
     // A word without quotes is a text, as the name of a policy.
     let value: toml::Value = toml::from_str::<toml::Table>(&format!("value = {value}"))
