@@ -89,7 +89,7 @@ def main():
     validate = ",".join(map(str, files))
     run(replay, "study", training, "--config", CONFIG, "--validate", validate, "--output-dir", out / "tuned")
     run(
-        *(replay, "matrix", "--traces", validate, "--configs", CONFIG, "--policies", ",".join(POLICIES)),
+        *(replay, "matrix", *validate.split(","), "--config", CONFIG, "--autoscaler", ",".join(POLICIES)),
         *("--results", out / "documented"),
     )
     text = ["## As documented", "", table(out / "documented", POLICIES), "", "## Tuned", ""]

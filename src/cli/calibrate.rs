@@ -34,7 +34,7 @@ Examples:
   replay calibrate workload.jsonl --measured requests.jsonl --profile profile/ --engine-args meta.json
   replay calibrate trace.jsonl.zst --measured timings.csv --profile profile/ --model llama-3.1-8b \\
       --num-gpu-blocks 2588
-  replay calibrate workload.jsonl --measured requests.jsonl --profile profile/ --engine-args meta.json --json")]
+  replay calibrate workload.jsonl --measured requests.csv --profile profile/ --gpu h100 --json")]
 pub(super) struct CalibrateArgs {
     #[command(flatten)]
     input: TraceArgs,

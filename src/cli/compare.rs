@@ -18,7 +18,7 @@ prints its path and the command that would produce it.
 Examples:
   replay compare output/results
   replay compare output/results --autoscaler no_autoscaling,hpa_* --rates 20,40
-  replay compare output/results --traces 'rr_conv_*' --ttft-slo 1s --tbt-slo 40ms --output-dir output/conv
+  replay compare output/results --traces 'rr_conv_*' --ttft-slo 1s --tbt-slo 40ms -o output/conv
   replay compare splitwise-sim/results --quick
   replay compare output/results --json | jq '.scenarios[0].policies'
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
-use clap::builder::ArgPredicate;
+use clap::builder::{ArgPredicate, Resettable};
 use clap::{Args, ValueEnum};
 
 use super::output;
@@ -50,7 +50,7 @@ enum RateUnitArg {
 #[command(next_help_heading = "Conversations")]
 pub(super) struct ConversationArgs {
     /// Conversation files in ShareGPT's or OpenAI's form, as a JSON array or JSON lines, plain, .gz or .zst; - is standard input
-    #[arg(required = true, value_name = "CONVERSATIONS")]
+    #[arg(required = true, value_name = "CONVERSATIONS", help_heading = Resettable::Reset)]
     input: Vec<PathBuf>,
 
     /// Built-in tokenizer (qwen2, qwen3, llama3, gpt2, cl100k, o200k, chars), a tokenizer.json or a model folder

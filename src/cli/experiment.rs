@@ -26,7 +26,7 @@ commands of this program, and NAME_trace.jsonl for vLLM's simulator (export form
 
 Examples:
   replay experiment data/sharegpt-synthetic.jsonl.zst --output-dir output/first
-  replay experiment sharegpt.json --tokenizer ~/models/Qwen3-8B --capacity 10% --output-dir output/small
+  replay experiment chats.json --tokenizer ~/models/Qwen3-8B --capacity 10% -o output/small
   replay experiment sharegpt.json --block-size 8,16,32,64 --output-dir output/sizes
   replay experiment first100.json --preset course-project --output-dir output/course")]
 pub(super) struct ExperimentArgs {

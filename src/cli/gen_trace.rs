@@ -25,9 +25,9 @@ enum ModeArg {
 Examples:
   replay gen-trace data/sharegpt-synthetic.jsonl.zst --output output/trace.jsonl.zst
   replay gen-trace a.json b.jsonl.gz --tokenizer ~/models/Qwen3-8B --rate 10 --output trace.jsonl.zst
-  replay gen-trace chats.json --rate 5 --rate-shape diurnal:period=24h,low=0.2,high=1.8 -o day.jsonl.zst
+  replay gen-trace chats.json --rate-shape diurnal:period=24h,low=0.2,high=1.8 -o day.jsonl.zst
   replay gen-trace chats.json --rate 5 --rate-shape spike:at=2m,factor=8,width=30s -o spike.jsonl.zst
-  replay gen-trace chats.json --rate 5 --rate-shape trace:azure.csv,bin=1m --output azure-like.jsonl.zst
+  replay gen-trace chats.json --rate 5 --rate-shape trace:azure.csv,bin=1m -o azure-like.jsonl.zst
   zcat chats.jsonl.gz | replay gen-trace - --mode single --arrival gamma --cv 4 --output trace.jsonl")]
 pub(super) struct GenTraceArgs {
     #[command(flatten)]

@@ -34,7 +34,7 @@ Examples:
 Columns, files and tests: docs/comparing.md.")]
 pub(super) struct MatrixArgs {
     /// Trace files in any readable format
-    #[arg(value_name = "TRACE", required = true, help_heading = "Input")]
+    #[arg(value_name = "TRACE", required = true)]
     trace: Vec<PathBuf>,
 
     /// Format of the traces [default: recognised from their content]
@@ -166,7 +166,7 @@ pub(super) fn run(args: &MatrixArgs, json: bool) -> anyhow::Result<()> {
         }
     }
     output::note(&format!(
-        "{completed} cells run, {present} up to date, {failed} failed"
+        "{completed} cells run, {present} there already, {failed} failed"
     ));
     if completed + present > 0 {
         args.compare(&grid, json)?;

@@ -141,6 +141,9 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<()> {
     let json = cli.global.json;
+    if json && matches!(cli.command, Command::Completions(_) | Command::Man(_)) {
+        return Err(Error::usage("this command has no result as JSON", "leave --json out").into());
+    }
     match cli.command {
         Command::GenTrace(args) => gen_trace::run(&args, json),
         Command::Inspect(args) => inspect::run(&args, json),

@@ -23,7 +23,7 @@ together. `replay plan --profile DIR` and the planner of `replay simulate` read 
 
 Examples:
   replay profile --preset llama-8b-pd-4-4 --output-dir profile/
-  replay profile --config cluster.toml --max-isl 32768 --contexts 12 --loads 16 --output-dir profile/")]
+  replay profile --config cluster.toml --max-isl 32768 --contexts 12 --loads 16 -o profile/")]
 pub(super) struct ProfileArgs {
     #[command(flatten)]
     cluster: ClusterArgs,

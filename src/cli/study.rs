@@ -37,7 +37,6 @@ Examples:
   replay study trace.jsonl.zst --autoscaler heteroscale,sla,kpa --attainment 0.95 -o output/study")]
 pub(super) struct StudyArgs {
     /// Trace file to choose by
-    #[arg(help_heading = "Input")]
     trace: PathBuf,
 
     /// Format of the traces [default: recognised from their content]

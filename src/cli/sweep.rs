@@ -30,7 +30,7 @@ again, so a sweep that was stopped goes on where it stood.
 
 Examples:
   replay sweep trace.jsonl.zst --engine ideal
-  replay sweep trace.jsonl.zst --engine ideal --eviction lru,s3-fifo,arc --capacity 1%,5%,25% -o output/sweep
+  replay sweep trace.jsonl.zst --engine ideal --eviction lru,s3-fifo,arc --capacity 10% -o output/sweep
   replay sweep trace.jsonl.zst --block-size 8,16,32,64 --capacity 10GiB,40GiB --model llama-3-8b
   replay sweep trace.jsonl.zst --engine sglang --eviction lru,lfu,slru
 

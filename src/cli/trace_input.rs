@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use clap::builder::Resettable;
 
 use crate::base::error::{Error, Location, Result};
 use crate::prompt::tokenizer;
@@ -15,6 +16,7 @@ use crate::trace::format::{self, ReadOptions, ReadTrace, Text};
 #[command(next_help_heading = "Input")]
 pub(super) struct TraceArgs {
     /// Trace file in any readable format; - reads standard input
+    #[arg(help_heading = Resettable::Reset)]
     pub(super) trace: PathBuf,
 
     /// Format of the trace [default: recognised from its content]

@@ -79,3 +79,132 @@ fn no_help_is_wrapped_by_hand() {
         }
     }
 }
+
+/// Old names work, say what they are called now, and give the same result.
+#[test]
+fn renamed_options_still_work() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    let (chats, trace) = (path("chats.jsonl"), path("t.jsonl"));
+    stdout(&["synth-dataset", "-n", "20", "--output", &chats]);
+    let out = crate::common::replay(&["gen-trace", "--input", &chats, "--output", &trace]);
+    let told = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{told}");
+    assert!(
+        told.contains("note: --input is no longer needed: give CONVERSATIONS as an argument"),
+        "{told}"
+    );
+    let old = ["analyze", &trace, "--policy", "lru", "--policy-seed=1"];
+    let new = ["analyze", &trace, "--eviction", "lru", "--seed", "1"];
+    let (old, new) = (crate::common::replay(&old), crate::common::replay(&new));
+    assert_eq!(
+        String::from_utf8_lossy(&old.stderr),
+        "note: --policy is now --eviction; the old name still works\n\
+         note: --policy-seed is now --seed; the old name still works\n"
+    );
+    assert!(new.stderr.is_empty() && !new.stdout.is_empty());
+    assert_eq!(old.stdout, new.stdout);
+    let quiet = ["--quiet", "analyze", &trace, "--policy", "lru"];
+    assert!(crate::common::replay(&quiet).stderr.is_empty());
+}
+
+#[test]
+fn results_go_to_standard_output_and_messages_to_standard_error() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    let (chats, trace) = (path("chats.jsonl"), path("t.jsonl"));
+    stdout(&["synth-dataset", "-n", "20", "--output", &chats]);
+    stdout(&["gen-trace", &chats, "--output", &trace]);
+    let (curve, analysis, export) = (path("curve"), path("analysis"), path("m.jsonl"));
+    for args in [
+        &["analyze", &trace, "--output-dir", &analysis][..],
+        &["curve", &trace, "--points", "3", "--output-dir", &curve],
+        &["export", &trace, "--to", "mooncake", "--output", &export],
+        &["gen-trace", &chats, "--output", &trace],
+        &["synth-dataset", "-n", "20", "--output", &chats],
+    ] {
+        let text = crate::common::replay(args);
+        let (out, told) = (
+            String::from_utf8_lossy(&text.stdout).into_owned(),
+            String::from_utf8_lossy(&text.stderr).into_owned(),
+        );
+        assert!(text.status.success(), "{args:?}: {told}");
+        assert!(!out.contains("wrote"), "{args:?}: {out}");
+        let written = args.last().expect("a path");
+        assert!(
+            told.ends_with(&format!("wrote {written}\n")),
+            "{args:?}: {told}"
+        );
+        // The same as JSON, and nothing else on standard output.
+        let value = crate::common::json(&[args, &["--json"]].concat());
+        assert!(value.is_object(), "{args:?}");
+    }
+}
+
+#[test]
+fn answers_are_the_same_everywhere() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    let (chats, trace, out) = (path("chats.jsonl"), path("t.jsonl"), path("out"));
+    stdout(&["synth-dataset", "-n", "30", "--output", &chats]);
+    stdout(&["gen-trace", &chats, "--output", &trace]);
+    for args in [
+        &["analyze", &trace, "--capacity", "10%", "--output-dir", &out][..],
+        &["experiment", &chats, "--output-dir", &out],
+    ] {
+        let printed = stdout(args);
+        let answer = printed
+            .trim_end()
+            .lines()
+            .last()
+            .expect("a line")
+            .to_owned();
+        assert!(
+            answer.ends_with('.') && answer.contains("saves"),
+            "{answer}"
+        );
+        let value = crate::common::json(&[args, &["--json"]].concat());
+        assert_eq!(value["answer"], answer.as_str());
+        let page = std::fs::read_to_string(format!("{out}/report.html")).expect("page");
+        let (_, tiles) = page.split_once("<ul class=\"tiles\">").expect("tiles");
+        let first = tiles.trim_start().lines().next().expect("a tile");
+        assert!(first.contains(&answer), "{first}");
+    }
+    let printed = stdout(&["curve", &trace, "--points", "4"]);
+    let curve = crate::common::json(&["curve", &trace, "--points", "4", "--json"]);
+    assert!(printed.contains("engine vllm, eviction lru"), "{printed}");
+    assert_eq!(
+        curve["answer"].as_str().expect("an answer"),
+        printed.trim_end().lines().last().expect("a line")
+    );
+}
+
+#[test]
+fn an_engine_that_has_no_such_policy_says_which_has() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    let (chats, trace) = (path("chats.jsonl"), path("t.jsonl"));
+    stdout(&["synth-dataset", "-n", "5", "--output", &chats]);
+    stdout(&["gen-trace", &chats, "--output", &trace]);
+    for (command, policy, engines) in [
+        (
+            "analyze",
+            "s3-fifo",
+            "set --engine to ideal or block for it",
+        ),
+        (
+            "sweep",
+            "fifo",
+            "set --engine to sglang, ideal or block for it",
+        ),
+        ("sweep", "filo", "set --engine to sglang for it"),
+    ] {
+        let out = crate::common::replay(&[command, &trace, "--eviction", policy]);
+        let told = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(2));
+        assert!(
+            told.contains(engines) && told.contains("lru, and not"),
+            "{told}"
+        );
+    }
+}

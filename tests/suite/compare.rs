@@ -41,9 +41,9 @@ const CELL: &str = "prefill-4_decode-4/conv_20/llama-8b-pd-4-4/llama-3-8b/vllm-v
 fn matrix(folder: &Path, more: &[&str]) -> (Option<i32>, String) {
     let trace = text(&trace(folder, "conv.csv", 200));
     let results = text(&folder.join("results"));
-    let mut args = vec!["matrix", "--traces", &trace, "--rates", "20,40"];
+    let mut args = vec!["matrix", &trace, "--rates", "20,40"];
     args.extend([
-        "--policies",
+        "--autoscaler",
         "no_autoscaling,hpa_gpu",
         "--results",
         &results,
@@ -104,8 +104,7 @@ fn a_cell_that_fails_is_told_and_the_others_are_run() {
     let bad = folder.path().join("bad.csv");
     std::fs::write(&bad, "TIMESTAMP,ContextTokens,GeneratedTokens\nnever,1,x\n").expect("writes");
     let results = text(&folder.path().join("results"));
-    let traces = format!("{},{good}", bad.display());
-    let (code, said) = stderr(&["matrix", "--traces", &traces, "--results", &results]);
+    let (code, said) = stderr(&["matrix", &text(&bad), &good, "--results", &results]);
     assert_eq!(code, Some(1), "{said}");
     assert!(
         said.contains("1 cells run, 0 there already, 1 failed"),
@@ -113,13 +112,7 @@ fn a_cell_that_fails_is_told_and_the_others_are_run() {
     );
     assert!(said.contains("bad.csv:2"), "{said}");
     // Two cells in one folder would be one run.
-    let (code, said) = stderr(&[
-        "matrix",
-        "--traces",
-        &format!("{good},{good}"),
-        "--results",
-        &results,
-    ]);
+    let (code, said) = stderr(&["matrix", &good, &good, "--results", &results]);
     assert_eq!(code, Some(2));
     assert!(said.contains("two cells would be written to"), "{said}");
 }

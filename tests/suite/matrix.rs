@@ -37,7 +37,7 @@ fn a_cell_is_run_again_if_something_it_depends_on_has_changed() {
     let trace = |prompt: u32| {
         let rows = (0..20).map(|i| format!("{i},{prompt},3\n"));
         let head = "arrived_at,num_prefill_tokens,num_decode_tokens\n";
-        head.to_owned() + &rows.collect::<String>()
+        head.to_owned() + rows.collect::<String>().as_str()
     };
     write("conv.csv", &trace(100));
     write("policy.rhai", "fn decide(signals) { #{ decode: 2 } }");

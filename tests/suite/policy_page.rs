@@ -22,11 +22,10 @@ fn results(folder: &Path) -> String {
     let root = folder.join("results").to_str().expect("UTF-8").to_owned();
     stdout(&[
         "matrix",
-        "--traces",
         trace.to_str().expect("UTF-8"),
         "--rates",
         "20,60",
-        "--policies",
+        "--autoscaler",
         "no_autoscaling,hpa_gpu",
         "--results",
         &root,

@@ -30,7 +30,7 @@ Examples:
   replay plan --prometheus http://localhost:9090 --metrics dynamo --scale-command './scale.sh'")]
 pub(super) struct PlanArgs {
     /// Trace file in any readable format; - reads standard input
-    #[arg(required_unless_present = "prometheus", help_heading = "Input")]
+    #[arg(required_unless_present = "prometheus")]
     trace: Option<PathBuf>,
 
     /// Format of the trace [default: recognised from its content]

@@ -37,7 +37,7 @@ Examples:
   replay simulate trace.jsonl.zst --preset llama-8b-pd-4-4
   replay simulate mooncake.jsonl --set pool.decode.instances=6 --set router.prompt=round-robin
   replay simulate trace.jsonl.zst --config cluster.toml --seeds 0,1,2 --results output/results
-  replay simulate trace.jsonl.zst --autoscaler heteroscale --set autoscaling.heteroscale.target_tps=900
+  replay simulate trace.jsonl.zst --autoscaler kpa --ttft-slo 500ms --tbt-slo 40ms
   replay simulate rr_conv_40.csv --config config.yaml      (by SplitwiseSim's rules)
   replay simulate conv.csv --config config.json            (by Vidur's rules)
   replay simulate --preset llama-70b-pd-2-2 --print-config > cluster.toml
@@ -45,7 +45,6 @@ Examples:
 Configurations and results: docs/simulation.md.")]
 pub(super) struct SimulateArgs {
     /// Trace file in any readable format; - reads standard input
-    #[arg(help_heading = "Input")]
     trace: Option<PathBuf>,
 
     /// Format of the trace [default: recognised from its content]

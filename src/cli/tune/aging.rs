@@ -34,7 +34,7 @@ from a run is tried beside others, from shortest remaining prompt first (0) to f
 
 Examples:
   replay tune aging trace.jsonl.zst --seeds 0,1,2,3,4
-  replay tune aging trace.jsonl.zst --ratios 100,1000,10000 --ttft p99 --fairness max-wait --output-dir output/aging
+  replay tune aging trace.jsonl.zst --ratios 100,1000 --ttft p99 --fairness max-wait -o output/aging
   replay tune aging trace.jsonl.zst --config cluster.toml --json")]
 pub(super) struct AgingArgs {
     #[command(flatten)]

@@ -25,7 +25,7 @@ values, Student's.
 
 Examples:
   replay tune compare-samples before.csv after.csv
-  replay tune compare-samples a/request_metrics.csv b/request_metrics.csv --column prefill_e2e_time --statistic p95
+  replay tune compare-samples a/metrics.csv b/metrics.csv --column prefill_e2e_time --statistic p95
   replay tune compare-samples a.csv b.csv --column request_e2e_time --paired --json")]
 pub(super) struct CompareSamplesArgs {
     /// File of the first sample

@@ -31,8 +31,8 @@ scripts would have written, and recommends a threshold as `replay tune select` d
 
 Examples:
   replay tune threshold trace.jsonl.zst --seeds 0,1,2,3,4
-  replay tune threshold trace.jsonl.zst --chunk-size 256 --max-num-seqs 10 --queue-order aging --max-threshold 70 --step 10
-  replay tune threshold trace.jsonl.zst --config cluster.toml --output-dir output/threshold --time 2025-12-18_14-30-00")]
+  replay tune threshold trace.jsonl.zst --chunk-size 256 --queue-order aging --max-threshold 70
+  replay tune threshold trace.jsonl.zst --config cluster.toml -o output/threshold --time now")]
 pub(super) struct ThresholdArgs {
     #[command(flatten)]
     cluster: ClusterArgs,

@@ -229,7 +229,7 @@ impl Swept<'_> {
                 thousands(u64::from(blocks)),
                 self.block_size
             ),
-            None => format!("without a limit ({} tokens a block)", self.block_size),
+            None => format!("without a limit at {} tokens a block", self.block_size),
         }
     }
 

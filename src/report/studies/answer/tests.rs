@@ -132,7 +132,7 @@ fn a_sweep() {
     );
     assert_eq!(
         sweep(&cells[2..4], "vllm"),
-        "Eviction policy lru, the only one tried, saves from 60.0 % of prompt tokens at capacity 1% (760 blocks of 16 tokens) to 95.0 % without a limit (16 tokens a block) (engine vllm)."
+        "Eviction policy lru, the only one tried, saves from 60.0 % of prompt tokens at capacity 1% (760 blocks of 16 tokens) to 95.0 % without a limit at 16 tokens a block (engine vllm)."
     );
     // The prefix rule can make a policy save more tokens than the bound, which is one of block hits.
     let above = [
