@@ -141,7 +141,7 @@ pub(super) fn tell(study: &Study) {
     }
     for missing in study.missing.iter().take(MOST_TOLD) {
         output::warn(&format!(
-            "missing: {}; the command that would produce it: {}",
+            "missing: {}; to make it: {}",
             missing.folder.display(),
             missing.command
         ));

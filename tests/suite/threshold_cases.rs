@@ -124,7 +124,7 @@ Recommended min_chunk_threshold = 10
     std::fs::write(&place, ",Request Id,prefill_e2e_time,cdf\n0,0,,1\n").unwrap();
     assert!(complaint(&["runs"]).contains("has no values in column"));
     assert!(complaint(&["--run_agg", "mode"]).contains("known: mean, median, p90, max"));
-    assert!(complaint(&["--baseline", "1.5"]).contains("is no whole number"));
+    assert!(complaint(&["--baseline", "1.5"]).contains("is not a whole number"));
     assert!(complaint(&["--confidence", "2"]).contains("a confidence of 2"));
 }
 

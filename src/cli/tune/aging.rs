@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use clap::{Args, ValueEnum};
 
 use super::super::output;
-use super::cluster::ClusterArgs;
+use super::cluster::ServedArgs;
 use crate::base::error::Error;
 use crate::report::studies::{pictures, tuning};
 use crate::tune::aging::{Fairness, RATIOS, Sweep, study};
@@ -38,7 +38,7 @@ Examples:
   replay tune aging trace.jsonl.zst --config cluster.toml --json")]
 pub(super) struct AgingArgs {
     #[command(flatten)]
-    cluster: ClusterArgs,
+    cluster: ServedArgs,
 
     /// Ratios to try besides the derived ones, in tokens per second [default: 10,37.5,100,300,1000,3000,10000]
     #[arg(

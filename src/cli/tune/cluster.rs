@@ -17,7 +17,7 @@ const DEFAULT_PRESET: &str = "llama-8b-aggregated-4";
 
 /// Trace, cluster, and seeds.
 #[derive(Debug, Args)]
-pub(super) struct ClusterArgs {
+pub(super) struct ServedArgs {
     #[command(flatten)]
     input: TraceArgs,
 
@@ -57,7 +57,7 @@ pub(super) struct Served {
     pub(super) config: ScenarioConfig,
 }
 
-impl ClusterArgs {
+impl ServedArgs {
     /// Reads and checks everything.
     pub(super) fn open(&self, policy: Option<Policy>) -> anyhow::Result<Served> {
         let config = self.config(policy)?;

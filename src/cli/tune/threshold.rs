@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::{Args, ValueEnum};
 
 use super::super::output;
-use super::cluster::ClusterArgs;
+use super::cluster::ServedArgs;
 use super::select::ScoreArgs;
 use crate::base::error::{Error, Result};
 use crate::report::studies::tuning;
@@ -35,7 +35,7 @@ Examples:
   replay tune threshold trace.jsonl.zst --config cluster.toml -o output/threshold --time now")]
 pub(super) struct ThresholdArgs {
     #[command(flatten)]
-    cluster: ClusterArgs,
+    cluster: ServedArgs,
 
     /// Highest threshold; it must be below 0.3 of the chunk size
     #[arg(long, default_value_t = 10, value_name = "N")]
