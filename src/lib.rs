@@ -20,3 +20,7 @@ pub mod trace;
 pub mod tune;
 
 pub use base::{Error, Result};
+pub use cache::engine::{Capacity, EngineOptions};
+pub use metrics::analyze_trace as analyze;
+pub use scenario::{Scenario, simulate};
+pub use trace::format::read_trace;

@@ -40,17 +40,23 @@ impl ScalingBounds {
     /// [`Error::Usage`] for bounds that cannot be.
     pub fn new(section: &AutoscalingSection, pace: Pace) -> Result<Self> {
         let limits = |name: &str, section: super::FleetSection| {
-            if section.max < section.min.max(1) {
+            if section.min == 0 {
+                return Err(Error::usage(
+                    format!("autoscaling.{name}.min is 0"),
+                    "give 1 or more: policies decide by what instances report, and a fleet without instances reports nothing that it could be scaled out by",
+                ));
+            }
+            if section.max < section.min {
                 return Err(Error::usage(
                     format!(
                         "autoscaling.{name}.max is {} and min {}",
                         section.max, section.min
                     ),
-                    "give a max of at least min, and of at least 1",
+                    "give a max of at least min",
                 ));
             }
             Ok(Limits {
-                min: section.min.max(1),
+                min: section.min,
                 max: section.max,
             })
         };

@@ -50,7 +50,11 @@ impl Autoscaler {
         placer: Placer,
     ) -> Result<Self> {
         let gpus: Vec<(FleetKind, u32)> = fleets.iter().copied().zip(placer.gpus(fleets)).collect();
-        let policy = policy::build(section, &PolicyContext { gpus: &gpus })?;
+        let context = PolicyContext {
+            gpus: &gpus,
+            profile: section.measured.as_deref(),
+        };
+        let policy = policy::build(section, &context)?;
         policy.check(fleets)?;
         let pace = policy.pace();
         let interval = section.interval_seconds.unwrap_or(pace.interval);

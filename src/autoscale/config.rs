@@ -1,8 +1,11 @@
 //! `[autoscaling]` of a simulation's configuration.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::planner::PlannerConfig;
+use super::planner::profile::Profile;
 use super::policy::{
     HeteroScaleConfig, HpaGpuConfig, HpaV2Config, IndependentTpsConfig, KpaConfig,
     LatencyTtftConfig, PeriodicConfig, PureLatencyConfig, QueueConfig, ScriptConfig,
@@ -70,6 +73,9 @@ pub struct AutoscalingSection {
     pub wva: WvaConfig,
     /// The script of `script`.
     pub script: ScriptConfig,
+    /// The profile of the cluster's own instances, measured for a policy that needs one and was given none.
+    #[serde(skip)]
+    pub measured: Option<Arc<Profile>>,
 }
 
 impl Default for AutoscalingSection {
@@ -103,6 +109,7 @@ impl Default for AutoscalingSection {
             kpa: KpaConfig::default(),
             wva: WvaConfig::default(),
             script: ScriptConfig::default(),
+            measured: None,
         }
     }
 }
@@ -111,6 +118,11 @@ impl AutoscalingSection {
     /// Whether anything is to be looked at: with `no_autoscaling` nothing is, unless asked for.
     pub fn is_on(&self) -> bool {
         self.policy.replace('-', "_") != "no_autoscaling" || self.interval_seconds.is_some()
+    }
+
+    /// Whether the policy plans by a profile of the instances and names none.
+    pub fn lacks_profile(&self) -> bool {
+        self.policy == "sla" && self.sla.profile_data_dir.is_none()
     }
 
     /// Name in results' paths.
@@ -125,9 +137,9 @@ impl AutoscalingSection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FleetSection {
-    /// At least so many; never less than 1.
+    /// Fewest instances; at least 1, as a fleet without instances reports nothing that it could be scaled out by.
     pub min: u32,
-    /// At most so many.
+    /// Most instances.
     pub max: u32,
 }
 

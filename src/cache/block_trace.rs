@@ -240,6 +240,44 @@ impl BlockTrace {
         self.entries.iter().map(|entry| &entry.facts)
     }
 
+    /// The first `requests` requests; where the trace has fewer, it is repeated, each time with sessions and blocks of its own, so
+    /// that a repetition finds nothing of the one before. Times are those of the trace.
+    #[must_use]
+    pub fn repeated(&self, requests: usize) -> Self {
+        let own = self.entries.len().max(1);
+        let rounds = requests.div_ceil(own).max(1);
+        let sessions = self.arena.len().saturating_sub(1) as u32;
+        let room = self.arena.last().copied().unwrap_or(0);
+        let mut repeated = Self {
+            distinct: self.distinct * rounds as u32,
+            entries: Vec::with_capacity(requests),
+            ids: Vec::new(),
+            arena: vec![0],
+            ..*self
+        };
+        for round in 0..rounds {
+            let left = (requests - repeated.entries.len()).min(self.entries.len());
+            let taken = &self.entries[..left];
+            let used = taken.last();
+            let used = used.map_or(0, |entry| entry.start + entry.fresh as usize);
+            let start = repeated.ids.len();
+            let (number, shift) = (round as u32, round as u32 * self.distinct);
+            let ids = self.ids[..used].iter().map(|id| id + shift);
+            repeated.ids.extend(ids);
+            repeated.entries.extend(taken.iter().map(|entry| Entry {
+                facts: Facts {
+                    session: entry.facts.session + number * sessions,
+                    ..entry.facts
+                },
+                start: entry.start + start,
+                ..*entry
+            }));
+            let ends = self.arena.iter().skip(1).map(|end| end + round * room);
+            repeated.arena.extend(ends);
+        }
+        repeated
+    }
+
     /// Walks the runs in arrival order.
     pub fn cursor(&self) -> RunCursor<'_> {
         RunCursor {
@@ -403,5 +441,55 @@ impl Builder {
         }
         self.trace.ids.shrink_to_fit();
         self.trace
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cache::block_trace::*;
+    use crate::trace::{NewRequest, TraceBuilder, TraceMeta};
+
+    #[test]
+    fn a_repetition_has_sessions_and_blocks_of_its_own() {
+        let mut builder = TraceBuilder::new(Content::HashIds { block_size: 16 });
+        for (id, session, turn, shared, fresh) in [
+            ("a0", "a", 0, 0, &[0, 1][..]),
+            ("b0", "b", 0, 0, &[0, 2]),
+            ("a1", "a", 1, 2, &[3]),
+        ] {
+            builder
+                .push(NewRequest {
+                    id,
+                    session,
+                    turn,
+                    arrival: Nanos::ZERO,
+                    input_length: 16 * (shared + fresh.len() as u32),
+                    output_length: 1,
+                    shared,
+                    fresh,
+                    output: &[],
+                    extra: None,
+                })
+                .expect("is taken");
+        }
+        let trace = builder.finish(TraceMeta::default()).expect("is whole");
+        let scheme = HashScheme::ChainedPartial;
+        let blocks = BlockTrace::new(&trace, None, scheme).expect("has ids");
+        let runs = |blocks: &BlockTrace| {
+            let mut cursor = blocks.cursor();
+            let mut runs = Vec::new();
+            while let Some(run) = cursor.next_run() {
+                runs.push((run.facts.session, run.all.to_vec()));
+            }
+            runs
+        };
+        let first = [(0, vec![0, 1]), (1, vec![0, 2]), (0, vec![0, 1, 3])];
+        let again = [(2, vec![4, 5]), (3, vec![4, 6])];
+        assert_eq!(runs(&blocks), first);
+        let repeated = blocks.repeated(5);
+        assert_eq!(repeated.distinct(), 8);
+        assert_eq!(runs(&repeated), [&first[..], &again].concat());
+        assert_eq!(runs(&blocks.repeated(2)), first[..2]);
+        assert_eq!(blocks.repeated(2).distinct(), 4);
     }
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use super::cluster_args::ClustersArgs;
 use super::compare::SloArgs;
 use super::trace_input::TraceArgs;
-use super::{compare, output};
+use super::{compare, measured, output};
 use crate::base::error::Result;
 use crate::report::render::shell::quoted;
 use crate::report::studies::compare::{Selection, Study, files, pairs, text};
@@ -144,8 +144,10 @@ pub(super) fn run(args: &MatrixArgs, json: bool) -> anyhow::Result<()> {
             command: &command(finished.cell),
             seed: finished.cell.seed,
         };
+        measured::write(finished.cell.scenario, &finished.cell.folder)?;
         simulation::write(&files, &finished.cell.folder)
     };
+    settings.scenarios.iter().for_each(measured::tell);
     let done = AtomicU64::new(0);
     let results = output::with_progress("runs", cells.len() as u64, &done, || {
         grid.run(&cells, &save, &done)

@@ -17,6 +17,7 @@ mod global;
 mod gpu_name;
 mod inspect;
 mod matrix;
+mod measured;
 mod model_args;
 mod output;
 mod plan;

@@ -1,19 +1,17 @@
 //! `replay profile`
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
 
 use super::cluster_args::ClusterArgs;
 use super::output;
-use crate::autoscale::planner::profile::{DECODE_CSV, PREFILL_CSV, Profile};
-use crate::base::error::{Error, Result};
-use crate::base::io::OutputFile;
+use crate::autoscale::planner::profile_facts::{InstanceFacts, ProfileFacts};
+use crate::base::error::Error;
 use crate::report::render::number::thousands;
 use crate::report::render::table::table;
-use crate::scenario::profiler::{Grid, measure};
+use crate::scenario::profiler::{Grid, Measured, measure};
 
 /// Arguments of `replay profile`.
 #[derive(Debug, Args)]
@@ -28,7 +26,7 @@ pub(super) struct ProfileArgs {
     #[command(flatten)]
     cluster: ClusterArgs,
 
-    /// Write prefill_profile.csv and decode_profile.csv into this folder
+    /// Write prefill_profile.csv, decode_profile.csv and profile.json into this folder
     #[arg(long, short, value_name = "DIR", help_heading = "Output")]
     output_dir: Option<PathBuf>,
 
@@ -79,7 +77,7 @@ pub(super) fn run(args: &ProfileArgs, json: bool) -> anyhow::Result<()> {
     let measured = measure(&config, &grid)?;
     let profile = &measured.profile;
     if let Some(folder) = &args.output_dir {
-        write(folder, profile)?;
+        measured.write(folder)?;
     }
     if json {
         let value = json!({
@@ -91,10 +89,11 @@ pub(super) fn run(args: &ProfileArgs, json: bool) -> anyhow::Result<()> {
             "z_itl": column(&profile.decode, |p| p.itl_ms),
             "z_thpt_per_gpu": column(&profile.decode, |p| p.throughput_per_gpu),
             "max_kv_tokens": profile.max_kv_tokens,
+            "facts": measured.facts,
         });
         return output::print(&serde_json::to_string_pretty(&value)?);
     }
-    output::print(&text(profile, measured.limited))?;
+    output::print(&text(&measured))?;
     if let Some(folder) = &args.output_dir {
         output::wrote(folder);
     }
@@ -105,20 +104,12 @@ fn column<T>(points: &[T], value: impl Fn(&T) -> f64) -> Vec<f64> {
     points.iter().map(value).collect()
 }
 
-/// Writes a profile's two files into a folder.
-pub(super) fn write(folder: &Path, profile: &Profile) -> Result<()> {
-    let (prefill, decode) = profile.to_csv();
-    for (name, text) in [(PREFILL_CSV, prefill), (DECODE_CSV, decode)] {
-        let path = folder.join(name);
-        let mut out = OutputFile::create(&path)?;
-        out.write_all(text.as_bytes())
-            .map_err(|source| Error::write(&path, source))?;
-        out.finish()?;
-    }
-    Ok(())
-}
-
-fn text(profile: &Profile, limited: u32) -> String {
+fn text(measured: &Measured) -> String {
+    let Measured {
+        profile,
+        facts,
+        limited,
+    } = measured;
     let prefill: Vec<_> = profile
         .prefill
         .iter()
@@ -143,15 +134,30 @@ fn text(profile: &Profile, limited: u32) -> String {
         })
         .collect();
     let mut out = format!(
-        "{}\n\n{}\n\n{} tokens of KV cache on a decode instance",
+        "{}\n\n{}\n\n{}\n{}",
         table(&["prompt", "TTFT ms", "tokens/s/GPU"], &prefill),
         table(&["context", "KV used", "ITL ms", "tokens/s/GPU"], &decode),
-        thousands(profile.max_kv_tokens as u64)
+        instance("prefill", facts, &facts.prefill),
+        instance("decode", facts, &facts.decode),
     );
-    if limited > 0 {
+    if *limited > 0 {
         out += &format!(
-            "\nat {limited} contexts the scheduler runs fewer requests at once than would fit"
+            "\nat {limited} context lengths the scheduler's limit of requests was reached before the KV cache was full"
         );
     }
     out
+}
+
+/// A sentence on a measured instance.
+fn instance(phase: &str, facts: &ProfileFacts, instance: &InstanceFacts) -> String {
+    let gpus = instance.gpus_per_instance;
+    format!(
+        "{phase} was measured on pool `{}`: {} on {gpus} x {}, scheduler {}, latency model {}, {} tokens of KV cache",
+        instance.pool,
+        facts.model,
+        instance.gpu,
+        instance.scheduler,
+        instance.latency,
+        thousands(instance.kv_tokens)
+    )
 }

@@ -21,15 +21,15 @@ use crate::scenario::profiler::{Grid, measure};
 use crate::scenario::{RunOptions, Scenario, ScenarioConfig};
 use crate::sim::Role;
 use crate::trace::Trace;
-use crate::tune::study::{self, Choice, Options, Pressure, Trial};
+use crate::tune::study::{self, Choice, LoadTest, StudyOptions, Trial};
 
 /// Arguments of `replay study`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A load test at a constant rate finds the highest rate at which the service meets its objectives, for every split of \
---test-instances into prefill and decode. It gives the best P/D ratio and the metrics at full load. Each policy is tuned by these, \
-with some headroom, and simulated on the trace; the cheapest that meets the objectives is chosen. The choices are simulated again on \
-the --validate traces, which they were not chosen by.
+A load test finds the highest constant request rate at which every split of --test-instances into prefill and decode meets the \
+objectives; each rate is held until the number of requests in flight is stationary. It gives the best P/D ratio and the metrics at \
+full load. Each policy is tuned by these, with some headroom, and simulated on the trace; the cheapest that meets the objectives is \
+chosen. The choices are simulated again on the --validate traces, which they were not chosen by.
 
 Examples:
   replay study trace.jsonl.zst --preset llama-8b-pd-4-4 --output-dir output/study
@@ -76,7 +76,7 @@ pub(super) struct StudyArgs {
     #[arg(long, value_name = "N", default_value_t = 8)]
     test_instances: u32,
 
-    /// Requests of one load test, from the beginning of the trace
+    /// Requests for which the load test holds a rate at first; longer until the queue is stationary, up to 32 times as many
     #[arg(long, value_name = "N", default_value_t = 3000)]
     test_requests: usize,
 
@@ -93,29 +93,28 @@ pub(super) fn run(args: &StudyArgs, json: bool) -> anyhow::Result<()> {
     args.check()?;
     let config = args.cluster.read_accurate()?;
     let trace = args.read(&args.trace)?;
-    // The SLA planner asks a profile of the instances, where they have two roles.
+    let prepared = config.prepare()?;
+    let blocks = prepared.blocks(&trace)?;
+    let workload = prepared.workload(&trace, blocks.as_ref());
+    // It bounds the load test; the SLA planner plans by it, where there are prefill and decode instances.
     let split = config.pool.iter().any(|pool| pool.role == Role::Prefill);
     let profile = args.output_dir.join("profile");
-    if split {
-        let measured = measure(&config, &Grid::default())?;
-        super::profile::write(&profile, &measured.profile)?;
-    }
-    let options = Options {
-        profile: split.then_some(profile),
-        pressure: Pressure {
+    let measured = measure(&config, &Grid::of(&workload))?;
+    measured.write(&profile)?;
+    let options = StudyOptions {
+        load_test: LoadTest {
             requests: args.test_requests,
             attainment: args.attainment,
             instances: args.test_instances,
             seed: args.seed,
         },
+        instances: Some(measured.profile),
+        profile: split.then_some(profile),
         policies: match args.autoscaler.is_empty() {
             true => study::policies().into_iter().map(str::to_owned).collect(),
             false => args.autoscaler.clone(),
         },
     };
-    let prepared = config.prepare()?;
-    let blocks = prepared.blocks(&trace)?;
-    let workload = prepared.workload(&trace, blocks.as_ref());
     let done = AtomicU64::new(0);
     let steps = study::steps(&config, &options);
     let found = output::with_progress("steps", steps, &done, || {
@@ -169,7 +168,7 @@ impl StudyArgs {
         if !(self.attainment > 0.0 && self.attainment <= 1.0) {
             return Err(Error::usage(
                 format!("--attainment {}", self.attainment),
-                "give a fraction of the requests above 0 and up to 1",
+                "give a fraction of the requests, more than 0 and at most 1",
             ));
         }
         if self.test_instances < 2 || self.test_requests == 0 {

@@ -6,7 +6,8 @@ use crate::base::Distribution;
 use crate::base::error::Result;
 use crate::cache::curve::StackDistances;
 use crate::cache::engine::{
-    CacheEngine, Capacity, EngineOptions, Happening, Outcome, Shape, Watch, build, replay,
+    CacheEngine, Capacity, EngineOptions, Happening, Outcome, Shape, Watch, build, hash_scheme,
+    replay,
 };
 use crate::cache::{BlockId, BlockTrace, Run};
 use crate::trace::{Nanos, Trace};
@@ -215,6 +216,34 @@ pub fn analyze(trace: &Trace, blocks: &BlockTrace, options: &EngineOptions) -> R
     }
     let mut engine = build(options, blocks)?;
     Ok(analyze_with(trace, blocks, options, engine.as_mut()))
+}
+
+/// Replays a trace against a prefix cache: its blocks have the trace's own size, or 16 tokens.
+///
+/// # Errors
+/// A trace of lengths only; as [`analyze`].
+///
+/// ```
+/// # use kvreplay::trace::{Content, Nanos, NewRequest, TraceBuilder, TraceMeta};
+/// # let mut builder = TraceBuilder::new(Content::HashIds { block_size: 16 });
+/// # for (id, fresh) in [("a", [0, 1]), ("b", [0, 2])] {
+/// #     builder.push(NewRequest {
+/// #         id, session: id, turn: 0, arrival: Nanos::ZERO, input_length: 33, output_length: 1,
+/// #         shared: 0, fresh: &fresh, output: &[], extra: None,
+/// #     })?;
+/// # }
+/// # let trace = builder.finish(TraceMeta::default())?;
+/// use kvreplay::{Capacity, EngineOptions};
+///
+/// let options = EngineOptions { capacity: Capacity::Blocks(1000), ..EngineOptions::default() };
+/// let analysis = kvreplay::analyze(&trace, &options)?;
+/// // The second request finds the block that it shares with the first.
+/// assert_eq!(analysis.requests[1].cached_tokens, 16);
+/// # Ok::<(), kvreplay::Error>(())
+/// ```
+pub fn analyze_trace(trace: &Trace, options: &EngineOptions) -> Result<Analysis> {
+    let blocks = BlockTrace::new(trace, None, hash_scheme(&options.engine)?)?;
+    analyze(trace, &blocks, options)
 }
 
 /// Replays `trace` against an engine that was built by `options`.

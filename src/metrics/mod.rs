@@ -9,7 +9,9 @@ pub mod serving;
 pub mod statistics;
 mod summary;
 
-pub use analysis::{Analysis, Analyzer, BlockMetrics, RequestMetrics, analyze, analyze_with};
+pub use analysis::{
+    Analysis, Analyzer, BlockMetrics, RequestMetrics, analyze, analyze_trace, analyze_with,
+};
 pub use continuity::Continuity;
 pub use gaps::{Gap, Gaps};
 pub use groups::{Group, Groups};

@@ -2,6 +2,7 @@
 
 use super::ScenarioConfig;
 use super::latency::Prototype;
+use super::profiler::Measured;
 use super::scheduler::SchedulerConfig;
 use crate::autoscale::placement::Placer;
 use crate::autoscale::{Autoscaler, signals::FleetKind};
@@ -17,6 +18,7 @@ use crate::trace::{Content, Nanos, Trace};
 #[derive(Debug)]
 pub struct Scenario {
     pub(super) config: ScenarioConfig,
+    pub(super) measured: Option<Measured>,
     pub(super) kinds: Vec<Kind>,
     pub(super) reference: Prototype,
     pub(super) kv_bytes_per_token: f64,
@@ -53,6 +55,11 @@ impl Scenario {
             &fleets,
             self.placer.clone(),
         )
+    }
+
+    /// The profile of the cluster's own instances that was measured for the policy, as the configuration names none.
+    pub fn measured_profile(&self) -> Option<&Measured> {
+        self.measured.as_ref()
     }
 
     /// The configuration that it was made of.

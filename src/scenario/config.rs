@@ -134,7 +134,20 @@ impl ScenarioConfig {
         Ok(config)
     }
 
-    /// The effective configuration, to make the run again.
+    /// The same configuration with overrides as `a.b=value`.
+    ///
+    /// # Errors
+    /// An override that fits nowhere.
+    pub fn with_overrides(&self, overrides: &[String]) -> Result<Self> {
+        if overrides.is_empty() {
+            return Ok(self.clone());
+        }
+        let table = toml::Table::try_from(self)
+            .map_err(|error| Error::usage(error.to_string(), "give another configuration"))?;
+        overrides::apply(table, overrides)
+    }
+
+    /// The effective configuration as TOML, from which the run can be made again.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).unwrap_or_default()
     }

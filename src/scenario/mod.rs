@@ -1,6 +1,7 @@
 //! A scenario: cluster, policy and objectives from one TOML file, checked; and the functions that simulate it.
 
 mod build;
+mod builder;
 mod check;
 mod config;
 pub mod grid;
@@ -20,8 +21,10 @@ mod splitwise;
 mod vidur;
 
 pub use build::Scenario;
+pub use builder::{ScenarioBuilder, simulate};
 pub use config::{Compat, ScenarioConfig};
 pub use latency::LatencyConfig;
+pub use overrides::set_key;
 pub use presets::{PRESETS, Preset};
 pub use run::{Run, RunOptions};
 pub use scheduler::SchedulerConfig;

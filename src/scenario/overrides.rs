@@ -1,4 +1,4 @@
-//! `--set a.b=value`: keys of the configuration from the command line.
+//! Overrides, `a.b=value`: keys of a TOML configuration that are set by text.
 
 use std::path::Path;
 
@@ -27,22 +27,27 @@ pub(super) fn fault(path: &Path, text: &str, error: &toml::de::Error) -> Error {
 /// Sets keys in a table that was read, and reads the whole again.
 pub(super) fn apply(mut table: Table, overrides: &[String]) -> Result<ScenarioConfig> {
     for text in overrides {
-        set(&mut table, text)?;
+        set_key(&mut table, text)?;
     }
     Value::Table(table)
         .try_into()
         .map_err(|error: toml::de::Error| {
             Error::usage(
-                format!("--set {}: {}", overrides.join(" --set "), error.message()),
-                "give keys as the configuration file has them, pools by name: pool.prefill.instances=4",
+                format!("override {}: {}", overrides.join(", "), error.message().trim()),
+                "give keys as the configuration file has them, pools by name, e.g. pool.prefill.instances=4",
             )
         })
 }
 
-fn set(table: &mut Table, text: &str) -> Result<()> {
-    let fail = |remedy: &str| Error::usage(format!("--set {text}"), remedy);
+/// Sets the key of a table that `KEY=VALUE` names: keys in keys are separated by dots, and items of a list are named by their
+/// `name` or number. A value that is no TOML is text.
+///
+/// # Errors
+/// [`Error::Usage`] for a text or key that fits nowhere.
+pub fn set_key(table: &mut Table, text: &str) -> Result<()> {
+    let fail = |remedy: &str| Error::usage(format!("override {text}"), remedy);
     let Some((path, value)) = text.split_once('=') else {
-        return Err(fail("give KEY=VALUE, as router.prompt=round-robin"));
+        return Err(fail("give KEY=VALUE, e.g. router.prompt=round-robin"));
     };
     let value = read(value.trim());
     let keys: Vec<&str> = path.trim().split('.').collect();
@@ -61,7 +66,9 @@ fn set(table: &mut Table, text: &str) -> Result<()> {
             Value::Table(inner) => place = inner,
             Value::Array(items) => {
                 let Some(name) = folders.get(index) else {
-                    return Err(fail("name one of the list, as pool.prefill.instances"));
+                    return Err(fail(
+                        "name an item of the list, e.g. pool.prefill.instances",
+                    ));
                 };
                 index += 1;
                 let number: Option<usize> = name.parse().ok();
@@ -78,7 +85,7 @@ fn set(table: &mut Table, text: &str) -> Result<()> {
         }
     }
     place.insert((*last).to_owned(), value);
-    // Where only a number of it is set, it is the default kind.
+    // A section of which only other keys are set is of the default kind.
     let kind = match folders.last() {
         Some(&"scheduler") => "vllm-v1",
         Some(&"latency") => "roofline",

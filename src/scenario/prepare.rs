@@ -1,7 +1,10 @@
 //! From a configuration to a checked scenario, or a clear error.
 
+use std::sync::Arc;
+
 use super::build::{Kind, Scenario};
 use super::check::no_pool;
+use super::profiler::{self, Grid};
 use super::sku::Sku;
 use super::{PoolSection, ScenarioConfig};
 use crate::autoscale::placement::{Placer, PoolNeeds};
@@ -13,7 +16,8 @@ use crate::sim::{PoolResources, Resize, Role};
 use crate::trace::Nanos;
 
 impl ScenarioConfig {
-    /// Checks the configuration and reads the files that it names.
+    /// Checks the configuration and reads the files that it names. For the policy `sla` without a profile, measures one of the
+    /// cluster's own instances.
     ///
     /// # Errors
     /// [`Error::Usage`] for a value that cannot be met, with its key; [`Error::Input`] for files that are not as they should be.
@@ -94,8 +98,19 @@ impl ScenarioConfig {
             router::by_name(text, self.seed, stage)?;
         }
         let (placer, sites) = self.place()?;
+        let mut config = self.clone();
+        let roles = |role: Role| self.pool.iter().any(|pool| pool.role == role);
+        let measured = match self.autoscaling.lacks_profile() {
+            true if roles(Role::Prefill) && roles(Role::Decode) => {
+                let measured = profiler::measure(self, &Grid::default())?;
+                config.autoscaling.measured = Some(Arc::new(measured.profile.clone()));
+                Some(measured)
+            }
+            _ => None,
+        };
         let prepared = Scenario {
-            config: self.clone(),
+            config,
+            measured,
             kinds,
             reference,
             kv_bytes_per_token,

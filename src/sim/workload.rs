@@ -51,17 +51,31 @@ impl<'a> Workload<'a> {
         }
     }
 
-    /// The first requests, which come when `arrival` says; it must not go back.
+    /// A number of requests that arrive when `arrival` says, which must not go back: those of this workload, and from its
+    /// beginning again, each time in sessions of their own. `blocks` are this workload's, from
+    /// [`BlockTrace::repeated`] with the same number.
     #[must_use]
-    pub fn first(&self, count: usize, mut arrival: impl FnMut(&Item) -> Nanos) -> Self {
-        let items = self.items.iter().take(count).map(|item| Item {
-            arrival: arrival(item),
-            ..*item
+    pub fn repeated<'b>(
+        &self,
+        count: usize,
+        blocks: Option<&'b BlockTrace>,
+        mut arrival: impl FnMut() -> Nanos,
+    ) -> Workload<'b> {
+        let rounds = count.div_ceil(self.items.len().max(1)) as u32;
+        let items = (0..rounds).flat_map(|round| {
+            self.items.iter().map(move |item| Item {
+                session: item.session + round * self.sessions,
+                ..*item
+            })
         });
-        Self {
-            items: items.collect(),
-            sessions: self.sessions,
-            blocks: self.blocks,
+        let mut items: Vec<Item> = items.take(count).collect();
+        for item in &mut items {
+            item.arrival = arrival();
+        }
+        Workload {
+            items,
+            sessions: rounds * self.sessions,
+            blocks,
         }
     }
 
@@ -85,5 +99,36 @@ impl<'a> Workload<'a> {
     /// The contents of blocks, where known.
     pub fn blocks(&self) -> Option<&'a BlockTrace> {
         self.blocks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sim::workload::*;
+
+    #[test]
+    fn a_workload_is_repeated_in_new_sessions() {
+        let item = |session, prompt| Item {
+            arrival: Nanos::ZERO,
+            session,
+            prompt,
+            output: 1,
+        };
+        let workload = Workload::of_items(vec![item(0, 10), item(1, 20), item(0, 30)]);
+        let mut time = 0;
+        let again = workload.repeated(5, None, || {
+            time += 1;
+            Nanos(time)
+        });
+        let found: Vec<(u64, u32, u32)> = again
+            .items()
+            .iter()
+            .map(|item| (item.arrival.0, item.session, item.prompt))
+            .collect();
+        assert_eq!(
+            found,
+            [(1, 0, 10), (2, 1, 20), (3, 0, 30), (4, 2, 10), (5, 3, 20)]
+        );
+        assert_eq!(again.sessions(), 4);
     }
 }

@@ -10,7 +10,7 @@ use rand_pcg::Pcg64;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::select::{BY_TAIL, Column, Options, Run, Selection};
+use super::select::{BY_TAIL, Column, SelectOptions, Selection, ThresholdRun};
 use crate::base::random::stream;
 use crate::metrics::statistics::{Interval, draw, holm, p_text, percentile_interval, two_sided};
 
@@ -48,7 +48,7 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(run: &Run, options: &Options) -> Self {
+    fn new(run: &ThresholdRun, options: &SelectOptions) -> Self {
         let mut known: HashMap<&str, u32> = HashMap::new();
         let mut count = 0;
         let mut thresholds = BTreeMap::new();
@@ -149,9 +149,9 @@ fn resampled(column: &Sorted, tail: bool, counts: &[u32]) -> f64 {
 
 /// Judges every threshold of a selection against the baseline, in the order of its rows; the baseline itself is left out.
 pub fn judge(
-    runs: &[Run],
+    runs: &[ThresholdRun],
     selection: &Selection,
-    options: &Options,
+    options: &SelectOptions,
     confidence: f64,
     resamples: usize,
     seed: u64,
@@ -217,7 +217,7 @@ pub fn judge(
 }
 
 /// The score of one threshold over the runs that have it; NaN where none was drawn.
-fn score(ratios: &[[f64; 5]], options: &Options) -> f64 {
+fn score(ratios: &[[f64; 5]], options: &SelectOptions) -> f64 {
     if ratios.is_empty() {
         return f64::NAN;
     }
@@ -261,7 +261,7 @@ mod tests {
     use rand_distr::{Distribution, LogNormal};
 
     /// Runs of 60 requests at 6 thresholds; those from `from` on are `factor` times as long as the others.
-    fn runs(seed: u64, count: usize, from: i128, factor: f64) -> Vec<Run> {
+    fn runs(seed: u64, count: usize, from: i128, factor: f64) -> Vec<ThresholdRun> {
         let skewed = LogNormal::new(0.0, 0.6).expect("a distribution");
         let noise = LogNormal::new(0.0, 0.05).expect("a distribution");
         (0..count)
@@ -283,7 +283,7 @@ mod tests {
                         (threshold, columns)
                     })
                     .collect();
-                Run {
+                ThresholdRun {
                     name: run.to_string(),
                     thresholds,
                 }
@@ -291,8 +291,8 @@ mod tests {
             .collect()
     }
 
-    fn judged(runs: &[Run], resamples: usize) -> (Selection, Vec<Finding>) {
-        let options = Options::default();
+    fn judged(runs: &[ThresholdRun], resamples: usize) -> (Selection, Vec<Finding>) {
+        let options = SelectOptions::default();
         let selection = select(runs, &options).expect("selects");
         let findings = judge(runs, &selection, &options, 0.95, resamples, 0);
         (selection, findings)

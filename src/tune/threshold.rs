@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicU64;
 
 use rayon::prelude::*;
 
-use super::bench::{Bench, with_opt_sarathi};
-use super::select::{Column, METRICS, Run};
+use super::select::{Column, METRICS, ThresholdRun};
+use super::trace_variants::{TraceVariants, with_opt_sarathi};
 use crate::base::error::{Error, Result};
 use crate::dataset::time::parse_rfc3339;
 use crate::metrics::serving::request_times::{TIMES, completion_order, times};
@@ -18,12 +18,12 @@ use crate::sim::RequestRecord;
 /// # Errors
 /// A threshold that the scheduler refuses, or a run in which no request finished.
 pub fn runs(
-    bench: &Bench,
+    variants: &TraceVariants,
     config: &ScenarioConfig,
     thresholds: &[u32],
     names: &[String],
     done: &AtomicU64,
-) -> Result<Vec<Run>> {
+) -> Result<Vec<ThresholdRun>> {
     let prepared: Vec<Scenario> = thresholds
         .iter()
         .map(|threshold| {
@@ -34,7 +34,7 @@ pub fn runs(
         .flat_map(|seed| (0..thresholds.len()).map(move |threshold| (seed, threshold)))
         .collect();
     let one = |(seed, threshold): (usize, usize)| {
-        let records = bench.serve(&prepared[threshold], seed, done)?;
+        let records = variants.serve(&prepared[threshold], seed, done)?;
         columns(&records).ok_or_else(|| {
             Error::usage(
                 format!("no request finished at threshold {}", thresholds[threshold]),
@@ -46,7 +46,7 @@ pub fn runs(
     let mut runs = Vec::new();
     for name in names {
         let rest = served.split_off(thresholds.len());
-        runs.push(Run {
+        runs.push(ThresholdRun {
             name: name.clone(),
             thresholds: thresholds
                 .iter()
@@ -113,9 +113,9 @@ pub fn time_name(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::tune::bench::testing::{config, trace};
-    use crate::tune::select::{Options, select};
+    use crate::tune::select::{SelectOptions, select};
     use crate::tune::threshold::*;
+    use crate::tune::trace_variants::testing::{config, trace};
 
     #[test]
     fn times_have_names() {
@@ -141,10 +141,18 @@ mod tests {
 
     #[test]
     fn every_seed_and_threshold_is_served_whatever_the_threads() {
-        let bench = Bench::new(&trace(40), 0.05, &[0, 5], true).expect("is made");
+        let variants = TraceVariants::new(&trace(40), 0.05, &[0, 5], true).expect("is made");
         let names = ["a".to_owned(), "b".to_owned()];
-        let all =
-            || runs(&bench, &config(), &[0, 4, 100], &names, &AtomicU64::new(0)).expect("runs");
+        let all = || {
+            runs(
+                &variants,
+                &config(),
+                &[0, 4, 100],
+                &names,
+                &AtomicU64::new(0),
+            )
+            .expect("runs")
+        };
         let found = all();
         assert_eq!(found.len(), 2);
         assert!(found[0].thresholds != found[1].thresholds, "seeds differ");
@@ -169,10 +177,10 @@ mod tests {
             .build()
             .expect("a pool");
         assert_eq!(alone.install(all), found);
-        assert!(select(&found, &Options::default()).is_ok());
+        assert!(select(&found, &SelectOptions::default()).is_ok());
         // 0.3 of the chunk of 512.
         let error =
-            runs(&bench, &config(), &[154], &names, &AtomicU64::new(0)).expect_err("is refused");
+            runs(&variants, &config(), &[154], &names, &AtomicU64::new(0)).expect_err("is refused");
         assert!(
             error.to_string().contains("is not below 0.3 of chunk_size"),
             "{error}"

@@ -35,9 +35,11 @@ fn a_cell_is_run_again_if_something_it_depends_on_has_changed() {
     let path = |name: &str| folder.path().join(name);
     let write = |name: &str, content: &str| std::fs::write(path(name), content).expect("writes");
     let trace = |prompt: u32| {
-        let rows = (0..20).map(|i| format!("{i},{prompt},3\n"));
-        let head = "arrived_at,num_prefill_tokens,num_decode_tokens\n";
-        head.to_owned() + rows.collect::<String>().as_str()
+        let mut content = "arrived_at,num_prefill_tokens,num_decode_tokens\n".to_owned();
+        for i in 0..20 {
+            content += &format!("{i},{prompt},3\n");
+        }
+        content
     };
     write("conv.csv", &trace(100));
     write("policy.rhai", "fn decide(signals) { #{ decode: 2 } }");

@@ -172,7 +172,10 @@ fn simulated_instances_are_profiled_and_planned_with() {
         stdout(&args)
     };
     let made = measure(&profile);
-    assert!(made.contains("tokens of KV cache") && !made.contains("wrote"));
+    assert!(made.contains(
+        "decode was measured on pool `decode`: llama-3-8b on 1 x h100-80gb, scheduler vllm-v1, latency model roofline, 448,288 \
+         tokens of KV cache"
+    ));
     let head = std::fs::read_to_string(profile.join("decode_profile.csv")).unwrap();
     assert!(head.starts_with("x_kv_usage,y_context_length,z_itl,z_thpt_per_gpu,max_kv_tokens\n"));
     let file = trace(folder.path(), &[600, 2400, 600]);
@@ -185,11 +188,13 @@ fn simulated_instances_are_profiled_and_planned_with() {
             text(&profile),
             "--variant",
             variant,
-            "--set",
-            "prefill_gpus_per_instance=1",
             "--tbt-slo",
             "20ms",
         ]);
+        // Both from profile.json, in place of the planner's own default of 4.
+        assert_eq!(plan["config"]["prefill_gpus_per_instance"], 1);
+        assert_eq!(plan["gpus_per_instance_from"]["prefill"], "profile");
+        assert_eq!(plan["gpus_per_instance_from"]["decode"], "profile");
         let ticks = plan["ticks"].as_array().unwrap();
         assert_eq!(ticks.len(), 3);
         assert!(ticks.iter().all(|tick| tick["decision"]["held"] == false));
@@ -197,12 +202,76 @@ fn simulated_instances_are_profiled_and_planned_with() {
     // The same twice, to the byte.
     let again = folder.path().join("again");
     measure(&again);
-    for name in ["prefill_profile.csv", "decode_profile.csv"] {
+    for name in ["prefill_profile.csv", "decode_profile.csv", "profile.json"] {
         assert_eq!(
             std::fs::read(profile.join(name)).unwrap(),
             std::fs::read(again.join(name)).unwrap()
         );
     }
+}
+
+#[test]
+fn gpus_per_instance_come_from_the_profile() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = trace(folder.path(), &[1500, 1500, 1500]);
+    let profile = folder.path().join("profile");
+    std::fs::create_dir(&profile).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(profile.join(name), text).unwrap();
+    write(
+        "prefill_profile.csv",
+        "prefill_isl,prefill_ttft,prefill_thpt_per_gpu\n500,50,10000\n1000,100,10000\n2000,200,10000\n",
+    );
+    let mut decode = "x_kv_usage,y_context_length,z_itl,z_thpt_per_gpu,max_kv_tokens\n".to_owned();
+    for context in [500, 1000, 2000] {
+        for (usage, itl, throughput) in [(0.1, 10, 1000), (0.5, 20, 2500), (0.9, 30, 3000)] {
+            decode += &format!("{usage},{context},{itl},{throughput},100000\n");
+        }
+    }
+    write("decode_profile.csv", &decode);
+    let instance = |gpus: u32| {
+        format!(
+            r#"{{"pool": "p", "gpus_per_instance": {gpus}, "gpu": "h100-80gb", "kv_tokens": 100000, "scheduler": "vllm-v1",
+                "latency": "roofline"}}"#
+        )
+    };
+    let facts = |prefill: u32| {
+        format!(
+            r#"{{"version": "0", "cluster": "c", "model": "m", "prefill": {}, "decode": {}}}"#,
+            instance(prefill),
+            instance(1)
+        )
+    };
+    let plan = |more: &[&str], print: &[&str]| {
+        let mut args = vec!["plan", text(&file), "--profile", text(&profile)];
+        args.extend(["--set", "honour_ttft=false"]);
+        args.extend(more);
+        args.extend(print);
+        stdout(&args)
+    };
+    let raw = |more: &[&str]| {
+        let found: serde_json::Value = serde_json::from_str(&plan(more, &["--json"])).unwrap();
+        found["ticks"][1]["decision"]["raw_prefill"].clone()
+    };
+    // 1500 requests of 1000 tokens in 60 s are 25,000 tokens/s; an instance of one GPU computes 10,000 of them.
+    write("profile.json", &facts(1));
+    assert_eq!(raw(&[]), 3);
+    assert!(plan(&[], &[]).contains(
+        "GPUs: 1 per prefill instance (from the profile), 1 per decode instance (from the profile)"
+    ));
+    write("profile.json", &facts(2));
+    assert_eq!(raw(&[]), 2);
+    // What the user says counts more, and the difference is told.
+    let own = ["--set", "prefill_gpus_per_instance=4"];
+    assert_eq!(raw(&own), 1);
+    assert!(plan(&own, &[]).contains(
+        "GPUs: 4 per prefill instance (as configured, but the profile was measured on 2)"
+    ));
+    // A profile of another program has no such file: the number is assumed, and that is told.
+    std::fs::remove_file(profile.join("profile.json")).unwrap();
+    assert_eq!(raw(&[]), 1);
+    assert!(plan(&[], &[]).contains(
+        "GPUs: 4 per prefill instance (assumed; set prefill_gpus_per_instance to change it), 1 per decode instance (assumed"
+    ));
 }
 
 #[test]

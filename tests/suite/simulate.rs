@@ -290,6 +290,8 @@ fn bad_input_is_told_in_a_line() {
         &["nowhere.toml", "cannot read"],
     );
     with(&["--preset", "splitwise"], &["splitwise-hh-25-15"]);
+    let zero = ["--autoscaler", "queue", "--set", "autoscaling.decode.min=0"];
+    with(&zero, &["autoscaling.decode.min is 0; give 1 or more"]);
     with(&["--metrics", "vidr"], &["vidr", "vidur"]);
     let seeds = ["--config", &tiny, "--seeds", "1,2", "--output-dir", "x"];
     with(&seeds, &["--results"]);

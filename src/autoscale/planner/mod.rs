@@ -16,6 +16,7 @@ pub mod load_rule;
 mod npz;
 pub mod predictor;
 pub mod profile;
+pub mod profile_facts;
 mod replicas;
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod utilization;
 mod wva;
 
 use super::config::AutoscalingSection;
+use super::planner::profile::Profile;
 use super::signals::{Fleet, FleetKind, Signals};
 use crate::base::error::{Error, Result};
 
@@ -140,6 +141,8 @@ type Build = fn(&AutoscalingSection, &PolicyContext<'_>) -> Result<Box<dyn Scali
 pub struct PolicyContext<'a> {
     /// GPUs of one instance, by task.
     pub gpus: &'a [(FleetKind, u32)],
+    /// The profile of the cluster's own instances, where it was measured.
+    pub profile: Option<&'a Profile>,
 }
 
 impl PolicyContext<'_> {

@@ -1,7 +1,7 @@
 //! The SLA planner as a policy: what a Prometheus would tell it, taken from the simulator's own signals.
 
 use super::{Decision, Pace, PolicyContext, ScalingPolicy, needs_pair};
-use crate::autoscale::planner::{Observation, Planner, PlannerConfig};
+use crate::autoscale::planner::{Observation, Planner, PlannerConfig, interpolate};
 use crate::autoscale::signals::{FleetKind, Signals};
 use crate::base::error::Result;
 
@@ -12,7 +12,8 @@ pub struct Sla {
 }
 
 impl Sla {
-    /// With the planner's configuration; GPUs of an instance are those of the cluster's pools.
+    /// With the planner's configuration; GPUs of an instance are those of the cluster's pools. Without a profile in the
+    /// configuration, the measured one of the context is used.
     ///
     /// # Errors
     /// As [`Planner::new`].
@@ -22,9 +23,14 @@ impl Sla {
             decode_gpus_per_instance: surroundings.gpus(FleetKind::Decode),
             ..config
         };
-        Ok(Self {
-            planner: Planner::new(config)?,
-        })
+        let planner = match (surroundings.profile, &config.profile_data_dir) {
+            (Some(profile), None) => {
+                let model = interpolate::from_profile(profile, config.interpolation())?;
+                Planner::with_model(config, model)?
+            }
+            _ => Planner::new(config)?,
+        };
+        Ok(Self { planner })
     }
 }
 

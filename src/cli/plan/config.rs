@@ -3,11 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde::Serialize;
 use toml::{Table, Value};
 
 use crate::autoscale::planner::PlannerConfig;
+use crate::autoscale::planner::profile_facts::{InstanceFacts, ProfileFacts};
 use crate::base::error::{Error, Location, Result};
 use crate::cli::slo_args::duration;
+use crate::scenario::set_key;
 
 /// How to plan.
 #[derive(Debug, Args)]
@@ -51,8 +54,8 @@ pub(super) struct PlannerArgs {
 }
 
 impl PlannerArgs {
-    /// The keys of the file, overridden by the options.
-    pub(super) fn config(&self) -> Result<PlannerConfig> {
+    /// The keys of the file, overridden by the options, and where the GPUs per instance come from.
+    pub(super) fn config(&self) -> Result<(PlannerConfig, InstanceGpus)> {
         let mut table = match &self.config {
             Some(path) => read(path)?,
             None => Table::new(),
@@ -76,14 +79,9 @@ impl PlannerArgs {
             profile.map(|folder| Value::String(folder.to_string())),
         );
         for text in &self.set {
-            let Some((key, value)) = text.split_once('=') else {
-                return Err(Error::usage(
-                    format!("--set {text}"),
-                    "give KEY=VALUE, e.g. max_gpu_budget=16",
-                ));
-            };
-            table.insert(key.trim().to_owned(), value_of(value.trim()));
+            set_key(&mut table, text)?;
         }
+        let gpus = self.take_gpus(&mut table)?;
         let config: PlannerConfig =
             Value::Table(table)
                 .try_into()
@@ -94,16 +92,86 @@ impl PlannerArgs {
                     )
                 })?;
         config.check()?;
-        Ok(config)
+        Ok((config, gpus))
+    }
+
+    /// GPUs per instance: as configured, else those of the profile's instances, which are put into the table.
+    fn take_gpus(&self, table: &mut Table) -> Result<InstanceGpus> {
+        let folder = table.get("profile_data_dir").and_then(Value::as_str);
+        let facts = match folder.map(Path::new) {
+            Some(folder) if folder.is_dir() => ProfileFacts::load(folder)?,
+            _ => None,
+        };
+        let mut take = |role: &str, facts: Option<&InstanceFacts>| {
+            let key = format!("{role}_gpus_per_instance");
+            match (table.contains_key(&key), facts) {
+                (true, _) => GpuSource::Configuration,
+                (false, Some(facts)) => {
+                    let gpus = i64::from(facts.gpus_per_instance);
+                    table.insert(key, Value::Integer(gpus));
+                    GpuSource::Profile
+                }
+                (false, None) => GpuSource::Default,
+            }
+        };
+        Ok(InstanceGpus {
+            prefill: take("prefill", facts.as_ref().map(|facts| &facts.prefill)),
+            decode: take("decode", facts.as_ref().map(|facts| &facts.decode)),
+            facts,
+        })
     }
 }
 
-/// A number, a truth value, or else text.
-fn value_of(text: &str) -> Value {
-    toml::from_str::<Table>(&format!("x = {text}"))
-        .ok()
-        .and_then(|mut table| table.remove("x"))
-        .unwrap_or_else(|| Value::String(text.to_owned()))
+/// Where a number of GPUs per instance comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum GpuSource {
+    /// The user gave it.
+    Configuration,
+    /// The profile's instances had it.
+    Profile,
+    /// Nobody gave it.
+    Default,
+}
+
+/// Where the numbers of GPUs per instance come from, and what the profile says of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct InstanceGpus {
+    pub(super) prefill: GpuSource,
+    pub(super) decode: GpuSource,
+    facts: Option<ProfileFacts>,
+}
+
+impl InstanceGpus {
+    /// A sentence: how many GPUs an instance has, and how that is known.
+    pub(super) fn sentence(&self, config: &PlannerConfig) -> String {
+        let one = |phase: &str, gpus: u32, source, facts: Option<&InstanceFacts>| {
+            let source = match (source, facts) {
+                (GpuSource::Profile, _) => "from the profile".to_owned(),
+                (GpuSource::Configuration, Some(facts)) if facts.gpus_per_instance != gpus => {
+                    format!(
+                        "as configured, but the profile was measured on {}",
+                        facts.gpus_per_instance
+                    )
+                }
+                (GpuSource::Configuration, _) => "as configured".to_owned(),
+                (GpuSource::Default, _) => {
+                    format!("assumed; set {phase}_gpus_per_instance to change it")
+                }
+            };
+            format!("{gpus} per {phase} instance ({source})")
+        };
+        let facts = self.facts.as_ref();
+        let (prefill, decode) = (
+            config.prefill_gpus_per_instance,
+            config.decode_gpus_per_instance,
+        );
+        format!(
+            "GPUs: {}, {}",
+            one("prefill", prefill, self.prefill, facts.map(|f| &f.prefill)),
+            one("decode", decode, self.decode, facts.map(|f| &f.decode))
+        )
+    }
 }
 
 fn read(path: &Path) -> Result<Table> {

@@ -13,6 +13,7 @@ use clap::Args;
 use self::config::PlannerArgs;
 use self::live::LiveArgs;
 use super::engine_args::{EngineArgs, EvictionSeedArgs};
+use super::output;
 use crate::base::error::Error;
 
 /// Arguments of `replay plan`.
@@ -100,7 +101,7 @@ impl PlanArgs {
 }
 
 pub(super) fn run(args: &PlanArgs, json: bool) -> anyhow::Result<()> {
-    let config = args.planner.config()?;
+    let (config, gpus) = args.planner.config()?;
     match (&args.trace, args.live.is_asked()) {
         (Some(_), true) => Err(Error::usage(
             "a trace and --prometheus exclude each other",
@@ -108,7 +109,10 @@ pub(super) fn run(args: &PlanArgs, json: bool) -> anyhow::Result<()> {
         )
         .into()),
         (Some(file), false) if args.backtest => trace::backtest(args, file, &config, json),
-        (Some(file), false) => trace::plan(args, file, config, json),
-        (None, _) => live::run(args, config),
+        (Some(file), false) => trace::plan(args, file, config, &gpus, json),
+        (None, _) => {
+            output::note(&gpus.sentence(&config));
+            live::run(args, config)
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::PlanArgs;
+use super::config::InstanceGpus;
 use crate::autoscale::open_loop::{self, Interval};
 use crate::autoscale::planner::backtest::{self, Score, WARM_UP};
 use crate::autoscale::planner::{Budget, Decision, Planner, PlannerConfig};
@@ -122,6 +123,7 @@ pub(super) fn plan(
     args: &PlanArgs,
     file: &Path,
     config: PlannerConfig,
+    instance_gpus: &InstanceGpus,
     json: bool,
 ) -> anyhow::Result<()> {
     let interval = config.adjustment_interval_sec;
@@ -149,7 +151,12 @@ pub(super) fn plan(
             .zip(&decisions)
             .map(|(interval, decision)| json!({"start_sec": interval.start_sec, "decision": decision}))
             .collect();
-        let value = json!({"config": planner.config(), "ticks": ticks, "answer": answer});
+        let value = json!({
+            "config": planner.config(),
+            "gpus_per_instance_from": {"prefill": instance_gpus.prefill, "decode": instance_gpus.decode},
+            "ticks": ticks,
+            "answer": answer,
+        });
         return output::print(&serde_json::to_string_pretty(&value)?);
     }
     if args
@@ -171,6 +178,7 @@ pub(super) fn plan(
         ],
         &rows,
     );
+    text += &format!("\n\n{}", instance_gpus.sentence(planner.config()));
     let clamped = decisions.last().map_or(0, |d| d.clamped_queries);
     if clamped > 0 {
         text += &format!(

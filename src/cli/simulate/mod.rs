@@ -12,9 +12,9 @@ use serde_json::json;
 
 use self::modes::Mode;
 use super::cluster_args::ClusterArgs;
-use super::output;
 use super::slo_args::SloArgs;
 use super::trace_input::TraceArgs;
+use super::{measured, output};
 use crate::autoscale::policy::POLICIES;
 use crate::base::error::{Error, Result};
 use crate::compat::splitwise::Hydra;
@@ -230,6 +230,7 @@ fn accurate(args: &SimulateArgs, scenario: &Scenario, json: bool) -> anyhow::Res
     let trace = input.read_some(args.block_size)?;
     let config = scenario.config();
     let seeds = args.seeds(config.seed)?;
+    measured::tell(scenario);
     let blocks = scenario.blocks(&trace)?;
     let workload = scenario.workload(&trace, blocks.as_ref());
     let done = AtomicU64::new(0);
@@ -250,6 +251,7 @@ fn accurate(args: &SimulateArgs, scenario: &Scenario, json: bool) -> anyhow::Res
         let (format, tokenizer) = (input.format.as_deref(), input.tokenizer.as_deref());
         let source = TraceInput::new(&input.trace, format, tokenizer, args.block_size)?;
         RunInputs::new(config, *seed, source)?.write(&folder)?;
+        measured::write(scenario, &folder)?;
         if args.metrics.is_some() {
             vidur::write(&folder, &run.records, None)?;
         }

@@ -6,10 +6,10 @@ use std::sync::atomic::AtomicU64;
 use clap::{Args, ValueEnum};
 
 use super::super::output;
-use super::cluster::ServedArgs;
+use super::cluster::WorkloadArgs;
 use crate::base::error::Error;
 use crate::report::studies::{pictures, tuning};
-use crate::tune::aging::{Fairness, RATIOS, Sweep, study};
+use crate::tune::aging::{AgingSweep, Fairness, RATIOS, study};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FairnessArg {
@@ -35,10 +35,10 @@ from a run is tried beside others, from shortest remaining prompt first (0) to f
 Examples:
   replay tune aging trace.jsonl.zst --seeds 0,1,2,3,4
   replay tune aging trace.jsonl.zst --ratios 100,1000 --ttft p99 --fairness max-wait -o output/aging
-  replay tune aging trace.jsonl.zst --config cluster.toml --json")]
+  replay tune aging trace.jsonl.zst --set scheduler.enable_dynamic_chunking_schedule=true --json")]
 pub(super) struct AgingArgs {
     #[command(flatten)]
-    cluster: ServedArgs,
+    workload: WorkloadArgs,
 
     /// Ratios to try besides the derived ones, in tokens per second [default: 10,37.5,100,300,1000,3000,10000]
     #[arg(
@@ -58,12 +58,12 @@ pub(super) struct AgingArgs {
     #[arg(long, value_enum, default_value = "jain")]
     fairness: FairnessArg,
 
-    /// Confidence level of the intervals; the significance level is 1 minus this
-    #[arg(long, default_value_t = 0.95, value_name = "FRACTION")]
+    /// Confidence of the intervals; differences are told at 1 less this
+    #[arg(long, default_value_t = 0.95, value_name = "PART")]
     confidence: f64,
 
     /// Write aging.csv, aging.json and charts into this folder
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR", help_heading = "Output")]
     output_dir: Option<PathBuf>,
 }
 
@@ -71,19 +71,19 @@ pub(super) fn run(args: &AgingArgs, json: bool) -> anyhow::Result<()> {
     if !(args.confidence > 0.0 && args.confidence < 1.0) {
         return Err(Error::usage(
             format!("a confidence of {}", args.confidence),
-            "give a part between 0 and 1, as 0.95",
+            "give a fraction between 0 and 1, e.g. 0.95",
         )
         .into());
     }
-    let served = args.cluster.open(None)?;
+    let served = args.workload.open(None)?;
     let ratios = if args.ratios.is_empty() {
         RATIOS.to_vec()
     } else {
         args.ratios.clone()
     };
-    // One run first come first served, one shortest remaining prompt first, and up to four derived.
-    let orders = ratios.len() + 2 + 4;
-    let sweep = Sweep {
+    // One first come first served, two shortest remaining prompt first, and up to four derived.
+    let orders = ratios.len() + 3 + 4;
+    let sweep = AgingSweep {
         ratios,
         ttft: match args.ttft {
             TtftArg::P50 => 0,
@@ -98,12 +98,12 @@ pub(super) fn run(args: &AgingArgs, json: bool) -> anyhow::Result<()> {
         confidence: args.confidence,
     };
     let done = AtomicU64::new(0);
-    let total = (served.bench.requests() * served.bench.seeds().len() * orders) as u64;
+    let total = (served.variants.requests() * served.variants.seeds().len() * orders) as u64;
     let found = output::with_progress("requests", total, &done, || {
-        study(&served.bench, &served.config, &sweep, &done)
+        study(&served.variants, &served.config, &sweep, &done)
     })?;
     if let Some(folder) = &args.output_dir {
-        tuning::write_aging(&found, &sweep, served.bench.seeds(), folder)?;
+        tuning::write_aging(&found, &sweep, served.variants.seeds(), folder)?;
         pictures::save(&tuning::aging_charts(&found, &sweep), folder)?;
         output::wrote(folder);
     }
@@ -111,7 +111,7 @@ pub(super) fn run(args: &AgingArgs, json: bool) -> anyhow::Result<()> {
         return output::print(&serde_json::to_string_pretty(&tuning::aging_json(
             &found,
             &sweep,
-            served.bench.seeds(),
+            served.variants.seeds(),
         ))?);
     }
     output::print(&tuning::aging_text(&found, &sweep))

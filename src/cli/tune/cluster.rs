@@ -1,42 +1,40 @@
 //! The options by which `threshold` and `aging` take a trace and a cluster.
 
-use std::cell::RefCell;
-
 use clap::Args;
 
-use super::super::cluster_args::require_accurate;
+use super::super::cluster_args::{ClusterArgs, require_accurate};
 use super::super::output;
 use super::super::trace_input::TraceArgs;
 use crate::base::error::{Error, Result};
 use crate::scenario::{ScenarioConfig, SchedulerConfig};
-use crate::sim::replica::{OptSarathiConfig, Policy};
-use crate::tune::{Bench, with_opt_sarathi};
+use crate::sim::replica::Policy;
+use crate::tune::{TraceVariants, with_opt_sarathi};
 
 /// Cluster where none is named.
 const DEFAULT_PRESET: &str = "llama-8b-aggregated-4";
 
 /// Trace, cluster, and seeds.
 #[derive(Debug, Args)]
-pub(super) struct ServedArgs {
+pub(super) struct WorkloadArgs {
     #[command(flatten)]
     input: TraceArgs,
 
     #[command(flatten)]
-    cluster: super::super::cluster_args::ClusterArgs,
+    cluster: ClusterArgs,
 
-    /// Tokens of a step [default: the configuration's, or 512]
+    /// Token budget of a step [default: the configuration's, or 512]
     #[arg(long, value_name = "TOKENS", help_heading = "Scheduler")]
     chunk_size: Option<u32>,
 
-    /// Most requests of a step [default: the configuration's, or 128]
+    /// Maximum number of requests of a step [default: the configuration's, or 128]
     #[arg(long, value_name = "N", help_heading = "Scheduler")]
     max_num_seqs: Option<u32>,
 
-    /// Set a key of the scheduler opt-sarathi, e.g. enable_dynamic_chunking_schedule=true
-    #[arg(long, value_name = "KEY=VALUE", help_heading = "Scheduler")]
+    // The same as `--set scheduler.KEY=VALUE`.
+    #[arg(long, value_name = "KEY=VALUE", hide = true)]
     scheduler: Vec<String>,
 
-    /// Seeds, one run each: the first serves the trace as it is, the others permute the start times of the sessions
+    /// Seeds, one run each: the first serves the trace as it is, the others permute the start times of its sessions
     #[arg(
         long,
         value_name = "N,..",
@@ -53,11 +51,11 @@ pub(super) struct ServedArgs {
 
 /// What is served, and on what.
 pub(super) struct Served {
-    pub(super) bench: Bench,
+    pub(super) variants: TraceVariants,
     pub(super) config: ScenarioConfig,
 }
 
-impl ServedArgs {
+impl WorkloadArgs {
     /// Reads and checks everything.
     pub(super) fn open(&self, policy: Option<Policy>) -> anyhow::Result<Served> {
         let config = self.config(policy)?;
@@ -70,13 +68,13 @@ impl ServedArgs {
             }
         }
         let trace = self.input.read_some(None)?;
-        let bench = Bench::new(
+        let variants = TraceVariants::new(
             &trace,
             config.workload.time_scale,
             &self.seeds,
             !self.keep_starts,
         )?;
-        Ok(Served { bench, config })
+        Ok(Served { variants, config })
     }
 
     /// The seeds.
@@ -84,39 +82,38 @@ impl ServedArgs {
         &self.seeds
     }
 
+    /// The cluster with `opt-sarathi` on all instances. Overrides come last, so that they may set that scheduler's keys.
     fn config(&self, policy: Option<Policy>) -> Result<ScenarioConfig> {
-        let config = self.cluster.read_or(DEFAULT_PRESET, &self.cluster.set)?;
+        let config = self.cluster.read_or(DEFAULT_PRESET, &[])?;
         require_accurate(&config)?;
-        let pools = config
-            .pool
-            .iter()
-            .map(|pool| pool.scheduler.as_ref().unwrap_or(&config.scheduler));
-        let mut others: Vec<&str> = pools
+        let mut others: Vec<&str> = schedulers(&config)
             .filter(|scheduler| !matches!(scheduler, SchedulerConfig::OptSarathi(_)))
             .map(SchedulerConfig::name)
             .collect();
         others.dedup();
-        let wrong = RefCell::new(None);
         let changed = with_opt_sarathi(&config, |own| {
             own.chunk_size = self.chunk_size.unwrap_or(own.chunk_size);
             own.max_num_seqs = self.max_num_seqs.unwrap_or(own.max_num_seqs);
             own.policy = policy.unwrap_or(own.policy);
-            for text in &self.scheduler {
-                if let Err(error) = set(own, text) {
-                    wrong.replace(Some(error));
-                }
-            }
         });
-        if let Some(error) = wrong.into_inner() {
-            return Err(error);
+        let mut overrides = self.cluster.set.clone();
+        for text in &self.scheduler {
+            overrides.push(format!("scheduler.{text}"));
+            let pools = config.pool.iter().filter(|pool| pool.scheduler.is_some());
+            overrides.extend(pools.map(|pool| format!("pool.{}.scheduler.{text}", pool.name)));
         }
-        if !others.is_empty() {
-            let own = match &changed.scheduler {
-                SchedulerConfig::OptSarathi(own) => own.clone(),
-                _ => OptSarathiConfig::default(),
-            };
+        let changed = changed.with_overrides(&overrides)?;
+        if let Some(other) = schedulers(&changed)
+            .find(|scheduler| !matches!(scheduler, SchedulerConfig::OptSarathi(_)))
+        {
+            return Err(Error::usage(
+                format!("the scheduler is {}", other.name()),
+                "this command tunes opt-sarathi; do not set another kind",
+            ));
+        }
+        if let (false, SchedulerConfig::OptSarathi(own)) = (others.is_empty(), &changed.scheduler) {
             output::note(&format!(
-                "scheduler opt-sarathi in place of {}: chunk_size {}, max_num_seqs {}; --scheduler KEY=VALUE sets the rest",
+                "scheduler opt-sarathi in place of {}: chunk_size {}, max_num_seqs {}; --set scheduler.KEY=VALUE sets the rest",
                 others.join(" and "),
                 own.chunk_size,
                 own.max_num_seqs
@@ -126,55 +123,61 @@ impl ServedArgs {
     }
 }
 
-/// Sets one key of a scheduler.
-fn set(config: &mut OptSarathiConfig, text: &str) -> Result<()> {
-    let fail = |problem: String| {
-        Error::usage(
-            format!("--scheduler {text}: {}", problem.trim()),
-            "give a key of opt-sarathi, e.g. chunk_size=256",
-        )
-    };
-    let (key, value) = text
-        .split_once('=')
-        .ok_or_else(|| fail("is not KEY=VALUE".to_owned()))?;
-    let (key, value) = (key.trim(), value.trim());
-    // A word without quotes is a text, as the name of a policy.
-    let value: toml::Value = toml::from_str::<toml::Table>(&format!("value = {value}"))
-        .ok()
-        .and_then(|mut table| table.remove("value"))
-        .unwrap_or_else(|| toml::Value::String(value.to_owned()));
-    let mut table = toml::Table::try_from(&*config).map_err(|error| fail(error.to_string()))?;
-    table.insert(key.to_owned(), value);
-    *config = table
-        .try_into()
-        .map_err(|error: toml::de::Error| fail(error.message().to_owned()))?;
-    Ok(())
+/// The schedulers of all pools.
+fn schedulers(config: &ScenarioConfig) -> impl Iterator<Item = &SchedulerConfig> {
+    config
+        .pool
+        .iter()
+        .map(|pool| pool.scheduler.as_ref().unwrap_or(&config.scheduler))
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use crate::cli::tune::cluster::*;
 
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: WorkloadArgs,
+    }
+
+    fn config(flags: &[&str]) -> Result<ScenarioConfig> {
+        let words = ["tune", "trace.csv"].iter().chain(flags);
+        Command::parse_from(words).args.config(None)
+    }
+
     #[test]
-    fn keys_of_the_scheduler() {
-        let mut config = OptSarathiConfig::default();
+    fn keys_of_the_scheduler_are_set_like_all_others() {
+        for flag in ["--set=scheduler.", "--scheduler="] {
+            let set = |text: &str| format!("{flag}{text}");
+            let flags = [
+                set("chunk_size=256"),
+                set("policy=aging"),
+                set("enable_dynamic_chunking_schedule = true"),
+                set("aging_tokens_per_second=12.5"),
+            ];
+            let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+            let found = config(&flags).expect(flag);
+            let SchedulerConfig::OptSarathi(own) = &found.scheduler else {
+                panic!("{flag}: {}", found.scheduler.name());
+            };
+            assert_eq!((own.chunk_size, own.policy), (256, Policy::Aging));
+            assert!(own.enable_dynamic_chunking_schedule);
+            assert_eq!(own.aging_tokens_per_second, Some(12.5));
+        }
         for text in [
-            "chunk_size=256",
-            "policy=aging",
-            "enable_dynamic_chunking_schedule = true",
-            "aging_tokens_per_second=12.5",
+            "scheduler.chunk=1",
+            "scheduler.chunk_size",
+            "scheduler.chunk_size=many",
+            "scheduler.policy=lifo",
         ] {
-            set(&mut config, text).expect(text);
+            let flag = format!("--set={text}");
+            let error = config(&[&flag]).expect_err(text).to_string();
+            assert!(error.starts_with(&format!("override {text}")), "{error}");
         }
-        assert_eq!((config.chunk_size, config.policy), (256, Policy::Aging));
-        assert!(config.enable_dynamic_chunking_schedule);
-        assert_eq!(config.aging_tokens_per_second, Some(12.5));
-        for text in ["chunk=1", "chunk_size", "chunk_size=many", "policy=lifo"] {
-            let error = set(&mut config, text).expect_err(text).to_string();
-            assert!(
-                error.starts_with(&format!("--scheduler {text}: ")),
-                "{error}"
-            );
-        }
+        let error = config(&["--set=scheduler.kind=vllm-v1"]).expect_err("another scheduler");
+        assert!(!error.to_string().is_empty());
     }
 }

@@ -9,7 +9,9 @@ use super::super::output;
 use super::python_int;
 use crate::base::error::Error;
 use crate::report::studies::tuning;
-use crate::tune::select::{Aggregate, Options, RATIOS, Run, read_runs, select, text};
+use crate::tune::select::{
+    Aggregate, RATIOS, SelectOptions, ThresholdRun, read_runs, select, text,
+};
 use crate::tune::significance::{judge, verdict};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -93,15 +95,16 @@ pub(super) struct ScoreArgs {
     #[arg(long, alias = "run_agg", value_enum, default_value = "mean")]
     run_agg: RunAgg,
 
-    /// Confidence level of the intervals; the significance level is 1 minus this
-    #[arg(long, default_value_t = 0.95, value_name = "FRACTION")]
+    /// Confidence of the intervals; differences are told at 1 less this
+    #[arg(long, default_value_t = 0.95, value_name = "PART")]
     confidence: f64,
 
     /// Number of bootstrap resamples
     #[arg(long, default_value_t = 4000, value_name = "N")]
     resamples: usize,
 
-    /// Where to print whether the recommendation is better than chance
+    /// Where to print whether the recommendation can be told from chance: after it on standard output, on standard error, or
+    /// nowhere
     #[arg(long, value_enum, default_value = "stdout", value_name = "WHERE")]
     significance: Significance,
 }
@@ -135,7 +138,7 @@ pub(super) fn run(args: &SelectArgs, json: bool) -> anyhow::Result<()> {
 }
 
 impl ScoreArgs {
-    /// Refuses options that give no interval.
+    /// Refuses what no interval can be made of.
     pub(super) fn check(&self) -> Result<(), Error> {
         if !(self.confidence > 0.0 && self.confidence < 1.0) {
             return Err(Error::usage(
@@ -152,8 +155,8 @@ impl ScoreArgs {
         Ok(())
     }
 
-    fn options(&self) -> Options {
-        Options {
+    fn options(&self) -> SelectOptions {
+        SelectOptions {
             baseline: self.baseline,
             weights: [
                 self.w_request,
@@ -174,7 +177,7 @@ impl ScoreArgs {
     /// Selects, judges and prints.
     pub(super) fn report(
         &self,
-        runs: &[Run],
+        runs: &[ThresholdRun],
         root: &std::path::Path,
         json: bool,
     ) -> anyhow::Result<()> {

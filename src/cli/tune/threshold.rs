@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::{Args, ValueEnum};
 
 use super::super::output;
-use super::cluster::ServedArgs;
+use super::cluster::WorkloadArgs;
 use super::select::ScoreArgs;
 use crate::base::error::{Error, Result};
 use crate::report::studies::tuning;
@@ -35,7 +35,7 @@ Examples:
   replay tune threshold trace.jsonl.zst --config cluster.toml -o output/threshold --time now")]
 pub(super) struct ThresholdArgs {
     #[command(flatten)]
-    cluster: ServedArgs,
+    workload: WorkloadArgs,
 
     /// Highest threshold; it must be below 0.3 of the chunk size
     #[arg(long, default_value_t = 10, value_name = "N")]
@@ -46,11 +46,17 @@ pub(super) struct ThresholdArgs {
     step: u32,
 
     /// Order of the requests in memory [default: the configuration's]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help_heading = "Scheduler")]
     queue_order: Option<PolicyArg>,
 
     /// Folder for the runs, as DIR/TIME/THRESHOLD/*.csv
-    #[arg(long, short, default_value = "threshold_output", value_name = "DIR")]
+    #[arg(
+        long,
+        short,
+        default_value = "threshold_output",
+        value_name = "DIR",
+        help_heading = "Output"
+    )]
     output_dir: PathBuf,
 
     /// TIME of seed 0, e.g. 2025-12-18_14-30-00, or `now`; seed N is N seconds later
@@ -83,14 +89,14 @@ pub(super) fn run(args: &ThresholdArgs, json: bool) -> anyhow::Result<()> {
         PolicyArg::Srtf => Policy::Srtf,
         PolicyArg::Aging => Policy::Aging,
     });
-    let served = args.cluster.open(policy)?;
+    let served = args.workload.open(policy)?;
     let thresholds: Vec<u32> = (0..=args.max_threshold)
         .step_by(args.step as usize)
         .collect();
     let done = AtomicU64::new(0);
-    let total = (served.bench.requests() * thresholds.len() * names.len()) as u64;
+    let total = (served.variants.requests() * thresholds.len() * names.len()) as u64;
     let runs = output::with_progress("requests", total, &done, || {
-        runs(&served.bench, &served.config, &thresholds, &names, &done)
+        runs(&served.variants, &served.config, &thresholds, &names, &done)
     })?;
     for run in &runs {
         tuning::write_run(run, &args.output_dir)?;
@@ -123,7 +129,7 @@ fn names(args: &ThresholdArgs) -> Result<Vec<String>> {
             )
         })
     };
-    args.cluster.seeds().iter().map(name).collect()
+    args.workload.seeds().iter().map(name).collect()
 }
 
 #[cfg(test)]

@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use crate::report::render::number::{percent, seconds};
 use crate::report::render::table::table;
 use crate::sim::Objectives;
-use crate::tune::study::{Capacity, Study, Trial};
+use crate::tune::study::{Capacity, LONGEST_HOLD, PolicyStudy, Trial};
 
 /// A study and what it was of.
 #[derive(Debug)]
 pub struct Paper<'a> {
     /// What was found.
-    pub study: &'a Study,
+    pub study: &'a PolicyStudy,
     /// The choices on other traces, by trace.
     pub validated: &'a [(String, Vec<Trial>)],
     /// The objectives.
@@ -52,11 +52,13 @@ fn row(trial: &Trial) -> Vec<String> {
     ]
 }
 
-const CAPACITY: [&str; 7] = [
+const CAPACITY: [&str; 9] = [
     "prefill",
     "decode",
     "requests/s",
     "per GPU",
+    "held for",
+    "profile's ceiling",
     "decode tokens/s",
     "prefill busy",
     "decode KV",
@@ -69,6 +71,10 @@ fn capacity(capacity: &Capacity) -> Vec<String> {
         capacity.decode.to_string(),
         format!("{:.2}", capacity.rate),
         format!("{:.3}", capacity.rate_per_gpu),
+        seconds(capacity.held_seconds),
+        capacity
+            .ceiling
+            .map_or("-".to_owned(), |ceiling| format!("{ceiling:.2}")),
         format!("{:.0}", seen.get("decode_tps")),
         percent(seen.get("prefill_busy")),
         percent(seen.get("decode_kv_usage")),
@@ -135,9 +141,10 @@ impl Paper<'_> {
     /// For a terminal.
     pub fn text(&self) -> String {
         let mut parts = vec![
-            "What fixed fleets carry within the objectives, best per GPU first".to_owned(),
+            "Highest request rate of fixed fleets within the objectives, best per GPU first"
+                .to_owned(),
             table(&CAPACITY, &self.capacities()),
-            "The best setting of each policy, those that keep the objectives first".to_owned(),
+            "The best setting of each policy, those that meet the objectives first".to_owned(),
             table(&TRIAL, &self.choices()),
         ];
         for (trace, trials) in self.validated {
@@ -174,8 +181,10 @@ impl Paper<'_> {
         );
         let _ = write!(
             text,
-            "## Pressure test\n\nThe trace's first requests at a constant rate, to fleets of fixed size: the highest rate at which \
-             the objectives are kept, and what is seen then. Policies are tuned by the first line.\n\n{}\n",
+            "## Load test\n\nThe trace's requests at a constant rate, on fleets of fixed size: the highest rate at which the \
+             objectives are met and the number of requests in flight is stationary, how long it was held (at most {LONGEST_HOLD} \
+             times the first hold), the most that the instances' profile allows, and the metrics at that rate. Policies are tuned by \
+             the first line.\n\n{}\n",
             markdown(&CAPACITY, &self.capacities())
         );
         let _ = write!(

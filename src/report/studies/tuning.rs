@@ -14,8 +14,8 @@ use crate::report::render::chart::{
 use crate::report::render::number::seconds;
 use crate::report::render::table::table;
 use crate::report::studies::answer;
-use crate::tune::aging::{Fairness, Measures, Order, Point, Study, Sweep, TTFT};
-use crate::tune::select::{METRICS, Run};
+use crate::tune::aging::{AgingStudy, AgingSweep, Fairness, Measures, Order, Point, TTFT};
+use crate::tune::select::{METRICS, ThresholdRun};
 use crate::tune::significance::Finding;
 
 /// Each threshold against the baseline: how much better or worse, how sure, and whether that can be told from chance.
@@ -56,7 +56,7 @@ pub fn significance(findings: &[Finding], confidence: f64) -> String {
 ///
 /// # Errors
 /// [`crate::base::error::Error::Io`] where a file cannot be written.
-pub fn write_run(run: &Run, root: &Path) -> Result<()> {
+pub fn write_run(run: &ThresholdRun, root: &Path) -> Result<()> {
     for (threshold, columns) in &run.thresholds {
         let folder = root.join(&run.name).join(threshold.to_string());
         for (metric, column) in METRICS.iter().zip(columns) {
@@ -99,7 +99,7 @@ fn fairness(measures: &Measures, fairness: Fairness) -> f64 {
 }
 
 /// The sweep as a table, and what is to be said of it.
-pub fn aging_text(study: &Study, sweep: &Sweep) -> String {
+pub fn aging_text(study: &AgingStudy, sweep: &AgingSweep) -> String {
     let header = [
         "order",
         "TTFT P50",
@@ -182,7 +182,7 @@ pub fn aging_text(study: &Study, sweep: &Sweep) -> String {
 }
 
 /// The answer in a sentence: the order on the front with the shortest TTFT, against first come first served.
-pub fn aging_answer(study: &Study, sweep: &Sweep) -> String {
+pub fn aging_answer(study: &AgingStudy, sweep: &AgingSweep) -> String {
     let (percentile, _) = TTFT[sweep.ttft];
     let ttft = |point: &Point| point.mean.ttft[sweep.ttft];
     let front = study.points.iter().filter(|point| point.on_front);
@@ -208,7 +208,7 @@ fn is_derived(point: &Point) -> bool {
 }
 
 /// All figures.
-pub fn aging_json(study: &Study, sweep: &Sweep, seeds: &[u64]) -> Value {
+pub fn aging_json(study: &AgingStudy, sweep: &AgingSweep, seeds: &[u64]) -> Value {
     let points: Vec<Value> = study
         .points
         .iter()
@@ -233,7 +233,12 @@ pub fn aging_json(study: &Study, sweep: &Sweep, seeds: &[u64]) -> Value {
 ///
 /// # Errors
 /// [`crate::base::error::Error::Io`] where a file cannot be written.
-pub fn write_aging(study: &Study, sweep: &Sweep, seeds: &[u64], folder: &Path) -> Result<()> {
+pub fn write_aging(
+    study: &AgingStudy,
+    sweep: &AgingSweep,
+    seeds: &[u64],
+    folder: &Path,
+) -> Result<()> {
     write_json(&folder.join("aging.json"), &aging_json(study, sweep, seeds))?;
     let header = [
         "order",
@@ -285,7 +290,7 @@ pub fn write_aging(study: &Study, sweep: &Sweep, seeds: &[u64], folder: &Path) -
 }
 
 /// Times to first token by ratio, and the front.
-pub fn aging_charts(study: &Study, sweep: &Sweep) -> Vec<Chart> {
+pub fn aging_charts(study: &AgingStudy, sweep: &AgingSweep) -> Vec<Chart> {
     let aging: Vec<(f64, &Measures)> = study
         .points
         .iter()

@@ -1,7 +1,7 @@
 //! Parameters for each policy from what the pressure test saw, with some room to spare: what HeteroScale's Algorithm 1 calls
 //! workload-centric curation.
 
-use super::pressure::Capacity;
+use super::load_test::Capacity;
 use crate::autoscale::AutoscalingSection;
 use crate::autoscale::policy::{self, Hours, Metric, PrefillRate, Rounding, TargetType};
 use crate::scenario::ScenarioConfig;

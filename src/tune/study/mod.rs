@@ -1,14 +1,17 @@
-//! Which policy to take for a workload: press the service, tune every policy by what that shows, simulate them all, and take
-//! the cheapest that keeps the objectives (HeteroScale, arXiv 2508.19559, Algorithm 1).
+//! Which autoscaling policy to use for a workload: load-test the cluster, tune every policy by the result, simulate each
+//! setting, and choose the cheapest that meets the objectives (HeteroScale, arXiv 2508.19559, Algorithm 1).
 
 mod candidates;
-mod pressure;
+mod ceiling;
+mod load_test;
+mod signals;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::autoscale::planner::profile::Profile;
 use crate::base::error::{Error, Result};
 use crate::metrics::{Serving, kept};
 use crate::scenario::{RunOptions, ScenarioConfig};
@@ -16,25 +19,26 @@ use crate::sim::Objectives;
 use crate::sim::{Records, RequestRecord, Role, Workload};
 
 pub use candidates::{COOLDOWNS, Candidate, HEADROOMS, policies};
-pub use pressure::{Capacity, Expected, Pressure};
+pub use load_test::{Capacity, LONGEST_HOLD, LoadTest, STATIONARY_GROWTH};
+pub use signals::FullLoadSignals;
 
 use candidates::Ground;
 
-/// Part of the requests that came which ended and met all objectives: who found no instance did not.
-pub fn attainment(records: &Records, slo: &Objectives) -> f64 {
+/// Fraction of the requests that arrived which finished and met all objectives: an unfinished one met none.
+pub fn attainment(requests: &[RequestRecord], slo: &Objectives) -> f64 {
     let good = |r: &&RequestRecord| r.is_finished() && kept(r, slo).into_iter().all(|kept| kept);
-    let good = records.requests.iter().filter(good).count();
-    good as f64 / records.requests.len().max(1) as f64
+    let good = requests.iter().filter(good).count();
+    good as f64 / requests.len().max(1) as f64
 }
 
-/// What one setting came to on the trace.
+/// The result of one setting of a policy on the trace.
 #[derive(Debug, Clone, Serialize)]
 pub struct Trial {
     /// The policy.
     pub policy: String,
     /// Its setting, in words.
     pub setting: String,
-    /// Part of the requests that met all objectives.
+    /// Fraction of the requests that met all objectives.
     pub attainment: f64,
     /// GPU-hours.
     pub gpu_hours: f64,
@@ -44,9 +48,9 @@ pub struct Trial {
     pub ttft_p90: f64,
     /// 90th percentile of TBT, in seconds.
     pub tbt_p90: f64,
-    /// Looks that changed something.
+    /// Control intervals that changed the number of instances.
     pub changes: u64,
-    /// Times that a fleet turned round.
+    /// Changes of a fleet that reverse the one before.
     pub flaps: u64,
 }
 
@@ -63,7 +67,7 @@ impl Trial {
         Self {
             policy: policy.to_owned(),
             setting: setting.to_owned(),
-            attainment: attainment(records, slo),
+            attainment: attainment(&records.requests, slo),
             gpu_hours: serving.cost.gpu_hours,
             dollars: serving.cost.dollars,
             ttft_p90: serving.ttft.p90,
@@ -77,17 +81,17 @@ impl Trial {
 /// The best setting of a policy.
 #[derive(Debug)]
 pub struct Choice {
-    /// What it came to.
+    /// Its result on the trace.
     pub trial: Trial,
-    /// Whether it keeps the objectives; if not, it is the nearest to them.
+    /// Whether it meets the objectives; if not, no setting does, and this one comes nearest.
     pub keeps: bool,
     /// The whole configuration.
     pub config: ScenarioConfig,
 }
 
-/// All that a study found.
+/// The results of a study.
 #[derive(Debug)]
-pub struct Study {
+pub struct PolicyStudy {
     /// Splits of the tested instances, best per GPU first.
     pub capacities: Vec<Capacity>,
     /// Every setting that was tried, in order.
@@ -98,19 +102,21 @@ pub struct Study {
 
 /// How a study is made.
 #[derive(Debug, Clone)]
-pub struct Options {
-    /// How the service is pressed.
-    pub pressure: Pressure,
-    /// Policies to try; `no_autoscaling` is always there, at the smallest size that will do.
+pub struct StudyOptions {
+    /// How the cluster is load-tested.
+    pub load_test: LoadTest,
+    /// The profile of the cluster's instances, which bounds the load test.
+    pub instances: Option<Profile>,
+    /// Policies to try; `no_autoscaling` is always tried, at the smallest size that meets the objectives.
     pub policies: Vec<String>,
-    /// Folder of a profile of the instances, for the SLA planner.
+    /// Folder of the same profile, which configurations of the SLA planner name.
     pub profile: Option<std::path::PathBuf>,
 }
 
 /// How many steps a study takes, for a progress bar.
-pub fn steps(config: &ScenarioConfig, options: &Options) -> u64 {
+pub fn steps(config: &ScenarioConfig, options: &StudyOptions) -> u64 {
     let splits = if is_split(config) {
-        u64::from(options.pressure.instances.saturating_sub(1))
+        u64::from(options.load_test.instances.saturating_sub(1))
     } else {
         1
     };
@@ -128,9 +134,9 @@ fn is_split(config: &ScenarioConfig) -> bool {
 pub fn study(
     config: &ScenarioConfig,
     workload: &Workload<'_>,
-    options: &Options,
+    options: &StudyOptions,
     done: &AtomicU64,
-) -> Result<Study> {
+) -> Result<PolicyStudy> {
     let known = candidates::policies();
     let mut policies = Vec::new();
     for name in &options.policies {
@@ -140,7 +146,8 @@ pub fn study(
             None => return Err(Error::unknown_name("policy", name, &known)),
         }
     }
-    let capacities = pressure::press(config, workload, &options.pressure, || {
+    let profile = options.instances.as_ref();
+    let capacities = load_test::capacities(config, workload, &options.load_test, profile, || {
         done.fetch_add(1, Ordering::Relaxed);
     })?;
     let best = &capacities[0];
@@ -148,9 +155,9 @@ pub fn study(
         return Err(Error::usage(
             format!(
                 "{} instances do not carry even one request in a thousand seconds within the objectives",
-                options.pressure.instances
+                options.load_test.instances
             ),
-            "give larger [slo] times, more or larger GPUs, or --test-instances",
+            "give larger [slo] times, larger GPUs, or more instances to test",
         ));
     }
     let ground = Ground {
@@ -169,7 +176,7 @@ pub fn study(
     let runs: Vec<Trial> = candidates
         .par_iter()
         .map(|candidate| {
-            let trial = run(candidate, workload, options.pressure.seed);
+            let trial = run(candidate, workload, options.load_test.seed);
             done.fetch_add(1, Ordering::Relaxed);
             trial
         })
@@ -188,14 +195,14 @@ pub fn study(
         if let Some((candidate, trial)) = best {
             choices.push(Choice {
                 trial: trial.clone(),
-                keeps: trial.attainment >= options.pressure.attainment,
+                keeps: trial.attainment >= options.load_test.attainment,
                 config: candidate.config.clone(),
             });
         }
     }
     trials.extend(runs);
     choices.sort_by(|a, b| rank(&a.trial, options).total_cmp(&rank(&b.trial, options)));
-    Ok(Study {
+    Ok(PolicyStudy {
         capacities,
         trials,
         choices,
@@ -203,8 +210,8 @@ pub fn study(
 }
 
 /// Who keeps the objectives goes by GPU-hours, before all that do not, which go by how far off they are.
-fn rank(trial: &Trial, options: &Options) -> f64 {
-    if trial.attainment >= options.pressure.attainment {
+fn rank(trial: &Trial, options: &StudyOptions) -> f64 {
+    if trial.attainment >= options.load_test.attainment {
         trial.gpu_hours
     } else {
         1e12 * (2.0 - trial.attainment)
@@ -224,7 +231,11 @@ fn run(candidate: &Candidate, workload: &Workload<'_>, seed: u64) -> Result<Tria
 }
 
 /// Fleets of fixed size at the best ratio, from what the busiest hour needs on, until one keeps the objectives.
-fn smallest(ground: &Ground<'_>, workload: &Workload<'_>, options: &Options) -> Result<Choice> {
+fn smallest(
+    ground: &Ground<'_>,
+    workload: &Workload<'_>,
+    options: &StudyOptions,
+) -> Result<Choice> {
     use crate::autoscale::signals::FleetKind;
     let peak = ground.hours.iter().copied().fold(0.0, f64::max);
     let mut best: Option<(Trial, ScenarioConfig)> = None;
@@ -235,7 +246,7 @@ fn smallest(ground: &Ground<'_>, workload: &Workload<'_>, options: &Options) -> 
             (FleetKind::Decode, decode),
             (FleetKind::Aggregated, decode),
         ];
-        let mut config = pressure::fixed(ground.config, &sizes);
+        let mut config = load_test::fixed(ground.config, &sizes);
         config.autoscaling.interval_seconds = None;
         let setting = match is_split(&config) {
             true => format!("{prefill} prefill and {decode} decode instances"),
@@ -246,8 +257,8 @@ fn smallest(ground: &Ground<'_>, workload: &Workload<'_>, options: &Options) -> 
             setting,
             config,
         };
-        let trial = run(&candidate, workload, options.pressure.seed)?;
-        let keeps = trial.attainment >= options.pressure.attainment;
+        let trial = run(&candidate, workload, options.load_test.seed)?;
+        let keeps = trial.attainment >= options.load_test.attainment;
         let better =
             |best: &(Trial, ScenarioConfig)| rank(&trial, options) < rank(&best.0, options);
         if best.as_ref().is_none_or(better) {
@@ -261,7 +272,7 @@ fn smallest(ground: &Ground<'_>, workload: &Workload<'_>, options: &Options) -> 
         return Err(Error::usage("nothing was tried", "report this"));
     };
     Ok(Choice {
-        keeps: trial.attainment >= options.pressure.attainment,
+        keeps: trial.attainment >= options.load_test.attainment,
         trial,
         config,
     })

@@ -33,13 +33,13 @@ pub fn with_opt_sarathi(
 
 /// A trace, and the arrival times that each seed gives it.
 #[derive(Debug)]
-pub struct Bench {
+pub struct TraceVariants {
     /// One list per seed, in order of arrival, with each item's place in the trace.
     variants: Vec<Vec<(Item, u32)>>,
     seeds: Vec<u64>,
 }
 
-impl Bench {
+impl TraceVariants {
     /// The first seed takes the trace as it is. With `vary`, every other gives its sessions each other's start times: the same
     /// sessions and the same starts, meeting by another chance. Without, seeds change only what is random in the cluster.
     ///
@@ -131,7 +131,7 @@ impl Bench {
 #[cfg(test)]
 pub(super) mod testing {
     use crate::trace::{Content, NewRequest, TraceBuilder, TraceMeta};
-    use crate::tune::bench::*;
+    use crate::tune::trace_variants::*;
 
     /// Sessions of two turns: prompts of many lengths, close together.
     pub(in crate::tune) fn trace(sessions: u32) -> Trace {
@@ -175,12 +175,12 @@ pub(super) mod testing {
 
 #[cfg(test)]
 mod tests {
-    use crate::tune::bench::testing::{config, trace};
-    use crate::tune::bench::*;
+    use crate::tune::trace_variants::testing::{config, trace};
+    use crate::tune::trace_variants::*;
 
     #[test]
     fn seeds_exchange_starts_and_nothing_else() {
-        let bench = Bench::new(&trace(30), 2.0, &[0, 7, 8], true).expect("is made");
+        let variants = TraceVariants::new(&trace(30), 2.0, &[0, 7, 8], true).expect("is made");
         let times = |variant: &[(Item, u32)]| {
             let mut firsts = vec![None; 30];
             for (item, _) in variant {
@@ -188,9 +188,9 @@ mod tests {
             }
             firsts
         };
-        let own = times(&bench.variants[0]);
+        let own = times(&variants.variants[0]);
         assert_eq!(own[3], Some(Nanos(240_000_000)));
-        for variant in &bench.variants[1..] {
+        for variant in &variants.variants[1..] {
             let mut moved = times(variant);
             assert_ne!(moved, own);
             moved.sort();
@@ -209,10 +209,10 @@ mod tests {
                 assert_eq!(of[1] - of[0], Nanos(1_000_000_000));
             }
         }
-        assert_ne!(times(&bench.variants[1]), times(&bench.variants[2]));
-        let still = Bench::new(&trace(30), 1.0, &[0, 7], false).expect("is made");
+        assert_ne!(times(&variants.variants[1]), times(&variants.variants[2]));
+        let still = TraceVariants::new(&trace(30), 1.0, &[0, 7], false).expect("is made");
         assert_eq!(still.variants[0], still.variants[1]);
-        assert!(Bench::new(&trace(1), 1.0, &[], true).is_err());
+        assert!(TraceVariants::new(&trace(1), 1.0, &[], true).is_err());
     }
 
     #[test]
@@ -230,12 +230,12 @@ mod tests {
     #[test]
     fn records_stand_in_the_order_of_the_trace() {
         let trace = trace(20);
-        let bench = Bench::new(&trace, 1.0, &[0, 1], true).expect("is made");
+        let variants = TraceVariants::new(&trace, 1.0, &[0, 1], true).expect("is made");
         let prepared = with_opt_sarathi(&config(), |_| {})
             .prepare()
             .expect("is right");
         for number in 0..2 {
-            let records = bench
+            let records = variants
                 .serve(&prepared, number, &AtomicU64::new(0))
                 .expect("serves");
             for (record, request) in records.iter().zip(trace.requests()) {

@@ -1,8 +1,15 @@
 //! Measures the simulator's own instances as Dynamo's profiler measures real ones (`dynamo/profiler`): single prompts of rising
 //! length for prefill; for decode, batches of equal requests at rising concurrency, for several lengths of context.
 
-use crate::autoscale::planner::profile::{DecodePoint, PrefillPoint, Profile};
+use std::path::Path;
+
+use crate::autoscale::AutoscalingSection;
+use crate::autoscale::planner::profile::{
+    DECODE_CSV, DecodePoint, PREFILL_CSV, PrefillPoint, Profile,
+};
+use crate::autoscale::planner::profile_facts::{InstanceFacts, ProfileFacts};
 use crate::base::error::{Error, Result};
+use crate::base::io::write_file;
 use crate::scenario::{
     LatencyConfig, PoolSection, RunOptions, Scenario, ScenarioConfig, SchedulerConfig,
 };
@@ -29,6 +36,23 @@ pub struct Grid {
     pub loads: u32,
 }
 
+impl Grid {
+    /// The grid that covers the lengths of a workload's requests; outputs of at least 20 tokens, for a mean over some gaps.
+    pub fn of(workload: &Workload<'_>) -> Self {
+        let prompts = workload.items().iter().map(|item| item.prompt);
+        let outputs = workload.items().iter().map(|item| u64::from(item.output));
+        let count = workload.items().len().max(1) as u64;
+        let mean = outputs.sum::<u64>().div_ceil(count);
+        let shortest = prompts.clone().min().unwrap_or(1).max(1);
+        Self {
+            min_isl: shortest,
+            max_isl: prompts.max().unwrap_or(1).max(shortest + 1),
+            osl: u32::try_from(mean).unwrap_or(u32::MAX).max(20),
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for Grid {
     /// The size of the profile that ships with Dynamo's tests.
     fn default() -> Self {
@@ -43,13 +67,28 @@ impl Default for Grid {
     }
 }
 
-/// A profile, and how many contexts were measured up to the scheduler's limit instead of up to the memory's.
+/// A measured profile.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measured {
     /// The points.
     pub profile: Profile,
+    /// Which instances were measured.
+    pub facts: ProfileFacts,
     /// Contexts of which memory would hold more requests than the scheduler runs at once.
     pub limited: u32,
+}
+
+impl Measured {
+    /// Writes the profile's two CSV files and `profile.json` into a folder.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let (prefill, decode) = self.profile.to_csv();
+        write_file(folder.join(PREFILL_CSV), prefill.as_bytes())?;
+        write_file(folder.join(DECODE_CSV), decode.as_bytes())?;
+        self.facts.write(folder)
+    }
 }
 
 /// Measures the first prefill pool and the first decode pool of a configuration; a pool that serves whole requests is both.
@@ -77,9 +116,17 @@ pub fn measure(config: &ScenarioConfig, grid: &Grid) -> Result<Measured> {
                 )
             })
     };
-    let prefill = prefill_points(config, pool(Role::Prefill)?, grid)?;
-    let (decode, max_kv_tokens, limited) = decode_points(config, pool(Role::Decode)?, grid)?;
+    let (prefill_pool, decode_pool) = (pool(Role::Prefill)?, pool(Role::Decode)?);
+    let (prefill, prefill_kv) = prefill_points(config, prefill_pool, grid)?;
+    let (decode, max_kv_tokens, limited) = decode_points(config, decode_pool, grid)?;
     Ok(Measured {
+        facts: ProfileFacts {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            cluster: config.name.clone(),
+            model: config.model.name.clone(),
+            prefill: facts(config, prefill_pool, prefill_kv),
+            decode: facts(config, decode_pool, max_kv_tokens as u64),
+        },
         profile: Profile {
             prefill,
             decode,
@@ -89,11 +136,32 @@ pub fn measure(config: &ScenarioConfig, grid: &Grid) -> Result<Measured> {
     })
 }
 
-/// The configuration with these pools alone, without what would blur the measurement.
+/// What a measured instance was.
+fn facts(config: &ScenarioConfig, pool: &PoolSection, kv_tokens: u64) -> InstanceFacts {
+    let latency = pool.latency.as_ref().unwrap_or(&config.latency);
+    let kind = toml::Table::try_from(latency).ok();
+    let kind = kind.and_then(|table| Some(table.get("kind")?.as_str()?.to_owned()));
+    InstanceFacts {
+        pool: pool.name.clone(),
+        gpus_per_instance: pool.gpus,
+        gpu: pool.sku.clone(),
+        kv_tokens,
+        scheduler: pool
+            .scheduler
+            .as_ref()
+            .unwrap_or(&config.scheduler)
+            .name()
+            .to_owned(),
+        latency: kind.unwrap_or_default(),
+    }
+}
+
+/// The configuration with these pools alone, without autoscaling, prefix caches and whatever else would disturb the measurement.
 fn alone(config: &ScenarioConfig, pools: Vec<PoolSection>) -> ScenarioConfig {
     let mut config = config.clone();
     config.pool = pools;
     config.resize.clear();
+    config.autoscaling = AutoscalingSection::default();
     config.end_seconds = None;
     config.cache.prefix = false;
     config.cache.write_back = false;
@@ -132,13 +200,14 @@ fn prefill_points(
     config: &ScenarioConfig,
     pool: &PoolSection,
     grid: &Grid,
-) -> Result<Vec<PrefillPoint>> {
+) -> Result<(Vec<PrefillPoint>, u64)> {
     let own = PoolSection {
         role: Role::Aggregated,
         instances: 1,
         ..pool.clone()
     };
     let prepared = alone(config, vec![own]).prepare()?;
+    let kv_tokens = u64::from(prepared.resources()[0].blocks) * u64::from(config.cache.block_size);
     let gpus = f64::from(pool.gpus);
     let mut out = Vec::new();
     for isl in spread(grid.min_isl, grid.max_isl, grid.prefill_points) {
@@ -157,7 +226,7 @@ fn prefill_points(
     if out.is_empty() {
         return Err(too_small(pool));
     }
-    Ok(out)
+    Ok((out, kv_tokens))
 }
 
 fn too_small(pool: &PoolSection) -> Error {
@@ -273,102 +342,4 @@ fn together(records: &Records) -> Option<(f64, f64)> {
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
-mod tests {
-    use crate::scenario::profiler::*;
-
-    fn small() -> Grid {
-        Grid {
-            max_isl: 4000,
-            osl: 20,
-            prefill_points: 4,
-            contexts: 2,
-            loads: 3,
-            ..Grid::default()
-        }
-    }
-
-    #[test]
-    fn points_between_two() {
-        assert_eq!(spread(100, 400, 4), [100, 200, 300, 400]);
-        assert_eq!(spread(1, 2, 5), [1, 2]);
-        assert_eq!(spread(7, 9, 1), [7]);
-    }
-
-    #[test]
-    fn a_linear_instance_by_hand() {
-        // 2 ms a step and 0.1 ms a prompt token; 500 tokens of KV on one GPU.
-        let set = [
-            "latency.kind=constant",
-            "latency.seconds=0.002",
-            "pool.decode.blocks=64",
-            "pool.decode.gpus=2",
-        ]
-        .map(str::to_owned);
-        let config = ScenarioConfig::preset("llama-8b-pd-4-4", &set).unwrap();
-        let measured = measure(&config, &small()).unwrap();
-        assert_eq!(measured.profile.max_kv_tokens, 1024.0);
-        // 100 tokens in one step of 2 ms: 50,000 tokens/s.
-        let first = measured.profile.prefill[0];
-        assert_eq!((first.isl, first.ttft_ms), (100.0, 2.0));
-        assert!((first.throughput_per_gpu - 50_000.0).abs() < 1e-6);
-        // 1024 / 120 = 8 requests fit: 1, 4 and 8, each a token every 2 ms, on two GPUs; longer prompts do not fit.
-        assert_eq!(measured.profile.decode.len(), 3);
-        for (point, load) in measured.profile.decode.iter().zip([1.0, 4.0, 8.0]) {
-            assert_eq!(point.context_length, 110.0);
-            // Moving the KV takes a nanosecond.
-            assert!((point.itl_ms - 2.0).abs() < 1e-6);
-            assert!((point.kv_usage - load * 110.0 / 1024.0).abs() < 1e-12);
-            assert!(
-                (point.throughput_per_gpu - load * 250.0).abs() < 0.02 * load * 250.0,
-                "{point:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn decode_slows_down_with_its_load() {
-        let config = ScenarioConfig::preset("llama-8b-pd-4-4", &[]).unwrap();
-        let measured = measure(&config, &small()).unwrap();
-        let profile = &measured.profile;
-        // 256 requests of 110 tokens are far from filling the memory.
-        assert_eq!(measured.limited, 1);
-        assert_eq!(profile.decode.len(), 6);
-        assert!(
-            profile
-                .prefill
-                .windows(2)
-                .all(|w| w[0].ttft_ms < w[1].ttft_ms)
-        );
-        for row in profile
-            .decode
-            .chunk_by(|a, b| a.context_length == b.context_length)
-        {
-            assert!(row.windows(2).all(|w| w[0].itl_ms < w[1].itl_ms), "{row:?}");
-        }
-        // An instance that serves whole requests is both.
-        let whole = ScenarioConfig::preset("llama-8b-aggregated-4", &[]).unwrap();
-        assert!(measure(&whole, &small()).is_ok());
-    }
-
-    #[test]
-    fn what_makes_no_sense_is_told() {
-        let config = ScenarioConfig::preset("llama-8b-pd-4-4", &[]).unwrap();
-        for grid in [
-            Grid {
-                min_isl: 0,
-                ..small()
-            },
-            Grid {
-                max_isl: 50,
-                ..small()
-            },
-            Grid { osl: 1, ..small() },
-        ] {
-            assert!(measure(&config, &grid).is_err());
-        }
-        let tiny = ScenarioConfig::preset("llama-8b-pd-4-4", &["pool.decode.blocks=2".to_owned()])
-            .unwrap();
-        let error = measure(&tiny, &small()).unwrap_err().to_string();
-        assert!(error.contains("pool decode"), "{error}");
-    }
-}
+mod tests;

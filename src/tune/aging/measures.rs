@@ -1,0 +1,162 @@
+//! What one order did: times to first token, and how fairly they are spread.
+
+use serde::Serialize;
+
+use crate::base::distribution::percentile_sorted;
+use crate::metrics::serving::request_times::{TIMES, times};
+use crate::sim::RequestRecord;
+
+/// Seconds that a prompt token takes, waiting between its pieces included.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct TokenTime {
+    /// Mean over requests.
+    pub mean: f64,
+    /// Median.
+    pub median: f64,
+    /// 80th percentile.
+    pub p80: f64,
+}
+
+/// Slowdowns of the time to first token, of requests with prompts of like length.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct LengthClass {
+    /// Median.
+    pub p50: f64,
+    /// 99th percentile.
+    pub p99: f64,
+}
+
+/// What one order did, in one run or as a mean over several.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Measures {
+    /// Time to first token in seconds: median, 90th and 99th percentile.
+    pub ttft: [f64; 3],
+    /// Jain's index of the slowdowns of the time to first token: 1 where all are equal, 1/n where one has all.
+    pub jain: f64,
+    /// Longest wait in seconds: time to first token less what the prompt takes alone.
+    pub max_wait: f64,
+    /// Short, middle and long prompts: thirds of the requests.
+    pub classes: [LengthClass; 3],
+}
+
+/// Percentiles of [`Measures::ttft`], by name.
+pub const TTFT: [(&str, f64); 3] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)];
+
+/// What counts as fair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fairness {
+    /// Jain's index.
+    Jain,
+    /// The longest wait.
+    MaxWait,
+    /// The 99th percentile of the slowdown in the class that fares worst.
+    WorstClass,
+}
+
+impl Fairness {
+    /// As a loss: the less the fairer.
+    pub(super) fn loss(self, measures: &Measures) -> f64 {
+        match self {
+            Self::Jain => 1.0 - measures.jain,
+            Self::MaxWait => measures.max_wait,
+            Self::WorstClass => measures
+                .classes
+                .iter()
+                .map(|class| class.p99)
+                .fold(0.0, f64::max),
+        }
+    }
+}
+
+impl TokenTime {
+    /// Of the values of requests that finished.
+    pub(super) fn of(records: &[Vec<RequestRecord>]) -> Option<Self> {
+        let name = "prefill_time_execution_plus_preemption_normalized";
+        let at = TIMES.iter().position(|time| *time == name)?;
+        let mut values: Vec<f64> = records
+            .iter()
+            .flatten()
+            .filter_map(times)
+            .map(|times| times[at])
+            .collect();
+        values.sort_unstable_by(f64::total_cmp);
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        (mean > 0.0).then(|| Self {
+            mean,
+            median: percentile_sorted(&values, 0.5),
+            p80: percentile_sorted(&values, 0.8),
+        })
+    }
+
+    /// The ratios that follow from it, with where they come from.
+    pub fn ratios(&self) -> Vec<(f64, &'static str)> {
+        [
+            (1.0 / self.mean, "1 / mean token time"),
+            (1.0 / self.median, "1 / median token time"),
+            (1.0 / self.p80, "1 / P80 of token time"),
+            (0.3 / self.p80, "0.3 / P80 of token time"),
+        ]
+        .into_iter()
+        .filter(|(ratio, _)| ratio.is_finite())
+        .collect()
+    }
+}
+
+impl Measures {
+    /// Of one run; `alone` has what each request's prompt takes on an instance of its own.
+    pub(super) fn of(records: &[RequestRecord], alone: &[f64]) -> Option<Self> {
+        let mut finished: Vec<(u32, f64, f64)> = records
+            .iter()
+            .zip(alone)
+            .filter(|(record, _)| record.is_finished())
+            .filter_map(|(record, alone)| Some((record.prompt, record.ttft()?, *alone)))
+            .collect();
+        if finished.is_empty() {
+            return None;
+        }
+        let mut ttft: Vec<f64> = finished.iter().map(|one| one.1).collect();
+        ttft.sort_unstable_by(f64::total_cmp);
+        let slow = |one: &(u32, f64, f64)| if one.2 > 0.0 { one.1 / one.2 } else { 1.0 };
+        let (sum, squares) = finished
+            .iter()
+            .map(slow)
+            .fold((0.0, 0.0), |(sum, squares), slow| {
+                (sum + slow, squares + slow * slow)
+            });
+        // Thirds by length, ties by order.
+        finished.sort_by_key(|one| one.0);
+        let n = finished.len();
+        let classes = std::array::from_fn(|class| {
+            let mut values: Vec<f64> = finished[n * class / 3..n * (class + 1) / 3]
+                .iter()
+                .map(slow)
+                .collect();
+            values.sort_unstable_by(f64::total_cmp);
+            LengthClass {
+                p50: percentile_sorted(&values, 0.5),
+                p99: percentile_sorted(&values, 0.99),
+            }
+        });
+        Some(Self {
+            ttft: TTFT.map(|(_, q)| percentile_sorted(&ttft, q)),
+            jain: sum * sum / (n as f64 * squares),
+            max_wait: finished.iter().map(|one| one.1 - one.2).fold(0.0, f64::max),
+            classes,
+        })
+    }
+
+    pub(super) fn mean(runs: &[Self]) -> Self {
+        let of =
+            |value: &dyn Fn(&Self) -> f64| runs.iter().map(value).sum::<f64>() / runs.len() as f64;
+        Self {
+            ttft: std::array::from_fn(|at| of(&|run| run.ttft[at])),
+            jain: of(&|run| run.jain),
+            max_wait: of(&|run| run.max_wait),
+            classes: std::array::from_fn(|at| LengthClass {
+                p50: of(&|run| run.classes[at].p50),
+                p99: of(&|run| run.classes[at].p99),
+            }),
+        }
+    }
+}

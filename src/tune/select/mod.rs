@@ -1,0 +1,260 @@
+//! The smallest chunk size (`min_chunk_threshold`) with the best score over several runs, by the rule of
+//! `select_threshold.py` of Charmstok/sarathi-serve at a8b2e3d: the same numbers to the last digit, and the same text.
+//!
+//! Each run is a folder with a folder for each threshold, which has a file for each of [`METRICS`]. In each run the metrics of
+//! every threshold are divided by those of a baseline; the ratios are aggregated over the runs and weighted into a score. The
+//! lowest score wins.
+
+mod read;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::base::error::{Error, Result};
+use crate::metrics::statistics::exact_mean;
+
+pub use read::{read_column, read_runs};
+pub use text::text;
+
+/// Metrics, which are columns in files of the same name, in the order in which they are read and shown.
+pub const METRICS: [&str; 5] = [
+    "request_execution_time",
+    "request_execution_time_normalized",
+    "prefill_e2e_time",
+    "prefill_time_execution_plus_preemption_normalized",
+    "decode_time_execution_plus_preemption_normalized",
+];
+
+/// Which of [`METRICS`] count by their 95th percentile; the others count by their mean.
+pub(super) const BY_TAIL: [bool; 5] = [true, false, true, false, false];
+
+/// What the ratios are called, in the order of [`METRICS`].
+pub const RATIOS: [&str; 5] = [
+    "request_ratio",
+    "request_exec_norm_ratio",
+    "prefill_ratio",
+    "prefill_exec_norm_ratio",
+    "decode_ratio",
+];
+
+/// The order in which the weighted ratios are added, which decides the last bit of a score.
+const ADDED: [usize; 5] = [0, 2, 3, 1, 4];
+
+/// Values of one metric, with the request each belongs to where the file says so.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Column {
+    /// Values.
+    pub values: Vec<f64>,
+    /// Request ids, as many; or none at all.
+    pub ids: Vec<String>,
+}
+
+/// One run: its thresholds, each with its values in the order of [`METRICS`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct ThresholdRun {
+    /// Name of its folder.
+    pub name: String,
+    /// By threshold.
+    pub thresholds: BTreeMap<i128, [Column; 5]>,
+}
+
+/// How ratios of several runs become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Aggregate {
+    /// Arithmetic mean.
+    Mean,
+    /// Median.
+    Median,
+    /// 90th percentile.
+    P90,
+    /// Largest.
+    Max,
+}
+
+impl Aggregate {
+    /// Of one or more ratios.
+    pub(super) fn of(self, ratios: &[f64], mean: impl Fn(&[f64]) -> f64) -> f64 {
+        match self {
+            Self::Mean => mean(ratios),
+            Self::Median => {
+                let mut sorted = ratios.to_vec();
+                sorted.sort_by(f64::total_cmp);
+                let half = sorted.len() / 2;
+                if sorted.len() % 2 == 1 {
+                    sorted[half]
+                } else {
+                    // As Python: the sum first, then its half.
+                    (sorted[half - 1] + sorted[half]) / 2.0
+                }
+            }
+            Self::P90 => quantile(ratios, 0.9),
+            Self::Max => ratios.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        }
+    }
+}
+
+/// Weights of the ratios, in the order of [`METRICS`]; they need not add up to 1.
+pub type Weights = [f64; 5];
+
+/// How to select.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct SelectOptions {
+    /// Threshold that the others are divided by; a run that does not have it takes its lowest.
+    pub baseline: i128,
+    /// Of the ratios.
+    pub weights: Weights,
+    /// How ratios of several runs become one.
+    pub aggregate: Aggregate,
+}
+
+impl Default for SelectOptions {
+    fn default() -> Self {
+        Self {
+            baseline: 0,
+            weights: [0.35, 0.05, 0.35, 0.2, 0.05],
+            aggregate: Aggregate::Mean,
+        }
+    }
+}
+
+impl SelectOptions {
+    /// Ratios, weighted and added.
+    pub(super) fn score(&self, ratios: [f64; 5]) -> f64 {
+        let weighted = ADDED.map(|metric| self.weights[metric] * ratios[metric]);
+        weighted[1..]
+            .iter()
+            .fold(weighted[0], |sum, part| sum + part)
+    }
+}
+
+/// One threshold over all runs that have it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Row {
+    /// Which.
+    pub threshold: i128,
+    /// Runs that have it.
+    pub runs: usize,
+    /// Against the baseline, in the order of [`RATIOS`].
+    pub ratios: [f64; 5],
+    /// Weighted; the lower the better.
+    pub score: f64,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Selection {
+    /// The threshold with the lowest score; of equal ones the lowest.
+    pub best: i128,
+    /// Rising by threshold.
+    pub rows: Vec<Row>,
+    /// Number of runs.
+    pub runs: usize,
+}
+
+/// Linear between ranks, by the original's own arithmetic.
+fn quantile(values: &[f64], q: f64) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    if values.len() == 1 {
+        return values[0];
+    }
+    let index = (values.len() - 1) as f64 * q;
+    let (low, high) = (index.floor() as usize, index.ceil() as usize);
+    if low == high {
+        return values[low];
+    }
+    values[low] + (values[high] - values[low]) * (index - low as f64)
+}
+
+impl ThresholdRun {
+    /// The threshold that the others of this run are divided by.
+    pub(super) fn baseline(&self, preferred: i128) -> i128 {
+        if self.thresholds.contains_key(&preferred) {
+            return preferred;
+        }
+        self.thresholds.keys().next().copied().unwrap_or(preferred)
+    }
+}
+
+/// Scores all thresholds and takes the best.
+///
+/// # Errors
+/// No runs, or a baseline of 0 seconds, by which nothing can be divided.
+pub fn select(runs: &[ThresholdRun], options: &SelectOptions) -> Result<Selection> {
+    let mut ratios: BTreeMap<i128, Vec<[f64; 5]>> = BTreeMap::new();
+    for run in runs {
+        let metrics: BTreeMap<i128, [f64; 5]> = run
+            .thresholds
+            .iter()
+            .map(|(threshold, columns)| (*threshold, summarise(columns)))
+            .collect();
+        let baseline = run.baseline(options.baseline);
+        let Some(base) = metrics.get(&baseline).copied() else {
+            continue;
+        };
+        if let Some(metric) = base.iter().position(|value| *value == 0.0) {
+            return Err(Error::usage(
+                format!(
+                    "run `{}`: {} of the baseline {baseline} is 0",
+                    run.name, METRICS[metric]
+                ),
+                "take another --baseline",
+            ));
+        }
+        for (threshold, values) in metrics {
+            let mut one = values;
+            for (ratio, base) in one.iter_mut().zip(base) {
+                *ratio /= base;
+            }
+            ratios.entry(threshold).or_default().push(one);
+        }
+    }
+    let rows: Vec<Row> = ratios
+        .iter()
+        .map(|(threshold, ratios)| {
+            let of = |metric: usize| {
+                let all: Vec<f64> = ratios.iter().map(|run| run[metric]).collect();
+                options.aggregate.of(&all, exact_mean)
+            };
+            let aggregated = [of(0), of(1), of(2), of(3), of(4)];
+            Row {
+                threshold: *threshold,
+                runs: ratios.len(),
+                ratios: aggregated,
+                score: options.score(aggregated),
+            }
+        })
+        .collect();
+    let Some(first) = rows.first() else {
+        return Err(Error::usage("no runs to select from", "give at least one"));
+    };
+    // Rising by threshold, so that of equal scores the lowest threshold stays.
+    let best = rows.iter().fold(
+        first,
+        |best, row| {
+            if row.score < best.score { row } else { best }
+        },
+    );
+    Ok(Selection {
+        best: best.threshold,
+        rows: rows.clone(),
+        runs: runs.len(),
+    })
+}
+
+fn summarise(columns: &[Column; 5]) -> [f64; 5] {
+    std::array::from_fn(|metric| {
+        let values = &columns[metric].values;
+        if BY_TAIL[metric] {
+            quantile(values, 0.95)
+        } else {
+            exact_mean(values)
+        }
+    })
+}
