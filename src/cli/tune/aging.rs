@@ -58,8 +58,8 @@ pub(super) struct AgingArgs {
     #[arg(long, value_enum, default_value = "jain")]
     fairness: FairnessArg,
 
-    /// Confidence of the intervals; differences are told at 1 less this
-    #[arg(long, default_value_t = 0.95, value_name = "PART")]
+    /// Confidence level of the intervals; the significance level is 1 minus this
+    #[arg(long, default_value_t = 0.95, value_name = "FRACTION")]
     confidence: f64,
 
     /// Write aging.csv, aging.json and charts into this folder

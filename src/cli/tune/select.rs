@@ -95,8 +95,8 @@ pub(super) struct ScoreArgs {
     #[arg(long, alias = "run_agg", value_enum, default_value = "mean")]
     run_agg: RunAgg,
 
-    /// Confidence of the intervals; differences are told at 1 less this
-    #[arg(long, default_value_t = 0.95, value_name = "PART")]
+    /// Confidence level of the intervals; the significance level is 1 minus this
+    #[arg(long, default_value_t = 0.95, value_name = "FRACTION")]
     confidence: f64,
 
     /// Number of bootstrap resamples
