@@ -53,7 +53,7 @@ const REQUESTS: usize = 20_000;
 
 fn options(engine: &str, policy: &str, blocks: &BlockTrace) -> EngineOptions {
     EngineOptions {
-        engine: engine.into(),
+        engine: engine.parse().unwrap(),
         policy: policy.into(),
         capacity: Capacity::Blocks(blocks.distinct() / 10),
         ..EngineOptions::default()

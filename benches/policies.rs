@@ -18,7 +18,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use kvreplay::cache::eviction::{POLICIES, Setup, Use, by_name};
+use kvreplay::base::registry::Named;
+use kvreplay::cache::eviction::{EvictionContext, POLICIES, Use, by_name};
 
 use common::{Stream, zipf};
 
@@ -68,7 +69,7 @@ fn main() {
 
 /// Misses of one policy, as an engine drives it.
 fn play(policy: &str, stream: &Stream, capacity: u32) -> u64 {
-    let setup = Setup {
+    let setup = EvictionContext {
         blocks: stream.distinct,
         capacity,
         block_size: 16,
@@ -96,8 +97,8 @@ fn play(policy: &str, stream: &Stream, capacity: u32) -> u64 {
 }
 
 /// A million uses, capacity a tenth of the distinct blocks.
-#[divan::bench(args = POLICIES.iter().map(|entry| match entry.name { "ttl" => "ttl:300", name => name }), sample_count = 5)]
-fn tenth(bencher: Bencher<'_, '_>, policy: &str) {
+#[divan::bench(args = POLICIES.iter().map(|policy| if policy.needs_parameter() { format!("{}:300", policy.name()) } else { policy.name().to_owned() }), sample_count = 5)]
+fn tenth(bencher: Bencher<'_, '_>, policy: &String) {
     let stream = zipf(1_000_000, 200_000);
     let capacity = stream.distinct / 10;
     bencher

@@ -20,7 +20,7 @@ pub mod trace;
 pub mod tune;
 
 pub use base::{Error, Result};
-pub use cache::engine::{Capacity, EngineOptions};
+pub use cache::engine::{Capacity, EngineKind, EngineOptions};
 pub use metrics::analyze_trace as analyze;
 pub use scenario::{Scenario, simulate};
 pub use trace::format::read_trace;

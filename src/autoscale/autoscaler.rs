@@ -5,7 +5,7 @@ use super::config::AutoscalingSection;
 use super::log::{Action, Move, ScalingCounts, ScalingLog, Tick};
 use super::meter::Meter;
 use super::placement::Placer;
-use super::policy::{self, PolicyContext, ScalingPolicy};
+use super::policy::{PolicyContext, ScalingPolicy};
 use super::signals::{FleetKind, Signals};
 use crate::base::check::positive;
 use crate::base::error::Result;
@@ -42,7 +42,8 @@ impl Autoscaler {
     /// Of a configuration, for a cluster with such fleets.
     ///
     /// # Errors
-    /// As [`policy::build`], and for a cluster that the policy cannot scale.
+    /// [`Error::Usage`](crate::Error::Usage) for an unknown policy, a parameter that is out of range, or a cluster that the
+    /// policy cannot scale.
     pub fn new(
         section: &AutoscalingSection,
         slo: &Objectives,
@@ -54,7 +55,7 @@ impl Autoscaler {
             gpus: &gpus,
             profile: section.measured.as_deref(),
         };
-        let policy = policy::build(section, &context)?;
+        let policy = section.build(&context)?;
         policy.check(fleets)?;
         let pace = policy.pace();
         let interval = section.interval_seconds.unwrap_or(pace.interval);

@@ -8,7 +8,9 @@ pub mod error;
 mod identity;
 pub mod io;
 mod nanos;
+pub mod parameters;
 pub mod random;
+pub mod registry;
 pub mod units;
 
 pub use distribution::{Distribution, percentile_sorted};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::BlockTrace;
 use super::curve::Curve;
 use super::engine::{Capacity, EngineOptions, Happening, Outcome, Shape, Watch, build, replay};
+use super::eviction::expires;
 use super::{BlockId, Run};
 use crate::base::error::Result;
 use crate::trace::Nanos;
@@ -44,9 +45,9 @@ pub fn on_curve(options: &EngineOptions, distinct: u32) -> bool {
         Capacity::Unbounded => true,
         Capacity::Blocks(blocks) => blocks >= distinct,
     };
-    matches!(options.engine.as_str(), "ideal" | "block")
+    options.engine.card().is_block_cache()
         && !options.count_by_access
-        && (options.policy == "lru" || (roomy && !options.policy.starts_with("ttl")))
+        && (options.policy == "lru" || (roomy && !expires(&options.policy)))
 }
 
 impl Counts {
@@ -78,7 +79,7 @@ impl Counts {
     /// As [`build`].
     pub fn replay(blocks: &BlockTrace, options: &EngineOptions) -> Result<Self> {
         let start = Instant::now();
-        let prefixes = options.engine != "block";
+        let prefixes = !options.engine.card().hits_anywhere();
         let mut counter = Counter::new(blocks, prefixes);
         let mut steps = 0;
         if options.hold.overlaps() {
@@ -188,7 +189,9 @@ fn ratio(part: u64, whole: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use crate::base::registry::Named;
     use crate::cache::curve::{Rules, exact};
+    use crate::cache::engine::EngineKind;
     use crate::cache::sweep::*;
     use crate::cache::testing::{blocks_of, paths};
     use proptest::prelude::*;
@@ -203,7 +206,7 @@ mod tests {
             let runs: Vec<&[u32]> = runs.iter().map(|run| &**run).collect();
             let blocks = blocks_of(&runs);
             let options = EngineOptions {
-                engine: "ideal".into(),
+                engine: EngineKind::IDEAL,
                 capacity: Capacity::Blocks(capacity),
                 ..EngineOptions::default()
             };
@@ -232,7 +235,7 @@ mod tests {
             let blocks = blocks_of(&runs);
             let hits = |policy: &str, capacity: u32| {
                 let options = EngineOptions {
-                    engine: "block".into(),
+                    engine: EngineKind::BLOCK,
                     policy: policy.into(),
                     count_by_access: true,
                     capacity: Capacity::Blocks(capacity),
@@ -241,10 +244,14 @@ mod tests {
                 Counts::replay(&blocks, &options).expect("replays").block_hit_ratio
             };
             let (bound, wider) = (hits("belady", capacity), hits("belady", capacity + 1));
-            for entry in crate::cache::eviction::POLICIES {
-                let name = if entry.name == "ttl" { "ttl:10" } else { entry.name };
-                let bound = if matches!(name, "leaf-lru" | "belady-leaf") { wider } else { bound };
-                let reached = hits(name, capacity);
+            for policy in &crate::cache::eviction::POLICIES {
+                let name = match policy.name() {
+                    name if policy.needs_parameter() => format!("{name}:10"),
+                    name => name.to_owned(),
+                };
+                let leaves = matches!(policy.name(), "leaf-lru" | "belady-leaf");
+                let bound = if leaves { wider } else { bound };
+                let reached = hits(&name, capacity);
                 prop_assert!(reached <= bound + 1e-12, "{name}: {reached} above {bound}");
             }
         }

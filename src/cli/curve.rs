@@ -13,7 +13,7 @@ use super::trace_input::TraceArgs;
 use crate::base::error::{Error, Result};
 use crate::cache::BlockTrace;
 use crate::cache::curve::{Point, Rules, capacities, exact, sampled};
-use crate::cache::engine::{Capacity, EngineOptions, hash_scheme};
+use crate::cache::engine::{Capacity, ENGINES, EngineOptions, hash_scheme};
 use crate::metrics::analyze;
 use crate::report::studies::curve::{self, Files, POINTS, Sizes, Study};
 use crate::trace::Trace;
@@ -128,7 +128,7 @@ impl CurveArgs {
         options: &EngineOptions,
         sizes: Sizes,
     ) -> Result<Study> {
-        let one_pass = matches!(&*self.engine, "ideal" | "block");
+        let one_pass = ENGINES.find(&self.engine)?.is_block_cache();
         let points = self.points(if one_pass { POINTS } else { REPLAYS })?;
         if options.count_by_access {
             return Err(Error::usage(

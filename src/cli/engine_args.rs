@@ -79,9 +79,8 @@ impl CacheArgs {
 
     /// Options of an unbounded cache under LRU by these rules.
     pub(super) fn options(&self, engine: &str) -> Result<EngineOptions> {
-        engine::hash_scheme(engine)?;
         let options = EngineOptions {
-            engine: engine.to_owned(),
+            engine: engine.parse()?,
             cache_output: match (self.cache_output, self.no_cache_output) {
                 (true, _) => Some(true),
                 (_, true) => Some(false),

@@ -17,8 +17,7 @@ use crate::base::error::{Error, Result};
 use crate::cache::BlockTrace;
 use crate::cache::capacity::{Asked, ModelConfig};
 use crate::cache::curve::{Curve, Rules, exact};
-use crate::cache::engine::{Capacity, EngineOptions, check_policy, hash_scheme};
-use crate::cache::eviction::POLICIES;
+use crate::cache::engine::{Capacity, ENGINES, EngineOptions, check_policy, hash_scheme};
 use crate::cache::sweep::{Counts, on_curve};
 use crate::report::studies::sweep::{self, Cell, Files};
 
@@ -177,21 +176,16 @@ impl SweepArgs {
         let mut names: Vec<String> = Vec::new();
         for name in &self.eviction {
             if name == "all" {
-                let known: Vec<&str> = match &*self.engine {
-                    "ideal" | "block" => POLICIES
-                        .iter()
-                        // Its parameter has no default.
-                        .filter(|entry| entry.name != "ttl")
-                        .map(|entry| entry.name)
-                        .collect(),
-                    "sglang" => vec!["lru", "lfu", "slru", "fifo", "mru", "filo"],
-                    _ => vec!["lru"],
-                };
+                let known = ENGINES.find(&self.engine)?.policies();
                 if let [only] = known.as_slice() {
+                    let more = |engine: &str| -> Result<usize> {
+                        Ok(ENGINES.find(engine)?.policies().len())
+                    };
                     output::note(&format!(
-                        "note: engine {} has one eviction policy, {only}; --engine ideal tries {} of them, sglang its six",
+                        "note: engine {} has one eviction policy, {only}; --engine sglang tries {} of them, --engine ideal {}",
                         self.engine,
-                        POLICIES.len() - 1
+                        more("sglang")?,
+                        more("ideal")?
                     ));
                 }
                 names.extend(known.into_iter().map(str::to_owned));

@@ -6,8 +6,7 @@ use crate::base::Distribution;
 use crate::base::error::Result;
 use crate::cache::curve::StackDistances;
 use crate::cache::engine::{
-    CacheEngine, Capacity, EngineOptions, Happening, Outcome, Shape, Watch, build, hash_scheme,
-    replay,
+    CacheEngine, Capacity, EngineOptions, Happening, Outcome, Shape, Watch, build, replay,
 };
 use crate::cache::{BlockId, BlockTrace, Run};
 use crate::trace::{Nanos, Trace};
@@ -242,7 +241,7 @@ pub fn analyze(trace: &Trace, blocks: &BlockTrace, options: &EngineOptions) -> R
 /// # Ok::<(), kvreplay::Error>(())
 /// ```
 pub fn analyze_trace(trace: &Trace, options: &EngineOptions) -> Result<Analysis> {
-    let blocks = BlockTrace::new(trace, None, hash_scheme(&options.engine)?)?;
+    let blocks = BlockTrace::new(trace, None, options.engine.card().hash_scheme())?;
     analyze(trace, &blocks, options)
 }
 

@@ -151,7 +151,7 @@ impl Settings {
     /// Of these options at this block size.
     pub fn new(options: &EngineOptions, blocks: &BlockTrace) -> Self {
         Self {
-            engine: options.engine.clone(),
+            engine: options.engine.name().to_owned(),
             policy: options.policy.clone(),
             block_size: blocks.block_size(),
             capacity_blocks: match options.capacity {

@@ -1,15 +1,14 @@
 //! A checked scenario, and the clusters that are made of it.
 
 use super::ScenarioConfig;
-use super::latency::Prototype;
 use super::profiler::Measured;
-use super::scheduler::SchedulerConfig;
 use crate::autoscale::placement::Placer;
 use crate::autoscale::{Autoscaler, signals::FleetKind};
 use crate::base::error::Result;
 use crate::cache::BlockTrace;
 use crate::cache::engine;
-use crate::sim::latency::LatencyModel;
+use crate::sim::latency::{LatencyFactory, LatencyModel};
+use crate::sim::replica::SchedulerConfig;
 use crate::sim::router::{self, Stage};
 use crate::sim::{Cluster, InstanceSpec, Kv, Pool, PoolResources, Resize, Role, Workload};
 use crate::trace::{Content, Nanos, Trace};
@@ -20,7 +19,7 @@ pub struct Scenario {
     pub(super) config: ScenarioConfig,
     pub(super) measured: Option<Measured>,
     pub(super) kinds: Vec<Kind>,
-    pub(super) reference: Prototype,
+    pub(super) reference: LatencyFactory,
     pub(super) kv_bytes_per_token: f64,
     pub(super) layers: u32,
     pub(super) resizes: Vec<Resize>,
@@ -36,7 +35,7 @@ pub(super) struct Kind {
     pub(super) instances: u32,
     pub(super) startup: Nanos,
     pub(super) scheduler: SchedulerConfig,
-    pub(super) latency: Prototype,
+    pub(super) latency: LatencyFactory,
 }
 
 impl Scenario {
@@ -77,7 +76,7 @@ impl Scenario {
 
     /// Step times of an unloaded instance, by which slowdowns are counted.
     pub fn reference(&self) -> Box<dyn LatencyModel> {
-        self.reference.make(u32::MAX)
+        self.reference.build(u32::MAX)
     }
 
     /// The pools' sizes at the start, e.g. `prefill-4_decode-4`.
@@ -150,7 +149,7 @@ impl Scenario {
                         Ok(scheduler) => scheduler,
                         Err(_) => unreachable!("it was built when it was checked"),
                     },
-                    latency: kind.latency.make(number),
+                    latency: kind.latency.build(number),
                 }),
             });
         }

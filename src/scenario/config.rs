@@ -4,12 +4,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::latency::LatencyConfig;
-use super::scheduler::SchedulerConfig;
 use super::sections::{
     CacheSection, ModelSection, PoolSection, ResizeSection, RouterSection, SloSection,
     WorkloadSection,
 };
+use super::{LatencyConfig, SchedulerConfig};
 use super::{overrides, presets};
 use crate::autoscale::AutoscalingSection;
 use crate::base::error::{Error, Location, Result};
@@ -149,6 +148,8 @@ impl ScenarioConfig {
 
     /// The effective configuration as TOML, from which the run can be made again.
     pub fn to_toml(&self) -> String {
-        toml::to_string(self).unwrap_or_default()
+        let mut effective = self.clone();
+        effective.autoscaling = self.autoscaling.effective();
+        toml::to_string(&effective).unwrap_or_default()
     }
 }

@@ -213,8 +213,8 @@ mod tests {
         };
         let trace = file("trace.csv", "a");
         let script = file("policy.rhai", "one");
-        let mut config = ScenarioConfig::preset("llama-8b-pd-4-4", &[]).unwrap();
-        config.autoscaling.script.path = Some(script);
+        let script = format!("autoscaling.script.path={script:?}");
+        let mut config = ScenarioConfig::preset("llama-8b-pd-4-4", &[script]).unwrap();
         let first = inputs(&config, &trace);
         assert_eq!(inputs(&config, &trace), first);
         // The script's text, the trace's content, how it is read, a key, the seed: each makes another run.

@@ -1,6 +1,6 @@
 //! The memory of a pool's instances: the model's weights, and the KV blocks that fit beside them.
 
-use super::{LatencyConfig, PoolSection, ScenarioConfig};
+use super::{PoolSection, ScenarioConfig};
 use crate::base::error::{Error, Result};
 use crate::cache::capacity::{Budget, KvDtype, ModelConfig, Storage, gpu_memory};
 use crate::sim::Role;
@@ -31,11 +31,7 @@ impl ScenarioConfig {
     fn needs_no_sizes(&self) -> bool {
         self.pool.iter().all(|pool| {
             let latency = pool.latency.as_ref().unwrap_or(&self.latency);
-            let asks = matches!(
-                latency,
-                LatencyConfig::Roofline(_) | LatencyConfig::Profile { .. }
-            );
-            pool.blocks.is_some() && !asks && pool.role == Role::Aggregated
+            pool.blocks.is_some() && !latency.needs_model() && pool.role == Role::Aggregated
         })
     }
 

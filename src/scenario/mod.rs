@@ -6,7 +6,6 @@ mod check;
 mod config;
 pub mod grid;
 pub mod inputs;
-mod latency;
 pub mod layout;
 mod memory;
 mod overrides;
@@ -14,20 +13,19 @@ mod prepare;
 mod presets;
 pub mod profiler;
 mod run;
-mod scheduler;
 mod sections;
 mod sku;
 mod splitwise;
 mod vidur;
 
+pub use crate::sim::latency::LatencyConfig;
+pub use crate::sim::replica::SchedulerConfig;
 pub use build::Scenario;
 pub use builder::{ScenarioBuilder, simulate};
 pub use config::{Compat, ScenarioConfig};
-pub use latency::LatencyConfig;
 pub use overrides::set_key;
 pub use presets::{PRESETS, Preset};
 pub use run::{Run, RunOptions};
-pub use scheduler::SchedulerConfig;
 pub use sections::{
     CacheSection, ModelSection, PoolSection, ResizeSection, RouterSection, SloSection,
     WorkloadSection,

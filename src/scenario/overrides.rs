@@ -6,6 +6,9 @@ use toml::{Table, Value};
 
 use super::ScenarioConfig;
 use crate::base::error::{Error, Location, Result};
+use crate::base::parameters::Family;
+use crate::sim::latency::LatencyCard;
+use crate::sim::replica::SchedulerCard;
 
 /// A fault in a TOML text, with its line.
 pub(super) fn fault(path: &Path, text: &str, error: &toml::de::Error) -> Error {
@@ -87,8 +90,8 @@ pub fn set_key(table: &mut Table, text: &str) -> Result<()> {
     place.insert((*last).to_owned(), value);
     // A section of which only other keys are set is of the default kind.
     let kind = match folders.last() {
-        Some(&"scheduler") => "vllm-v1",
-        Some(&"latency") => "roofline",
+        Some(&"scheduler") => SchedulerCard::DEFAULT,
+        Some(&"latency") => LatencyCard::DEFAULT,
         _ => return Ok(()),
     };
     place
@@ -138,7 +141,8 @@ mod tests {
             max_num_seqs: 7,
             ..VllmV1Config::default()
         };
-        assert_eq!(config.scheduler, SchedulerConfig::VllmV1(expected));
+        let expected = SchedulerConfig::of(&expected).expect("numbers");
+        assert_eq!(config.scheduler, expected);
     }
 
     #[test]

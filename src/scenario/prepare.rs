@@ -11,6 +11,7 @@ use crate::autoscale::placement::{Placer, PoolNeeds};
 use crate::autoscale::signals::FleetKind;
 use crate::base::check::positive;
 use crate::base::error::{Error, Result};
+use crate::sim::latency::LatencyContext;
 use crate::sim::router::{self, Stage};
 use crate::sim::{PoolResources, Resize, Role};
 use crate::trace::Nanos;
@@ -31,14 +32,19 @@ impl ScenarioConfig {
             let scheduler = pool.scheduler.as_ref().unwrap_or(&self.scheduler).clone();
             scheduler.build()?;
             let latency = pool.latency.as_ref().unwrap_or(&self.latency);
-            let latency = latency.prepare(model.as_ref(), &pool.sku, self.seed)?;
+            let context = LatencyContext {
+                model: model.as_ref(),
+                gpu: &pool.sku,
+                seed: self.seed,
+            };
+            let latency = latency.prepare(&context)?;
             let bytes = self.kv_bytes(model.as_ref(), pool);
             let known = model.as_ref().map(|model| model.layout().layers as u32);
             let layers = self.model.layers.or(known);
             sizes = sizes.or(bytes.map(|bytes| (bytes, layers.unwrap_or(1))));
             if reference.is_none() {
                 reference = Some(match &self.slo.reference {
-                    Some(reference) => reference.prepare(model.as_ref(), &pool.sku, self.seed)?,
+                    Some(reference) => reference.prepare(&context)?,
                     None => latency.clone(),
                 });
             }

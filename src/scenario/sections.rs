@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::latency::LatencyConfig;
-use super::scheduler::SchedulerConfig;
+use super::{LatencyConfig, SchedulerConfig};
 use crate::sim::{Objectives, Pacing, Role};
 
 /// `[model]`: the model that is served.

@@ -21,12 +21,12 @@ pub fn with_opt_sarathi(
         .iter_mut()
         .filter_map(|pool| pool.scheduler.as_mut());
     for scheduler in own.chain(std::iter::once(&mut config.scheduler)) {
-        let mut changed = match scheduler {
-            SchedulerConfig::OptSarathi(own) => own.clone(),
-            _ => OptSarathiConfig::default(),
-        };
+        let mut changed: OptSarathiConfig = scheduler.parameters().unwrap_or_default();
         change(&mut changed);
-        *scheduler = SchedulerConfig::OptSarathi(changed);
+        match SchedulerConfig::of(&changed) {
+            Ok(chosen) => *scheduler = chosen,
+            Err(error) => unreachable!("it holds numbers and names: {error}"),
+        }
     }
     config
 }
@@ -221,9 +221,7 @@ mod tests {
         let changed = with_opt_sarathi(&config, |own| own.min_chunk_threshold = 3);
         assert_eq!(changed.scheduler.name(), "opt-sarathi");
         let again = with_opt_sarathi(&changed, |own| own.chunk_size = 256);
-        let SchedulerConfig::OptSarathi(own) = &again.scheduler else {
-            unreachable!("it was set");
-        };
+        let own: OptSarathiConfig = again.scheduler.parameters().expect("it was set");
         assert_eq!((own.min_chunk_threshold, own.chunk_size), (3, 256));
     }
 

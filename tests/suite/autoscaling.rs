@@ -3,7 +3,9 @@
 use std::io::Write as _;
 
 use kvreplay::autoscale::policy::POLICIES;
+use kvreplay::autoscale::policy::script::ScriptConfig;
 use kvreplay::base::random::stream;
+use kvreplay::base::registry::Named;
 use kvreplay::scenario::{Run, RunOptions, ScenarioConfig};
 use kvreplay::sim::{Item, Outcome, Records, Role, State, Workload};
 use kvreplay::trace::Nanos;
@@ -94,8 +96,11 @@ fn run(config: &ScenarioConfig, workload: &Workload<'_>) -> Run {
 /// A policy that does as a script says.
 fn script(code: &str, settings: &[&str]) -> ScenarioConfig {
     let mut config = config(settings);
-    config.autoscaling.policy = "script".into();
-    config.autoscaling.script.code = Some(code.to_owned());
+    let script = ScriptConfig {
+        path: None,
+        code: Some(code.to_owned()),
+    };
+    config.autoscaling.choose(&script).expect("text");
     config
 }
 
@@ -312,10 +317,10 @@ proptest! {
         damping in 0.2f64..1.0,
     ) {
         let workload = load(seed, &steps);
-        for policy in POLICIES.iter().filter(|policy| policy.name != "script") {
+        for policy in POLICIES.iter().filter(|policy| policy.name() != "script") {
             let mut config = config(&[]);
             let section = &mut config.autoscaling;
-            section.policy = policy.name.into();
+            section.policy = policy.name().into();
             section.interval_seconds = Some(interval.into());
             section.scale_out_cooldown_seconds = Some(cooldown.into());
             section.scale_in_cooldown_seconds = Some(cooldown.into());
@@ -325,7 +330,7 @@ proptest! {
             section.gpu_budget = Some(12);
             let Run { records, scaling, .. } = run(&config, &workload);
             for request in &records.requests {
-                prop_assert_eq!(request.outcome, Outcome::Finished, "{}", policy.name);
+                prop_assert_eq!(request.outcome, Outcome::Finished, "{}", policy.name());
                 prop_assert_eq!(request.generated, request.output);
             }
             check_sizes(&records, 12)?;

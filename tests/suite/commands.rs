@@ -187,17 +187,13 @@ fn an_engine_that_has_no_such_policy_says_which_has() {
     stdout(&["synth-dataset", "-n", "5", "--output", &chats]);
     stdout(&["gen-trace", &chats, "--output", &trace]);
     for (command, policy, engines) in [
-        (
-            "analyze",
-            "s3-fifo",
-            "set --engine to ideal or block for it",
-        ),
+        ("analyze", "s3-fifo", "use engine `ideal` or `block` for it"),
         (
             "sweep",
             "fifo",
-            "set --engine to sglang, ideal or block for it",
+            "use engine `sglang` or `ideal` or `block` for it",
         ),
-        ("sweep", "filo", "set --engine to sglang for it"),
+        ("sweep", "filo", "use engine `sglang` for it"),
     ] {
         let out = crate::common::replay(&[command, &trace, "--eviction", policy]);
         let told = String::from_utf8_lossy(&out.stderr);

@@ -1,32 +1,6 @@
-//! `report.html` as the binary writes it, and as a browser shows it.
+//! `report.html` as the program writes it.
 
-use std::path::Path;
-
-use crate::common::browser;
-
-const PICTURES: [&str; 5] = [
-    "sharing_fraction_cdf",
-    "block_hit_distribution",
-    "reuse_gap_cdf",
-    "sharing_by_turn",
-    "comparison",
-];
-
-fn experiment(folder: &Path, extra: &[&str]) -> String {
-    assert_cmd::Command::cargo_bin("replay")
-        .expect("binary")
-        .args(["experiment", "--max-conversations", "50"])
-        .arg(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/data/sharegpt-synthetic.jsonl.zst"
-        ))
-        .arg("--output-dir")
-        .arg(folder)
-        .args(extra)
-        .assert()
-        .success();
-    std::fs::read_to_string(folder.join("report.html")).expect("page")
-}
+use crate::common::pages::{PICTURES, experiment};
 
 #[test]
 fn the_page_is_whole_and_asks_nothing_of_the_network() {
@@ -89,31 +63,4 @@ fn analyze_writes_the_same_bytes_again() {
         })
         .to_vec();
     assert!(files[0] == files[1]);
-}
-
-#[test]
-#[expect(
-    clippy::print_stderr,
-    reason = "a test that checks nothing has to say so"
-)]
-fn a_browser_draws_the_charts() {
-    let folder = tempfile::tempdir().expect("folder");
-    experiment(folder.path(), &["--engine", "naive"]);
-    let Some((dom, log)) = browser(
-        &["--dump-dom".to_owned()],
-        &folder.path().join("report.html"),
-    ) else {
-        eprintln!("SKIPPED a_browser_draws_the_charts: no chromium on PATH");
-        return;
-    };
-    assert!(
-        dom.contains(&format!("data-ready=\"{}\"", PICTURES.len())),
-        "charts not drawn: {log}"
-    );
-    assert!(dom.matches("<canvas").count() >= PICTURES.len());
-    let errors: Vec<&str> = log
-        .lines()
-        .filter(|line| line.contains("CONSOLE"))
-        .collect();
-    assert!(errors.is_empty(), "{errors:?}");
 }

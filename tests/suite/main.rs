@@ -1,37 +1,30 @@
-//! The integration tests, one module a concern. They share one binary, which links once.
+//! The integration tests, one module a concern, in one binary that is linked once.
+//!
+//! Tests that need reference data or another program are in `tests/reference`.
+
+#[path = "../common/mod.rs"]
+mod common;
 
 mod autoscaling;
 mod bad_input;
 mod capacity;
 mod chat_templates;
 mod commands;
-mod common;
 mod compare;
-mod course_project;
-mod curve;
 mod determinism;
 mod documented;
-mod formats_real;
 mod generate;
 mod html_page;
 mod incremental;
-mod latency_tables;
 mod layers;
 mod load_test;
 mod matrix;
 mod overlap;
 mod plan;
-mod plan_prometheus;
-mod planner_reference;
 mod policy_page;
 mod scenarios;
-mod sglang_cases;
 mod simulate;
 mod simulation;
 mod sla_profile;
-mod splitwise_cases;
 mod study;
 mod threshold_cases;
-mod vidur_cases;
-mod vllm_cases;
-mod vllm_truth;

@@ -254,15 +254,25 @@ fn run(case: &Case) -> Records {
             latency: Box::new(Linear::default()),
         }),
     };
-    let names = router::NAMES;
+    let [prompt_routers, output_routers] = [Stage::Prompt, Stage::Output].map(router::names);
     let cluster = Cluster {
         pools: vec![
             pool("prefill", Role::Prefill, case.prefill),
             pool("decode", Role::Decode, case.decode),
             pool("mixed", Role::Mixed, case.mixed),
         ],
-        prompt_router: router::by_name(names[case.routers.0], 3, Stage::Prompt).expect("known"),
-        output_router: router::by_name(names[case.routers.1], 3, Stage::Output).expect("known"),
+        prompt_router: router::by_name(
+            prompt_routers[case.routers.0 % prompt_routers.len()],
+            3,
+            Stage::Prompt,
+        )
+        .expect("known"),
+        output_router: router::by_name(
+            output_routers[case.routers.1 % output_routers.len()],
+            3,
+            Stage::Output,
+        )
+        .expect("known"),
         transfer: TransferConfig {
             gb_per_second: 0.001,
             latency_ms: 0.1,

@@ -1,65 +1,11 @@
-//! `replay tune select` against the output of sarathi-serve's own `select_threshold.py`.
+//! `replay tune`: thresholds of result folders, two samples, and runs of its own.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
-fn select(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_replay"))
-        .current_dir(folder)
-        .args(["tune", "select"])
-        .args(arguments)
-        .output()
-        .unwrap()
-}
-
-#[test]
-fn the_originals_output_to_the_byte() {
-    let Some(golden) = crate::common::shared("reference/threshold-golden") else {
-        return;
-    };
-    let folder = tempfile::tempdir().unwrap();
-    let unpacked = Command::new("tar")
-        .arg("xzf")
-        .arg(golden.join("threshold_output.tgz"))
-        .arg("-C")
-        .arg(folder.path())
-        .status()
-        .unwrap();
-    assert!(unpacked.success());
-    for (file, arguments) in [
-        ("expected.txt", &[][..]),
-        ("expected_run_aggmedian.txt", &["--run_agg", "median"]),
-        ("expected_run_aggp90.txt", &["--run-agg", "p90"]),
-        ("expected_run_aggmax.txt", &["--run_agg=max"]),
-        ("expected_baseline99.txt", &["--baseline", "99"]),
-        (
-            "expected_w_prefill_exec_norm035_w_request025_w_prefill025.txt",
-            &[
-                "--w_prefill_exec_norm",
-                "0.35",
-                "--w-request",
-                "0.25",
-                "--w_prefill",
-                "0.25",
-            ],
-        ),
-    ] {
-        // The script's output alone on standard output.
-        let all = [&["threshold_output", "--significance", "stderr"], arguments].concat();
-        let found = select(folder.path(), &all);
-        let expected = std::fs::read_to_string(golden.join(file)).unwrap();
-        assert_eq!(String::from_utf8(found.stdout).unwrap(), expected, "{file}");
-        assert!(found.status.success(), "{file}");
-        let beside = String::from_utf8(found.stderr).unwrap();
-        // Five per cent of noise on 80 requests is more than any of these differences.
-        assert!(
-            beside.contains("no significant difference") || beside.contains("the baseline itself"),
-            "{file}: {beside}"
-        );
-    }
-}
+use crate::common::replay_in;
 
 /// A run with one threshold, whose files all have the same values.
 fn write(folder: &Path, run: &str, threshold: &str, values: &[&str]) {
@@ -80,7 +26,7 @@ fn write(folder: &Path, run: &str, threshold: &str, values: &[&str]) {
 fn folders_and_faults() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
-    let output = |arguments: &[&str]| select(root, arguments);
+    let output = |arguments: &[&str]| replay_in(root, &[&["tune", "select"], arguments].concat());
     let complaint = |arguments: &[&str]| {
         let found = output(arguments);
         assert_eq!(found.status.code(), Some(2), "{arguments:?}");

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::predictor::{self, PredictorOptions};
 use crate::base::error::Result;
+use crate::base::registry::Named;
 
 /// Predictions for the first intervals are not counted: nobody knows anything then.
 pub const WARM_UP: usize = 5;
@@ -67,8 +68,8 @@ pub fn score(name: &str, options: &PredictorOptions, series: &[f64]) -> Result<S
 /// As [`predictor::by_name`].
 pub fn scores(options: &PredictorOptions, series: &[f64]) -> Result<Vec<Score>> {
     let mut out = Vec::new();
-    for entry in predictor::PREDICTORS {
-        out.push(score(entry.name, options, series)?);
+    for entry in &predictor::PREDICTORS {
+        out.push(score(entry.name(), options, series)?);
     }
     let dynamo = PredictorOptions {
         arima_frozen_order: true,

@@ -3,42 +3,45 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Rounding, ScalingPolicy, needs_pair};
+use super::{
+    Decision, PolicyConfig, PolicyContext, Rounding, ScalingPolicy, TuningContext, needs_pair,
+};
 use crate::autoscale::signals::{FleetKind, Signals};
 use crate::base::check::positive;
 use crate::base::error::Result;
+use crate::base::registry::Card;
 
-/// Parameters, with the documented values as defaults.
+/// Configuration; the defaults are the documented values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HeteroScaleConfig {
-    /// Decode tokens per second that one instance, of either role, is to carry.
+    /// Target decode throughput per instance of either role, in tokens per second.
     pub target_tps: f64,
-    /// Prefill instances for each decode instance.
+    /// Prefill instances per decode instance.
     pub pd_ratio: f64,
-    /// How far above 1 wanted over present must be to scale out.
+    /// Scale out when the desired number of instances exceeds the current one by more than this fraction.
     pub out_threshold: f64,
-    /// How far below 1 it must be to scale in.
+    /// Scale in when it falls short of the current one by more than this fraction.
     pub in_threshold: f64,
-    /// Time between tokens that is to be kept, in seconds.
+    /// TBT objective in seconds.
     pub tbt_slo: f64,
-    /// Percentile at which it is looked at.
+    /// Percentile of TBT that is compared with the objective.
     pub percentile: f64,
-    /// From this multiple of the SLO on, both pools grow by `moderate_step`.
+    /// Above this multiple of the objective, both fleets grow by `moderate_step`.
     pub moderate_breach: f64,
-    /// Part by which they grow then.
+    /// Fraction by which they grow then.
     pub moderate_step: f64,
-    /// From this multiple of the SLO on, both pools grow by `severe_step`: panic.
+    /// Above this multiple of the objective, both fleets grow by `severe_step` (panic).
     pub severe_breach: f64,
-    /// Part by which they grow then.
+    /// Fraction by which they grow then.
     pub severe_step: f64,
-    /// Whether size goes by tokens of requests that ended, as the fork counts them, and not by tokens generated.
+    /// Count output tokens when their request completes, as the Splitwise fork does, instead of when they are generated.
     pub completed_tokens: bool,
-    /// How sizes become whole.
+    /// How fractional sizes are rounded.
     pub rounding: Rounding,
-    /// How grown sizes become whole in a breach; the fork's `int` never lets four or fewer grow.
+    /// How sizes are rounded when latency exceeds the objective; with the fork's `int`, fleets of up to four never grow.
     pub breach_rounding: Rounding,
-    /// Whether instances may go while latency is in breach, as the fork lets them where the cooldown keeps it from growing.
+    /// Allow scale-in while latency exceeds the objective, as the fork does during a scale-out cooldown.
     pub shrink_in_breach: bool,
 }
 
@@ -63,6 +66,32 @@ impl Default for HeteroScaleConfig {
     }
 }
 
+impl PolicyConfig for HeteroScaleConfig {
+    const CARD: Card = Card::new(
+        "heteroscale",
+        "decode tokens per second set the total size, a fixed P/D ratio splits it; grows when TBT is too high",
+    );
+    const COLOR: &'static str = "#0072B2";
+    const NEEDS_COOLDOWNS: bool = true;
+
+    fn build(self, _: &PolicyContext<'_>) -> Result<Box<dyn ScalingPolicy>> {
+        Ok(Box::new(HeteroScale::new(self)?))
+    }
+
+    fn tune(self, context: &TuningContext<'_>, headroom: f64) -> Option<Self> {
+        let (prefill, decode) = (context.prefill_instances(), context.decode_instances());
+        Some(Self {
+            target_tps: context.share("decode_tps", headroom) / (prefill + decode),
+            pd_ratio: prefill / decode,
+            tbt_slo: context.objectives.tbt_seconds,
+            out_threshold: 0.1,
+            in_threshold: 0.1,
+            rounding: Rounding::Up,
+            ..self
+        })
+    }
+}
+
 /// The policy.
 #[derive(Debug)]
 pub struct HeteroScale {
@@ -70,10 +99,10 @@ pub struct HeteroScale {
 }
 
 impl HeteroScale {
-    /// With parameters.
+    /// Creates the policy.
     ///
     /// # Errors
-    /// Parameters that cannot be.
+    /// A usage error for a parameter that is out of range.
     pub fn new(config: HeteroScaleConfig) -> Result<Self> {
         for (name, number, zero) in [
             ("target_tps", config.target_tps, false),
@@ -89,7 +118,7 @@ impl HeteroScale {
         Ok(Self { config })
     }
 
-    /// Prefill and decode instances that a decode rate asks for, in parts of instances.
+    /// Desired prefill and decode instances for a decode throughput, before rounding.
     fn sizes(&self, decode_tps: f64) -> (f64, f64) {
         let all = decode_tps / self.config.target_tps;
         let prefill = all / (1.0 + 1.0 / self.config.pd_ratio);
@@ -134,7 +163,7 @@ impl ScalingPolicy for HeteroScale {
         };
         let (more_prefill, more_decode) = self.sizes(tps);
         let ratio = (more_prefill + more_decode) / f64::from((prefill + decode).max(1));
-        let reason = format!("{tps:.0} decode tokens/s want {ratio:.2} x what is there");
+        let reason = format!("{tps:.0} decode tokens/s need {ratio:.2} x the current instances");
         let out = ratio > 1.0 + config.out_threshold;
         let shrink = ratio < 1.0 - config.in_threshold;
         if shrink && breach > 1.0 && !config.shrink_in_breach {

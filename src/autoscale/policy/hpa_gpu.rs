@@ -3,38 +3,41 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Rounding, ScalingPolicy, needs_pair};
+use super::{
+    Decision, PolicyConfig, PolicyContext, Rounding, ScalingPolicy, TuningContext, needs_pair,
+};
 use crate::autoscale::signals::{Fleet, FleetKind, Signals};
 use crate::base::check::positive;
 use crate::base::error::Result;
+use crate::base::registry::Card;
 
-/// What counts as utilisation.
+/// Definition of utilisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Utilisation {
-    /// Part of the time that instances computed, as `DCGM_FI_DEV_GPU_UTIL` shows it.
+    /// Fraction of time in which an instance computes, as `DCGM_FI_DEV_GPU_UTIL` reports it.
     Busy,
-    /// Part of the GPU's memory in use, weights included, as the fork takes it.
+    /// Fraction of GPU memory in use, weights included, as in the fork.
     Memory,
 }
 
-/// Parameters, with the documented values as defaults.
+/// Configuration; the defaults are the documented values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HpaGpuConfig {
-    /// Utilisation that prefill instances are to have.
+    /// Target utilisation of prefill instances.
     pub prefill_target: f64,
-    /// Utilisation that decode instances are to have.
+    /// Target utilisation of decode instances.
     pub decode_target: f64,
-    /// How far above 1 wanted over present must be to scale out.
+    /// Scale out when the desired number of instances exceeds the current one by more than this fraction.
     pub out_threshold: f64,
-    /// How far below 1 both must be to scale in.
+    /// Scale in when both fleets' desired sizes fall short of the current ones by more than this fraction.
     pub in_threshold: f64,
-    /// What utilisation is.
+    /// Which utilisation is compared with the targets.
     pub utilisation: Utilisation,
-    /// With `memory`: the part of a GPU's memory that weights take; 0.479 for BLOOM-176B on eight GPUs of 80 GB.
+    /// With `memory`: fraction of GPU memory that weights occupy; 0.479 for BLOOM-176B on eight 80 GB GPUs.
     pub memory_floor: f64,
-    /// How sizes become whole: up as documented, nearest as shipped.
+    /// How fractional sizes are rounded: up as documented, nearest as in the fork's code.
     pub rounding: Rounding,
 }
 
@@ -52,6 +55,24 @@ impl Default for HpaGpuConfig {
     }
 }
 
+impl PolicyConfig for HpaGpuConfig {
+    const CARD: Card = Card::new("hpa_gpu", "GPU utilisation of both fleets against a target");
+    const COLOR: &'static str = "#D55E00";
+    const NEEDS_COOLDOWNS: bool = true;
+
+    fn build(self, _: &PolicyContext<'_>) -> Result<Box<dyn ScalingPolicy>> {
+        Ok(Box::new(HpaGpu::new(self)?))
+    }
+
+    fn tune(self, context: &TuningContext<'_>, headroom: f64) -> Option<Self> {
+        Some(Self {
+            prefill_target: context.share("prefill_busy", headroom),
+            decode_target: context.decode_share("busy", headroom),
+            ..self
+        })
+    }
+}
+
 /// The policy.
 #[derive(Debug)]
 pub struct HpaGpu {
@@ -59,10 +80,10 @@ pub struct HpaGpu {
 }
 
 impl HpaGpu {
-    /// With parameters.
+    /// Creates the policy.
     ///
     /// # Errors
-    /// Parameters that cannot be.
+    /// A usage error for a parameter that is out of range.
     pub fn new(config: HpaGpuConfig) -> Result<Self> {
         for (name, number, zero) in [
             ("prefill_target", config.prefill_target, false),
@@ -76,7 +97,7 @@ impl HpaGpu {
         Ok(Self { config })
     }
 
-    /// Wanted over present, and the utilisation.
+    /// Desired over current size, and the utilisation.
     fn ratio(&self, fleet: &Fleet) -> (f64, f64) {
         let config = &self.config;
         let used = match config.utilisation {

@@ -1,4 +1,4 @@
-//! Kubernetes' horizontal pod autoscaler, `autoscaling/v2`: any signals, each against its target, the largest wish wins;
+//! Kubernetes' horizontal pod autoscaler, `autoscaling/v2`: any signals, each against its target, the largest desired size wins;
 //! a tolerance, stabilisation windows, and limits on the speed in both directions
 //! (kubernetes, `pkg/controller/podautoscaler/{replica_calculator,horizontal}.go`).
 
@@ -6,21 +6,22 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Pace, Rounding, ScalingPolicy};
+use super::{Decision, Pace, PolicyConfig, PolicyContext, Rounding, ScalingPolicy, TuningContext};
 use crate::autoscale::signals::{FLEET_SIGNALS, Fleet, FleetKind, SIGNALS, Signals};
 use crate::base::check::positive;
 use crate::base::error::{Error, Result};
+use crate::base::registry::Card;
 
 /// How a signal is compared with its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TargetType {
-    /// It is a mean over instances already, as utilisation is: wanted = present x signal / target.
+    /// Mean over instances, such as utilisation: desired = current x signal / target.
     #[default]
     Utilization,
-    /// It is a sum, to be shared: wanted = signal / target.
+    /// Sum over instances: desired = signal / target.
     AverageValue,
-    /// It belongs to the whole service, as a latency does: wanted = present x signal / target.
+    /// Of the whole service, such as a latency: desired = current x signal / target.
     Value,
 }
 
@@ -32,24 +33,24 @@ pub struct Metric {
     pub fleet: String,
     /// A signal of the fleet or of the cluster, by name.
     pub signal: String,
-    /// What it is to be.
+    /// Target value.
     pub target: f64,
-    /// How it is compared.
+    /// How the signal is compared with its target.
     #[serde(default, rename = "type")]
     pub kind: TargetType,
 }
 
-/// How fast, in one direction.
+/// Limits on scaling in one direction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Behavior {
-    /// Seconds over which the most careful wish wins.
+    /// Seconds over which the most cautious desired size wins.
     pub stabilization_window_seconds: f64,
-    /// At most so many instances in a period.
+    /// Most instances added or removed in a period.
     pub pods: Option<u32>,
-    /// At most this percentage of those at its beginning.
+    /// Most instances added or removed in a period, as a percentage of those at its beginning.
     pub percent: Option<f64>,
-    /// Seconds of a period.
+    /// Length of a period in seconds.
     pub period_seconds: f64,
 }
 
@@ -57,15 +58,15 @@ pub struct Behavior {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HpaV2Config {
-    /// Signals; those of one fleet wish, and the largest wish wins.
+    /// Signals with their targets; of one fleet's signals, the one that asks for the most instances decides.
     pub metrics: Vec<Metric>,
-    /// Within this of 1, a ratio is as good as 1.
+    /// A signal within this fraction of its target changes nothing.
     pub tolerance: f64,
-    /// Seconds between two looks.
+    /// Seconds between two decisions.
     pub sync_period_seconds: f64,
-    /// Speed upwards.
+    /// Limits on scale-out.
     pub scale_up: Behavior,
-    /// Speed downwards.
+    /// Limits on scale-in.
     pub scale_down: Behavior,
 }
 
@@ -108,6 +109,47 @@ impl Default for HpaV2Config {
     }
 }
 
+impl PolicyConfig for HpaV2Config {
+    const CARD: Card = Card::new(
+        "hpa_v2",
+        "Kubernetes' horizontal pod autoscaler: any signals, tolerance, stabilisation windows",
+    );
+    const COLOR: &'static str = "#117733";
+
+    fn build(self, _: &PolicyContext<'_>) -> Result<Box<dyn ScalingPolicy>> {
+        Ok(Box::new(HpaV2::new(self)?))
+    }
+
+    fn tune(self, context: &TuningContext<'_>, headroom: f64) -> Option<Self> {
+        let metric = |fleet: &str, signal: &str, kind, target| Metric {
+            fleet: fleet.to_owned(),
+            signal: signal.to_owned(),
+            target,
+            kind,
+        };
+        let busy = context.share("prefill_busy", headroom);
+        let requests = context.decode_share("requests", headroom) / context.decode_instances();
+        let metrics = vec![
+            metric("prefill", "busy", TargetType::Utilization, busy),
+            metric(
+                context.decode_fleet(),
+                "requests",
+                TargetType::AverageValue,
+                requests,
+            ),
+        ];
+        let scale_down = Behavior {
+            stabilization_window_seconds: 120.0,
+            ..self.scale_down.clone()
+        };
+        Some(Self {
+            metrics,
+            scale_down,
+            ..self
+        })
+    }
+}
+
 /// The policy.
 #[derive(Debug)]
 pub struct HpaV2 {
@@ -115,20 +157,20 @@ pub struct HpaV2 {
     fleets: Vec<(FleetKind, Past)>,
 }
 
-/// What it remembers of a fleet.
+/// A fleet's history.
 #[derive(Debug, Default)]
 struct Past {
-    wishes: VecDeque<(f64, u32)>,
-    /// Instances that came and went, by time.
+    desired: VecDeque<(f64, u32)>,
+    /// Changes in the number of instances, by time.
     changes: VecDeque<(f64, i64)>,
     last: Option<u32>,
 }
 
 impl HpaV2 {
-    /// With parameters.
+    /// Creates the policy.
     ///
     /// # Errors
-    /// Parameters that cannot be, and signals that do not exist.
+    /// A usage error for a parameter that is out of range or a signal that does not exist.
     pub fn new(config: HpaV2Config) -> Result<Self> {
         positive("autoscaling.hpa_v2.tolerance", config.tolerance, true)?;
         positive(
@@ -163,8 +205,8 @@ impl HpaV2 {
         })
     }
 
-    /// What one signal wants of a fleet.
-    fn wish(&self, metric: &Metric, fleet: &Fleet, signals: &Signals) -> Option<u32> {
+    /// Instances that one signal asks for.
+    fn desired(&self, metric: &Metric, fleet: &Fleet, signals: &Signals) -> Option<u32> {
         let own = fleet.signal(&metric.signal);
         let value = own.or_else(|| signals.signal(&metric.signal))?;
         let (ready, all) = (f64::from(fleet.ready), f64::from(fleet.provisioned()));
@@ -185,7 +227,7 @@ impl HpaV2 {
         if fleet.starting == 0 || ratio < 1.0 {
             return Some(up(ratio * ready).min(fleet.provisioned().max(up(ratio * ready))));
         }
-        // Those that are not ready count as using nothing; what that turns round is not done.
+        // Instances that are not ready count as idle; a scale-out that this would turn into a scale-in is dropped.
         let careful = ratio * ready / all.max(1.0);
         if near(careful) || careful < 1.0 {
             return Some(fleet.provisioned());
@@ -204,8 +246,8 @@ impl HpaV2 {
 }
 
 impl Past {
-    /// A wish, held back by what was wished before and by how fast sizes may change.
-    fn settle(&mut self, config: &HpaV2Config, now: f64, have: u32, wish: u32) -> u32 {
+    /// The desired size after stabilisation over the past and after the limits on speed.
+    fn stabilise(&mut self, config: &HpaV2Config, now: f64, have: u32, desired: u32) -> u32 {
         if let Some(last) = self.last
             && last != have
         {
@@ -218,21 +260,21 @@ impl Past {
             .iter()
             .map(|behavior| behavior.stabilization_window_seconds)
             .fold(0.0, f64::max);
-        self.wishes.push_back((now, wish));
+        self.desired.push_back((now, desired));
         while self
-            .wishes
+            .desired
             .front()
             .is_some_and(|(time, _)| *time < now - longest)
         {
-            self.wishes.pop_front();
+            self.desired.pop_front();
         }
         let within = |window: f64| {
-            self.wishes
+            self.desired
                 .iter()
                 .filter(move |(time, _)| *time >= now - window)
-                .map(|(_, wish)| *wish)
+                .map(|(_, size)| *size)
         };
-        // Upwards the least wish of its window, downwards the largest: between both, nothing happens.
+        // Scale-out goes to the smallest desired size of its window, scale-in to the largest of its own.
         let least = within(config.scale_up.stabilization_window_seconds).min();
         let most = within(config.scale_down.stabilization_window_seconds).max();
         let mut size = have;
@@ -291,23 +333,23 @@ impl ScalingPolicy for HpaV2 {
                 .metrics
                 .iter()
                 .filter(|metric| metric.fleet == fleet.kind.name());
-            let mut wish = None;
+            let mut desired = None;
             for metric in mine {
-                let one = self.wish(metric, fleet, signals);
+                let one = self.desired(metric, fleet, signals);
                 if let Some(one) = one {
                     seen.push(format!("{} {}: {one}", metric.fleet, metric.signal));
                 }
-                wish = wish.max(one);
+                desired = desired.max(one);
             }
-            let Some(wish) = wish else {
+            let Some(desired) = desired else {
                 return fleet.provisioned();
             };
             let now = signals.time;
             self.past(fleet.kind)
-                .settle(&config, now, fleet.provisioned(), wish)
+                .stabilise(&config, now, fleet.provisioned(), desired)
         });
         Decision {
-            reason: format!("wishes: {}", seen.join(", ")),
+            reason: format!("desired instances: {}", seen.join(", ")),
             ..decision
         }
     }
@@ -338,12 +380,12 @@ mod tests {
     fn speed_and_stabilisation_by_hand() {
         let mut policy = policy();
         let mut seen = signals(2, 2);
-        // Decode wishes 2 x 7 / 0.7 = 20, but in 15 s no more than 4 or 100 % come: 6.
+        // Decode asks for 2 x 7 / 0.7 = 20, but no more than 4 or 100 % are added in 15 s: 6.
         seen.fleets[0].busy = 0.7;
         seen.fleets[1].kv_usage = 7.0;
         seen.time = 15.0;
         assert_eq!(policy.decide(&seen).targets, [2, 6]);
-        // Then it is idle. The largest wish of the last 300 s was 20, so nothing goes until that is over.
+        // Then it is idle. The largest desired size of the last 300 s was 20, so nothing is removed until that is over.
         let mut seen = signals(2, 6);
         seen.fleets[0].busy = 0.7;
         seen.time = 30.0;

@@ -2,40 +2,43 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Rounding, ScalingPolicy, needs_pair};
+use super::{
+    Decision, PolicyConfig, PolicyContext, Rounding, ScalingPolicy, TuningContext, needs_pair,
+};
 use crate::autoscale::signals::{FleetKind, Signals};
 use crate::base::check::positive;
 use crate::base::error::Result;
+use crate::base::registry::Card;
 
-/// What prefill instances are counted by.
+/// Which rate sizes the prefill fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PrefillRate {
-    /// Requests that come, as the fork counts them.
+    /// Arriving requests, as in the fork.
     Requests,
-    /// Prompt tokens that come.
+    /// Arriving prompt tokens.
     ArrivedTokens,
-    /// Prompt tokens that no prefix cache had.
+    /// Arriving prompt tokens that are not in the prefix cache.
     CacheMissedTokens,
 }
 
-/// Parameters, with the documented values as defaults.
+/// Configuration; the defaults are the documented values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct IndependentTpsConfig {
-    /// What prefill instances are counted by.
+    /// Which rate sizes the prefill fleet.
     pub prefill_rate: PrefillRate,
-    /// How much of it per second one prefill instance is to carry.
+    /// Target rate per prefill instance, per second.
     pub prefill_target: f64,
-    /// Output tokens per second that one decode instance is to carry.
+    /// Target rate per decode instance, in output tokens per second.
     pub decode_target: f64,
-    /// Whether decode goes by tokens of requests that ended, as the fork counts them, and not by tokens generated.
+    /// Count output tokens when their request completes, as the fork does, instead of when they are generated.
     pub completed_tokens: bool,
-    /// How far above 1 wanted over present must be in one pool to scale out.
+    /// Scale out when the desired size of either fleet exceeds the current one by more than this fraction.
     pub out_threshold: f64,
-    /// How far below 1 it must be in both to scale in.
+    /// Scale in when both fleets' desired sizes fall short of the current ones by more than this fraction.
     pub in_threshold: f64,
-    /// How sizes become whole.
+    /// How fractional sizes are rounded.
     pub rounding: Rounding,
 }
 
@@ -53,6 +56,30 @@ impl Default for IndependentTpsConfig {
     }
 }
 
+impl PolicyConfig for IndependentTpsConfig {
+    const CARD: Card = Card::new(
+        "independent_tps",
+        "each fleet by its own tokens or requests per second",
+    );
+    const COLOR: &'static str = "#009E73";
+    const NEEDS_COOLDOWNS: bool = true;
+
+    fn build(self, _: &PolicyContext<'_>) -> Result<Box<dyn ScalingPolicy>> {
+        Ok(Box::new(IndependentTps::new(self)?))
+    }
+
+    fn tune(self, context: &TuningContext<'_>, headroom: f64) -> Option<Self> {
+        Some(Self {
+            prefill_rate: PrefillRate::CacheMissedTokens,
+            prefill_target: context.share("cache_missed_tps", headroom)
+                / context.prefill_instances(),
+            decode_target: context.share("decode_tps", headroom) / context.decode_instances(),
+            rounding: Rounding::Up,
+            ..self
+        })
+    }
+}
+
 /// The policy.
 #[derive(Debug)]
 pub struct IndependentTps {
@@ -60,10 +87,10 @@ pub struct IndependentTps {
 }
 
 impl IndependentTps {
-    /// With parameters.
+    /// Creates the policy.
     ///
     /// # Errors
-    /// Parameters that cannot be.
+    /// A usage error for a parameter that is out of range.
     pub fn new(config: IndependentTpsConfig) -> Result<Self> {
         for (name, number, zero) in [
             ("prefill_target", config.prefill_target, false),

@@ -1,36 +1,37 @@
-//! Knative's pod autoscaler: requests per instance over a stable window, and over a short one in panic, in which nothing
-//! shrinks (knative/serving, `pkg/autoscaler/scaling/autoscaler.go`).
+//! Knative's pod autoscaler: requests per instance over a stable window, and over a short one in panic mode, in
+//! which nothing shrinks (knative/serving, `pkg/autoscaler/scaling/autoscaler.go`).
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Pace, ScalingPolicy};
+use super::{Decision, Pace, PolicyConfig, PolicyContext, ScalingPolicy, TuningContext};
 use crate::autoscale::signals::{Fleet, FleetKind, Signals};
 use crate::base::check::positive;
 use crate::base::error::Result;
+use crate::base::registry::Card;
 
-/// Parameters under Knative's names, with its defaults.
+/// Configuration under Knative's names, with its defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KpaConfig {
-    /// Requests at once that one instance can serve.
+    /// Concurrent requests that one instance can serve.
     pub container_concurrency_target: f64,
-    /// The same for prefill instances, where another.
+    /// The same for prefill instances, if it differs.
     pub prefill_concurrency_target: Option<f64>,
-    /// Part of it that it is to serve.
+    /// Target fraction of that concurrency.
     pub target_utilization: f64,
-    /// Seconds of the stable window.
+    /// Length of the stable window in seconds.
     pub stable_window: f64,
-    /// The panic window as a part of it.
+    /// Length of the panic window as a fraction of the stable window.
     pub panic_window: f64,
-    /// Panic begins when the short window wants this many times what is ready.
+    /// Panic mode begins when the panic window asks for this many times the ready instances.
     pub panic_threshold: f64,
-    /// At most this many times what is ready.
+    /// The desired size is at most this many times the ready instances.
     pub max_scale_up_rate: f64,
-    /// At least what is ready over this.
+    /// The desired size is at least the ready instances divided by this.
     pub max_scale_down_rate: f64,
-    /// Seconds for which the largest wish holds.
+    /// Seconds over which the largest desired size counts.
     pub scale_down_delay: f64,
 }
 
@@ -50,31 +51,55 @@ impl Default for KpaConfig {
     }
 }
 
+impl PolicyConfig for KpaConfig {
+    const CARD: Card = Card::new(
+        "kpa",
+        "Knative's autoscaler: requests per instance over a stable and a panic window",
+    );
+    const COLOR: &'static str = "#661100";
+
+    fn build(self, _: &PolicyContext<'_>) -> Result<Box<dyn ScalingPolicy>> {
+        Ok(Box::new(Kpa::new(self)?))
+    }
+
+    fn tune(self, context: &TuningContext<'_>, headroom: f64) -> Option<Self> {
+        let signal = context.signal;
+        let requests = signal(&format!("{}_requests", context.decode_fleet())).max(1.0);
+        let prompts = (signal("prefill_running") + signal("prefill_waiting")).max(0.1);
+        Some(Self {
+            target_utilization: headroom,
+            container_concurrency_target: requests / context.decode_instances(),
+            prefill_concurrency_target: Some(prompts / context.prefill_instances()),
+            ..self
+        })
+    }
+}
+
 /// The policy.
 #[derive(Debug)]
 pub struct Kpa {
     config: KpaConfig,
-    fleets: Vec<(FleetKind, Watch)>,
+    fleets: Vec<(FleetKind, History)>,
 }
 
-/// What it remembers of a fleet.
+/// A fleet's history.
 #[derive(Debug, Default)]
-struct Watch {
+struct History {
     /// Requests in the fleet, by time.
     seen: VecDeque<(f64, f64)>,
     panic_since: Option<f64>,
     most_in_panic: f64,
-    wishes: VecDeque<(f64, f64)>,
+    desired: VecDeque<(f64, f64)>,
 }
 
-impl Watch {
+impl History {
     fn mean(&self, since: f64) -> f64 {
         let values = self.seen.iter().filter(|(time, _)| *time > since + 1e-9);
         let (count, sum) = values.fold((0.0, 0.0), |(n, sum), (_, value)| (n + 1.0, sum + value));
         if count > 0.0 { sum / count } else { 0.0 }
     }
 
-    /// Wanted instances, and whether that is panic.
+    /// Desired instances, and whether panic mode is on.
     fn decide(&mut self, config: &KpaConfig, now: f64, ready: u32, requests: f64) -> (f64, bool) {
         self.seen.push_back((now, requests));
         while self
@@ -88,10 +113,10 @@ impl Watch {
         let target = config.container_concurrency_target * config.target_utilization;
         let most = (config.max_scale_up_rate * ready).ceil();
         let least = (ready / config.max_scale_down_rate).floor();
-        let wish = |requests: f64| (requests / target).ceil();
-        let bounded = |wish: f64| wish.max(least).min(most);
-        let stable = wish(self.mean(now - config.stable_window));
-        let short = wish(self.mean(now - config.stable_window * config.panic_window));
+        let desired = |requests: f64| (requests / target).ceil();
+        let bounded = |size: f64| size.max(least).min(most);
+        let stable = desired(self.mean(now - config.stable_window));
+        let short = desired(self.mean(now - config.stable_window * config.panic_window));
         let over = short / ready >= config.panic_threshold;
         match self.panic_since {
             _ if over => self.panic_since = Some(now),
@@ -108,28 +133,28 @@ impl Watch {
             self.most_in_panic = self.most_in_panic.max(wanted);
             wanted = self.most_in_panic;
         }
-        self.wishes.push_back((now, wanted));
+        self.desired.push_back((now, wanted));
         while self
-            .wishes
+            .desired
             .front()
             .is_some_and(|(time, _)| *time < now - config.scale_down_delay)
         {
-            self.wishes.pop_front();
+            self.desired.pop_front();
         }
         let wanted = self
-            .wishes
+            .desired
             .iter()
-            .map(|(_, wish)| *wish)
+            .map(|(_, size)| *size)
             .fold(0.0, f64::max);
         (wanted, panics)
     }
 }
 
 impl Kpa {
-    /// With parameters.
+    /// Creates the policy.
     ///
     /// # Errors
-    /// Parameters that cannot be.
+    /// A usage error for a parameter that is out of range.
     pub fn new(config: KpaConfig) -> Result<Self> {
         for (name, number, zero) in [
             (
@@ -158,10 +183,10 @@ impl Kpa {
         })
     }
 
-    fn watch(&mut self, kind: FleetKind) -> &mut Watch {
+    fn history(&mut self, kind: FleetKind) -> &mut History {
         let found = self.fleets.iter().position(|(known, _)| *known == kind);
         let index = found.unwrap_or_else(|| {
-            self.fleets.push((kind, Watch::default()));
+            self.fleets.push((kind, History::default()));
             self.fleets.len() - 1
         });
         &mut self.fleets[index].1
@@ -178,7 +203,7 @@ impl ScalingPolicy for Kpa {
         let mut seen = Vec::new();
         let time = signals.time;
         let decision = Decision::map(signals, "", |fleet: &Fleet| {
-            // Those in the cluster's own queue wait for this fleet, too.
+            // Requests in the cluster's own queue count as waiting for this fleet.
             let requests = f64::from(fleet.running + fleet.waiting);
             let mut config = config.clone();
             if let (FleetKind::Prefill, Some(own)) = (fleet.kind, config.prefill_concurrency_target)
@@ -186,7 +211,7 @@ impl ScalingPolicy for Kpa {
                 config.container_concurrency_target = own;
             }
             let (wanted, panics) =
-                self.watch(fleet.kind)
+                self.history(fleet.kind)
                     .decide(&config, time, fleet.ready, requests);
             let mode = if panics { " (panic)" } else { "" };
             seen.push(format!(
@@ -208,14 +233,14 @@ mod tests {
 
     #[test]
     fn stable_and_panic_by_hand() {
-        // Target 7 of 10; a stable window of 60 s and a panic window of 6 s, looked at every 2 s.
+        // Target 7 of 10; a stable window of 60 s and a panic window of 6 s, one decision every 2 s.
         let config = KpaConfig {
             container_concurrency_target: 10.0,
             ..KpaConfig::default()
         };
-        let mut watch = Watch::default();
+        let mut history = History::default();
         let mut at =
-            |time, ready, requests| watch.decide(&config, f64::from(time), ready, requests);
+            |time, ready, requests| history.decide(&config, f64::from(time), ready, requests);
         for time in (2..=60).step_by(2) {
             // 14 requests at 7 each.
             assert_eq!(at(time, 2, 14.0), (2.0, false));
@@ -233,17 +258,17 @@ mod tests {
     }
 
     #[test]
-    fn delay_keeps_the_largest_wish() {
+    fn delay_keeps_the_largest_desired_size() {
         let config = KpaConfig {
             container_concurrency_target: 10.0,
             stable_window: 2.0,
             scale_down_delay: 10.0,
             ..KpaConfig::default()
         };
-        let mut watch = Watch::default();
-        assert_eq!(watch.decide(&config, 2.0, 4, 28.0).0, 4.0);
-        assert_eq!(watch.decide(&config, 4.0, 4, 14.0).0, 4.0);
-        assert_eq!(watch.decide(&config, 12.0, 4, 14.0).0, 4.0);
-        assert_eq!(watch.decide(&config, 14.0, 4, 14.0).0, 2.0);
+        let mut history = History::default();
+        assert_eq!(history.decide(&config, 2.0, 4, 28.0).0, 4.0);
+        assert_eq!(history.decide(&config, 4.0, 4, 14.0).0, 4.0);
+        assert_eq!(history.decide(&config, 12.0, 4, 14.0).0, 4.0);
+        assert_eq!(history.decide(&config, 14.0, 4, 14.0).0, 2.0);
     }
 }

@@ -3,22 +3,23 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Rounding, ScalingPolicy};
+use super::{Decision, PolicyConfig, PolicyContext, Rounding, ScalingPolicy, TuningContext};
 use crate::autoscale::signals::{Fleet, FleetKind, Signals};
 use crate::base::check::positive;
 use crate::base::error::Result;
+use crate::base::registry::Card;
 
-/// Parameters, with the documented values as defaults.
+/// Configuration; the defaults are the documented values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LatencyTtftConfig {
-    /// Time to first token that is to be kept, in seconds.
+    /// TTFT objective in seconds.
     pub ttft_target: f64,
-    /// Time between tokens that is to be kept, in seconds; without one, decode stays.
+    /// TBT objective in seconds; without one, the decode fleet keeps its size.
     pub tbt_target: Option<f64>,
-    /// Percentile at which both are looked at: 90 as documented, 50 as shipped.
+    /// Percentile of both that is compared with the objectives: 90 as documented, 50 in the fork's code.
     pub percentile: f64,
-    /// How grown sizes become whole; the fork rounds to the nearest, so that two never become three.
+    /// How grown sizes are rounded; the fork rounds to the nearest, so that two instances never become three.
     pub rounding: Rounding,
 }
 
@@ -33,24 +34,45 @@ impl Default for LatencyTtftConfig {
     }
 }
 
+impl PolicyConfig for LatencyTtftConfig {
+    const CARD: Card = Card::new(
+        "latency_ttft",
+        "prefill by TTFT and decode by TBT, in tiers",
+    );
+    const COLOR: &'static str = "#56B4E9";
+    const NEEDS_COOLDOWNS: bool = true;
+
+    fn build(self, _: &PolicyContext<'_>) -> Result<Box<dyn ScalingPolicy>> {
+        Ok(Box::new(LatencyTtft::new(self)?))
+    }
+
+    fn tune(self, context: &TuningContext<'_>, headroom: f64) -> Option<Self> {
+        Some(Self {
+            ttft_target: context.objectives.ttft_seconds * headroom,
+            tbt_target: Some(context.objectives.tbt_seconds * headroom),
+            ..self
+        })
+    }
+}
+
 /// The policy.
 #[derive(Debug)]
 pub struct LatencyTtft {
     config: LatencyTtftConfig,
 }
 
-/// From this multiple of the target on, so many times the size.
+/// At or above this multiple of the objective, the size is multiplied by the second number.
 const OUT: [(f64, f64); 2] = [(1.2, 1.2), (1.1, 1.1)];
-/// Down to this multiple of the target, so many times the size.
+/// At or below this multiple of the objective, the size is multiplied by the second number.
 const IN: (f64, f64) = (0.9, 0.95);
 /// 0.055 over 0.05 is a little less than 1.1 in floating point.
 const NEAR: f64 = 1e-9;
 
 impl LatencyTtft {
-    /// With parameters.
+    /// Creates the policy.
     ///
     /// # Errors
-    /// Parameters that cannot be.
+    /// A usage error for a parameter that is out of range.
     pub fn new(config: LatencyTtftConfig) -> Result<Self> {
         positive(
             "autoscaling.latency_ttft.ttft_target",

@@ -1,56 +1,52 @@
-//! Who decides how many instances there should be: policies, one a file, and their registry.
+//! Scaling policies: how many instances there should be. One policy is one file with its configuration, its rule and its
+//! card; the list at the end of this file registers it.
 
-mod heteroscale;
-mod hpa_gpu;
-mod hpa_v2;
-mod independent_tps;
-mod kpa;
-mod latency_ttft;
-mod periodic;
-mod pure_latency;
-mod queue;
+pub mod heteroscale;
+pub mod hpa_gpu;
+pub mod hpa_v2;
+pub mod independent_tps;
+pub mod kpa;
+pub mod latency_ttft;
+pub mod no_autoscaling;
+pub mod periodic;
+pub mod pure_latency;
+pub mod queue;
 mod rounding;
-mod script;
-mod sla;
-mod utilization;
-mod wva;
+pub mod script;
+pub mod sla;
+mod tuning;
+pub mod utilization;
+pub mod wva;
 
-use super::config::AutoscalingSection;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::planner::profile::Profile;
 use super::signals::{Fleet, FleetKind, Signals};
 use crate::base::error::{Error, Result};
+use crate::base::parameters::Parameters;
+use crate::base::registry::{Card, Named, Registry};
+use crate::sim::Objectives;
 
-pub use heteroscale::{HeteroScale, HeteroScaleConfig};
-pub use hpa_gpu::{HpaGpu, HpaGpuConfig};
-pub use hpa_v2::{HpaV2, HpaV2Config, Metric, TargetType};
-pub use independent_tps::{IndependentTps, IndependentTpsConfig, PrefillRate};
-pub use kpa::{Kpa, KpaConfig};
-pub use latency_ttft::{LatencyTtft, LatencyTtftConfig};
-pub use periodic::{Hours, Periodic, PeriodicConfig};
-pub use pure_latency::{PureLatency, PureLatencyConfig};
-pub use queue::{Queue, QueueConfig};
 pub use rounding::Rounding;
-pub use script::{Script, ScriptConfig};
-pub use sla::Sla;
-pub use utilization::{Utilization, UtilizationConfig};
-pub use wva::{Wva, WvaConfig};
+pub use tuning::TuningContext;
 
-/// What a policy wants.
+/// Sizes that a policy asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
-    /// Instances that each fleet of the signals should have, in their order; those that start count.
+    /// Desired instances of each fleet, in the order of the signals; starting instances count.
     pub targets: Vec<u32>,
     /// Why.
     pub reason: String,
 }
 
 impl Decision {
-    /// Everything stays.
+    /// Every fleet keeps its size.
     pub fn hold(signals: &Signals, reason: impl Into<String>) -> Self {
         Self::map(signals, reason, Fleet::provisioned)
     }
 
-    /// Each fleet by a rule.
+    /// Applies a rule to each fleet.
     pub fn map(
         signals: &Signals,
         reason: impl Into<String>,
@@ -62,7 +58,7 @@ impl Decision {
         }
     }
 
-    /// Prefill and decode to numbers, others stay.
+    /// Sets the prefill and decode fleets; others keep their size.
     pub fn pair(signals: &Signals, prefill: u32, decode: u32, reason: impl Into<String>) -> Self {
         Self::map(signals, reason, |fleet| match fleet.kind {
             FleetKind::Prefill => prefill,
@@ -72,26 +68,26 @@ impl Decision {
     }
 }
 
-/// When it looks and how soon it may act again, where the configuration does not say.
+/// Control interval and cooldowns of a policy, where the configuration sets none.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pace {
-    /// Seconds between two looks.
+    /// Control interval in seconds.
     pub interval: f64,
-    /// Seconds after a scale-out in which there is no other.
+    /// Seconds after a scale-out during which no other happens.
     pub out_cooldown: f64,
-    /// Seconds after any change in which there is no scale-in.
+    /// Seconds after any change during which no scale-in happens.
     pub in_cooldown: f64,
 }
 
 impl Pace {
-    /// As the documents of the baselines have it: 180 and 600 s.
+    /// As documented for the baselines: cooldowns of 180 and 600 s.
     pub const DOCUMENTED: Self = Self {
         interval: 10.0,
         out_cooldown: 180.0,
         in_cooldown: 600.0,
     };
 
-    /// A policy that paces itself.
+    /// A policy without cooldowns.
     pub const fn every(interval: f64) -> Self {
         Self {
             interval,
@@ -101,170 +97,247 @@ impl Pace {
     }
 }
 
-/// Decides how many instances there should be.
+/// Decides how many instances there should be. One is built for each run, so it may keep state.
 pub trait ScalingPolicy: Send + std::fmt::Debug {
-    /// Its own pace.
+    /// Its control interval and cooldowns.
     fn pace(&self) -> Pace {
         Pace::DOCUMENTED
     }
 
-    /// Which fleets it needs: an error says what is missing.
+    /// Checks that the cluster has the fleets that the policy scales.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a cluster that it cannot scale.
+    /// [`Error::Usage`] that says which fleet is missing.
     fn check(&self, _fleets: &[FleetKind]) -> Result<()> {
         Ok(())
     }
 
-    /// What should be, given what is seen. Bounds, cooldowns and budgets are applied afterwards.
+    /// Desired instances for the signals of one control interval. Bounds, cooldowns and budgets are applied afterwards.
     fn decide(&mut self, signals: &Signals) -> Decision;
 }
 
-/// For [`ScalingPolicy::check`] of policies that scale prompts and outputs by each other.
+/// [`ScalingPolicy::check`] of policies that scale the prefill and the decode fleet together.
 pub(super) fn needs_pair(name: &str, fleets: &[FleetKind]) -> Result<()> {
     if fleets.contains(&FleetKind::Prefill) && fleets.contains(&FleetKind::Decode) {
         return Ok(());
     }
     Err(Error::usage(
         format!(
-            "policy `{name}` scales prefill and decode instances, and the cluster has not both"
+            "policy `{name}` scales prefill and decode instances, but the cluster lacks one of these roles"
         ),
-        "give [[pool]]s with role prefill and decode, or take utilization, queue, hpa_v2, kpa or wva",
+        "add [[pool]]s with roles prefill and decode, or use utilization, queue, hpa_v2, kpa or wva",
     ))
 }
 
-/// How a policy is made of its configuration.
-type Build = fn(&AutoscalingSection, &PolicyContext<'_>) -> Result<Box<dyn ScalingPolicy>>;
-
-/// What a policy is told of the cluster before it begins.
+/// What a policy may know of the cluster before the run.
 #[derive(Debug)]
 pub struct PolicyContext<'a> {
-    /// GPUs of one instance, by task.
+    /// GPUs of one instance, by fleet.
     pub gpus: &'a [(FleetKind, u32)],
     /// The profile of the cluster's own instances, where it was measured.
     pub profile: Option<&'a Profile>,
 }
 
 impl PolicyContext<'_> {
-    /// GPUs of one instance with a task.
+    /// GPUs of one instance of a fleet; 1 if unknown.
     pub fn gpus(&self, kind: FleetKind) -> u32 {
         let found = self.gpus.iter().find(|(known, _)| *known == kind);
         found.map_or(1, |(_, gpus)| *gpus)
     }
 }
 
-/// A policy's name and what it does.
-#[derive(Debug)]
-pub struct Named {
-    /// As `--policy` and `autoscaling.policy` have it.
-    pub name: &'static str,
-    /// In few words.
-    pub summary: &'static str,
-    build: Build,
-}
+/// Configuration of a policy: what the policy says of itself, and how it is built and tuned.
+pub trait PolicyConfig: Serialize + DeserializeOwned + 'static {
+    /// Name and summary.
+    const CARD: Card;
+    /// Colour in charts, as `#rrggbb`; no two policies share one.
+    const COLOR: &'static str;
+    /// Whether the configuration has to slow the policy down by cooldowns; others pace themselves.
+    const NEEDS_COOLDOWNS: bool = false;
 
-fn boxed<P: ScalingPolicy + 'static>(policy: P) -> Result<Box<dyn ScalingPolicy>> {
-    Ok(Box::new(policy))
-}
+    /// The policy with this configuration.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a parameter that is out of range.
+    fn build(self, context: &PolicyContext<'_>) -> Result<Box<dyn ScalingPolicy>>;
 
-/// Every policy, in the order of tables and pictures.
-pub const POLICIES: &[Named] = &[
-    Named {
-        name: "no_autoscaling",
-        summary: "as many as at the beginning",
-        build: |_, _| boxed(Fixed),
-    },
-    Named {
-        name: "heteroscale",
-        summary: "decode tokens per second give the size, a fixed P/D ratio both pools; latency feedback",
-        build: |section, _| boxed(HeteroScale::new(section.heteroscale.clone())?),
-    },
-    Named {
-        name: "hpa_gpu",
-        summary: "GPU utilisation of both pools against a target",
-        build: |section, _| boxed(HpaGpu::new(section.hpa_gpu.clone())?),
-    },
-    Named {
-        name: "independent_tps",
-        summary: "each pool by its own tokens or requests per second",
-        build: |section, _| boxed(IndependentTps::new(section.independent_tps.clone())?),
-    },
-    Named {
-        name: "pure_latency",
-        summary: "time between tokens alone: two more of both when high, one less when low",
-        build: |section, _| boxed(PureLatency::new(section.pure_latency.clone())?),
-    },
-    Named {
-        name: "periodic",
-        summary: "a timetable of the day",
-        build: |section, _| boxed(Periodic::new(section.periodic.clone())?),
-    },
-    Named {
-        name: "latency_ttft",
-        summary: "prefill by TTFT and decode by TBT, in tiers",
-        build: |section, _| boxed(LatencyTtft::new(section.latency_ttft.clone())?),
-    },
-    Named {
-        name: "utilization",
-        summary: "one more where KV memory is nearly full, one less where it is nearly empty",
-        build: |section, _| boxed(Utilization::new(section.utilization.clone())?),
-    },
-    Named {
-        name: "queue",
-        summary: "by tokens that wait",
-        build: |section, _| boxed(Queue::new(section.queue.clone())?),
-    },
-    Named {
-        name: "sla",
-        summary: "the SLA planner (Dynamo, sageLLM): foretells load, asks a profile, corrects it by what is seen",
-        build: |section, around| boxed(Sla::new(section.sla.clone(), around)?),
-    },
-    Named {
-        name: "hpa_v2",
-        summary: "Kubernetes' horizontal pod autoscaler: any signals, tolerance, stabilisation windows",
-        build: |section, _| boxed(HpaV2::new(section.hpa_v2.clone())?),
-    },
-    Named {
-        name: "kpa",
-        summary: "Knative's autoscaler: requests per instance over a stable and a panic window",
-        build: |section, _| boxed(Kpa::new(section.kpa.clone())?),
-    },
-    Named {
-        name: "wva",
-        summary: "llm-d's saturation rule: spare KV and queue of instances that are not saturated",
-        build: |section, _| boxed(Wva::new(section.wva.clone())?),
-    },
-    Named {
-        name: "script",
-        summary: "your own: `fn decide(signals)` in a Rhai script",
-        build: |section, _| boxed(Script::new(&section.script)?),
-    },
-];
-
-/// The policy that a configuration names.
-///
-/// # Errors
-/// [`Error::Usage`] for a name that is not known, or parameters that cannot be.
-pub fn build(
-    section: &AutoscalingSection,
-    surroundings: &PolicyContext<'_>,
-) -> Result<Box<dyn ScalingPolicy>> {
-    let wanted = section.policy.replace('-', "_");
-    match POLICIES.iter().find(|policy| policy.name == wanted) {
-        Some(policy) => (policy.build)(section, surroundings),
-        None => {
-            let names: Vec<&str> = POLICIES.iter().map(|policy| policy.name).collect();
-            Err(Error::unknown_name("policy", &section.policy, &names))
-        }
+    /// This configuration with parameters chosen so that an instance carries the fraction `headroom` of what it can carry;
+    /// `None` for a policy that has nothing to choose.
+    fn tune(self, _context: &TuningContext<'_>, _headroom: f64) -> Option<Self> {
+        None
     }
 }
 
-/// Nothing changes.
-#[derive(Debug)]
-struct Fixed;
+/// A registered policy, with its configuration's type erased.
+#[derive(Debug, Clone, Copy)]
+pub struct PolicyCard {
+    card: Card,
+    /// Colour in charts, as `#rrggbb`.
+    pub color: &'static str,
+    /// Whether the configuration has to slow the policy down by cooldowns; others pace themselves.
+    pub needs_cooldowns: bool,
+    complete: fn(&Parameters) -> Result<Parameters, String>,
+    build: fn(&Parameters, &PolicyContext<'_>) -> Result<Box<dyn ScalingPolicy>>,
+    tune: fn(&Parameters, &TuningContext<'_>, f64) -> Result<Option<Parameters>>,
+}
 
-impl ScalingPolicy for Fixed {
-    fn decide(&mut self, signals: &Signals) -> Decision {
-        Decision::hold(signals, "fixed")
+impl Named for PolicyCard {
+    fn card(&self) -> &Card {
+        &self.card
+    }
+}
+
+/// A configuration from its table, of which errors name the section.
+fn read<C: PolicyConfig>(parameters: &Parameters) -> Result<C> {
+    parameters.read().map_err(|message| {
+        Error::usage(
+            format!("autoscaling.{}: {message}", C::CARD.name),
+            "docs/autoscaling.md describes the keys",
+        )
+    })
+}
+
+impl PolicyCard {
+    /// The policy of a configuration.
+    const fn of<C: PolicyConfig>() -> Self {
+        Self {
+            card: C::CARD,
+            color: C::COLOR,
+            needs_cooldowns: C::NEEDS_COOLDOWNS,
+            complete: Parameters::complete::<C>,
+            build: |parameters, context| read::<C>(parameters)?.build(context),
+            tune: |parameters, context, headroom| {
+                let tuned = read::<C>(parameters)?.tune(context, headroom);
+                tuned.as_ref().map(Parameters::of).transpose()
+            },
+        }
+    }
+
+    /// The policy's table with every key.
+    ///
+    /// # Errors
+    /// A sentence that says which key is unknown, or which value does not fit.
+    pub fn complete(&self, parameters: &Parameters) -> Result<Parameters, String> {
+        (self.complete)(parameters)
+    }
+
+    /// The policy with these parameters; missing ones take their defaults.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a parameter that is unknown or out of range.
+    pub fn build(
+        &self,
+        parameters: &Parameters,
+        context: &PolicyContext<'_>,
+    ) -> Result<Box<dyn ScalingPolicy>> {
+        (self.build)(parameters, context)
+    }
+
+    /// The parameters with which an instance carries the fraction `headroom` of what it can carry; `None` for a policy that
+    /// has nothing to choose.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn tune(
+        &self,
+        parameters: &Parameters,
+        context: &TuningContext<'_>,
+        headroom: f64,
+    ) -> Result<Option<Parameters>> {
+        (self.tune)(parameters, context, headroom)
+    }
+}
+
+impl PolicyCard {
+    /// Whether the policy can choose its own parameters.
+    pub fn is_tunable(&self) -> bool {
+        let context = TuningContext {
+            prefill: 1,
+            decode: 1,
+            rate: 1.0,
+            signal: &|_| 1.0,
+            objectives: Objectives::default(),
+            hourly_rates: [1.0; 24],
+            trace_seconds: 1.0,
+            profile: None,
+            max_prefill: 1,
+            max_decode: 1,
+        };
+        let tuned = self.tune(&Parameters::default(), &context, 1.0);
+        tuned.is_ok_and(|tuned| tuned.is_some())
+    }
+}
+
+/// Every policy, in the order of tables and charts.
+pub static POLICIES: Registry<PolicyCard> = Registry::new("scaling policy", "autoscaling.md", LIST);
+
+const LIST: &[PolicyCard] = &[
+    PolicyCard::of::<no_autoscaling::NoAutoscalingConfig>(),
+    PolicyCard::of::<heteroscale::HeteroScaleConfig>(),
+    PolicyCard::of::<hpa_gpu::HpaGpuConfig>(),
+    PolicyCard::of::<independent_tps::IndependentTpsConfig>(),
+    PolicyCard::of::<pure_latency::PureLatencyConfig>(),
+    PolicyCard::of::<periodic::PeriodicConfig>(),
+    PolicyCard::of::<latency_ttft::LatencyTtftConfig>(),
+    PolicyCard::of::<utilization::UtilizationConfig>(),
+    PolicyCard::of::<queue::QueueConfig>(),
+    PolicyCard::of::<super::planner::PlannerConfig>(),
+    PolicyCard::of::<hpa_v2::HpaV2Config>(),
+    PolicyCard::of::<kpa::KpaConfig>(),
+    PolicyCard::of::<wva::WvaConfig>(),
+    PolicyCard::of::<script::ScriptConfig>(),
+];
+
+#[cfg(test)]
+mod tests {
+    use crate::autoscale::policy::*;
+
+    #[test]
+    fn every_policy_is_told_apart_by_its_color() {
+        let mut colors: Vec<&str> = POLICIES.iter().map(|policy| policy.color).collect();
+        colors.sort_unstable();
+        colors.dedup();
+        assert_eq!(colors.len(), POLICIES.names().len());
+    }
+
+    #[test]
+    fn tuning_follows_the_load_test() -> Result<()> {
+        // 2 prefill and 4 decode instances carried 12 requests/s with every signal at 0.6.
+        let context = TuningContext {
+            prefill: 2,
+            decode: 4,
+            rate: 12.0,
+            signal: &|_| 0.6,
+            objectives: Objectives::default(),
+            hourly_rates: [6.0; 24],
+            trace_seconds: 240.0,
+            profile: None,
+            max_prefill: 10,
+            max_decode: 20,
+        };
+        // Half of 0.6; half the rate at half the load needs the whole fleet.
+        assert_eq!(context.decode_share("kv_usage", 0.5), 0.3);
+        assert_eq!(context.instances_for(6.0, 0.5), (2, 4));
+        for policy in &POLICIES {
+            let tuned = policy.tune(&Parameters::default(), &context, 0.5)?;
+            let fixed = ["no_autoscaling", "script"].contains(&policy.name());
+            assert_eq!(tuned.is_none(), fixed, "{}", policy.name());
+            let Some(tuned) = tuned else {
+                continue;
+            };
+            policy.build(&tuned, &PolicyContext { gpus: &[] })?;
+            assert_ne!(
+                Some(&tuned),
+                policy.complete(&Parameters::default()).ok().as_ref()
+            );
+        }
+        let kpa = POLICIES.find("kpa")?;
+        let tuned = kpa.tune(&Parameters::default(), &context, 0.5)?;
+        let tuned = tuned.and_then(|tuned| tuned.read::<kpa::KpaConfig>().ok());
+        let tuned = tuned.unwrap_or_else(|| unreachable!("kpa can be tuned"));
+        // 1 request at least over 4 instances; 0.6 + 0.6 prompts over 2.
+        assert_eq!(tuned.container_concurrency_target, 0.25);
+        assert_eq!(tuned.prefill_concurrency_target, Some(0.6));
+        Ok(())
     }
 }

@@ -2,30 +2,31 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Pace, ScalingPolicy};
+use super::{Decision, Pace, PolicyConfig, PolicyContext, ScalingPolicy, TuningContext};
 use crate::autoscale::signals::{FleetKind, Signals};
 use crate::base::check::positive;
 use crate::base::error::{Error, Result};
+use crate::base::registry::Card;
 
-/// Parameters, with the documented values as defaults.
+/// Configuration; the defaults are the documented values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PeriodicConfig {
-    /// Seconds of a day: a shorter one for shorter traces.
+    /// Length of a day in seconds; shorten it for short traces.
     pub day_seconds: f64,
-    /// Hour of the day, of 24, at which the trace begins.
+    /// Hour of the day (0 to 24) at which the trace begins.
     pub start_hour: f64,
-    /// Sizes by hours of the day; the first that fits holds.
+    /// Fleet sizes by hour of the day; the first matching entry applies.
     pub hours: Vec<Hours>,
 }
 
-/// Sizes in some hours.
+/// Fleet sizes during some hours of the day.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hours {
-    /// From this hour on, 0 to 24.
+    /// First hour, 0 to 24.
     pub from: f64,
-    /// Until before this hour; one that is not larger than `from` lies on the next day.
+    /// End of the last hour; not later than `from` means the next day.
     pub to: f64,
     /// Prefill instances.
     #[serde(default)]
@@ -66,6 +67,35 @@ impl Default for PeriodicConfig {
     }
 }
 
+impl PolicyConfig for PeriodicConfig {
+    const CARD: Card = Card::new("periodic", "a timetable of the day");
+    const COLOR: &'static str = "#E69F00";
+
+    fn build(self, _: &PolicyContext<'_>) -> Result<Box<dyn ScalingPolicy>> {
+        Ok(Box::new(Periodic::new(self)?))
+    }
+
+    /// The trace is one day, in which every hour has the instances that its own rate needs.
+    fn tune(self, context: &TuningContext<'_>, headroom: f64) -> Option<Self> {
+        let split = context.is_disaggregated();
+        let hour = |(index, rate): (usize, &f64)| {
+            let (prefill, decode) = context.instances_for(*rate, headroom);
+            Hours {
+                from: index as f64,
+                to: index as f64 + 1.0,
+                prefill: split.then_some(prefill),
+                decode: split.then_some(decode),
+                aggregated: (!split).then_some(decode),
+            }
+        };
+        Some(Self {
+            day_seconds: context.trace_seconds.max(1.0),
+            start_hour: 0.0,
+            hours: context.hourly_rates.iter().enumerate().map(hour).collect(),
+        })
+    }
+}
+
 /// The policy.
 #[derive(Debug)]
 pub struct Periodic {
@@ -73,10 +103,10 @@ pub struct Periodic {
 }
 
 impl Periodic {
-    /// With parameters.
+    /// Creates the policy.
     ///
     /// # Errors
-    /// Parameters that cannot be.
+    /// A usage error for a parameter that is out of range.
     pub fn new(config: PeriodicConfig) -> Result<Self> {
         positive(
             "autoscaling.periodic.day_seconds",

@@ -2,26 +2,27 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, ScalingPolicy};
+use super::{Decision, PolicyConfig, PolicyContext, ScalingPolicy, TuningContext};
 use crate::autoscale::signals::Signals;
 use crate::base::check::positive;
 use crate::base::error::Result;
+use crate::base::registry::Card;
 
-/// Parameters, with the documented values as defaults.
+/// Configuration; the defaults are the documented values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PureLatencyConfig {
-    /// Time between tokens that is to be kept, in seconds.
+    /// TBT objective in seconds.
     pub tbt_slo: f64,
-    /// Percentile at which it is looked at: 90 as documented, 50 as shipped.
+    /// Percentile of TBT that is compared with the objective: 90 as documented, 50 in the fork's code.
     pub percentile: f64,
-    /// From this multiple of the SLO on, `step_out` more.
+    /// Above this multiple of the objective, each fleet grows by `step_out`.
     pub high: f64,
-    /// Below this multiple, `step_in` less.
+    /// Below this multiple, each fleet shrinks by `step_in`.
     pub low: f64,
-    /// Instances more of each pool.
+    /// Instances added to each fleet at a time.
     pub step_out: u32,
-    /// Instances less of each pool.
+    /// Instances removed from each fleet at a time.
     pub step_in: u32,
 }
 
@@ -38,6 +39,26 @@ impl Default for PureLatencyConfig {
     }
 }
 
+impl PolicyConfig for PureLatencyConfig {
+    const CARD: Card = Card::new(
+        "pure_latency",
+        "TBT alone: two more instances of both roles when it is high, one less when it is low",
+    );
+    const COLOR: &'static str = "#CC79A7";
+    const NEEDS_COOLDOWNS: bool = true;
+
+    fn build(self, _: &PolicyContext<'_>) -> Result<Box<dyn ScalingPolicy>> {
+        Ok(Box::new(PureLatency::new(self)?))
+    }
+
+    fn tune(self, context: &TuningContext<'_>, headroom: f64) -> Option<Self> {
+        Some(Self {
+            tbt_slo: context.objectives.tbt_seconds * headroom,
+            ..self
+        })
+    }
+}
+
 /// The policy.
 #[derive(Debug)]
 pub struct PureLatency {
@@ -45,10 +66,10 @@ pub struct PureLatency {
 }
 
 impl PureLatency {
-    /// With parameters.
+    /// Creates the policy.
     ///
     /// # Errors
-    /// Parameters that cannot be.
+    /// A usage error for a parameter that is out of range.
     pub fn new(config: PureLatencyConfig) -> Result<Self> {
         positive("autoscaling.pure_latency.tbt_slo", config.tbt_slo, false)?;
         Ok(Self { config })

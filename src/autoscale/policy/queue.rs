@@ -1,24 +1,25 @@
-//! Tokens that wait, as `queue` of the Splitwise fork's simple baselines: five instances at a time.
+//! Waiting tokens, as `queue` of the Splitwise fork's simple baselines: five instances at a time.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Pace, ScalingPolicy};
+use super::{Decision, Pace, PolicyConfig, PolicyContext, ScalingPolicy, TuningContext};
 use crate::autoscale::signals::{FleetKind, Signals};
 use crate::base::error::Result;
+use crate::base::registry::Card;
 
-/// Parameters, with the documented values as defaults.
+/// Configuration; the defaults are the documented values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QueueConfig {
-    /// More prompt tokens than this wait to be computed: `step` more prefill instances.
+    /// With more prompt tokens waiting to be computed than this, add `step` prefill instances.
     pub prefill_high: u64,
-    /// Fewer than this: `step` less.
+    /// With fewer, remove `step`.
     pub prefill_low: u64,
-    /// The same for decode instances, by tokens whose KV is on its way or waits for room.
+    /// The same for decode instances, by tokens whose KV cache is in transfer or waits for free blocks.
     pub decode_high: u64,
-    /// Fewer than this: `step` less.
+    /// With fewer, remove `step`.
     pub decode_low: u64,
-    /// Instances at a time.
+    /// Instances added or removed at a time.
     pub step: u32,
 }
 
@@ -34,6 +35,29 @@ impl Default for QueueConfig {
     }
 }
 
+impl PolicyConfig for QueueConfig {
+    const CARD: Card = Card::new("queue", "by the number of waiting tokens");
+    const COLOR: &'static str = "#882255";
+    const NEEDS_COOLDOWNS: bool = true;
+
+    fn build(self, _: &PolicyContext<'_>) -> Result<Box<dyn ScalingPolicy>> {
+        Ok(Box::new(Queue::new(self)))
+    }
+
+    fn tune(self, context: &TuningContext<'_>, headroom: f64) -> Option<Self> {
+        let decode = format!("{}_queue_tokens", context.decode_fleet());
+        let tokens = |signal: &str| ((context.signal)(signal).max(100.0) * headroom) as u64;
+        let (prefill_high, decode_high) = (tokens("prefill_queue_tokens"), tokens(&decode));
+        Some(Self {
+            prefill_high,
+            prefill_low: prefill_high / 10,
+            decode_high,
+            decode_low: decode_high / 10,
+            step: 1,
+        })
+    }
+}
+
 /// The policy.
 #[derive(Debug)]
 pub struct Queue {
@@ -41,12 +65,9 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// With parameters.
-    ///
-    /// # Errors
-    /// None: any numbers will do.
-    pub fn new(config: QueueConfig) -> Result<Self> {
-        Ok(Self { config })
+    /// Creates the policy.
+    pub fn new(config: QueueConfig) -> Self {
+        Self { config }
     }
 }
 
@@ -86,7 +107,7 @@ mod tests {
 
     #[test]
     fn by_hand() {
-        let mut policy = Queue::new(QueueConfig::default()).unwrap_or_else(|_| unreachable!());
+        let mut policy = Queue::new(QueueConfig::default());
         let mut seen = signals(8, 8);
         for (prefill, decode, targets) in [
             (1_001, 499, [13, 3]),

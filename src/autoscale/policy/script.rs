@@ -10,19 +10,29 @@ use std::path::PathBuf;
 use rhai::{AST, CallFnOptions, Dynamic, Engine, Map, Scope};
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Pace, ScalingPolicy};
+use super::{Decision, Pace, PolicyConfig, PolicyContext, ScalingPolicy};
 use crate::autoscale::signals::{FLEET_SIGNALS, SIGNALS, Sample, Signals};
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
+use crate::base::registry::Card;
 
-/// Where the script is.
+/// The script: one of both keys.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScriptConfig {
-    /// A file.
+    /// File that holds it.
     pub path: Option<PathBuf>,
-    /// Or the script itself.
+    /// Its text.
     pub code: Option<String>,
+}
+
+impl PolicyConfig for ScriptConfig {
+    const CARD: Card = Card::new("script", "your own `fn decide(signals)` in a Rhai script");
+    const COLOR: &'static str = "#44AA99";
+
+    fn build(self, _: &PolicyContext<'_>) -> Result<Box<dyn ScalingPolicy>> {
+        Ok(Box::new(Script::new(&self)?))
+    }
 }
 
 /// The policy.
@@ -37,7 +47,7 @@ pub struct Script {
 const MOST_OPERATIONS: u64 = 10_000_000;
 
 impl Script {
-    /// Compiles the script, and tries it on a cluster of which nothing is known.
+    /// Compiles the script.
     ///
     /// # Errors
     /// A file that cannot be read, and what Rhai does not understand, with its line.
@@ -147,18 +157,18 @@ impl ScalingPolicy for Script {
             Err(error) => return Decision::hold(signals, format!("the script failed: {error}")),
         };
         if answer.is_unit() {
-            return Decision::hold(signals, "the script has no wish");
+            return Decision::hold(signals, "the script returned nothing");
         }
-        let Some(wishes) = answer.try_cast::<Map>() else {
+        let Some(desired) = answer.try_cast::<Map>() else {
             return Decision::hold(signals, "the script failed: it returned no map");
         };
-        let reason = wishes
+        let reason = desired
             .get("reason")
             .map_or_else(|| "script".to_owned(), ToString::to_string);
         let mut wrong = None;
         let decision = Decision::map(signals, "", |fleet| {
             let name = fleet.kind.name();
-            match wishes.get(name).map(|value| (value, instances(value))) {
+            match desired.get(name).map(|value| (value, instances(value))) {
                 None => fleet.provisioned(),
                 Some((_, Some(size))) => size,
                 Some((value, None)) => {

@@ -1,9 +1,38 @@
-//! The SLA planner as a policy: what a Prometheus would tell it, taken from the simulator's own signals.
+//! The SLA planner as a policy: its observations come from the simulator's signals instead of from Prometheus.
 
-use super::{Decision, Pace, PolicyContext, ScalingPolicy, needs_pair};
+use super::{
+    Decision, Pace, PolicyConfig, PolicyContext, ScalingPolicy, TuningContext, needs_pair,
+};
 use crate::autoscale::planner::{Observation, Planner, PlannerConfig, interpolate};
 use crate::autoscale::signals::{FleetKind, Signals};
 use crate::base::error::Result;
+use crate::base::registry::Card;
+
+impl PolicyConfig for PlannerConfig {
+    const CARD: Card = Card::new(
+        "sla",
+        "the SLA planner (Dynamo, sageLLM): predicts load, looks up a profile, corrects it by measurements",
+    );
+    const COLOR: &'static str = "#332288";
+
+    fn build(self, context: &PolicyContext<'_>) -> Result<Box<dyn ScalingPolicy>> {
+        Ok(Box::new(Sla::new(self, context)?))
+    }
+
+    fn tune(self, context: &TuningContext<'_>, headroom: f64) -> Option<Self> {
+        Some(Self {
+            target_ttft_ms: context.objectives.ttft_seconds * 1e3 * headroom,
+            target_itl_ms: context.objectives.tbt_seconds * 1e3 * headroom,
+            profile_data_dir: context.profile.map(std::path::Path::to_path_buf),
+            adjustment_interval_sec: 30.0,
+            max_gpu_budget: -1,
+            max_prefill_instances: context.max_prefill,
+            max_decode_instances: context.max_decode,
+            load_predictor_type: "kalman".into(),
+            ..self
+        })
+    }
+}
 
 /// The policy.
 #[derive(Debug)]
@@ -12,18 +41,18 @@ pub struct Sla {
 }
 
 impl Sla {
-    /// With the planner's configuration; GPUs of an instance are those of the cluster's pools. Without a profile in the
-    /// configuration, the measured one of the context is used.
+    /// Creates the policy; the GPUs per instance are those of the cluster's pools, whatever the configuration says. Without a
+    /// profile in the configuration, the measured one of the context is used.
     ///
     /// # Errors
     /// As [`Planner::new`].
-    pub fn new(config: PlannerConfig, surroundings: &PolicyContext<'_>) -> Result<Self> {
+    pub fn new(config: PlannerConfig, context: &PolicyContext<'_>) -> Result<Self> {
         let config = PlannerConfig {
-            prefill_gpus_per_instance: surroundings.gpus(FleetKind::Prefill),
-            decode_gpus_per_instance: surroundings.gpus(FleetKind::Decode),
+            prefill_gpus_per_instance: context.gpus(FleetKind::Prefill),
+            decode_gpus_per_instance: context.gpus(FleetKind::Decode),
             ..config
         };
-        let planner = match (surroundings.profile, &config.profile_data_dir) {
+        let planner = match (context.profile, &config.profile_data_dir) {
             (Some(profile), None) => {
                 let model = interpolate::from_profile(profile, config.interpolation())?;
                 Planner::with_model(config, model)?
@@ -34,7 +63,7 @@ impl Sla {
     }
 }
 
-/// What the planner may know. Means, not percentiles, as `rate(..._sum) / rate(..._count)` gives them.
+/// One observation of the planner. Latencies are means, not percentiles, as `rate(..._sum) / rate(..._count)` gives them.
 fn observe(signals: &Signals) -> Observation {
     let fleet = |kind| signals.fleet(kind);
     let ready = |kind| fleet(kind).map_or(0, |fleet| fleet.ready);

@@ -1,19 +1,20 @@
-//! KV memory, one instance at a time, as `utilization` of the Splitwise fork's simple baselines.
+//! KV cache usage, one instance at a time, as `utilization` of the Splitwise fork's simple baselines.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Pace, ScalingPolicy};
+use super::{Decision, Pace, PolicyConfig, PolicyContext, ScalingPolicy, TuningContext};
 use crate::autoscale::signals::Signals;
 use crate::base::check::positive;
 use crate::base::error::Result;
+use crate::base::registry::Card;
 
-/// Parameters, with the documented values as defaults.
+/// Configuration; the defaults are the documented values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct UtilizationConfig {
-    /// Above this part of the KV memory in use, one more.
+    /// Above this KV cache usage (0 to 1), add one instance.
     pub high: f64,
-    /// Below it, one less.
+    /// Below this KV cache usage, remove one instance.
     pub low: f64,
 }
 
@@ -26,6 +27,27 @@ impl Default for UtilizationConfig {
     }
 }
 
+impl PolicyConfig for UtilizationConfig {
+    const CARD: Card = Card::new(
+        "utilization",
+        "one more instance where the KV cache is nearly full, one less where it is nearly empty",
+    );
+    const COLOR: &'static str = "#B8A800";
+    const NEEDS_COOLDOWNS: bool = true;
+
+    fn build(self, _: &PolicyContext<'_>) -> Result<Box<dyn ScalingPolicy>> {
+        Ok(Box::new(Utilization::new(self)?))
+    }
+
+    fn tune(self, context: &TuningContext<'_>, headroom: f64) -> Option<Self> {
+        let high = context.decode_share("kv_usage", headroom);
+        Some(Self {
+            high,
+            low: high * 0.5,
+        })
+    }
+}
+
 /// The policy.
 #[derive(Debug)]
 pub struct Utilization {
@@ -33,10 +55,10 @@ pub struct Utilization {
 }
 
 impl Utilization {
-    /// With parameters.
+    /// Creates the policy.
     ///
     /// # Errors
-    /// Parameters that cannot be.
+    /// A usage error for a parameter that is out of range.
     pub fn new(config: UtilizationConfig) -> Result<Self> {
         positive("autoscaling.utilization.high", config.high, false)?;
         positive("autoscaling.utilization.low", config.low, true)?;

@@ -1,25 +1,26 @@
-//! llm-d's Workload Variant Autoscaler, its rule by percentages (saturation analyzer V1): spare KV and queue places of the
-//! instances that are not saturated, one instance at a time (llm-d-workload-variant-autoscaler,
+//! llm-d's Workload Variant Autoscaler, its rule by percentages (saturation analyzer V1): spare KV cache and queue
+//! places of the instances that are not saturated, one instance at a time (llm-d-workload-variant-autoscaler,
 //! `docs/saturation-scaling-config.md`).
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Pace, ScalingPolicy};
+use super::{Decision, Pace, PolicyConfig, PolicyContext, ScalingPolicy, TuningContext};
 use crate::autoscale::signals::{Fleet, Signals};
 use crate::base::check::positive;
 use crate::base::error::Result;
+use crate::base::registry::Card;
 
-/// Parameters under the original's names, with its defaults.
+/// Configuration under the original's names, with its defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WvaConfig {
-    /// An instance with this part of its KV in use is saturated.
+    /// An instance with this KV cache usage (0 to 1) is saturated.
     pub kv_cache_threshold: f64,
-    /// So is one with so many requests waiting.
+    /// An instance with this many waiting requests is saturated, too.
     pub queue_length_threshold: f64,
-    /// One more if the mean spare KV of the others is less than this part.
+    /// Add an instance if the mean spare KV cache of the others is less than this fraction.
     pub kv_spare_trigger: f64,
-    /// One more if their mean spare places in the queue are fewer than this.
+    /// Add an instance if their mean spare places in the queue are fewer than this.
     pub queue_spare_trigger: f64,
 }
 
@@ -34,13 +35,34 @@ impl Default for WvaConfig {
     }
 }
 
+impl PolicyConfig for WvaConfig {
+    const CARD: Card = Card::new(
+        "wva",
+        "llm-d's saturation rule: spare KV cache and queue places of instances that are not saturated",
+    );
+    const COLOR: &'static str = "#999999";
+
+    fn build(self, _: &PolicyContext<'_>) -> Result<Box<dyn ScalingPolicy>> {
+        Ok(Box::new(Wva::new(self)?))
+    }
+
+    fn tune(self, context: &TuningContext<'_>, headroom: f64) -> Option<Self> {
+        let kv_cache_threshold = context.decode_share("kv_usage", headroom).min(0.95);
+        Some(Self {
+            kv_cache_threshold,
+            kv_spare_trigger: kv_cache_threshold / 8.0,
+            ..self
+        })
+    }
+}
+
 /// The policy.
 #[derive(Debug)]
 pub struct Wva {
     config: WvaConfig,
 }
 
-/// What a fleet is to do.
+/// Change of a fleet's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Out,
@@ -49,10 +71,10 @@ enum Step {
 }
 
 impl Wva {
-    /// With parameters.
+    /// Creates the policy.
     ///
     /// # Errors
-    /// Parameters that cannot be.
+    /// A usage error for a parameter that is out of range.
     pub fn new(config: WvaConfig) -> Result<Self> {
         for (name, number) in [
             ("kv_cache_threshold", config.kv_cache_threshold),

@@ -238,7 +238,7 @@ impl Chain {
 mod tests {
     use crate::cache::HashScheme;
     use crate::cache::curve::exact::*;
-    use crate::cache::engine::{Capacity, EngineOptions};
+    use crate::cache::engine::{Capacity, EngineKind, EngineOptions};
     use crate::cache::testing::{paths, trace_of};
     use crate::metrics::analyze;
     use proptest::prelude::*;
@@ -284,12 +284,12 @@ mod tests {
         ) {
             let runs = paths(&choices);
             let runs: Vec<&[u32]> = runs.iter().map(|run| &**run).collect();
-            for engine in ["ideal", "block"] {
+            for engine in [EngineKind::IDEAL, EngineKind::BLOCK] {
                 let order = if tail_first { UseOrder::TailFirst } else { UseOrder::HeadFirst };
                 agrees(&runs, &EngineOptions {
-                    engine: engine.into(),
+                    engine,
                     order: Some(order),
-                    last_token_cap: (engine == "ideal").then_some(cap),
+                    last_token_cap: (engine == EngineKind::IDEAL).then_some(cap),
                     ..EngineOptions::default()
                 });
             }
@@ -303,7 +303,7 @@ mod tests {
         let trace = trace_of(&[&[0, 1], &[0, 2], &[0, 1]]);
         let blocks = BlockTrace::new(&trace, None, HashScheme::Chained).expect("has blocks");
         let options = EngineOptions {
-            engine: "ideal".into(),
+            engine: EngineKind::IDEAL,
             ..EngineOptions::default()
         };
         let curve = exact(&blocks, &Rules::new(&options, &blocks)).expect("is chained");

@@ -38,9 +38,10 @@ impl Rules {
     pub fn new(options: &EngineOptions, blocks: &BlockTrace) -> Self {
         Self {
             order: options.order(),
-            anywhere: options.engine == "block",
+            anywhere: options.engine.card().hits_anywhere(),
             cache_output: options.caches_output(),
-            last_token_cap: options.caps_last_token(blocks) && options.engine != "block",
+            last_token_cap: options.caps_last_token(blocks)
+                && !options.engine.card().hits_anywhere(),
             block_size: blocks.block_size(),
         }
     }

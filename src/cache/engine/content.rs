@@ -1,6 +1,6 @@
 //! What the engines without slots share: which blocks are there, and the uses that a request makes of them.
 
-use super::super::eviction::{self, Eviction, Setup, Use};
+use super::super::eviction::{self, Eviction, EvictionContext, Use};
 use super::super::optimal::{NEVER, NextUse};
 use super::super::{BlockId, BlockTrace, Run};
 use super::{Capacity, EngineOptions, UseOrder};
@@ -31,13 +31,13 @@ impl Content {
                 count: 0,
             },
             Capacity::Blocks(capacity) => {
-                let setup = Setup {
+                let context = EvictionContext {
                     blocks: trace.distinct(),
                     capacity,
                     block_size: trace.block_size(),
                     seed: options.seed,
                 };
-                Self::Bounded(eviction::by_name(&options.policy, &setup)?)
+                Self::Bounded(eviction::by_name(&options.policy, &context)?)
             }
         })
     }

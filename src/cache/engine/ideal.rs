@@ -9,8 +9,24 @@
 use super::super::{BlockId, BlockTrace, Run};
 use super::content::{Content, Uses};
 use super::rules::Rules;
-use super::{CacheEngine, EngineOptions, Outcome, Shape, tokens_in};
+use super::{CacheEngine, EngineCard, EngineOptions, Outcome, Shape, tokens_in};
 use crate::base::error::Result;
+
+/// Name and summary of `ideal`.
+pub(super) const IDEAL: EngineCard = EngineCard::block_cache(
+    "ideal",
+    "the longest resident prefix, without an engine around it",
+    false,
+    |trace, options| Ok(Box::new(Ideal::new(trace, options)?)),
+);
+
+/// Name and summary of `block`.
+pub(super) const BLOCK: EngineCard = EngineCard::block_cache(
+    "block",
+    "every resident block by itself, as studies without prefixes count",
+    true,
+    |trace, options| Ok(Box::new(Ideal::new(trace, options)?)),
+);
 
 /// Resident blocks and the order in which they go.
 pub struct Ideal {
@@ -28,7 +44,7 @@ impl Ideal {
     /// # Errors
     /// An unknown policy.
     pub fn new(trace: &BlockTrace, options: &EngineOptions) -> Result<Self> {
-        let anywhere = options.engine == "block";
+        let anywhere = options.engine.card().hits_anywhere();
         let mut rules = Rules::new(trace, options);
         rules.last_token_cap &= !anywhere;
         Ok(Self {

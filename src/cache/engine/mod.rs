@@ -1,5 +1,7 @@
-//! Engines: by which rule a serving system looks blocks up, keeps them and gives them back.
+//! Engines: the rules by which a serving system looks up, keeps and frees blocks. One engine is one file with its card; the
+//! list in this file registers it.
 
+mod card;
 mod content;
 mod hold;
 mod ideal;
@@ -20,6 +22,7 @@ mod vllm;
 pub(crate) mod vllm_manager;
 pub(crate) mod vllm_pool;
 
+pub use card::{EngineCard, EngineKind};
 pub use hold::Hold;
 pub use ideal::Ideal;
 pub use naive::Naive;
@@ -32,6 +35,7 @@ pub use vllm::{FreeOrder, UnboundedVllm, Vllm};
 
 use super::{BlockId, BlockTrace, Facts, HashScheme, Run};
 use crate::base::error::{Error, Result};
+use crate::base::registry::Registry;
 use crate::trace::Nanos;
 
 /// What one request met.
@@ -111,9 +115,9 @@ pub enum UseOrder {
 /// Everything that decides an engine's behaviour.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
-    /// Registered name.
-    pub engine: String,
-    /// Registered eviction policy.
+    /// The engine.
+    pub engine: EngineKind,
+    /// Eviction policy, as the engine names it: `lru`, `ttl:300`.
     pub policy: String,
     /// Usable blocks.
     pub capacity: Capacity,
@@ -136,7 +140,7 @@ pub struct EngineOptions {
 impl Default for EngineOptions {
     fn default() -> Self {
         Self {
-            engine: "vllm".into(),
+            engine: EngineKind::VLLM,
             policy: "lru".into(),
             capacity: Capacity::Unbounded,
             cache_output: None,
@@ -150,60 +154,42 @@ impl Default for EngineOptions {
     }
 }
 
-/// Names that [`build`] knows.
-pub const NAMES: &[&str] = &["vllm", "sglang", "ideal", "block", "naive"];
+/// Every engine.
+pub static ENGINES: Registry<EngineCard> = Registry::new("engine", "prefix-sharing.md", LIST);
 
-/// Whether an engine knows a policy.
+const LIST: &[EngineCard] = &[
+    vllm::CARD,
+    sglang::CARD,
+    ideal::IDEAL,
+    ideal::BLOCK,
+    naive::CARD,
+];
+
+/// Checks that an engine can use an eviction policy.
 ///
 /// # Errors
-/// [`Error::Usage`] if it does not.
+/// [`Error::Usage`] if it cannot.
 pub fn check_policy(engine: &str, policy: &str) -> Result<()> {
-    match engine {
-        "sglang" => sglang_order::Order::parse(policy, 1).map(drop),
-        "ideal" | "block" => super::eviction::check(policy),
-        _ if policy == "lru" => Ok(()),
-        _ => {
-            let sglang = sglang_order::Order::parse(policy, 1).is_ok();
-            let engines = match (super::eviction::check(policy), sglang) {
-                (Ok(()), true) => "sglang, ideal or block",
-                (Ok(()), false) => "ideal or block",
-                (Err(_), true) => "sglang",
-                // An unknown name comes with a guess.
-                (Err(unknown), false) => return Err(unknown),
-            };
-            Err(Error::usage(
-                format!("engine `{engine}` has its own eviction policy, lru, and not `{policy}`"),
-                format!("set `engine` to {engines} for it"),
-            ))
-        }
-    }
+    ENGINES.find(engine)?.check_policy(policy)
 }
 
-/// Which blocks an engine hashes, and how.
+/// What a block's hash covers for an engine.
 ///
 /// # Errors
 /// [`Error::Usage`] for a name that is not registered.
 pub fn hash_scheme(name: &str) -> Result<HashScheme> {
-    match name {
-        "vllm" | "sglang" | "ideal" | "block" => Ok(HashScheme::Chained),
-        "naive" => Ok(HashScheme::Alone),
-        _ => Err(Error::unknown_name("engine", name, NAMES)),
-    }
+    ENGINES.find(name).map(EngineCard::hash_scheme)
 }
 
 impl EngineOptions {
-    fn is_a_server(&self) -> bool {
-        matches!(self.engine.as_str(), "vllm" | "sglang")
-    }
-
     /// Whether outputs are cached by these options.
     pub fn caches_output(&self) -> bool {
-        self.cache_output.unwrap_or(self.is_a_server())
+        self.cache_output.unwrap_or(self.engine.card().is_server())
     }
 
     /// In which order blocks are used by these options.
     pub fn order(&self) -> UseOrder {
-        self.order.unwrap_or(if self.engine == "block" {
+        self.order.unwrap_or(if self.engine.card().hits_anywhere() {
             UseOrder::HeadFirst
         } else {
             UseOrder::TailFirst
@@ -215,22 +201,17 @@ impl EngineOptions {
     /// Hash ids with one for a partial last block describe another system's blocks, which hit wholly if they are there.
     pub fn caps_last_token(&self, trace: &BlockTrace) -> bool {
         self.last_token_cap
-            .unwrap_or(self.is_a_server() && !trace.partial_tail())
+            .unwrap_or(self.engine.card().is_server() && !trace.partial_tail())
     }
 }
 
-/// Whether an engine can honour its options, whatever the trace.
+/// Checks that an engine can honour its options, whatever the trace.
 ///
 /// # Errors
-/// [`Error::Usage`] that says what to take instead.
+/// [`Error::Usage`] that says what to use instead.
 pub fn check(options: &EngineOptions) -> Result<()> {
-    let refuse = |what: &str, remedy: &str| {
-        Err(Error::usage(
-            format!("engine `{}` {what}", options.engine),
-            remedy,
-        ))
-    };
-    check_policy(&options.engine, &options.policy)?;
+    let engine = options.engine.card();
+    engine.check_policy(&options.policy)?;
     if options.capacity == Capacity::Blocks(0) {
         return Err(Error::usage(
             "a capacity of 0 blocks",
@@ -238,70 +219,45 @@ pub fn check(options: &EngineOptions) -> Result<()> {
         ));
     }
     check_hold(options)?;
-    if options.order.is_some() && !matches!(options.engine.as_str(), "ideal" | "block") {
-        return refuse(
-            "has an order of its own",
-            "leave --order away, or take --engine ideal",
-        );
+    if options.order.is_some() && !engine.is_block_cache() {
+        return Err(Error::usage(
+            format!("engine `{}` has its own order of use", options.engine),
+            "leave the order of use to the engine, or use engine `ideal`",
+        ));
     }
-    if options.count_by_access && options.engine != "block" {
-        return refuse(
-            "counts prefixes when a request comes",
-            "take --engine block",
-        );
+    if options.count_by_access && !engine.hits_anywhere() {
+        return Err(Error::usage(
+            format!(
+                "engine `{}` counts the prefix that is resident when a request arrives",
+                options.engine
+            ),
+            "use engine `block` to count each block when it is used",
+        ));
     }
     Ok(())
 }
 
-/// Whether an engine has running requests of this kind.
+/// Checks that running requests of an engine can hold blocks as the options say.
 ///
 /// # Errors
-/// [`Error::Usage`] if not.
+/// [`Error::Usage`] if they cannot.
 pub fn check_hold(options: &EngineOptions) -> Result<()> {
-    match (options.engine.as_str(), options.hold) {
-        (_, Hold::None) | ("vllm", _) | ("sglang", Hold::Trace | Hold::Linear { .. }) => Ok(()),
-        ("sglang", hold) => Err(Error::usage(
-            format!("engine `sglang` with --hold {hold}"),
-            "take --hold linear:PREFILL_MS,DECODE_MS, or --engine vllm",
-        )),
-        (engine, _) => Err(Error::usage(
-            format!("engine `{engine}` has no running requests to hold blocks"),
-            "take --engine vllm or sglang, or --hold none",
-        )),
-    }
+    options.engine.card().check_hold(options.hold)
 }
 
-/// An engine for the blocks of `trace`, that serves one request after the other.
+/// Builds an empty engine for the blocks of `trace`, which serves one request after the other.
 ///
 /// # Errors
-/// [`Error::Usage`] for requests that overlap (see [`replay`]), an unknown name, or options that the engine cannot honour.
+/// [`Error::Usage`] for requests that overlap (see [`replay`]), or options that the engine cannot honour.
 pub fn build(options: &EngineOptions, trace: &BlockTrace) -> Result<Box<dyn CacheEngine>> {
     check(options)?;
     if options.hold.overlaps() {
         return Err(Error::usage(
-            format!("--hold {} serves no request before the next", options.hold),
-            "replay it with `replay`",
+            format!("with hold `{}`, requests overlap", options.hold),
+            "replay them with `engine::replay`",
         ));
     }
-    match options.engine.as_str() {
-        "vllm" => Ok(match options.capacity {
-            Capacity::Unbounded => Box::new(UnboundedVllm::new(trace, options)),
-            Capacity::Blocks(blocks) => Box::new(Vllm::new(trace, blocks, options)),
-        }),
-        "sglang" => Ok(match options.capacity {
-            Capacity::Unbounded => Box::new(UnboundedSglang::new(trace, options)?),
-            Capacity::Blocks(pages) => Box::new(Sglang::new(trace, pages, options)?),
-        }),
-        "ideal" | "block" => Ok(Box::new(Ideal::new(trace, options)?)),
-        "naive" => match options.capacity {
-            Capacity::Unbounded => Ok(Box::new(Naive::new(trace))),
-            Capacity::Blocks(_) => Err(Error::usage(
-                "engine `naive` has no capacity: it keeps everything for ever, which is the point of it",
-                "leave --capacity away, or take --engine vllm",
-            )),
-        },
-        name => Err(Error::unknown_name("engine", name, NAMES)),
-    }
+    options.engine.card().build(trace, options)
 }
 
 /// Tokens in the first `blocks` blocks of a prompt; the last one may be partial.

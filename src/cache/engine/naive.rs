@@ -3,7 +3,21 @@
 //! Kept for comparison: it reports sharing that no engine could use.
 
 use super::super::{BlockId, BlockTrace, Run};
-use super::{CacheEngine, Outcome, Shape};
+use super::{CacheEngine, Capacity, EngineCard, Outcome, Shape};
+use crate::base::error::Error;
+
+/// Name and summary.
+pub(super) const CARD: EngineCard = EngineCard::accounting(
+    "naive",
+    "unchained blocks that are kept for ever, for comparison",
+    |trace, options| match options.capacity {
+        Capacity::Unbounded => Ok(Box::new(Naive::new(trace))),
+        Capacity::Blocks(_) => Err(Error::usage(
+            "engine `naive` has no capacity: it keeps every block for ever",
+            "leave the capacity away, or use engine `vllm`",
+        )),
+    },
+);
 
 /// What was ever seen.
 #[derive(Debug)]

@@ -11,7 +11,7 @@
 use super::super::{BlockId, BlockTrace, Run};
 use super::rules::Rules;
 use super::server::Server;
-use super::{Capacity, EngineOptions, Hold, Outcome, Sglang, UnboundedSglang, UnboundedVllm, vllm};
+use super::{EngineOptions, Hold, Outcome};
 use crate::base::error::{Error, Result};
 use crate::trace::Nanos;
 
@@ -124,20 +124,7 @@ pub fn replay(trace: &BlockTrace, options: &EngineOptions, watch: &mut dyn Watch
     if options.hold == Hold::Trace {
         require_service(trace)?;
     }
-    Ok(match (options.engine.as_str(), options.capacity) {
-        ("sglang", Capacity::Unbounded) => {
-            drive(UnboundedSglang::new(trace, options)?, trace, options, watch)
-        }
-        ("sglang", Capacity::Blocks(pages)) => {
-            drive(Sglang::new(trace, pages, options)?, trace, options, watch)
-        }
-        (_, Capacity::Unbounded) => {
-            drive(UnboundedVllm::new(trace, options), trace, options, watch)
-        }
-        (_, Capacity::Blocks(blocks)) => {
-            drive(vllm::manager(trace, blocks, options), trace, options, watch)
-        }
-    })
+    options.engine.card().replay(trace, options, watch)
 }
 
 fn require_service(trace: &BlockTrace) -> Result<()> {

@@ -47,7 +47,7 @@ fn linear(prefill: u64, decode: u64) -> Hold {
 
 fn options(engine: &str, capacity: Capacity, hold: Hold) -> EngineOptions {
     EngineOptions {
-        engine: engine.into(),
+        engine: engine.parse().expect("known"),
         capacity,
         hold,
         ..EngineOptions::default()

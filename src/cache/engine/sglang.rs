@@ -3,12 +3,40 @@
 //! Agrees with it request by request. A page is a block; a page that is not full never enters the tree.
 
 use super::super::{BlockId, BlockTrace, HashScheme, Run};
-use super::overlap::{Ask, Candidate, Findable, Manager};
+use super::card::{EngineCard, ServerCard};
+use super::overlap::{Ask, Candidate, Findable, Manager, drive};
 use super::sglang_order::Order;
 use super::sglang_tree::{NodeId, Tree};
 use super::vllm::UnboundedVllm;
-use super::{CacheEngine, EngineOptions, Outcome, Shape, tokens_in};
+use super::{CacheEngine, Capacity, EngineOptions, Hold, Outcome, Shape, tokens_in};
 use crate::base::error::{Error, Result};
+
+/// Name and summary.
+pub(super) const CARD: EngineCard = EngineCard::server(
+    "sglang",
+    "SGLang's radix tree, exact",
+    ServerCard {
+        policies: &["lru", "lfu", "slru", "fifo", "mru", "filo"],
+        check_policy: |policy| Order::parse(policy, 1).map(drop),
+        holds: |hold| matches!(hold, Hold::Trace | Hold::Linear { .. }),
+        replay: |trace, options, watch| {
+            Ok(match options.capacity {
+                Capacity::Unbounded => {
+                    drive(UnboundedSglang::new(trace, options)?, trace, options, watch)
+                }
+                Capacity::Blocks(pages) => {
+                    drive(Sglang::new(trace, pages, options)?, trace, options, watch)
+                }
+            })
+        },
+    },
+    |trace, options| {
+        Ok(match options.capacity {
+            Capacity::Unbounded => Box::new(UnboundedSglang::new(trace, options)?),
+            Capacity::Blocks(pages) => Box::new(Sglang::new(trace, pages, options)?),
+        })
+    },
+);
 
 /// With a finite pool.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::cache::Facts;
-use crate::cache::engine::{Capacity, build, check_policy};
+use crate::cache::engine::{Capacity, EngineKind, build, check_policy};
 use crate::trace::{Content, Nanos, NewRequest, Trace, TraceBuilder, TraceMeta};
 
 /// A prompt and its output.
@@ -45,7 +45,7 @@ fn blocks(turns: &[Turn], page_size: u32) -> BlockTrace {
 
 fn options(policy: &str, pages: u32) -> EngineOptions {
     EngineOptions {
-        engine: "sglang".into(),
+        engine: EngineKind::SGLANG,
         policy: policy.into(),
         capacity: Capacity::Blocks(pages),
         ..EngineOptions::default()

@@ -10,7 +10,7 @@ use super::super::eviction::{self, Use};
 use super::super::{BlockId, BlockTrace, Run};
 use super::content::{Content, Uses};
 use super::rules::Rules;
-use super::{CacheEngine, EngineOptions, Hold, Outcome, Shape, Tier, tokens_in};
+use super::{CacheEngine, EngineKind, EngineOptions, Hold, Outcome, Shape, Tier, tokens_in};
 use crate::base::error::{Error, Result};
 
 /// What a tier did.
@@ -49,10 +49,10 @@ impl Tiered {
     /// # Errors
     /// No tier, an unknown policy, or an engine that has no tiers.
     pub fn new(trace: &BlockTrace, tiers: &[Tier], options: &EngineOptions) -> Result<Self> {
-        if options.engine != "ideal" {
+        if options.engine != EngineKind::IDEAL {
             return Err(Error::usage(
                 format!("engine `{}` has no tiers", options.engine),
-                "take --engine ideal, whose rule is the longest prefix found in any tier",
+                "use engine `ideal`, which looks for the longest prefix in any tier",
             ));
         }
         if options.hold != Hold::None {
@@ -61,7 +61,7 @@ impl Tiered {
                 "take --hold none",
             ));
         }
-        if options.policy.starts_with("ttl") || eviction::looks_ahead(&options.policy) {
+        if eviction::expires(&options.policy) || eviction::looks_ahead(&options.policy) {
             return Err(Error::usage(
                 format!("policy `{}` with tiers", options.policy),
                 "take one that goes by use alone, as lru",

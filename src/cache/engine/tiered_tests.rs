@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::{
-    CacheEngine, Capacity, EngineOptions, Outcome, Shape, Tier, TierSummary, Tiered, build,
+    CacheEngine, Capacity, EngineKind, EngineOptions, Outcome, Shape, Tier, TierSummary, Tiered,
+    build,
 };
 use crate::cache::{BlockTrace, HashScheme};
 use crate::trace::{Content, Nanos, NewRequest, Trace, TraceBuilder, TraceMeta};
@@ -36,7 +37,7 @@ fn blocks_of(prompts: &[Vec<u32>]) -> (Trace, BlockTrace) {
 
 fn options(capacity: Capacity) -> EngineOptions {
     EngineOptions {
-        engine: "ideal".into(),
+        engine: EngineKind::IDEAL,
         capacity,
         ..EngineOptions::default()
     }

@@ -5,10 +5,38 @@
 use std::collections::VecDeque;
 
 use super::super::{BlockId, BlockTrace, Run};
-use super::overlap::{Ask, Candidate, Findable, Manager};
+use super::card::{EngineCard, ServerCard, only_lru};
+use super::overlap::{Ask, Candidate, Findable, Manager, drive};
 use super::rules::Rules;
 use super::vllm_manager::{Held, VllmManager};
-use super::{CacheEngine, EngineOptions, Hold, Outcome, Shape};
+use super::{CacheEngine, Capacity, EngineOptions, Hold, Outcome, Shape};
+
+/// Name and summary.
+pub(super) const CARD: EngineCard = EngineCard::server(
+    "vllm",
+    "vLLM's KV cache manager, exact",
+    ServerCard {
+        policies: &["lru"],
+        check_policy: |policy| only_lru("vllm", policy),
+        holds: |_| true,
+        replay: |trace, options, watch| {
+            Ok(match options.capacity {
+                Capacity::Unbounded => {
+                    drive(UnboundedVllm::new(trace, options), trace, options, watch)
+                }
+                Capacity::Blocks(blocks) => {
+                    drive(manager(trace, blocks, options), trace, options, watch)
+                }
+            })
+        },
+    },
+    |trace, options| {
+        Ok(match options.capacity {
+            Capacity::Unbounded => Box::new(UnboundedVllm::new(trace, options)),
+            Capacity::Blocks(blocks) => Box::new(Vllm::new(trace, blocks, options)),
+        })
+    },
+);
 
 /// Where a freed block without hash goes in the free queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

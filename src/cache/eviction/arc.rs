@@ -4,7 +4,14 @@
 //! As `ARC.c` of libCacheSim, miss for miss.
 
 use super::queues::{NONE, Queues};
-use super::{BlockId, Eviction, Setup, Use};
+use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
+
+/// Name and summary.
+pub(super) const CARD: EvictionCard = EvictionCard::new(
+    "arc",
+    "recency and frequency, balanced by hits on evicted blocks",
+    |context, _| Some(Box::new(Arc::new(context))),
+);
 
 const ONCE: u32 = 0;
 const AGAIN: u32 = 1;
@@ -22,10 +29,10 @@ pub struct Arc {
 
 impl Arc {
     /// An empty cache.
-    pub fn new(setup: &Setup) -> Self {
+    pub fn new(context: &EvictionContext) -> Self {
         Self {
-            lists: Queues::new(setup.blocks, 4),
-            capacity: setup.capacity,
+            lists: Queues::new(context.blocks, 4),
+            capacity: context.capacity,
             target: 0.0,
         }
     }
@@ -123,7 +130,7 @@ mod tests {
         // 0 is used twice, so it stands apart; of 1 and 2, used once, 1 goes for 3. It comes back from memory, among those
         // used again; the border moves to 1, so of 2 and 3 the older goes.
         let played = play(
-            &mut Arc::new(&Setup::of(5, 3)),
+            &mut Arc::new(&EvictionContext::of(5, 3)),
             &[0, 0, 1, 2, 3, 1, 0, 1, 3],
         );
         assert_eq!(played.hits, ".h....hhh");

@@ -6,7 +6,15 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::{BlockId, Eviction, Setup, Use};
+use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
+
+/// Name and summary.
+pub(super) const CARD: EvictionCard = EvictionCard::new(
+    "belady",
+    "bound: furthest next use, block by block",
+    |context, _| Some(Box::new(Belady::new(context))),
+)
+.that_looks_ahead();
 
 /// The key of a block that is not resident.
 const ABSENT: u64 = u64::MAX;
@@ -60,14 +68,14 @@ pub struct Belady {
 
 impl Belady {
     /// An empty cache.
-    pub fn new(setup: &Setup) -> Self {
+    pub fn new(context: &EvictionContext) -> Self {
         Self {
             unused: Unused::default(),
             heap: BinaryHeap::new(),
-            keys: vec![ABSENT; setup.blocks as usize],
-            capacity: setup.capacity,
+            keys: vec![ABSENT; context.blocks as usize],
+            capacity: context.capacity,
             length: 0,
-            room: ROOM * setup.capacity.min(setup.blocks).max(16) as usize,
+            room: ROOM * context.capacity.min(context.blocks).max(16) as usize,
             steps: 0,
         }
     }
@@ -155,7 +163,7 @@ mod tests {
             next,
             ..Use::default()
         });
-        let played = play_uses(&mut Belady::new(&Setup::of(5, 3)), uses);
+        let played = play_uses(&mut Belady::new(&EvictionContext::of(5, 3)), uses);
         assert_eq!(played.evicted, [2, 0]);
     }
 }

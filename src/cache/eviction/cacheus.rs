@@ -9,7 +9,14 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
 use super::queues::{NONE, Queues};
-use super::{BlockId, Eviction, Setup, Use};
+use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
+
+/// Name and summary.
+pub(super) const CARD: EvictionCard = EvictionCard::new(
+    "cacheus",
+    "LeCaR with rules for scans and churn",
+    |context, _| Some(Box::new(Cacheus::new(context))),
+);
 
 /// Not used since they came, and those that sank from the other part.
 const WAITING: u32 = 0;
@@ -90,15 +97,15 @@ impl Rate {
 
 impl Cacheus {
     /// An empty cache.
-    pub fn new(setup: &Setup) -> Self {
-        let mut random = Pcg64::seed_from_u64(setup.seed);
+    pub fn new(context: &EvictionContext) -> Self {
+        let mut random = Pcg64::seed_from_u64(context.seed);
         Self {
-            ages: Queues::new(setup.blocks, 3),
-            counts: Queues::new(setup.blocks, 2),
-            memories: Queues::new(setup.blocks, 2),
+            ages: Queues::new(context.blocks, 3),
+            counts: Queues::new(context.blocks, 2),
+            memories: Queues::new(context.blocks, 2),
             lowest: 1,
-            capacity: setup.capacity,
-            waiting: (f64::from(setup.capacity) / 2.0).max(1.0),
+            capacity: context.capacity,
+            waiting: (f64::from(context.capacity) / 2.0).max(1.0),
             new: 0,
             sunk: 0,
             weight: 0.5,
@@ -275,11 +282,11 @@ mod tests {
         // expert would evict 1, the oldest that waits; the second 3, the newest of the least used.
         let mut victims = std::collections::BTreeSet::new();
         for seed in 0..16 {
-            let setup = Setup {
+            let context = EvictionContext {
                 seed,
-                ..Setup::of(5, 4)
+                ..EvictionContext::of(5, 4)
             };
-            let mut cache = Cacheus::new(&setup);
+            let mut cache = Cacheus::new(&context);
             let victim = play(&mut cache, &[0, 1, 0, 2, 3, 4]).evicted[0];
             victims.insert(victim);
             assert_eq!((cache.new, cache.waiting), (1, 2.0));
@@ -324,7 +331,7 @@ mod tests {
             .chain(2..30)
             .chain([0, 1])
             .collect();
-        let played = play(&mut Cacheus::new(&Setup::of(30, 10)), &scan);
+        let played = play(&mut Cacheus::new(&EvictionContext::of(30, 10)), &scan);
         assert!(played.hits.ends_with("hh"), "{}", played.hits);
     }
 }

@@ -3,7 +3,15 @@
 //! As `Clock.c` of libCacheSim with its default of one bit; `clock:BITS` counts uses up to `2^BITS - 1`.
 
 use super::ring::{Bits, Ring};
-use super::{BlockId, Eviction, Setup, Use};
+use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
+
+/// Name and summary.
+pub(super) const CARD: EvictionCard =
+    EvictionCard::new("clock", "second chance", |context, bits| {
+        let bits = bits.map_or(Some(1), |bits| bits.parse().ok())?;
+        Some(Box::new(Clock::new(context, bits)))
+    })
+    .with_parameter("the BITS of its counter, as clock:2");
 
 /// A queue with a small count of uses.
 #[derive(Debug)]
@@ -18,11 +26,11 @@ pub struct Clock {
 
 impl Clock {
     /// An empty cache that counts with so many bits.
-    pub fn new(setup: &Setup, bits: u32) -> Self {
+    pub fn new(context: &EvictionContext, bits: u32) -> Self {
         Self {
-            order: Ring::new(setup.capacity),
-            resident: Bits::new(setup.blocks),
-            counts: vec![0; setup.blocks as usize],
+            order: Ring::new(context.capacity),
+            resident: Bits::new(context.blocks),
+            counts: vec![0; context.blocks as usize],
             most: u16::MAX >> (16 - bits.clamp(1, 16)),
             steps: 0,
         }
@@ -85,7 +93,10 @@ mod tests {
     #[test]
     fn a_used_block_gets_a_second_chance() {
         // 0* 1: 2 passes over 0, evicts 1; 3 then finds 0 unmarked and evicts it.
-        let played = play(&mut Clock::new(&Setup::of(5, 2), 1), &[0, 1, 0, 2, 3, 0]);
+        let played = play(
+            &mut Clock::new(&EvictionContext::of(5, 2), 1),
+            &[0, 1, 0, 2, 3, 0],
+        );
         assert_eq!(played.hits, "..h...");
         assert_eq!(played.evicted, [1, 0, 2]);
     }

@@ -1,7 +1,13 @@
 //! First in, first out: the block that came first goes, whatever its use.
 
 use super::ring::{Bits, Ring};
-use super::{BlockId, Eviction, Setup, Use};
+use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
+
+/// Name and summary.
+pub(super) const CARD: EvictionCard =
+    EvictionCard::new("fifo", "first in, first out", |context, _| {
+        Some(Box::new(Fifo::new(context)))
+    });
 
 /// The order of arrival.
 #[derive(Debug)]
@@ -13,10 +19,10 @@ pub struct Fifo {
 
 impl Fifo {
     /// An empty cache.
-    pub fn new(setup: &Setup) -> Self {
+    pub fn new(context: &EvictionContext) -> Self {
         Self {
-            order: Ring::new(setup.capacity),
-            resident: Bits::new(setup.blocks),
+            order: Ring::new(context.capacity),
+            resident: Bits::new(context.blocks),
             steps: 0,
         }
     }
@@ -58,7 +64,7 @@ mod tests {
     #[test]
     fn use_does_not_help() {
         // 0 came first, so it goes for 2, though it was used again; it comes back for 1, the oldest then.
-        let played = play(&mut Fifo::new(&Setup::of(5, 2)), &[0, 1, 0, 2, 0]);
+        let played = play(&mut Fifo::new(&EvictionContext::of(5, 2)), &[0, 1, 0, 2, 0]);
         assert_eq!(played.hits, "..h..");
         assert_eq!(played.evicted, [0, 1]);
     }

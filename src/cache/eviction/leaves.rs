@@ -12,7 +12,22 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use super::belady::{Unused, next_use};
 use super::queues::NONE;
-use super::{BlockId, Eviction, Setup, Use};
+use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
+
+/// Name and summary of `leaf-lru`.
+pub(super) const LEAF_LRU: EvictionCard = EvictionCard::new(
+    "leaf-lru",
+    "LRU among blocks without resident successors",
+    |context, _| Some(Box::new(Leaves::new(context, false))),
+);
+
+/// Name and summary of `belady-leaf`.
+pub(super) const BELADY_LEAF: EvictionCard = EvictionCard::new(
+    "belady-leaf",
+    "bound: furthest next use among leaves",
+    |context, _| Some(Box::new(Leaves::new(context, true))),
+)
+.that_looks_ahead();
 
 /// The key of a block that is not resident.
 const ABSENT: u64 = u64::MAX;
@@ -163,7 +178,7 @@ pub struct Leaves {
 
 impl Leaves {
     /// An empty cache, by last use, or by next use.
-    pub fn new(setup: &Setup, looks_ahead: bool) -> Self {
+    pub fn new(context: &EvictionContext, looks_ahead: bool) -> Self {
         let node = Node {
             key: ABSENT,
             parent: NONE,
@@ -184,12 +199,12 @@ impl Leaves {
             }
         };
         Self {
-            nodes: vec![node; setup.blocks as usize],
+            nodes: vec![node; context.blocks as usize],
             order,
             refused: NONE,
-            capacity: setup.capacity,
+            capacity: context.capacity,
             length: 0,
-            room: ROOM * setup.capacity.min(setup.blocks).max(16) as usize,
+            room: ROOM * context.capacity.min(context.blocks).max(16) as usize,
             steps: 0,
         }
     }
@@ -302,7 +317,7 @@ mod tests {
             used(3, None),
             used(4, None),
         ];
-        let played = play_uses(&mut Leaves::new(&Setup::of(5, 3), false), uses);
+        let played = play_uses(&mut Leaves::new(&EvictionContext::of(5, 3), false), uses);
         assert_eq!(played.evicted, [1, 0]);
     }
 
@@ -324,7 +339,7 @@ mod tests {
             used(4, Some(3), 6),
             used(5, Some(4), 7),
         ];
-        let played = play_uses(&mut Leaves::new(&Setup::of(6, 2), true), uses);
+        let played = play_uses(&mut Leaves::new(&EvictionContext::of(6, 2), true), uses);
         assert_eq!(played.evicted, [1, 0, 4, 5]);
     }
 }

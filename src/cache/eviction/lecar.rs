@@ -8,7 +8,14 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
 use super::queues::{NONE, Queues};
-use super::{BlockId, Eviction, Setup, Use};
+use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
+
+/// Name and summary.
+pub(super) const CARD: EvictionCard = EvictionCard::new(
+    "lecar",
+    "LRU or LFU, whichever has been wrong less often",
+    |context, _| Some(Box::new(Lecar::new(context))),
+);
 
 const RESIDENT: u32 = 0;
 /// What LRU evicted.
@@ -41,17 +48,17 @@ pub struct Lecar {
 
 impl Lecar {
     /// An empty cache.
-    pub fn new(setup: &Setup) -> Self {
+    pub fn new(context: &EvictionContext) -> Self {
         Self {
-            ages: Queues::new(setup.blocks, 3),
-            counts: Queues::new(setup.blocks, 2),
+            ages: Queues::new(context.blocks, 3),
+            counts: Queues::new(context.blocks, 2),
             lowest: 1,
-            gone: vec![0; setup.blocks as usize],
-            capacity: setup.capacity,
-            discount: libm::log(0.005) / f64::from(setup.capacity),
+            gone: vec![0; context.blocks as usize],
+            capacity: context.capacity,
+            discount: libm::log(0.005) / f64::from(context.capacity),
             weight: 0.5,
             clock: 0,
-            random: Pcg64::seed_from_u64(setup.seed),
+            random: Pcg64::seed_from_u64(context.seed),
         }
     }
 
@@ -147,11 +154,11 @@ mod tests {
         // use later. Its regret is 0.005^(1/2) = 0.0707107, so the weight of who evicted it falls from 1/2 by the factor
         // exp(-0.45 * 0.0707107) = 0.9686811, to 0.4843406 of 0.4843406 + 0.5: 0.4920456.
         for seed in 0..8 {
-            let setup = Setup {
+            let context = EvictionContext {
                 seed,
-                ..Setup::of(3, 2)
+                ..EvictionContext::of(3, 2)
             };
-            let mut lecar = Lecar::new(&setup);
+            let mut lecar = Lecar::new(&context);
             let victim = play(&mut lecar, &[0, 0, 1, 2]).evicted[0];
             play(&mut lecar, &[victim]);
             let of_lru = match victim {
@@ -169,8 +176,8 @@ mod tests {
 
     #[test]
     fn who_evicted_what_comes_back_loses_weight() {
-        let setup = Setup::of(40, 10);
-        let mut lecar = Lecar::new(&setup);
+        let context = EvictionContext::of(40, 10);
+        let mut lecar = Lecar::new(&context);
         // A loop over more than fits, of blocks used once: both experts name the oldest, so nothing is learnt.
         let round: Vec<u32> = (0..20).chain(0..20).collect();
         play(&mut lecar, &round);

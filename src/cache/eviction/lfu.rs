@@ -3,7 +3,19 @@
 //! `lfu-aging` adds what the last victim had to every new count, so that old fame fades (LFU-DA, Arlitt et al., 1999).
 
 use super::queues::{NONE, Queues};
-use super::{BlockId, Eviction, Setup, Use};
+use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
+
+/// Name and summary of `lfu`.
+pub(super) const LFU: EvictionCard =
+    EvictionCard::new("lfu", "least frequently used", |context, _| {
+        Some(Box::new(Lfu::new(context, false)))
+    });
+
+/// Name and summary of `lfu-aging`.
+pub(super) const LFU_AGING: EvictionCard =
+    EvictionCard::new("lfu-aging", "LFU in which old counts fade", |context, _| {
+        Some(Box::new(Lfu::new(context, true)))
+    });
 
 /// Blocks by their count, a queue for each.
 #[derive(Debug)]
@@ -19,13 +31,13 @@ pub struct Lfu {
 
 impl Lfu {
     /// An empty cache; with `ages`, counts start at the last victim's.
-    pub fn new(setup: &Setup, ages: bool) -> Self {
+    pub fn new(context: &EvictionContext, ages: bool) -> Self {
         Self {
             base: 0,
-            counts: Queues::new(setup.blocks, 2),
+            counts: Queues::new(context.blocks, 2),
             lowest: 1,
             ages,
-            capacity: setup.capacity,
+            capacity: context.capacity,
             length: 0,
         }
     }
@@ -92,12 +104,12 @@ mod tests {
     fn the_least_used_goes_first() {
         let stream = [0, 0, 0, 1, 2, 1, 3, 4, 5, 0];
         // 0 was used three times, 1 twice by then; 2, then 3, then 4 have one use.
-        let played = play(&mut Lfu::new(&Setup::of(6, 3), false), &stream);
+        let played = play(&mut Lfu::new(&EvictionContext::of(6, 3), false), &stream);
         assert_eq!(played.hits, ".hh..h...h");
         assert_eq!(played.evicted, [2, 3, 4]);
         // With ageing: 2 leaves at 1, so 3 enters at 2, as 1 is, which is older and leaves at 2; 4 enters at 3, as 0, which is
         // older than 4; 3 leaves at 2, and 0 stays.
-        let played = play(&mut Lfu::new(&Setup::of(6, 3), true), &stream);
+        let played = play(&mut Lfu::new(&EvictionContext::of(6, 3), true), &stream);
         assert_eq!(played.evicted, [2, 1, 3]);
     }
 }

@@ -7,7 +7,14 @@
 //! Parameters as `LIRS.c` of libCacheSim: one place of 100 is cold, the stack holds twice the capacity at most.
 
 use super::queues::{NONE, Queues};
-use super::{BlockId, Eviction, Setup, Use};
+use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
+
+/// Name and summary.
+pub(super) const CARD: EvictionCard = EvictionCard::new(
+    "lirs",
+    "by the gap between the last two uses",
+    |context, _| Some(Box::new(Lirs::new(context))),
+);
 
 /// The resident cold blocks, in order of coming.
 const COLD: u32 = 0;
@@ -28,14 +35,14 @@ pub struct Lirs {
 
 impl Lirs {
     /// An empty cache.
-    pub fn new(setup: &Setup) -> Self {
-        let most_cold = (setup.capacity / 100).max(1);
+    pub fn new(context: &EvictionContext) -> Self {
+        let most_cold = (context.capacity / 100).max(1);
         Self {
-            stack: Queues::new(setup.blocks, 1),
-            cold: Queues::new(setup.blocks, 2),
-            capacity: setup.capacity,
+            stack: Queues::new(context.blocks, 1),
+            cold: Queues::new(context.blocks, 2),
+            capacity: context.capacity,
             warm: 0,
-            most_warm: setup.capacity - most_cold,
+            most_warm: context.capacity - most_cold,
             most_cold,
         }
     }
@@ -154,7 +161,10 @@ mod tests {
     fn a_cold_block_turns_warm_while_the_stack_knows_it() {
         // 0 and 1 are warm, 2 cold. 3 takes its place; 2 comes back while the stack knows it, turns warm, and 0, the
         // lowest warm block, is cold now in the place of 3. Then 0 and 1 are hit, and 3 is not.
-        let played = play(&mut Lirs::new(&Setup::of(4, 3)), &[0, 1, 2, 3, 2, 1, 0, 3]);
+        let played = play(
+            &mut Lirs::new(&EvictionContext::of(4, 3)),
+            &[0, 1, 2, 3, 2, 1, 0, 3],
+        );
         assert_eq!(played.hits, ".....hh.");
         assert_eq!(played.evicted, [2, 3, 0]);
     }

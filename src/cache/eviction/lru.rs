@@ -4,7 +4,13 @@
 //! touches one cache line where a list touches four that lie anywhere. An entry is stale when its block was used later; stale
 //! ones are passed over when a victim is looked for, and dropped when the log is full. Both cost a constant per use on average.
 
-use super::{BlockId, Eviction, Setup, Use};
+use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
+
+/// Name and summary.
+pub(super) const CARD: EvictionCard =
+    EvictionCard::new("lru", "least recently used", |context, _| {
+        Some(Box::new(Lru::new(context)))
+    });
 
 /// Not in the cache.
 const ABSENT: u32 = u32::MAX;
@@ -32,14 +38,14 @@ pub struct Lru {
 
 impl Lru {
     /// An empty cache.
-    pub fn new(setup: &Setup) -> Self {
-        let places = setup.capacity.min(setup.blocks) as usize;
+    pub fn new(context: &EvictionContext) -> Self {
+        let places = context.capacity.min(context.blocks) as usize;
         Self {
             log: Vec::new(),
-            last: vec![ABSENT; setup.blocks as usize],
+            last: vec![ABSENT; context.blocks as usize],
             oldest: 0,
             room: (ROOM * places.max(4)).min(ABSENT as usize),
-            capacity: setup.capacity,
+            capacity: context.capacity,
             length: 0,
             steps: 0,
         }
@@ -129,7 +135,10 @@ mod tests {
     #[test]
     fn the_longest_unused_goes_first() {
         // Oldest first: 0 1 2, then 1 2 0, 2 0 3, 0 3 4, 3 4 0.
-        let played = play(&mut Lru::new(&Setup::of(5, 3)), &[0, 1, 2, 0, 3, 4, 0]);
+        let played = play(
+            &mut Lru::new(&EvictionContext::of(5, 3)),
+            &[0, 1, 2, 0, 3, 4, 0],
+        );
         assert_eq!(played.hits, "...h..h");
         assert_eq!(played.evicted, [1, 2]);
     }
@@ -138,7 +147,7 @@ mod tests {
     fn a_full_log_forgets_what_is_stale() {
         // Room for 16 entries. Uses of 0 fill it behind 1 and 2: it is cut to 1 2 0, and 1 is still the next to go.
         let stream: Vec<u32> = [1, 2].into_iter().chain([0; 30]).chain([3, 1]).collect();
-        let played = play(&mut Lru::new(&Setup::of(4, 3)), &stream);
+        let played = play(&mut Lru::new(&EvictionContext::of(4, 3)), &stream);
         assert_eq!(played.hits, format!("...{}..", "h".repeat(29)));
         assert_eq!(played.evicted, [1, 2]);
     }

@@ -1,11 +1,14 @@
-//! Eviction policies over dense block ids, one a file.
+//! Eviction policies over dense block ids. One policy is one file with its algorithm and its card; the list at the end of
+//! this file registers it.
 //!
-//! A policy is a whole cache of equal blocks: it knows what is resident, and on a miss it lets the block in and says what
-//! went. So the ghosts, windows and adaptive targets of published algorithms have a place, and an access costs one call.
+//! A policy is a whole cache of equal blocks: it knows which blocks are resident, and on a miss it admits the block and
+//! reports what it evicted. That leaves room for the ghost lists, windows and adaptive targets of published algorithms, and
+//! an access costs one call.
 
 mod arc;
 mod belady;
 mod cacheus;
+mod card;
 mod clock;
 mod fifo;
 #[cfg(test)]
@@ -20,7 +23,6 @@ mod lru;
 mod queues;
 mod random;
 mod ranked;
-mod registry;
 mod ring;
 mod s3_fifo;
 mod sieve;
@@ -34,6 +36,7 @@ mod w_tinylfu;
 pub use arc::Arc;
 pub use belady::Belady;
 pub use cacheus::Cacheus;
+pub use card::{EvictionCard, by_name, check, expires, looks_ahead};
 pub use clock::Clock;
 pub use fifo::Fifo;
 pub(crate) use heap::{Heap, Key};
@@ -45,7 +48,6 @@ pub use list::Links;
 pub use lru::Lru;
 pub use random::Random;
 pub use ranked::{Rank, Ranked};
-pub use registry::{Entry, POLICIES, by_name, check, looks_ahead};
 pub use s3_fifo::S3Fifo;
 pub use sieve::Sieve;
 pub use slru::Slru;
@@ -54,6 +56,7 @@ pub use two_q::TwoQ;
 pub use w_tinylfu::WTinyLfu;
 
 use super::BlockId;
+use crate::base::registry::Registry;
 use crate::trace::Nanos;
 
 /// One use of a block, with what a policy may know of it.
@@ -79,40 +82,71 @@ pub struct Use {
     pub next: u32,
 }
 
-/// A cache of equal blocks that decides what goes.
+/// A cache of equal blocks that decides which block to evict.
 pub trait Eviction: Send {
     /// Whether the block is in the cache.
     fn contains(&self, block: BlockId) -> bool;
 
-    /// Uses a block; whether it was there. A miss lets it in, unless the policy refuses; what goes is added to `evicted`
-    /// (the block itself, where it is refused).
+    /// Uses a block and returns whether it was resident. A miss admits it unless the policy refuses; evicted blocks are
+    /// appended to `evicted` (the block itself if it is refused).
     fn access(&mut self, used: &Use, evicted: &mut Vec<BlockId>) -> bool;
 
-    /// How many blocks are in the cache.
+    /// Number of resident blocks.
     fn len(&self) -> u32;
 
-    /// Whether none is.
+    /// Whether no block is resident.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Time has come so far: what goes by time alone goes now. Called before a request is looked up.
+    /// Advances the clock and evicts the blocks that expire. Called before a request is looked up.
     fn advance(&mut self, _now: Nanos, _evicted: &mut Vec<BlockId>) {}
 
-    /// Operations so far, a measure of work that does not depend on the machine: entries that were linked, unlinked, moved
-    /// or looked at in order to find a victim.
+    /// Operations so far, a measure of work that does not depend on the machine: entries linked, unlinked, moved or examined
+    /// to find a victim.
     fn steps(&self) -> u64;
 }
 
-/// What a policy is made for.
+/// The cache that a policy is built for.
 #[derive(Debug, Clone, Copy)]
-pub struct Setup {
-    /// Block ids are below this.
+pub struct EvictionContext {
+    /// Number of distinct blocks: ids are below this.
     pub blocks: u32,
-    /// How many fit; at least 1.
+    /// Most resident blocks; at least 1.
     pub capacity: u32,
     /// Tokens per block.
     pub block_size: u32,
-    /// For policies that draw.
+    /// Seed of policies that draw random numbers.
     pub seed: u64,
 }
+
+/// Every policy; those that know the future, and so are bounds, stand last.
+pub static POLICIES: Registry<EvictionCard> =
+    Registry::new("eviction policy", "eviction-policies.md", LIST);
+
+const LIST: &[EvictionCard] = &[
+    lru::CARD,
+    fifo::CARD,
+    clock::CARD,
+    sieve::CARD,
+    s3_fifo::CARD,
+    two_q::CARD,
+    slru::CARD,
+    arc::CARD,
+    lirs::CARD,
+    lfu::LFU,
+    lfu::LFU_AGING,
+    ranked::GDSF,
+    w_tinylfu::CARD,
+    lecar::CARD,
+    cacheus::CARD,
+    random::CARD,
+    ttl::CARD,
+    ranked::PRIORITY,
+    leaves::LEAF_LRU,
+    ranked::SESSION_AWARE,
+    ranked::COST_AWARE,
+    ranked::LENGTH_AWARE,
+    belady::CARD,
+    leaves::BELADY_LEAF,
+];

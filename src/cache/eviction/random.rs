@@ -3,7 +3,13 @@
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-use super::{BlockId, Eviction, Setup, Use};
+use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
+
+/// Name and summary.
+pub(super) const CARD: EvictionCard =
+    EvictionCard::new("random", "a random block, by the seed", |context, _| {
+        Some(Box::new(Random::new(context)))
+    });
 
 /// Not in the cache.
 const NOWHERE: u32 = u32::MAX;
@@ -20,12 +26,12 @@ pub struct Random {
 
 impl Random {
     /// An empty cache.
-    pub fn new(setup: &Setup) -> Self {
+    pub fn new(context: &EvictionContext) -> Self {
         Self {
             blocks: Vec::new(),
-            places: vec![NOWHERE; setup.blocks as usize],
-            capacity: setup.capacity,
-            random: Pcg64::seed_from_u64(setup.seed),
+            places: vec![NOWHERE; context.blocks as usize],
+            capacity: context.capacity,
+            random: Pcg64::seed_from_u64(context.seed),
             steps: 0,
         }
     }
@@ -83,17 +89,20 @@ mod tests {
             })
             .collect();
         let stream: Vec<u32> = (0..50).collect();
-        let played = play(&mut Random::new(&Setup::of(50, 2)), &stream);
+        let played = play(&mut Random::new(&EvictionContext::of(50, 2)), &stream);
         assert_eq!(played.evicted, gone);
         // With one place nothing is left to chance.
-        let played = play(&mut Random::new(&Setup::of(2, 1)), &[0, 0, 1, 1, 0]);
+        let played = play(
+            &mut Random::new(&EvictionContext::of(2, 1)),
+            &[0, 0, 1, 1, 0],
+        );
         assert_eq!((&*played.hits, played.evicted), (".h.h.", [0, 1].to_vec()));
     }
 
     #[test]
     fn each_place_is_as_likely() {
         // 8,000 victims out of 4 places: 2,000 each, with a deviation of sqrt(8000 * 1/4 * 3/4) = 39.
-        let mut cache = Random::new(&Setup::of(8_004, 4));
+        let mut cache = Random::new(&EvictionContext::of(8_004, 4));
         let (mut evicted, mut counts) = (Vec::new(), [0i32; 4]);
         for block in 0..8_004 {
             let used = Use {
@@ -116,11 +125,11 @@ mod tests {
     fn a_seed_gives_the_same_choices() {
         let stream: Vec<u32> = (0..50).chain(0..50).collect();
         let evicted = |seed| {
-            let setup = Setup {
+            let context = EvictionContext {
                 seed,
-                ..Setup::of(50, 10)
+                ..EvictionContext::of(50, 10)
             };
-            play(&mut Random::new(&setup), &stream).evicted
+            play(&mut Random::new(&context), &stream).evicted
         };
         assert_eq!(evicted(1), evicted(1));
         assert_ne!(evicted(1), evicted(2));

@@ -2,7 +2,42 @@
 
 use super::heap::{Heap, Key};
 use super::queues::NONE;
-use super::{BlockId, Eviction, Setup, Use};
+use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
+
+/// Name and summary of `gdsf`.
+pub(super) const GDSF: EvictionCard = EvictionCard::new(
+    "gdsf",
+    "fewest uses since insertion, with aging by the last victim",
+    |context, _| Some(Box::new(Ranked::new(context, Rank::GreedyDual))),
+);
+
+/// Name and summary of `priority`.
+pub(super) const PRIORITY: EvictionCard = EvictionCard::new(
+    "priority",
+    "lowest priority first, then LRU",
+    |context, _| Some(Box::new(Ranked::new(context, Rank::Priority))),
+);
+
+/// Name and summary of `session-aware`.
+pub(super) const SESSION_AWARE: EvictionCard = EvictionCard::new(
+    "session-aware",
+    "blocks of finished sessions first, then LRU",
+    |context, _| Some(Box::new(Ranked::new(context, Rank::SessionAware))),
+);
+
+/// Name and summary of `cost-aware`.
+pub(super) const COST_AWARE: EvictionCard = EvictionCard::new(
+    "cost-aware",
+    "lowest uses times recompute cost, with aging",
+    |context, _| Some(Box::new(Ranked::new(context, Rank::CostAware))),
+);
+
+/// Name and summary of `length-aware`.
+pub(super) const LENGTH_AWARE: EvictionCard = EvictionCard::new(
+    "length-aware",
+    "least used first, the deepest of those",
+    |context, _| Some(Box::new(Ranked::new(context, Rank::LengthAware))),
+);
 
 /// By what blocks are ranked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,12 +73,12 @@ pub struct Ranked {
 
 impl Ranked {
     /// An empty cache.
-    pub fn new(setup: &Setup, rank: Rank) -> Self {
+    pub fn new(context: &EvictionContext, rank: Rank) -> Self {
         Self {
             rank,
             heap: Heap::default(),
-            uses: vec![NONE; setup.blocks as usize],
-            capacity: setup.capacity,
+            uses: vec![NONE; context.blocks as usize],
+            capacity: context.capacity,
             clock: 0,
             inflation: 0,
             steps: 0,
@@ -119,7 +154,7 @@ mod tests {
                 turns_left,
                 ..Use::default()
             });
-        let mut cache = Ranked::new(&Setup::of(9, 3), rank);
+        let mut cache = Ranked::new(&EvictionContext::of(9, 3), rank);
         play_uses(&mut cache, uses).evicted
     }
 

@@ -4,7 +4,14 @@
 //! small queue lead to the main one, where uses count up to 3.
 
 use super::queues::{NONE, Queues};
-use super::{BlockId, Eviction, Setup, Use};
+use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
+
+/// Name and summary.
+pub(super) const CARD: EvictionCard = EvictionCard::new(
+    "s3-fifo",
+    "a small and a main FIFO queue with a memory of evicted blocks",
+    |context, _| Some(Box::new(S3Fifo::new(context))),
+);
 
 const SMALL: u32 = 0;
 const MAIN: u32 = 1;
@@ -27,14 +34,14 @@ pub struct S3Fifo {
 
 impl S3Fifo {
     /// An empty cache.
-    pub fn new(setup: &Setup) -> Self {
-        let small = (f64::from(setup.capacity) * 0.1) as u32;
+    pub fn new(context: &EvictionContext) -> Self {
+        let small = (f64::from(context.capacity) * 0.1) as u32;
         Self {
-            queues: Queues::new(setup.blocks, 3),
-            capacity: setup.capacity,
+            queues: Queues::new(context.blocks, 3),
+            capacity: context.capacity,
             small,
-            main: setup.capacity - small,
-            ghosts: (f64::from(setup.capacity) * 0.9) as u32,
+            main: context.capacity - small,
+            ghosts: (f64::from(context.capacity) * 0.9) as u32,
             full: false,
         }
     }
@@ -130,7 +137,7 @@ mod tests {
         // remembered and so comes back to the main queue, in place of 10. That makes one too many there: 11 takes the place of
         // 1, the oldest. The others go by through the small queue.
         let stream: Vec<u32> = (0..=10).chain([0]).chain(11..20).chain([0]).collect();
-        let played = play(&mut S3Fifo::new(&Setup::of(20, 10)), &stream);
+        let played = play(&mut S3Fifo::new(&EvictionContext::of(20, 10)), &stream);
         assert_eq!(played.hits, "............".to_owned() + ".........h");
         let gone: Vec<u32> = [0, 10, 1].into_iter().chain(11..19).collect();
         assert_eq!(played.evicted, gone);

@@ -1,7 +1,14 @@
 //! SIEVE (Zhang et al., NSDI 2024): a queue that keeps its order, and a hand that walks from old to young, sparing what was
 //! used since it last came by.
 
-use super::{BlockId, Eviction, Setup, Use};
+use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
+
+/// Name and summary.
+pub(super) const CARD: EvictionCard = EvictionCard::new(
+    "sieve",
+    "a hand that passes over blocks used since its last visit",
+    |context, _| Some(Box::new(Sieve::new(context))),
+);
 
 /// A place in the queue whose block is gone.
 const GONE: u32 = u32::MAX;
@@ -27,13 +34,13 @@ pub struct Sieve {
 
 impl Sieve {
     /// An empty cache.
-    pub fn new(setup: &Setup) -> Self {
+    pub fn new(context: &EvictionContext) -> Self {
         Self {
             order: Vec::new(),
-            marks: vec![0; setup.blocks as usize],
+            marks: vec![0; context.blocks as usize],
             hand: 0,
-            room: 2 * setup.capacity as usize,
-            capacity: setup.capacity,
+            room: 2 * context.capacity as usize,
+            capacity: context.capacity,
             length: 0,
             steps: 0,
         }
@@ -118,7 +125,10 @@ mod tests {
     #[test]
     fn the_hand_goes_on_where_it_stopped() {
         // 0* 1 2: the hand clears 0, evicts 1, stands at 2. Then 3 is there; 4 evicts 2, 5 evicts 3, and 0 is still in.
-        let played = play(&mut Sieve::new(&Setup::of(6, 3)), &[0, 1, 2, 0, 3, 4, 5, 0]);
+        let played = play(
+            &mut Sieve::new(&EvictionContext::of(6, 3)),
+            &[0, 1, 2, 0, 3, 4, 5, 0],
+        );
         assert_eq!(played.hits, "...h...h");
         assert_eq!(played.evicted, [1, 2, 3]);
     }

@@ -3,7 +3,13 @@
 //! Four equal segments, as `SLRU.c` of libCacheSim; a new block enters the lowest segment with room.
 
 use super::queues::{NONE, Queues};
-use super::{BlockId, Eviction, Setup, Use};
+use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
+
+/// Name and summary.
+pub(super) const CARD: EvictionCard =
+    EvictionCard::new("slru", "four segments of LRU", |context, _| {
+        Some(Box::new(Slru::new(context)))
+    });
 
 const SEGMENTS: u32 = 4;
 
@@ -18,11 +24,11 @@ pub struct Slru {
 
 impl Slru {
     /// An empty cache.
-    pub fn new(setup: &Setup) -> Self {
+    pub fn new(context: &EvictionContext) -> Self {
         Self {
-            segments: Queues::new(setup.blocks, SEGMENTS as usize),
-            capacity: setup.capacity,
-            each: setup.capacity / SEGMENTS,
+            segments: Queues::new(context.blocks, SEGMENTS as usize),
+            capacity: context.capacity,
+            each: context.capacity / SEGMENTS,
             length: 0,
         }
     }
@@ -92,7 +98,10 @@ mod tests {
     fn each_use_lifts_one_segment() {
         // Four segments of one: 0 1 2 3 fill them from below. Using 0 lifts it into 1's segment, and 1 sinks. So 4 evicts 1,
         // and 5 evicts 4.
-        let played = play(&mut Slru::new(&Setup::of(6, 4)), &[0, 1, 2, 3, 0, 4, 5, 0]);
+        let played = play(
+            &mut Slru::new(&EvictionContext::of(6, 4)),
+            &[0, 1, 2, 3, 0, 4, 5, 0],
+        );
         assert_eq!(played.hits, "....h..h");
         assert_eq!(played.evicted, [1, 4]);
     }

@@ -1,6 +1,6 @@
 //! How the tests of policies play a stream.
 
-use super::{BlockId, Eviction, Setup, Use};
+use super::{BlockId, Eviction, EvictionContext, Use};
 
 /// What came of it.
 pub(super) struct Played {
@@ -34,7 +34,7 @@ pub(super) fn play_uses(cache: &mut dyn Eviction, uses: impl IntoIterator<Item =
     Played { hits, evicted }
 }
 
-impl Setup {
+impl EvictionContext {
     pub(super) fn of(blocks: u32, capacity: u32) -> Self {
         Self {
             blocks,

@@ -2,8 +2,20 @@
 //! before that, the least recently used goes.
 
 use super::queues::{NONE, Queues};
-use super::{BlockId, Eviction, Setup, Use};
+use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 use crate::trace::Nanos;
+
+/// Name and summary.
+pub(super) const CARD: EvictionCard = EvictionCard::new(
+    "ttl",
+    "evicted a fixed time after the last use, else LRU",
+    |context, seconds| {
+        let lifetime = Nanos::parse_secs(seconds?)?;
+        Some(Box::new(Ttl::new(context, lifetime)))
+    },
+)
+.with_parameter("SECONDS since the last use, as ttl:300")
+.that_expires();
 
 /// The order of last use, with its times.
 #[derive(Debug)]
@@ -16,11 +28,11 @@ pub struct Ttl {
 
 impl Ttl {
     /// An empty cache whose blocks live so long after their last use.
-    pub fn new(setup: &Setup, lifetime: Nanos) -> Self {
+    pub fn new(context: &EvictionContext, lifetime: Nanos) -> Self {
         Self {
-            order: Queues::new(setup.blocks, 1),
-            used: vec![Nanos(0); setup.blocks as usize],
-            capacity: setup.capacity,
+            order: Queues::new(context.blocks, 1),
+            used: vec![Nanos(0); context.blocks as usize],
+            capacity: context.capacity,
             lifetime,
         }
     }
@@ -65,7 +77,7 @@ mod tests {
 
     #[test]
     fn what_is_not_used_in_time_is_gone() {
-        let mut ttl = Ttl::new(&Setup::of(3, 3), Nanos(10));
+        let mut ttl = Ttl::new(&EvictionContext::of(3, 3), Nanos(10));
         let mut evicted = Vec::new();
         for (block, now) in [(0, 0), (1, 5), (0, 8)] {
             let now = Nanos(now);

@@ -3,7 +3,14 @@
 //! Parameters as `TwoQ.c` of libCacheSim: a quarter of the capacity for the queue, a memory of half of it.
 
 use super::queues::{NONE, Queues};
-use super::{BlockId, Eviction, Setup, Use};
+use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
+
+/// Name and summary.
+pub(super) const CARD: EvictionCard = EvictionCard::new(
+    "2q",
+    "a FIFO queue in front of an LRU list",
+    |context, _| Some(Box::new(TwoQ::new(context))),
+);
 
 const IN: u32 = 0;
 const OUT: u32 = 1;
@@ -20,12 +27,12 @@ pub struct TwoQ {
 
 impl TwoQ {
     /// An empty cache.
-    pub fn new(setup: &Setup) -> Self {
+    pub fn new(context: &EvictionContext) -> Self {
         Self {
-            queues: Queues::new(setup.blocks, 3),
-            capacity: setup.capacity,
-            inward: setup.capacity / 4,
-            ghosts: setup.capacity / 2,
+            queues: Queues::new(context.blocks, 3),
+            capacity: context.capacity,
+            inward: context.capacity / 4,
+            ghosts: context.capacity / 2,
         }
     }
 
@@ -90,7 +97,7 @@ mod tests {
         // Four fit, one meant for the queue, two remembered. 4 pushes 0 out of the queue; 0 comes back into the LRU and pushes
         // 1; 5 and 6 push 2 and 3; 0 stays.
         let played = play(
-            &mut TwoQ::new(&Setup::of(8, 4)),
+            &mut TwoQ::new(&EvictionContext::of(8, 4)),
             &[0, 1, 2, 3, 4, 0, 5, 6, 0],
         );
         assert_eq!(played.hits, "........h");

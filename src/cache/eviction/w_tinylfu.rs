@@ -12,7 +12,14 @@
 use std::collections::HashMap;
 
 use super::queues::{NONE, Queues};
-use super::{BlockId, Eviction, Setup, Use};
+use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
+
+/// Name and summary.
+pub(super) const CARD: EvictionCard = EvictionCard::new(
+    "w-tinylfu",
+    "an LRU window, and a main segment that admits by frequency",
+    |context, _| Some(Box::new(WTinyLfu::new(context))),
+);
 
 const WINDOW: u32 = 0;
 const PROBATION: u32 = 1;
@@ -140,12 +147,12 @@ pub struct WTinyLfu {
 
 impl WTinyLfu {
     /// An empty cache.
-    pub fn new(setup: &Setup) -> Self {
-        let main = setup.capacity - (setup.capacity / 100).max(1);
+    pub fn new(context: &EvictionContext) -> Self {
+        let main = context.capacity - (context.capacity / 100).max(1);
         Self {
-            parts: Queues::new(setup.blocks, 3),
+            parts: Queues::new(context.blocks, 3),
             counts: Sketch::new(main),
-            capacity: setup.capacity,
+            capacity: context.capacity,
             main,
             probation: main / 5,
             protected: (f64::from(main) * 0.8) as u32,
@@ -299,7 +306,10 @@ mod tests {
         // The window fills all three places. For 3, the older two move to the main part, each counted once more, and 2 in
         // the window, counted once, is refused; so is 3 for 4. Of the two places of the main part one is protected and,
         // rounded down, none on probation: 1 takes the protected one from 0, which has none left.
-        let played = play(&mut WTinyLfu::new(&Setup::of(5, 3)), &[0, 1, 2, 3, 4, 0, 1]);
+        let played = play(
+            &mut WTinyLfu::new(&EvictionContext::of(5, 3)),
+            &[0, 1, 2, 3, 4, 0, 1],
+        );
         assert_eq!(played.hits, ".....hh");
         assert_eq!(played.evicted, [2, 3, 0]);
     }

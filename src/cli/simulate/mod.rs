@@ -128,10 +128,7 @@ pub(super) fn run(args: &SimulateArgs, json: bool) -> anyhow::Result<()> {
         return output::print(&lines.collect::<Vec<_>>().join("\n"));
     }
     if args.list_policies {
-        let lines = POLICIES
-            .iter()
-            .map(|policy| format!("{:<16} {}", policy.name, policy.summary));
-        return output::print(&lines.collect::<Vec<_>>().join("\n"));
+        return output::print(&POLICIES.listing());
     }
     if let Some(metrics) = &args.metrics
         && metrics != "vidur"

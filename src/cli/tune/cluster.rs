@@ -7,7 +7,7 @@ use super::super::output;
 use super::super::trace_input::TraceArgs;
 use crate::base::error::{Error, Result};
 use crate::scenario::{ScenarioConfig, SchedulerConfig};
-use crate::sim::replica::Policy;
+use crate::sim::replica::{OptSarathiConfig, Policy};
 use crate::tune::{TraceVariants, with_opt_sarathi};
 
 /// Cluster where none is named.
@@ -87,7 +87,7 @@ impl WorkloadArgs {
         let config = self.cluster.read_or(DEFAULT_PRESET, &[])?;
         require_accurate(&config)?;
         let mut others: Vec<&str> = schedulers(&config)
-            .filter(|scheduler| !matches!(scheduler, SchedulerConfig::OptSarathi(_)))
+            .filter(|scheduler| scheduler.parameters::<OptSarathiConfig>().is_none())
             .map(SchedulerConfig::name)
             .collect();
         others.dedup();
@@ -104,14 +104,15 @@ impl WorkloadArgs {
         }
         let changed = changed.with_overrides(&overrides)?;
         if let Some(other) = schedulers(&changed)
-            .find(|scheduler| !matches!(scheduler, SchedulerConfig::OptSarathi(_)))
+            .find(|scheduler| scheduler.parameters::<OptSarathiConfig>().is_none())
         {
             return Err(Error::usage(
                 format!("the scheduler is {}", other.name()),
                 "this command tunes opt-sarathi; do not set another kind",
             ));
         }
-        if let (false, SchedulerConfig::OptSarathi(own)) = (others.is_empty(), &changed.scheduler) {
+        if !others.is_empty() {
+            let own: OptSarathiConfig = changed.scheduler.parameters().unwrap_or_default();
             output::note(&format!(
                 "scheduler opt-sarathi in place of {}: chunk_size {}, max_num_seqs {}; --set scheduler.KEY=VALUE sets the rest",
                 others.join(" and "),
@@ -160,9 +161,7 @@ mod tests {
             ];
             let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
             let found = config(&flags).expect(flag);
-            let SchedulerConfig::OptSarathi(own) = &found.scheduler else {
-                panic!("{flag}: {}", found.scheduler.name());
-            };
+            let own: OptSarathiConfig = found.scheduler.parameters().expect("opt-sarathi");
             assert_eq!((own.chunk_size, own.policy), (256, Policy::Aging));
             assert!(own.enable_dynamic_chunking_schedule);
             assert_eq!(own.aging_tokens_per_second, Some(12.5));

@@ -15,6 +15,7 @@ use crate::scenario::{
 };
 use crate::sim::Item;
 use crate::sim::Role;
+use crate::sim::latency::Constant;
 use crate::sim::transfer::Contention;
 use crate::sim::{Records, Workload};
 use crate::trace::Nanos;
@@ -139,8 +140,6 @@ pub fn measure(config: &ScenarioConfig, grid: &Grid) -> Result<Measured> {
 /// What a measured instance was.
 fn facts(config: &ScenarioConfig, pool: &PoolSection, kv_tokens: u64) -> InstanceFacts {
     let latency = pool.latency.as_ref().unwrap_or(&config.latency);
-    let kind = toml::Table::try_from(latency).ok();
-    let kind = kind.and_then(|table| Some(table.get("kind")?.as_str()?.to_owned()));
     InstanceFacts {
         pool: pool.name.clone(),
         gpus_per_instance: pool.gpus,
@@ -152,7 +151,7 @@ fn facts(config: &ScenarioConfig, pool: &PoolSection, kv_tokens: u64) -> Instanc
             .unwrap_or(&config.scheduler)
             .name()
             .to_owned(),
-        latency: kind.unwrap_or_default(),
+        latency: latency.name().to_owned(),
     }
 }
 
@@ -256,7 +255,7 @@ fn decode_points(
         instances: 1,
         blocks: Some(u32::MAX / 1024),
         scheduler: Some(SchedulerConfig::default()),
-        latency: Some(LatencyConfig::Constant { seconds: 0.0 }),
+        latency: Some(LatencyConfig::of(&Constant { seconds: 0.0 })?),
         ..pool.clone()
     };
     let mut config = alone(config, vec![feeder, own]);

@@ -16,12 +16,15 @@
 //! steps with both were not measured, the decodes are taken to add what they add to the cheapest step of decodes, and the step
 //! counts as outside.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::grid::{Grid, Row, each_row};
-use super::{Clamped, LatencyModel, Step};
+use super::{Clamped, LatencyContext, LatencyFactory, LatencyModel, LatencyParameters, Step};
 use crate::base::error::{Error, Location, Result};
+use crate::base::registry::Card;
 
 /// Columns and their other names; of each kind, the first that the file has is taken.
 const NAMES: [&str; 18] = [
@@ -91,6 +94,22 @@ fn milliseconds(row: &Row<'_>) -> Result<Option<f64>> {
     column
         .map(|(index, factor)| row.number(*index).map(|number| number * factor))
         .transpose()
+}
+
+/// Where the table of measured steps is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContextTableConfig {
+    /// The file.
+    pub file: PathBuf,
+}
+
+impl LatencyParameters for ContextTableConfig {
+    const CARD: Card = Card::new("context-table", "a table of measured whole steps");
+
+    fn prepare(&self, _: &LatencyContext<'_>) -> Result<LatencyFactory> {
+        Ok(LatencyFactory::copies_of(ContextTable::load(&self.file)?))
+    }
 }
 
 impl ContextTable {

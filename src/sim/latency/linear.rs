@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{LatencyModel, Step};
+use super::{LatencyContext, LatencyFactory, LatencyModel, LatencyParameters, Step};
+use crate::base::check::positive;
+use crate::base::error::Result;
+use crate::base::registry::Card;
 
 /// `base + prefill_per_token * prompt tokens + decode_per_request * decodes + per_context_token * tokens read`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -27,6 +30,22 @@ impl Default for Linear {
             decode_ms_per_request: 0.03,
             context_ms_per_token: 1e-4,
         }
+    }
+}
+
+impl LatencyParameters for Linear {
+    const CARD: Card = Card::new("linear", "linear in tokens, as in vLLM's simulator");
+
+    fn prepare(&self, _: &LatencyContext<'_>) -> Result<LatencyFactory> {
+        for (name, number) in [
+            ("base_ms", self.base_ms),
+            ("prefill_ms_per_token", self.prefill_ms_per_token),
+            ("decode_ms_per_request", self.decode_ms_per_request),
+            ("context_ms_per_token", self.context_ms_per_token),
+        ] {
+            positive(&format!("latency.{name}"), number, true)?;
+        }
+        Ok(LatencyFactory::copies_of(*self))
     }
 }
 

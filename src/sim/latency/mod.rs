@@ -1,5 +1,7 @@
-//! How long a step takes: models of iteration time, one a file.
+//! Latency models: how long a step of an instance takes. One model is one file with its parameters and its card; the list
+//! at the end of this file registers it.
 
+mod card;
 mod constant;
 mod context_table;
 mod gpu;
@@ -11,40 +13,43 @@ mod splitwise_table;
 mod splitwise_times;
 mod vidur_table;
 
-pub use constant::{Constant, Exponential};
-pub use context_table::ContextTable;
+use crate::base::registry::Registry;
+
+pub use card::{LatencyCard, LatencyConfig, LatencyContext, LatencyFactory, LatencyParameters};
+pub use constant::{Constant, Exponential, ExponentialConfig};
+pub use context_table::{ContextTable, ContextTableConfig};
 pub use gpu::{GPUS, Gpu};
 pub use linear::Linear;
-pub use profile::Profile;
+pub use profile::{Profile, ProfileConfig};
 pub use roofline::{Roofline, RooflineConfig};
 pub use splitwise_table::{IterationTimes, SplitwiseTable};
-pub use splitwise_times::SplitwiseTimes;
-pub use vidur_table::{BatchingOverhead, VidurTable};
+pub use splitwise_times::{SplitwiseTableConfig, SplitwiseTimes};
+pub use vidur_table::{BatchingOverhead, VidurTable, VidurTableConfig};
 
-/// A piece of a prompt in a batch.
+/// A chunk of a prompt in a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chunk {
     /// Tokens to compute.
     pub tokens: u32,
-    /// Tokens of the same request whose KV is there already, cached ones included.
+    /// Tokens of the same request whose KV cache exists already, prefix-cache hits included.
     pub past: u32,
 }
 
-/// A batch, as far as its time depends on it.
+/// The properties of a batch that its duration depends on.
 #[derive(Debug, Clone, Default)]
 pub struct Step {
-    /// Pieces of prompts, also of requests that are computed again.
+    /// Chunks of prompts, also of requests that are recomputed after a preemption.
     pub prefills: Vec<Chunk>,
-    /// Requests that compute one sampled token.
+    /// Requests that decode one token.
     pub decodes: u32,
-    /// Tokens whose KV those read, the token being computed not counted: the sum over decodes.
+    /// Context tokens that the decodes read, summed over decodes; the token being computed does not count.
     pub decode_context: u64,
-    /// Requests that get logits: decodes, and prompts that end in this step.
+    /// Requests that sample a token: decodes, and prompts that end in this step.
     pub sampled: u32,
 }
 
 impl Step {
-    /// Empties it.
+    /// Removes everything.
     pub fn clear(&mut self) {
         self.prefills.clear();
         self.decodes = 0;
@@ -65,7 +70,7 @@ impl Step {
         self.prefill_tokens() + u64::from(self.decodes)
     }
 
-    /// Requests in it.
+    /// Number of requests.
     pub fn requests(&self) -> u32 {
         self.prefills.len() as u32 + self.decodes
     }
@@ -80,22 +85,37 @@ impl Step {
     }
 }
 
-/// Steps that lay outside what a model was measured for.
+/// Steps outside the range that a model was measured for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Clamped {
-    /// Steps whose time was taken at the edge of the table.
+    /// Steps whose duration was taken at the edge of the table.
     pub steps: u64,
-    /// Steps in all.
+    /// All steps.
     pub of: u64,
 }
 
-/// A model of iteration time. One is made per instance, so it may count and draw.
+/// A model of the duration of a step. One is built per instance, so it may keep state and draw random numbers.
 pub trait LatencyModel: Send + std::fmt::Debug {
-    /// Seconds that the step takes; finite and not negative.
+    /// Duration of a step in seconds; finite and not negative.
     fn seconds(&mut self, step: &Step) -> f64;
 
-    /// How many steps were outside of what the model knows, and so taken at its edge.
+    /// Number of steps so far outside the range that the model was measured for.
     fn clamped(&self) -> Clamped {
         Clamped::default()
     }
 }
+
+/// Every latency model.
+pub static MODELS: Registry<LatencyCard> =
+    Registry::new("latency model", "latency-models.md", LIST);
+
+const LIST: &[LatencyCard] = &[
+    LatencyCard::of::<RooflineConfig>(),
+    LatencyCard::of::<Linear>(),
+    LatencyCard::of::<Constant>(),
+    LatencyCard::of::<ExponentialConfig>(),
+    LatencyCard::of::<SplitwiseTableConfig>(),
+    LatencyCard::of::<VidurTableConfig>(),
+    LatencyCard::of::<ProfileConfig>(),
+    LatencyCard::of::<ContextTableConfig>(),
+];

@@ -15,12 +15,15 @@
 //! count by the sums of their tokens and of their contexts, decodes by number and mean context, as they were measured. The
 //! experts that a batch touches are the expected number, if each token chose at random.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::grid::{Grid, each_row, file_in};
-use super::{Clamped, LatencyModel, Step};
+use super::{Clamped, LatencyContext, LatencyFactory, LatencyModel, LatencyParameters, Step};
 use crate::base::error::{Error, Location, Result};
+use crate::base::registry::Card;
 use crate::cache::capacity::ModelConfig;
 
 /// Where a part of the model stands in a step.
@@ -133,6 +136,28 @@ fn empty(path: &Path) -> Error {
         "has no rows",
         "check how the profile was made",
     )
+}
+
+/// Where the profile of a GPU's kernels is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProfileConfig {
+    /// Folder with dense.csv, per_sequence.csv and attention.csv.
+    pub folder: PathBuf,
+    /// Milliseconds per step that no kernel takes; `replay calibrate` measures them.
+    #[serde(default)]
+    pub host_overhead_ms: f64,
+}
+
+impl LatencyParameters for ProfileConfig {
+    const CARD: Card = Card::new("profile", "a profile of kernels");
+    const NEEDS_MODEL: bool = true;
+
+    fn prepare(&self, context: &LatencyContext<'_>) -> Result<LatencyFactory> {
+        let model = context.model(Self::CARD.name)?;
+        let profile = Profile::load(&self.folder, model, self.host_overhead_ms)?;
+        Ok(LatencyFactory::copies_of(profile))
+    }
 }
 
 impl Profile {

@@ -18,25 +18,26 @@
 use serde::{Deserialize, Serialize};
 
 use super::gpu::Gpu;
-use super::{LatencyModel, Step};
+use super::{LatencyContext, LatencyFactory, LatencyModel, LatencyParameters, Step};
 use crate::base::error::{Error, Result};
+use crate::base::registry::Card;
 use crate::cache::capacity::{Attention, KvDtype, ModelConfig, Shapes};
 
-/// InstanceSpec of the peaks that are reached, and overheads.
+/// Fractions of the hardware's peaks that are reached, and overheads.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RooflineConfig {
-    /// Of the arithmetic, in products with weights.
+    /// Fraction of peak arithmetic in products with weights.
     pub compute_efficiency: f64,
-    /// Of the arithmetic, in attention.
+    /// Fraction of peak arithmetic in attention.
     pub attention_efficiency: f64,
-    /// Of the memory's bandwidth.
+    /// Fraction of the memory bandwidth.
     pub memory_efficiency: f64,
-    /// Of the link's bandwidth.
+    /// Fraction of the bandwidth of the link between GPUs.
     pub link_efficiency: f64,
-    /// Microseconds of an all-reduce of nothing.
+    /// Latency of an empty all-reduce in microseconds.
     pub all_reduce_us: f64,
-    /// Milliseconds of every step.
+    /// Host overhead of every step in milliseconds.
     pub step_overhead_ms: f64,
 }
 
@@ -50,6 +51,22 @@ impl Default for RooflineConfig {
             all_reduce_us: 8.0,
             step_overhead_ms: 1.0,
         }
+    }
+}
+
+impl LatencyParameters for RooflineConfig {
+    const CARD: Card = Card::new(
+        "roofline",
+        "from the model's sizes and the GPU's data sheet",
+    );
+    const NEEDS_MODEL: bool = true;
+
+    fn prepare(&self, context: &LatencyContext<'_>) -> Result<LatencyFactory> {
+        let model = context.model(Self::CARD.name)?;
+        let gpu = Gpu::by_name(context.gpu)?;
+        Ok(LatencyFactory::copies_of(Roofline::new(
+            &gpu, model, *self,
+        )?))
     }
 }
 

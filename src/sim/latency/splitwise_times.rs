@@ -4,7 +4,48 @@
 //! sequences instead, so its decodes do not feel their context: up to twice too fast. Beyond the table, its edge is taken
 //! and counted. Steps of both kinds take SplitwiseSim's factor 1.1 on the prompt's time, or the decodes' time if longer.
 
-use super::{Clamped, IterationTimes, LatencyModel, Step};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Clamped, IterationTimes, LatencyContext, LatencyFactory, LatencyModel, LatencyParameters,
+    SplitwiseTable, Step,
+};
+use crate::base::error::Result;
+use crate::base::registry::Card;
+
+/// Which rows of the Splitwise authors' measurements hold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SplitwiseTableConfig {
+    /// Model in the table.
+    pub model: String,
+    /// GPU in the table.
+    pub hardware: String,
+    /// GPUs of an instance, in the table.
+    pub tensor_parallel: u32,
+    /// Another file of the same form than the one that ships.
+    pub file: Option<PathBuf>,
+}
+
+impl LatencyParameters for SplitwiseTableConfig {
+    const CARD: Card = Card::new(
+        "splitwise-table",
+        "iteration times as the Splitwise authors measured them",
+    );
+
+    fn prepare(&self, _: &LatencyContext<'_>) -> Result<LatencyFactory> {
+        let select = |table: &SplitwiseTable| {
+            table.select(&self.model, &self.hardware, self.tensor_parallel)
+        };
+        let times = match &self.file {
+            Some(file) => select(&SplitwiseTable::read(file)?)?,
+            None => select(SplitwiseTable::builtin())?,
+        };
+        Ok(LatencyFactory::copies_of(SplitwiseTimes::new(times)))
+    }
+}
 
 /// Time of prompts and decodes by tokens.
 #[derive(Debug, Clone)]

@@ -7,9 +7,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Clamped, LatencyModel, Step};
+use serde::{Deserialize, Serialize};
+
+use super::{Clamped, LatencyContext, LatencyFactory, LatencyModel, LatencyParameters, Step};
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
+use crate::base::registry::Card;
 
 /// Tokens of context in one step of the exact tables.
 const CONTEXT: u32 = 64;
@@ -124,6 +127,44 @@ impl Shape {
         }
         shape.piece = (squares as f64).sqrt();
         shape
+    }
+}
+
+/// Which of Vidur's tables hold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VidurTableConfig {
+    /// A table that ships (see [`VidurTable::presets`]), or with `folder` the beginning of the files' names.
+    pub table: String,
+    /// Folder of the files.
+    pub folder: Option<PathBuf>,
+    /// Fraction by which attention takes longer where several prompts share a step.
+    #[serde(default = "tenth")]
+    pub prefill_batching_overhead: f64,
+    /// The same for decodes.
+    #[serde(default = "tenth")]
+    pub decode_batching_overhead: f64,
+}
+
+fn tenth() -> f64 {
+    0.1
+}
+
+impl LatencyParameters for VidurTableConfig {
+    const CARD: Card = Card::new("vidur-table", "Vidur's tables of operations");
+
+    fn prepare(&self, _: &LatencyContext<'_>) -> Result<LatencyFactory> {
+        let table = match &self.folder {
+            None => VidurTable::preset(&self.table)?,
+            Some(folder) => {
+                let overhead = BatchingOverhead {
+                    prefill: self.prefill_batching_overhead,
+                    decode: self.decode_batching_overhead,
+                };
+                VidurTable::read(folder, &self.table, overhead)?
+            }
+        };
+        Ok(LatencyFactory::copies_of(table))
     }
 }
 

@@ -1,5 +1,7 @@
-//! How one instance forms its batches: replica schedulers, one a file.
+//! Replica schedulers: how one instance forms its batches. One scheduler is one file with its parameters and its card; the
+//! list at the end of this file registers it.
 
+mod card;
 mod opt_sarathi;
 mod paged;
 mod sarathi;
@@ -10,20 +12,22 @@ mod vllm_v1;
 mod tests;
 
 use super::kv::Kv;
+use crate::base::registry::Registry;
 use crate::sim::in_flight::{InFlightId, InFlightRequests};
 use crate::trace::Nanos;
 
+pub use card::{SchedulerCard, SchedulerConfig, SchedulerParameters};
 pub use opt_sarathi::{OptSarathi, OptSarathiConfig, Policy, SrtfRule};
 pub use sarathi::{Sarathi, SarathiConfig};
 pub use vllm_v0::{VllmV0, VllmV0Config};
 pub use vllm_v1::{VllmV1, VllmV1Config};
 
-/// A request's part in a batch.
+/// A request's share of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slice {
-    /// Which request.
+    /// The request.
     pub id: InFlightId,
-    /// Tokens to compute of it.
+    /// Number of its tokens to compute.
     pub tokens: u32,
 }
 
@@ -115,3 +119,13 @@ pub trait ReplicaScheduler: Send + std::fmt::Debug {
     /// Gives up all requests that wait and hold no memory, in order, to be sent elsewhere.
     fn give_up_waiting(&mut self, kv: &Kv) -> Vec<InFlightId>;
 }
+
+/// Every replica scheduler.
+pub static SCHEDULERS: Registry<SchedulerCard> = Registry::new("scheduler", "simulation.md", LIST);
+
+const LIST: &[SchedulerCard] = &[
+    SchedulerCard::of::<VllmV1Config>(),
+    SchedulerCard::of::<VllmV0Config>(),
+    SchedulerCard::of::<SarathiConfig>(),
+    SchedulerCard::of::<OptSarathiConfig>(),
+];

@@ -4,8 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::paged::{Queues, Restart};
-use super::{Context, ReplicaScheduler, Slice};
+use super::{Context, ReplicaScheduler, SchedulerParameters, Slice};
 use crate::base::error::{Error, Result};
+use crate::base::registry::Card;
 use crate::sim::in_flight::{InFlightId, InFlightRequest, InFlightRequests};
 use crate::sim::kv::Kv;
 
@@ -87,6 +88,17 @@ impl Default for OptSarathiConfig {
             chunk_schedule_max_tokens: 8192,
             chunk_schedule_stages: 16,
         }
+    }
+}
+
+impl SchedulerParameters for OptSarathiConfig {
+    const CARD: Card = Card::new(
+        "opt-sarathi",
+        "Sarathi with priorities and a minimum chunk size",
+    );
+
+    fn build(self) -> Result<Box<dyn ReplicaScheduler>> {
+        Ok(Box::new(OptSarathi::new(self)?))
     }
 }
 

@@ -4,7 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::paged::{Queues, Restart};
-use super::{Context, ReplicaScheduler, Slice};
+use super::{Context, ReplicaScheduler, SchedulerParameters, Slice};
+use crate::base::error::Result;
+use crate::base::registry::Card;
 use crate::sim::in_flight::{InFlightId, InFlightRequests};
 use crate::sim::kv::Kv;
 
@@ -31,6 +33,17 @@ impl Default for SarathiConfig {
             watermark_blocks_fraction: 0.01,
             keep_prompt: false,
         }
+    }
+}
+
+impl SchedulerParameters for SarathiConfig {
+    const CARD: Card = Card::new(
+        "sarathi",
+        "Sarathi by Vidur's rules: decodes, with chunks of prompts beside them",
+    );
+
+    fn build(self) -> Result<Box<dyn ReplicaScheduler>> {
+        Ok(Box::new(Sarathi::new(self)))
     }
 }
 

@@ -4,7 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::paged::{Queues, Restart};
-use super::{Context, ReplicaScheduler, Slice};
+use super::{Context, ReplicaScheduler, SchedulerParameters, Slice};
+use crate::base::error::Result;
+use crate::base::registry::Card;
 use crate::sim::in_flight::{InFlightId, InFlightRequests};
 use crate::sim::kv::Kv;
 
@@ -27,6 +29,14 @@ impl Default for VllmV0Config {
             batch_size_cap: 128,
             watermark_blocks_fraction: 0.01,
         }
+    }
+}
+
+impl SchedulerParameters for VllmV0Config {
+    const CARD: Card = Card::new("vllm-v0", "vLLM v0 by Vidur's rules: whole prompts first");
+
+    fn build(self) -> Result<Box<dyn ReplicaScheduler>> {
+        Ok(Box::new(VllmV0::new(self)))
     }
 }
 

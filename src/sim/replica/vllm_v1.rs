@@ -9,7 +9,9 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, ReplicaScheduler, Slice};
+use super::{Context, ReplicaScheduler, SchedulerParameters, Slice};
+use crate::base::error::Result;
+use crate::base::registry::Card;
 use crate::sim::in_flight::{InFlightId, InFlightRequest, InFlightRequests, ServedPhases};
 use crate::sim::kv::Kv;
 
@@ -44,6 +46,18 @@ impl Default for VllmV1Config {
             scheduler_reserve_full_isl: true,
             async_scheduling: false,
         }
+    }
+}
+
+impl SchedulerParameters for VllmV1Config {
+    const CARD: Card = Card::new(
+        "vllm-v1",
+        "vLLM v1: chunked prefill, prefix cache, preemption by recompute",
+    );
+    const FINDS_PREFIXES: bool = true;
+
+    fn build(self) -> Result<Box<dyn ReplicaScheduler>> {
+        Ok(Box::new(VllmV1::new(self)))
     }
 }
 

@@ -1,7 +1,19 @@
 //! One queue for the whole cluster: an instance gets a request only when it has room.
 
-use super::{Router, View};
+use super::{Router, RouterCard, View};
 use crate::sim::in_flight::InFlightRequest;
+
+/// Name and summary.
+pub(super) const CARD: RouterCard = RouterCard::new(
+    "central",
+    "one queue for the cluster: the first instance with fewer than N requests",
+    |context| {
+        Box::new(Central {
+            most_requests: context.number.unwrap_or(1.0).max(1.0) as u32,
+        })
+    },
+)
+.with_parameter("N, the requests that an instance may have at once, as central:8");
 
 /// The first instance with few enough requests.
 #[derive(Debug)]

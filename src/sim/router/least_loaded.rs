@@ -1,7 +1,14 @@
 //! The instance with the least memory in use; of equals, the one with the fewest requests.
 
-use super::{Router, View};
+use super::{Router, RouterCard, View};
 use crate::sim::in_flight::InFlightRequest;
+
+/// Name and summary.
+pub(super) const CARD: RouterCard = RouterCard::new(
+    "least-loaded",
+    "the lowest KV cache usage, then the fewest requests",
+    |_| Box::new(LeastLoaded),
+);
 
 /// Looks at KV usage, what is on its way included.
 #[derive(Debug)]

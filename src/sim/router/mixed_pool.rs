@@ -1,9 +1,18 @@
 //! Splitwise's mixed pool: prompts go to the prefill pool until its queues are long, then to mixed instances, and last to
 //! an instance of the decode pool (Patel et al., Splitwise, ISCA 2024, section 4.1).
 
-use super::{Router, View};
+use super::{Router, RouterCard, View};
 use crate::sim::in_flight::InFlightRequest;
 use crate::sim::instance::Role;
+
+/// Name and summary.
+pub(super) const CARD: RouterCard = RouterCard::new("mixed-pool", "Splitwise's: the prefill pool until its queues hold N tokens, then mixed instances, then the decode pool", |context| {
+    Box::new(MixedPool {
+        most_pending_tokens: context.number.unwrap_or(8192.0) as u64,
+    })
+})
+.with_parameter("N, the prompt tokens that may wait at an instance, as mixed-pool:8192")
+.for_prompts();
 
 /// For prompts.
 #[derive(Debug)]

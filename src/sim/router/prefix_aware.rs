@@ -1,7 +1,19 @@
 //! The longest cached prefix against load, as the KV-aware routers of Dynamo and llm-d weigh them.
 
-use super::{Router, View};
+use super::{Router, RouterCard, View};
 use crate::sim::in_flight::InFlightRequest;
+
+/// Name and summary.
+pub(super) const CARD: RouterCard = RouterCard::new(
+    "prefix-aware",
+    "the fewest tokens to compute, after the cached prefix, plus W times those already waiting",
+    |context| {
+        Box::new(PrefixAware {
+            load_weight: context.number.unwrap_or(1.0),
+        })
+    },
+)
+.with_parameter("W, the weight of waiting tokens, as prefix-aware:0.5");
 
 /// Cost of an instance: prompt tokens that it would have to compute, and those that it has to compute before, weighted.
 #[derive(Debug)]

@@ -1,7 +1,18 @@
 //! Join the shortest queue.
 
-use super::{Router, View};
+use super::{Router, RouterCard, View};
 use crate::sim::in_flight::InFlightRequest;
+
+/// Name and summary of `jsq`.
+pub(super) const JSQ: RouterCard = RouterCard::new("jsq", "the fewest unfinished requests", |_| {
+    Box::new(ShortestQueue(Load::Requests))
+});
+
+/// Name and summary of `token-jsq`.
+pub(super) const TOKEN_JSQ: RouterCard =
+    RouterCard::new("token-jsq", "the fewest waiting prompt tokens", |_| {
+        Box::new(ShortestQueue(Load::Tokens))
+    });
 
 /// How a queue is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

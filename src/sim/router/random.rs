@@ -3,9 +3,14 @@
 use rand::RngExt;
 use rand_pcg::Pcg64;
 
-use super::{Router, Stage, View};
+use super::{Router, RouterCard, Stage, View};
 use crate::base::random::stream;
 use crate::sim::in_flight::InFlightRequest;
+
+/// Name and summary.
+pub(super) const CARD: RouterCard = RouterCard::new("random", "a random instance", |context| {
+    Box::new(Random::new(context.seed, context.stage))
+});
 
 /// Draws from a stream of its own.
 #[derive(Debug)]

@@ -1,7 +1,12 @@
 //! One after another.
 
-use super::{Router, View};
+use super::{Router, RouterCard, View};
 use crate::sim::in_flight::InFlightRequest;
+
+/// Name and summary.
+pub(super) const CARD: RouterCard = RouterCard::new("round-robin", "each instance in turn", |_| {
+    Box::<RoundRobin>::default()
+});
 
 /// Counts requests.
 #[derive(Debug, Default)]

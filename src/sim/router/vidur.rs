@@ -1,7 +1,21 @@
 //! Vidur's own global schedulers, where they are not what their names say: `vidur/scheduler/global_scheduler` at 7d47513.
 
-use super::{Router, View};
+use super::{Router, RouterCard, View};
 use crate::sim::in_flight::InFlightRequest;
+
+/// Name and summary of `vidur-lor`.
+pub(super) const LOR: RouterCard = RouterCard::new(
+    "vidur-lor",
+    "Vidur's `lor`: the fewest requests that wait for admission",
+    |_| Box::new(VidurLor),
+);
+
+/// Name and summary of `vidur-random`.
+pub(super) const RANDOM: RouterCard = RouterCard::new(
+    "vidur-random",
+    "Vidur's `random`, draw by draw",
+    |context| Box::new(VidurRandom::new(context.seed)),
+);
 
 /// Vidur's `lor`, "least outstanding requests": it counts only those that wait to be let in, so most of the time all
 /// replicas have 0 and the first gets the request.

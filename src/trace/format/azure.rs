@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
+use crate::base::registry::Card;
 use crate::trace::{Content, Nanos, Trace, TraceBuilder};
 
 use super::csv_rows::{self, Label, REQUIRED, lengths};
@@ -20,12 +21,12 @@ const DAY: i128 = 86_400_000_000_000;
 pub(super) struct Azure;
 
 impl TraceFormat for Azure {
-    fn name(&self) -> &'static str {
-        "azure"
-    }
-
-    fn summary(&self) -> &'static str {
-        "Azure's CSV of arrivals and lengths (no content: for simulate only)"
+    fn card(&self) -> &'static Card {
+        const CARD: Card = Card::new(
+            "azure",
+            "Azure's CSV of arrivals and lengths (no content: for simulate only)",
+        );
+        &CARD
     }
 
     fn sniff(&self, head: &Head<'_>) -> bool {

@@ -9,6 +9,7 @@ use hashbrown::HashMap;
 
 use crate::base::error::Result;
 use crate::base::io::Input;
+use crate::base::registry::Card;
 use crate::trace::{Content, Nanos, NewRequest, Trace, TraceBuilder};
 
 use super::blocks::BlockIds;
@@ -24,12 +25,12 @@ const BLOCK_SIZE: u32 = 16;
 pub(super) struct Bailian;
 
 impl TraceFormat for Bailian {
-    fn name(&self) -> &'static str {
-        "bailian"
-    }
-
-    fn summary(&self) -> &'static str {
-        "Alibaba Bailian's JSONL of block hash ids with linked chats"
+    fn card(&self) -> &'static Card {
+        const CARD: Card = Card::new(
+            "bailian",
+            "Alibaba Bailian's JSONL of block hash ids with linked chats",
+        );
+        &CARD
     }
 
     fn sniff(&self, head: &Head<'_>) -> bool {

@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 
 use crate::base::error::Result;
 use crate::base::io::Input;
+use crate::base::registry::Card;
 use crate::trace::Trace;
 
 use super::csv_rows::{self, Label};
@@ -26,12 +27,12 @@ const COLUMNS: [&str; 5] = [
 pub(super) struct BurstGpt;
 
 impl TraceFormat for BurstGpt {
-    fn name(&self) -> &'static str {
-        "burstgpt"
-    }
-
-    fn summary(&self) -> &'static str {
-        "BurstGPT's CSV of arrivals and lengths (no content: for simulate only)"
+    fn card(&self) -> &'static Card {
+        const CARD: Card = Card::new(
+            "burstgpt",
+            "BurstGPT's CSV of arrivals and lengths (no content: for simulate only)",
+        );
+        &CARD
     }
 
     fn sniff(&self, head: &Head<'_>) -> bool {

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use crate::base::error::Result;
 use crate::base::io::Input;
+use crate::base::registry::Card;
 use crate::trace::{Content, Nanos, NewRequest, TokenReplay, Trace, TraceBuilder};
 
 use super::lines::{Fault, each_line, finish, foreign};
@@ -48,12 +49,12 @@ fn length(
 }
 
 impl TraceFormat for LlmServingSim {
-    fn name(&self) -> &'static str {
-        "llmservingsim"
-    }
-
-    fn summary(&self) -> &'static str {
-        "LLMServingSim workload: arrivals in nanoseconds, lengths, and token ids where known"
+    fn card(&self) -> &'static Card {
+        const CARD: Card = Card::new(
+            "llmservingsim",
+            "LLMServingSim workload: arrivals in nanoseconds, lengths, and token ids where known",
+        );
+        &CARD
     }
 
     fn sniff(&self, head: &Head<'_>) -> bool {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
+use crate::base::registry::{Card, Named, Registry};
 use crate::prompt::tokenizer::Tokenizer;
 use crate::trace::{Content, Trace};
 
@@ -176,11 +177,18 @@ impl<'a> Head<'a> {
 
 /// One kind of trace file.
 pub trait TraceFormat: Sync {
-    /// As the user names it.
-    fn name(&self) -> &'static str;
+    /// Name and summary.
+    fn card(&self) -> &'static Card;
+
+    /// Name that users write.
+    fn name(&self) -> &'static str {
+        self.card().name
+    }
 
     /// One line for help.
-    fn summary(&self) -> &'static str;
+    fn summary(&self) -> &'static str {
+        self.card().summary
+    }
 
     /// Whether the content looks like it.
     fn sniff(&self, _head: &Head<'_>) -> bool {
@@ -231,8 +239,17 @@ pub trait TraceFormat: Sync {
     }
 }
 
+impl Named for &'static dyn TraceFormat {
+    fn card(&self) -> &Card {
+        TraceFormat::card(*self)
+    }
+}
+
 /// Every format; where two recognise a file, the first one gets it.
-static FORMATS: &[&dyn TraceFormat] = &[
+pub static FORMATS: Registry<&'static dyn TraceFormat> =
+    Registry::new("trace format", "formats.md", LIST);
+
+const LIST: &[&dyn TraceFormat] = &[
     &native::Native,
     &vllm_sim::VllmSim,
     &vllm_sim_request::VllmSimRequest,
@@ -250,30 +267,21 @@ static FORMATS: &[&dyn TraceFormat] = &[
     &oracle_general::OracleGeneral,
 ];
 
-/// Every format, in a fixed order.
-pub fn formats() -> &'static [&'static dyn TraceFormat] {
-    FORMATS
-}
-
 /// Names of the formats that `choose` takes.
 pub fn names(choose: impl Fn(&dyn TraceFormat) -> bool) -> Vec<&'static str> {
     FORMATS
         .iter()
         .filter(|format| choose(**format))
-        .map(|format| format.name())
+        .map(|format| TraceFormat::name(*format))
         .collect()
 }
 
-/// A format by name.
+/// The format of a name.
 ///
 /// # Errors
-/// [`Error::Usage`] with a guess.
+/// [`Error::Usage`] that names the closest format and lists all.
 pub fn format(name: &str) -> Result<&'static dyn TraceFormat> {
-    FORMATS
-        .iter()
-        .find(|format| format.name() == name)
-        .copied()
-        .ok_or_else(|| Error::unknown_name("trace format", name, &names(|_| true)))
+    FORMATS.find(name).copied()
 }
 
 /// Reads a trace of any format; `-` is standard input.

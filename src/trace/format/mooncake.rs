@@ -9,6 +9,7 @@ use hashbrown::{HashMap, HashTable};
 
 use crate::base::error::Result;
 use crate::base::io::Input;
+use crate::base::registry::Card;
 use crate::trace::{Content, Nanos, NewRequest, Trace, TraceBuilder};
 
 use super::blocks::BlockIds;
@@ -76,12 +77,12 @@ pub(super) fn check_blocks(input_length: u32, block_size: u32, found: usize) -> 
 }
 
 impl TraceFormat for Mooncake {
-    fn name(&self) -> &'static str {
-        "mooncake"
-    }
-
-    fn summary(&self) -> &'static str {
-        "Mooncake's JSONL of block hash ids, as AIPerf and Dynamo read it"
+    fn card(&self) -> &'static Card {
+        const CARD: Card = Card::new(
+            "mooncake",
+            "Mooncake's JSONL of block hash ids, as AIPerf and Dynamo read it",
+        );
+        &CARD
     }
 
     fn sniff(&self, head: &Head<'_>) -> bool {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
+use crate::base::registry::Card;
 use crate::trace::Request;
 use crate::trace::{
     Content, ExtraKeys, Identity, Nanos, NewRequest, Trace, TraceBuilder, TraceMeta,
@@ -55,12 +56,12 @@ struct Header {
 }
 
 impl TraceFormat for Native {
-    fn name(&self) -> &'static str {
-        "native"
-    }
-
-    fn summary(&self) -> &'static str {
-        "replay's own JSONL: every token once, header with seed and origin"
+    fn card(&self) -> &'static Card {
+        const CARD: Card = Card::new(
+            "native",
+            "replay's own JSONL: every token once, header with seed and origin",
+        );
+        &CARD
     }
 
     fn sniff(&self, head: &Head<'_>) -> bool {

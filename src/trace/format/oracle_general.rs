@@ -8,6 +8,7 @@
 use std::path::Path;
 
 use crate::base::error::Result;
+use crate::base::registry::Card;
 use crate::trace::Trace;
 
 use super::blocks::BlockIds;
@@ -20,12 +21,12 @@ const BLOCK_SIZE: u32 = 16;
 pub(super) struct OracleGeneral;
 
 impl TraceFormat for OracleGeneral {
-    fn name(&self) -> &'static str {
-        "oracle-general"
-    }
-
-    fn summary(&self) -> &'static str {
-        "libCacheSim's binary records of block accesses (write only)"
+    fn card(&self) -> &'static Card {
+        const CARD: Card = Card::new(
+            "oracle-general",
+            "libCacheSim's binary records of block accesses (write only)",
+        );
+        &CARD
     }
 
     fn readable(&self) -> bool {

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use crate::base::error::Result;
+use crate::base::registry::Card;
 use crate::trace::Trace;
 
 use super::answers::require_output;
@@ -15,12 +16,12 @@ use super::{TraceFormat, WriteOptions, WriteReport, bytes, require_tokens};
 pub(super) struct ShareGpt;
 
 impl TraceFormat for ShareGpt {
-    fn name(&self) -> &'static str {
-        "sharegpt"
-    }
-
-    fn summary(&self) -> &'static str {
-        "conversations for `vllm bench serve --dataset-name sharegpt` (write only)"
+    fn card(&self) -> &'static Card {
+        const CARD: Card = Card::new(
+            "sharegpt",
+            "conversations for `vllm bench serve --dataset-name sharegpt` (write only)",
+        );
+        &CARD
     }
 
     fn readable(&self) -> bool {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::base::error::Result;
 use crate::base::io::Input;
+use crate::base::registry::Card;
 use crate::trace::Trace;
 
 use super::csv_rows::{self, Label};
@@ -23,12 +24,12 @@ const COLUMNS: [&str; 4] = [
 pub(super) struct Splitwise;
 
 impl TraceFormat for Splitwise {
-    fn name(&self) -> &'static str {
-        "splitwise"
-    }
-
-    fn summary(&self) -> &'static str {
-        "SplitwiseSim's CSV of arrivals and lengths (no content: for simulate only)"
+    fn card(&self) -> &'static Card {
+        const CARD: Card = Card::new(
+            "splitwise",
+            "SplitwiseSim's CSV of arrivals and lengths (no content: for simulate only)",
+        );
+        &CARD
     }
 
     fn sniff(&self, head: &Head<'_>) -> bool {

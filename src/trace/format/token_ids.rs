@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 
 use crate::base::error::Result;
 use crate::base::io::Input;
+use crate::base::registry::Card;
 use crate::trace::{Content, ExtraKeys, Nanos, NewRequest, Trace, TraceBuilder};
 
 use super::lines::{Fault, each_line, finish, foreign};
@@ -24,12 +25,12 @@ struct Last {
 }
 
 impl TraceFormat for TokenIds {
-    fn name(&self) -> &'static str {
-        "token-ids"
-    }
-
-    fn summary(&self) -> &'static str {
-        "JSONL of whole prompts as token ids, with conversations and times (read only)"
+    fn card(&self) -> &'static Card {
+        const CARD: Card = Card::new(
+            "token-ids",
+            "JSONL of whole prompts as token ids, with conversations and times (read only)",
+        );
+        &CARD
     }
 
     fn sniff(&self, head: &Head<'_>) -> bool {

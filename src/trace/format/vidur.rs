@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::base::error::Result;
 use crate::base::io::Input;
+use crate::base::registry::Card;
 use crate::trace::Trace;
 
 use super::csv_rows::{self, Label};
@@ -17,12 +18,12 @@ const COLUMNS: [&str; 3] = ["arrived_at", "num_prefill_tokens", "num_decode_toke
 pub(super) struct Vidur;
 
 impl TraceFormat for Vidur {
-    fn name(&self) -> &'static str {
-        "vidur"
-    }
-
-    fn summary(&self) -> &'static str {
-        "Vidur's CSV of arrivals and lengths (no content: for simulate only)"
+    fn card(&self) -> &'static Card {
+        const CARD: Card = Card::new(
+            "vidur",
+            "Vidur's CSV of arrivals and lengths (no content: for simulate only)",
+        );
+        &CARD
     }
 
     fn sniff(&self, head: &Head<'_>) -> bool {

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use crate::base::error::Result;
+use crate::base::registry::Card;
 use crate::trace::{TokenReplay, Trace};
 
 use super::{TraceFormat, WriteOptions, WriteReport, bytes, require_tokens};
@@ -13,12 +14,12 @@ use super::{TraceFormat, WriteOptions, WriteReport, bytes, require_tokens};
 pub(super) struct VllmCustom;
 
 impl TraceFormat for VllmCustom {
-    fn name(&self) -> &'static str {
-        "vllm-custom"
-    }
-
-    fn summary(&self) -> &'static str {
-        "prompts for `vllm bench serve --dataset-name custom` (write only)"
+    fn card(&self) -> &'static Card {
+        const CARD: Card = Card::new(
+            "vllm-custom",
+            "prompts for `vllm bench serve --dataset-name custom` (write only)",
+        );
+        &CARD
     }
 
     fn readable(&self) -> bool {

@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::base::error::Result;
 use crate::base::io::Input;
+use crate::base::registry::Card;
 use crate::trace::{TokenReplay, Trace};
 
 use super::lines::foreign;
@@ -23,12 +24,12 @@ const KEYS: [&str; 2] = ["prompt_token_ids", "response_token_ids"];
 pub(super) struct VllmSim;
 
 impl TraceFormat for VllmSim {
-    fn name(&self) -> &'static str {
-        "vllm-sim"
-    }
-
-    fn summary(&self) -> &'static str {
-        "vLLM simulator executor: token ids of prompts and responses"
+    fn card(&self) -> &'static Card {
+        const CARD: Card = Card::new(
+            "vllm-sim",
+            "vLLM simulator executor: token ids of prompts and responses",
+        );
+        &CARD
     }
 
     fn sniff(&self, head: &Head<'_>) -> bool {

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::base::error::Result;
 use crate::base::io::Input;
+use crate::base::registry::Card;
 use crate::trace::{Content, Nanos, Trace, TraceBuilder};
 
 use super::csv_rows::{Label, lengths};
@@ -20,12 +21,12 @@ use super::{
 pub(super) struct VllmSimRequest;
 
 impl TraceFormat for VllmSimRequest {
-    fn name(&self) -> &'static str {
-        "vllm-sim-request"
-    }
-
-    fn summary(&self) -> &'static str {
-        "vLLM simulator by request id: output token ids"
+    fn card(&self) -> &'static Card {
+        const CARD: Card = Card::new(
+            "vllm-sim-request",
+            "vLLM simulator by request id: output token ids",
+        );
+        &CARD
     }
 
     fn sniff(&self, head: &Head<'_>) -> bool {

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::base::error::Result;
 use crate::base::io::Input;
+use crate::base::registry::Card;
 use crate::prompt::encode_text;
 use crate::trace::{TokenReplay, Trace, TraceMeta};
 
@@ -22,12 +23,12 @@ const KEYS: [&str; 2] = ["prompt", "response"];
 pub(super) struct VllmSimText;
 
 impl TraceFormat for VllmSimText {
-    fn name(&self) -> &'static str {
-        "vllm-sim-text"
-    }
-
-    fn summary(&self) -> &'static str {
-        "vLLM simulator by text: prompts and responses"
+    fn card(&self) -> &'static Card {
+        const CARD: Card = Card::new(
+            "vllm-sim-text",
+            "vLLM simulator by text: prompts and responses",
+        );
+        &CARD
     }
 
     fn sniff(&self, head: &Head<'_>) -> bool {

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::autoscale::planner::profile::Profile;
+use crate::autoscale::policy::POLICIES;
 use crate::base::error::{Error, Result};
 use crate::metrics::{Serving, kept};
 use crate::scenario::{RunOptions, ScenarioConfig};
@@ -22,7 +23,7 @@ pub use candidates::{COOLDOWNS, Candidate, HEADROOMS, policies};
 pub use load_test::{Capacity, LONGEST_HOLD, LoadTest, STATIONARY_GROWTH};
 pub use signals::FullLoadSignals;
 
-use candidates::Ground;
+use candidates::StudyContext;
 
 /// Fraction of the requests that arrived which finished and met all objectives: an unfinished one met none.
 pub fn attainment(requests: &[RequestRecord], slo: &Objectives) -> f64 {
@@ -143,7 +144,7 @@ pub fn study(
         let wanted = name.replace('-', "_");
         match known.iter().find(|known| **known == wanted) {
             Some(known) => policies.push(*known),
-            None => return Err(Error::unknown_name("policy", name, &known)),
+            None => return Err(Error::unknown_name("scaling policy", name, &known)),
         }
     }
     let profile = options.instances.as_ref();
@@ -160,17 +161,17 @@ pub fn study(
             "give larger [slo] times, larger GPUs, or more instances to test",
         ));
     }
-    let ground = Ground {
+    let context = StudyContext {
         config,
         capacity: best,
         hours: hours(workload),
         profile: options.profile.as_deref(),
         span: span(workload),
     };
-    let mut candidates: Vec<Candidate> = policies
-        .iter()
-        .flat_map(|policy| ground.candidates(policy))
-        .collect();
+    let mut candidates: Vec<Candidate> = Vec::new();
+    for policy in &policies {
+        candidates.extend(context.candidates(POLICIES.find(policy)?)?);
+    }
     // Policies that need both roles have nothing to say of one.
     candidates.retain(|candidate| candidate.config.prepare().is_ok());
     let runs: Vec<Trial> = candidates
@@ -183,7 +184,7 @@ pub fn study(
         .collect::<Result<_>>()?;
     let mut trials = Vec::new();
     let mut choices = Vec::new();
-    let fixed = smallest(&ground, workload, options)?;
+    let fixed = smallest(&context, workload, options)?;
     trials.push(fixed.trial.clone());
     choices.push(fixed);
     for policy in &policies {
@@ -232,21 +233,21 @@ fn run(candidate: &Candidate, workload: &Workload<'_>, seed: u64) -> Result<Tria
 
 /// Fleets of fixed size at the best ratio, from what the busiest hour needs on, until one keeps the objectives.
 fn smallest(
-    ground: &Ground<'_>,
+    context: &StudyContext<'_>,
     workload: &Workload<'_>,
     options: &StudyOptions,
 ) -> Result<Choice> {
     use crate::autoscale::signals::FleetKind;
-    let peak = ground.hours.iter().copied().fold(0.0, f64::max);
+    let peak = context.hours.iter().copied().fold(0.0, f64::max);
     let mut best: Option<(Trial, ScenarioConfig)> = None;
     for headroom in [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3] {
-        let (prefill, decode) = ground.sizes(peak, headroom);
+        let (prefill, decode) = context.sizes(peak, headroom);
         let sizes = [
             (FleetKind::Prefill, prefill),
             (FleetKind::Decode, decode),
             (FleetKind::Aggregated, decode),
         ];
-        let mut config = load_test::fixed(ground.config, &sizes);
+        let mut config = load_test::fixed(context.config, &sizes);
         config.autoscaling.interval_seconds = None;
         let setting = match is_split(&config) {
             true => format!("{prefill} prefill and {decode} decode instances"),

@@ -1,6 +1,10 @@
 //! Tomorrow is like today.
 
-use super::{LoadPredictor, Series};
+use super::{LoadPredictor, PredictorCard, Series};
+
+/// Name and summary.
+pub(super) const CARD: PredictorCard =
+    PredictorCard::new("constant", "the last value", |_| Box::<Constant>::default());
 
 /// The last value.
 #[derive(Debug)]

@@ -1,6 +1,13 @@
 //! A mean in which a value counts the less the older it is.
 
-use super::{LoadPredictor, PredictorOptions, Series};
+use super::{LoadPredictor, PredictorCard, PredictorOptions, Series};
+
+/// Name and summary.
+pub(super) const CARD: PredictorCard = PredictorCard::new(
+    "exponential_smoothing",
+    "a mean in which the newest value weighs most",
+    |options| Box::new(ExponentialSmoothing::new(options)),
+);
 
 /// s = v0, then s = alpha v + (1 - alpha) s over the window.
 #[derive(Debug)]

@@ -1,6 +1,12 @@
 //! A Kalman filter for level and trend (Dynamo's `KalmanPredictor`; the local linear trend model of Harvey, 1989).
 
-use super::{LoadPredictor, PredictorOptions, Series};
+use super::{LoadPredictor, PredictorCard, PredictorOptions, Series};
+
+/// Name and summary.
+pub(super) const CARD: PredictorCard =
+    PredictorCard::new("kalman", "a Kalman filter for level and trend", |options| {
+        Box::new(Kalman::new(options))
+    });
 
 /// State x = [level, trend] with F = [[1, 1], [0, 1]] and H = [1, 0]: each interval is predicted, then updated.
 #[derive(Debug)]

@@ -1,8 +1,9 @@
-//! What the next interval will bring: load predictors, one a file.
+//! Load predictors: the load of the next interval. One predictor is one file with its card; the list in this file registers
+//! it.
 //!
 //! The rules are those of Dynamo's planner (`planner/core/load/predictors.py`, newest 1.6) and of sageLLM's control plane. Each
-//! predictor follows one series. A value that is no finite number counts as 0, and zeros before the first load are skipped: a
-//! cluster that nobody has used yet says nothing about its load. Zeros after that are load like any other.
+//! predictor follows one time series. A value that is no finite number counts as 0, and zeros before the first load are skipped: a
+//! cluster without any traffic yet says nothing about its load. Later zeros are load like any other.
 
 mod arima;
 mod constant;
@@ -15,6 +16,7 @@ mod series;
 use serde::{Deserialize, Serialize};
 
 use crate::base::error::{Error, Result};
+use crate::base::registry::{Card, Named, Registry};
 
 pub use arima::Arima;
 pub use constant::Constant;
@@ -24,20 +26,20 @@ pub use moving_average::MovingAverage;
 pub use prophet::Prophet;
 pub use series::Series;
 
-/// Follows one series and foretells its next value.
+/// Follows one time series and predicts its next value.
 pub trait LoadPredictor: Send + std::fmt::Debug {
-    /// The value of the interval that is over.
+    /// Adds the value of the interval that has ended.
     fn observe(&mut self, value: f64);
 
-    /// The value of the next interval, never negative; 0 before anything was seen. Asking twice gives the same answer.
+    /// Predicts the value of the next interval: never negative, 0 before the first value. Two calls give the same answer.
     fn predict(&mut self) -> f64;
 }
 
-/// What predictors can be told.
+/// Options of all predictors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PredictorOptions {
-    /// How many of the last values count. The Kalman filter has all of them in its state.
+    /// Number of recent values that count. The Kalman filter has all values in its state.
     pub window: usize,
     /// Seconds between two values.
     pub interval_sec: f64,
@@ -47,9 +49,9 @@ pub struct PredictorOptions {
     pub log1p: bool,
     /// Choose ARIMA's order once and keep it, as Dynamo does, instead of with every value.
     pub arima_frozen_order: bool,
-    /// With fewer values Prophet is not asked.
+    /// With fewer values, Prophet is replaced by a simpler prediction.
     pub prophet_minimum_points: usize,
-    /// What Prophet's stand-in is below that: the mean of the window, or the last value, as in Dynamo.
+    /// Below that, predict the last value, as in Dynamo, instead of the mean of the window.
     pub prophet_falls_back_to_last: bool,
     /// Variance by which the Kalman filter's level wanders in an interval.
     pub kalman_q_level: f64,
@@ -77,7 +79,7 @@ impl Default for PredictorOptions {
 }
 
 impl PredictorOptions {
-    /// Says what makes no sense.
+    /// Checks that every option is in range.
     ///
     /// # Errors
     /// [`Error::Usage`] that names the option.
@@ -107,68 +109,54 @@ impl PredictorOptions {
     }
 }
 
-/// What is known of a predictor.
-pub struct Entry {
-    /// As users write it.
-    pub name: &'static str,
-    /// In a few words.
-    pub summary: &'static str,
-    make: fn(&PredictorOptions) -> Box<dyn LoadPredictor>,
+/// A registered predictor.
+#[derive(Debug, Clone, Copy)]
+pub struct PredictorCard {
+    card: Card,
+    build: fn(&PredictorOptions) -> Box<dyn LoadPredictor>,
 }
 
-/// All predictors.
-pub const PREDICTORS: &[Entry] = &[
-    Entry {
-        name: "constant",
-        summary: "the last value",
-        make: |_| Box::<Constant>::default(),
-    },
-    Entry {
-        name: "moving_average",
-        summary: "the mean of the window",
-        make: |o| Box::new(MovingAverage::new(o)),
-    },
-    Entry {
-        name: "exponential_smoothing",
-        summary: "a mean in which the newest value counts most",
-        make: |o| Box::new(ExponentialSmoothing::new(o)),
-    },
-    Entry {
-        name: "arima",
-        summary: "ARIMA of the order that fits best",
-        make: |o| Box::new(Arima::automatic(o)),
-    },
-    Entry {
-        name: "arima111",
-        summary: "ARIMA(1,1,1)",
-        make: |o| Box::new(Arima::fixed(o, (1, 1, 1))),
-    },
-    Entry {
-        name: "prophet",
-        summary: "a trend with bends, and days and weeks where the window holds two of them",
-        make: |o| Box::new(Prophet::new(o)),
-    },
-    Entry {
-        name: "kalman",
-        summary: "a Kalman filter for level and trend",
-        make: |o| Box::new(Kalman::new(o)),
-    },
-];
+impl Named for PredictorCard {
+    fn card(&self) -> &Card {
+        &self.card
+    }
+}
 
-/// A predictor by its name.
-///
-/// # Errors
-/// [`Error::Usage`] for a name that is not known, or options that make no sense.
-pub fn by_name(name: &str, options: &PredictorOptions) -> Result<Box<dyn LoadPredictor>> {
-    options.check()?;
-    let plain = name.replace('-', "_");
-    match PREDICTORS.iter().find(|entry| entry.name == plain) {
-        Some(entry) => Ok((entry.make)(options)),
-        None => {
-            let names: Vec<_> = PREDICTORS.iter().map(|entry| entry.name).collect();
-            Err(Error::unknown_name("load predictor", name, &names))
+impl PredictorCard {
+    /// A predictor that is built from the options.
+    pub const fn new(
+        name: &'static str,
+        summary: &'static str,
+        build: fn(&PredictorOptions) -> Box<dyn LoadPredictor>,
+    ) -> Self {
+        Self {
+            card: Card::new(name, summary),
+            build,
         }
     }
+}
+
+/// Every predictor.
+pub static PREDICTORS: Registry<PredictorCard> =
+    Registry::new("load predictor", "sla-planner.md", LIST);
+
+const LIST: &[PredictorCard] = &[
+    constant::CARD,
+    moving_average::CARD,
+    exponential_smoothing::CARD,
+    arima::AUTOMATIC,
+    arima::FIXED,
+    prophet::CARD,
+    kalman::CARD,
+];
+
+/// The predictor of a name.
+///
+/// # Errors
+/// [`Error::Usage`] for an unknown name, or an option that is out of range.
+pub fn by_name(name: &str, options: &PredictorOptions) -> Result<Box<dyn LoadPredictor>> {
+    options.check()?;
+    Ok((PREDICTORS.find(name)?.build)(options))
 }
 
 #[cfg(test)]
@@ -179,7 +167,10 @@ mod tests {
 
     fn all() -> Vec<Box<dyn LoadPredictor>> {
         let options = PredictorOptions::default();
-        PREDICTORS.iter().map(|e| (e.make)(&options)).collect()
+        PREDICTORS
+            .iter()
+            .map(|card| (card.build)(&options))
+            .collect()
     }
 
     #[test]
@@ -206,14 +197,14 @@ mod tests {
 
     #[test]
     fn leading_zeros_say_nothing() {
-        for ((mut with, mut without), entry) in all().into_iter().zip(all()).zip(PREDICTORS) {
+        for ((mut with, mut without), entry) in all().into_iter().zip(all()).zip(&PREDICTORS) {
             for _ in 0..7 {
                 with.observe(0.0);
             }
             for value in [5.0, 9.0, 4.0, 8.0, 6.0, 7.0, 5.0, 9.0, 6.0, 4.0, 7.0] {
                 with.observe(value);
                 without.observe(value);
-                assert_eq!(with.predict(), without.predict(), "{}", entry.name);
+                assert_eq!(with.predict(), without.predict(), "{}", entry.name());
             }
         }
     }
@@ -223,24 +214,24 @@ mod tests {
         fn forecasts_are_finite_and_never_negative(
             values in prop::collection::vec(prop_oneof![Just(f64::NAN), 0.0..1e6, Just(0.0)], 0..24),
         ) {
-            for (mut predictor, entry) in all().into_iter().zip(PREDICTORS) {
+            for (mut predictor, entry) in all().into_iter().zip(&PREDICTORS) {
                 for value in &values {
                     predictor.observe(*value);
                 }
                 let first = predictor.predict();
-                prop_assert!(first.is_finite() && first >= 0.0, "{} {first}", entry.name);
-                prop_assert_eq!(first, predictor.predict(), "{}", entry.name);
+                prop_assert!(first.is_finite() && first >= 0.0, "{} {first}", entry.name());
+                prop_assert_eq!(first, predictor.predict(), "{}", entry.name());
             }
         }
 
         #[test]
         fn a_constant_series_goes_on(value in 1.0..1e6, count in 1_usize..30) {
-            for (mut predictor, entry) in all().into_iter().zip(PREDICTORS) {
+            for (mut predictor, entry) in all().into_iter().zip(&PREDICTORS) {
                 for _ in 0..count {
                     predictor.observe(value);
                 }
                 let next = predictor.predict();
-                prop_assert!((next - value).abs() <= 1e-6 * value, "{} {next} {value}", entry.name);
+                prop_assert!((next - value).abs() <= 1e-6 * value, "{} {next} {value}", entry.name());
             }
         }
     }

@@ -1,6 +1,12 @@
 //! The mean of the last values.
 
-use super::{LoadPredictor, PredictorOptions, Series};
+use super::{LoadPredictor, PredictorCard, PredictorOptions, Series};
+
+/// Name and summary.
+pub(super) const CARD: PredictorCard =
+    PredictorCard::new("moving_average", "the mean of the window", |options| {
+        Box::new(MovingAverage::new(options))
+    });
 
 /// The mean of the window.
 #[derive(Debug)]

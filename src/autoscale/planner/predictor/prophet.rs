@@ -5,7 +5,14 @@
 //! drawn from Laplace(0, 0.05); k and m from N(0, 5); season coefficients from N(0, 10); the noise's deviation from N(0, 0.5).
 //! Days, weeks and years have seasons only where the window holds two of them.
 
-use super::{LoadPredictor, PredictorOptions, Series};
+use super::{LoadPredictor, PredictorCard, PredictorOptions, Series};
+
+/// Name and summary.
+pub(super) const CARD: PredictorCard = PredictorCard::new(
+    "prophet",
+    "a trend with changepoints, and daily and weekly seasons where the window holds two of them",
+    |options| Box::new(Prophet::new(options)),
+);
 
 /// Prophet on the window, with a step of one interval.
 #[derive(Debug)]

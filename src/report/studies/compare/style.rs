@@ -1,24 +1,15 @@
 //! How a policy looks: the same in every picture and page.
 
-use crate::autoscale::policy;
-use crate::report::render::chart::{BLUE, GREY, Look, ORANGE, SKY, VERMILLION};
+use crate::autoscale::policy::POLICIES;
+use crate::report::render::chart::{GREY, Look};
 
-/// Okabe and Ito's colours, then darker ones (Tol's muted); signs and patterns tell apart what colours do not.
-const COLORS: [&str; 13] = [
-    GREY, BLUE, VERMILLION, "#009E73", "#CC79A7", ORANGE, SKY, "#B8A800", "#882255", "#332288",
-    "#117733", "#661100", "#999999",
-];
-
-/// Policies with a colour of their own, in the order of tables and legends. Those that are not here follow by name.
-fn known() -> impl Iterator<Item = &'static str> {
-    let names = policy::POLICIES.iter().map(|policy| policy.name);
-    names.take(COLORS.len())
-}
+/// The first of the registered policies' colours that others take: the darker ones, away from the usual baselines.
+const DARKER: usize = 8;
 
 /// Of a study's policies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Styles {
-    /// Others than [`known`], by name.
+    /// Policies that are not registered, by name.
     others: Vec<String>,
 }
 
@@ -26,7 +17,7 @@ impl Styles {
     /// For all policies of a study.
     pub fn new<'a>(policies: impl Iterator<Item = &'a str>) -> Self {
         let mut others: Vec<String> = policies
-            .filter(|policy| known().all(|known| known != *policy))
+            .filter(|policy| POLICIES.place(policy).is_none())
             .map(str::to_owned)
             .collect();
         others.sort();
@@ -36,18 +27,21 @@ impl Styles {
 
     /// The policy's place among all.
     pub fn rank(&self, policy: &str) -> usize {
-        match known().position(|known| known == policy) {
+        match POLICIES.place(policy) {
             Some(place) => place,
-            None => COLORS.len() + self.others.partition_point(|other| other.as_str() < policy),
+            None => {
+                POLICIES.iter().len() + self.others.partition_point(|other| other.as_str() < policy)
+            }
         }
     }
 
     /// Its colour.
     pub fn color(&self, policy: &str) -> &'static str {
-        // Others begin with the darker ones, away from those of the usual baselines.
         let rank = self.rank(policy);
-        let shift = if rank < COLORS.len() { 0 } else { 8 };
-        COLORS[(rank + shift) % COLORS.len()]
+        let own = POLICIES.iter().nth(rank);
+        let mut others = POLICIES.iter().cycle().skip(DARKER + rank);
+        let policy = own.or_else(|| others.next());
+        policy.map_or(GREY, |policy| policy.color)
     }
 
     /// Its sign and pattern.
@@ -68,7 +62,7 @@ mod tests {
             assert_eq!(few.color(policy), many.color(policy));
             assert_eq!(few.look(policy), many.look(policy));
         }
-        assert_eq!((many.rank("also_mine"), many.rank("mine")), (13, 14));
+        assert_eq!((many.rank("also_mine"), many.rank("mine")), (14, 15));
         // Colours come again, and then the signs differ.
         assert_eq!(many.color("also_mine"), many.color("queue"));
         assert_ne!(many.look("also_mine"), many.look("queue"));

@@ -11,7 +11,18 @@ mod minimise;
 mod order;
 
 use self::likelihood::{Fit, Order};
-use super::{LoadPredictor, PredictorOptions, Series};
+use super::{LoadPredictor, PredictorCard, PredictorOptions, Series};
+
+/// Name and summary of `arima`.
+pub(super) const AUTOMATIC: PredictorCard =
+    PredictorCard::new("arima", "ARIMA of the order that fits best", |options| {
+        Box::new(Arima::automatic(options))
+    });
+
+/// Name and summary of `arima111`.
+pub(super) const FIXED: PredictorCard = PredictorCard::new("arima111", "ARIMA(1,1,1)", |options| {
+    Box::new(Arima::fixed(options, (1, 1, 1)))
+});
 
 /// With fewer points there is no model, but the last value.
 const MINIMUM_POINTS: usize = 5;

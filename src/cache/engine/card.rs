@@ -1,0 +1,322 @@
+//! Cards of engines, and typed choice of an engine.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::super::{BlockTrace, HashScheme, eviction};
+use super::{CacheEngine, ENGINES, EngineOptions, Hold, Watch, ideal, naive, sglang, vllm};
+use crate::base::error::{Error, Result};
+use crate::base::registry::{Card, Named};
+
+/// Builds an engine that serves one request after the other.
+type Build = fn(&BlockTrace, &EngineOptions) -> Result<Box<dyn CacheEngine>>;
+
+/// Replays a trace whose requests overlap; returns the number of cached blocks at the end.
+type Replay = fn(&BlockTrace, &EngineOptions, &mut dyn Watch) -> Result<u32>;
+
+/// A serving system that runs requests: it caches outputs and always computes the last token of a prompt.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ServerCard {
+    /// Eviction policies of its own that `all` stands for.
+    pub(super) policies: &'static [&'static str],
+    /// Checks the name of an eviction policy.
+    pub(super) check_policy: fn(&str) -> Result<()>,
+    /// Whether running requests can hold their blocks in this way.
+    pub(super) holds: fn(Hold) -> bool,
+    pub(super) replay: Replay,
+}
+
+/// What an engine is besides a serving system.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Server(ServerCard),
+    /// A cache of blocks under any registered eviction policy.
+    BlockCache {
+        anywhere: bool,
+    },
+    /// An accounting that keeps everything.
+    Accounting,
+}
+
+/// A registered engine.
+#[derive(Debug, Clone, Copy)]
+pub struct EngineCard {
+    card: Card,
+    hash_scheme: HashScheme,
+    kind: Kind,
+    build: Build,
+}
+
+impl Named for EngineCard {
+    fn card(&self) -> &Card {
+        &self.card
+    }
+}
+
+impl EngineCard {
+    const fn new(
+        name: &'static str,
+        summary: &'static str,
+        hash_scheme: HashScheme,
+        kind: Kind,
+        build: Build,
+    ) -> Self {
+        Self {
+            card: Card::new(name, summary),
+            hash_scheme,
+            kind,
+            build,
+        }
+    }
+
+    /// A serving system.
+    pub(super) const fn server(
+        name: &'static str,
+        summary: &'static str,
+        server: ServerCard,
+        build: Build,
+    ) -> Self {
+        let kind = Kind::Server(server);
+        Self::new(name, summary, HashScheme::Chained, kind, build)
+    }
+
+    /// A cache of blocks under any registered eviction policy; with `anywhere`, resident blocks hit wherever they stand.
+    pub(super) const fn block_cache(
+        name: &'static str,
+        summary: &'static str,
+        anywhere: bool,
+        build: Build,
+    ) -> Self {
+        let kind = Kind::BlockCache { anywhere };
+        Self::new(name, summary, HashScheme::Chained, kind, build)
+    }
+
+    /// An accounting that keeps everything, of blocks that are hashed by themselves.
+    pub(super) const fn accounting(
+        name: &'static str,
+        summary: &'static str,
+        build: Build,
+    ) -> Self {
+        Self::new(name, summary, HashScheme::Alone, Kind::Accounting, build)
+    }
+
+    /// What a block's hash covers.
+    pub fn hash_scheme(&self) -> HashScheme {
+        self.hash_scheme
+    }
+
+    /// Whether it is a serving system, which runs requests, caches outputs and computes the last token of a prompt.
+    pub fn is_server(&self) -> bool {
+        matches!(self.kind, Kind::Server(_))
+    }
+
+    /// Whether it is a cache of blocks under any registered eviction policy and order of use, without running requests.
+    pub fn is_block_cache(&self) -> bool {
+        matches!(self.kind, Kind::BlockCache { .. })
+    }
+
+    /// Whether resident blocks hit wherever they stand, not only as a prefix.
+    pub fn hits_anywhere(&self) -> bool {
+        matches!(self.kind, Kind::BlockCache { anywhere: true })
+    }
+
+    /// Eviction policies that `all` stands for, of those that need no parameter.
+    pub fn policies(&self) -> Vec<&'static str> {
+        match self.kind {
+            Kind::Server(server) => server.policies.to_vec(),
+            Kind::BlockCache { .. } => {
+                let all = eviction::POLICIES.iter();
+                let plain = all.filter(|policy| !policy.needs_parameter());
+                plain.map(Named::name).collect()
+            }
+            Kind::Accounting => vec!["lru"],
+        }
+    }
+
+    /// Checks that the engine can use an eviction policy.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if it cannot.
+    pub fn check_policy(&self, policy: &str) -> Result<()> {
+        match self.kind {
+            Kind::Server(server) => (server.check_policy)(policy),
+            Kind::BlockCache { .. } => eviction::check(policy),
+            Kind::Accounting => only_lru(self.name(), policy),
+        }
+    }
+
+    /// Checks that running requests can hold their blocks in this way.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if they cannot.
+    pub fn check_hold(&self, hold: Hold) -> Result<()> {
+        match self.kind {
+            _ if hold == Hold::None => Ok(()),
+            Kind::Server(server) if (server.holds)(hold) => Ok(()),
+            Kind::Server(_) => Err(Error::usage(
+                format!("engine `{}` with hold `{hold}`", self.name()),
+                "hold `linear:PREFILL_MS,DECODE_MS` or `trace`, or use engine `vllm`",
+            )),
+            _ => Err(Error::usage(
+                format!(
+                    "engine `{}` has no running requests to hold blocks",
+                    self.name()
+                ),
+                format!("use engine {}, or hold `none`", servers()),
+            )),
+        }
+    }
+
+    /// An empty engine that serves one request after the other.
+    pub(super) fn build(
+        &self,
+        trace: &BlockTrace,
+        options: &EngineOptions,
+    ) -> Result<Box<dyn CacheEngine>> {
+        (self.build)(trace, options)
+    }
+
+    /// Replays a trace whose requests overlap.
+    pub(super) fn replay(
+        &self,
+        trace: &BlockTrace,
+        options: &EngineOptions,
+        watch: &mut dyn Watch,
+    ) -> Result<u32> {
+        match self.kind {
+            Kind::Server(server) => (server.replay)(trace, options, watch),
+            _ => Err(Error::usage(
+                format!("engine `{}` has no running requests", self.name()),
+                format!("use engine {}", servers()),
+            )),
+        }
+    }
+}
+
+/// Names of the serving systems, for messages.
+fn servers() -> String {
+    let servers = ENGINES.iter().filter(|engine| engine.is_server());
+    let names: Vec<String> = servers
+        .map(|engine| format!("`{}`", engine.name()))
+        .collect();
+    names.join(" or ")
+}
+
+/// The check of an engine that has one order of eviction.
+pub(super) fn only_lru(engine: &str, policy: &str) -> Result<()> {
+    if policy == "lru" {
+        return Ok(());
+    }
+    // Engines with policies to choose from, which have this one.
+    let able = ENGINES
+        .iter()
+        .filter(|other| other.policies().len() > 1 && other.check_policy(policy).is_ok());
+    let able: Vec<String> = able.map(|other| format!("`{}`", other.name())).collect();
+    if able.is_empty() {
+        // An unknown name comes with a guess.
+        eviction::check(policy)?;
+    }
+    Err(Error::usage(
+        format!("engine `{engine}` has its own eviction policy, lru, and not `{policy}`"),
+        format!("use engine {} for it", able.join(" or ")),
+    ))
+}
+
+/// A registered engine, by which rules a serving system looks up, keeps and frees blocks.
+#[derive(Clone, Copy)]
+pub struct EngineKind(&'static EngineCard);
+
+impl EngineKind {
+    /// vLLM's KV cache manager.
+    pub const VLLM: Self = Self(&vllm::CARD);
+    /// SGLang's radix tree.
+    pub const SGLANG: Self = Self(&sglang::CARD);
+    /// The longest resident prefix, without an engine around it.
+    pub const IDEAL: Self = Self(&ideal::IDEAL);
+    /// Every resident block, wherever it stands.
+    pub const BLOCK: Self = Self(&ideal::BLOCK);
+    /// Unchained blocks, kept for ever.
+    pub const NAIVE: Self = Self(&naive::CARD);
+
+    /// The engine's card.
+    pub fn card(self) -> &'static EngineCard {
+        self.0
+    }
+
+    /// Name that users write.
+    pub fn name(self) -> &'static str {
+        self.0.name()
+    }
+}
+
+impl FromStr for EngineKind {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        ENGINES.find(name).map(Self)
+    }
+}
+
+impl PartialEq for EngineKind {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for EngineKind {}
+
+impl fmt::Debug for EngineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("EngineKind").field(&self.name()).finish()
+    }
+}
+
+impl fmt::Display for EngineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cache::engine::card::*;
+    use crate::cache::engine::{Capacity, UseOrder};
+
+    #[test]
+    fn engines_are_chosen_by_name_or_constant() {
+        for engine in &ENGINES {
+            let kind: EngineKind = engine.name().parse().expect("a registered name");
+            assert_eq!(kind.name(), engine.name());
+            assert_eq!(kind.card().check_policy("lru").is_ok(), true, "{kind}");
+        }
+        let all = [
+            EngineKind::VLLM,
+            EngineKind::SGLANG,
+            EngineKind::IDEAL,
+            EngineKind::BLOCK,
+            EngineKind::NAIVE,
+        ];
+        assert_eq!(all.map(EngineKind::name).to_vec(), ENGINES.names());
+        let error = "vlm".parse::<EngineKind>().err().map(|e| e.to_string());
+        assert_eq!(
+            error.as_deref(),
+            Some(
+                "unknown engine `vlm`; did you mean `vllm`? known: vllm, sglang, ideal, block, naive"
+            )
+        );
+    }
+
+    #[test]
+    fn defaults_follow_the_engine() {
+        let options = |engine| EngineOptions {
+            engine,
+            capacity: Capacity::Blocks(8),
+            ..EngineOptions::default()
+        };
+        let outputs = |engine| options(engine).caches_output();
+        assert!(outputs(EngineKind::VLLM) && outputs(EngineKind::SGLANG));
+        assert!(!outputs(EngineKind::IDEAL) && !outputs(EngineKind::NAIVE));
+        assert_eq!(options(EngineKind::BLOCK).order(), UseOrder::HeadFirst);
+        assert_eq!(options(EngineKind::IDEAL).order(), UseOrder::TailFirst);
+    }
+}
