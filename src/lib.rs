@@ -8,6 +8,8 @@
 pub mod autoscale;
 pub mod base;
 pub mod cache;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod cli;
 pub mod compat;
 pub mod dataset;

@@ -22,10 +22,10 @@ def rows(path):
         value = json.loads(content)
         return [(f"key {key}", part) for key, part in value.items()]
     if name.endswith(".jsonl"):
-        return [(f"line {at}", json.loads(line)) for at, line in enumerate(content.splitlines(), 1)]
+        return [(f"line {at}", json.loads(line)) for at, line in enumerate(content.rstrip("\n").split("\n"), 1)]
     if name.endswith(".csv"):
         return [(f"line {at}", row) for at, row in enumerate(csv.reader(io.StringIO(content)), 1)]
-    return [(f"line {at}", line) for at, line in enumerate(content.splitlines(), 1)]
+    return [(f"line {at}", line) for at, line in enumerate(content.rstrip("\n").split("\n"), 1)]
 
 
 def shown(value):

@@ -18,6 +18,7 @@ import pathlib
 import re
 import shutil
 import sys
+import traceback
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -267,4 +268,7 @@ if __name__ == "__main__":
         main()
     except packages.Failed as failure:
         print(failure, file=sys.stderr)
+        sys.exit(2)
+    except Exception:
+        traceback.print_exc()
         sys.exit(2)

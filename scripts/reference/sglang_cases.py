@@ -24,6 +24,7 @@ REAL = [
     "sglang.srt.mem_cache.cache_init_params",
     "sglang.srt.mem_cache.evict_policy",
     "sglang.srt.mem_cache.events",
+    "sglang.srt.mem_cache.session_radix_cache",
     "sglang.srt.mem_cache.utils",
 ]
 
@@ -150,7 +151,10 @@ def run(sglang, trace, page_size, capacity, policy, output):
     for line in trace:
         prompt = line["prompt_token_ids"]
         found = cache.match_prefix(base.MatchPrefixParams(key=sglang.key(prompt[:-1])))
-        cached, node = found.device_prefix_len, found.last_device_node
+        node = found.last_device_node
+        # Before 0.5.22 the result held the slots instead of their number.
+        earlier = getattr(found, "device_indices", None)
+        cached = found.device_prefix_len if earlier is None else len(earlier)
         cache.inc_lock_ref(node)
         evicted, fits = make_room(pages(len(prompt)) - cached)
         row = {"request_id": line["request_id"], "num_prompt_tokens": len(prompt)}
@@ -160,14 +164,15 @@ def run(sglang, trace, page_size, capacity, policy, output):
             rejected += 1
             total_evicted += evicted
             continue
-        slots = cache.path_device_indices(node) + pool.alloc(len(prompt) - cached)
+        held = cache.path_device_indices(node) if earlier is None else earlier
+        slots = held + pool.alloc(len(prompt) - cached)
         tokens = prompt
         if output:
             tokens = prompt + line["response_token_ids"][:-1]
             more, _ = make_room(pages(len(tokens)) - pages(len(prompt)))
             evicted += more
             slots += pool.alloc(pages(len(tokens)) - pages(len(prompt)))
-        key = sglang.key(tokens).page_aligned(page_size)
+        key = sglang.key(tokens[: len(tokens) // page_size * page_size])
         inserted = cache.insert(base.InsertParams(key=key, value=Slots(slots[: len(key)])))
         # Pages that the tree had in the meantime, and the last page where it is not full.
         pool.free(slots[cached : inserted.prefix_len])

@@ -13,10 +13,12 @@ import importlib.util
 import os
 import sys
 import types
+import typing
 
 
-class _Empty(type):
-    """The type of the classes that stand in for missing ones."""
+class _Empty(type(typing.Protocol)):
+    """The type of the classes that stand in for missing ones. Derived from the type of protocols, so that a class may have a
+    stand-in and a protocol or an abstract class as its bases."""
 
     def __getattr__(cls, name):
         if name.startswith("__"):

@@ -30,6 +30,7 @@ REAL = [
     "vllm.utils.hashing",
     "vllm.utils.math_utils",
     "vllm.distributed.kv_events",
+    "vllm.envs",
 ]
 
 #: Block size, `num_gpu_blocks`, how the response is treated, and how many requests before the current one stay unfreed.

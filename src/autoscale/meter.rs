@@ -162,7 +162,7 @@ impl Meter {
             e2e: Sample::new(window.e2e),
             waiting: queues.waiting,
             oldest_wait: queues.oldest.as_secs_f64(),
-            in_flight: view.in_flight.len() as u32,
+            in_flight: view.in_flight.arrived().count() as u32,
             fleets,
         }
     }
@@ -233,7 +233,7 @@ impl Queues {
             pending_decode: view.pending_decode as u32,
             ..Self::default()
         };
-        for id in view.in_flight.in_use() {
+        for id in view.in_flight.arrived() {
             let request_state = &view.in_flight[id];
             if request_state.scheduled.is_none() {
                 queues.waiting += 1;

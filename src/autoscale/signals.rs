@@ -4,6 +4,7 @@
 //! nothing was heard of in the window (no request got its first token, say) is 0, as in the reference systems; whether
 //! anything was heard is told by [`Sample::is_empty`] and by `window.completed`.
 
+use crate::base::percentile_sorted;
 use crate::sim::Role;
 
 /// Instances with one task, over all pools that have it.
@@ -83,13 +84,7 @@ impl Sample {
 
     /// A percentile, 0 to 100, between the two nearest values as numpy's default does; 0 of none.
     pub fn at(&self, percentile: f64) -> f64 {
-        let Some(last) = self.sorted.len().checked_sub(1) else {
-            return 0.0;
-        };
-        let place = (percentile / 100.0).clamp(0.0, 1.0) * last as f64;
-        let low = place.floor() as usize;
-        let high = place.ceil() as usize;
-        self.sorted[low] + (self.sorted[high] - self.sorted[low]) * (place - low as f64)
+        percentile_sorted(&self.sorted, percentile / 100.0).unwrap_or_default()
     }
 }
 

@@ -1,7 +1,8 @@
-//! Checks of configured numbers.
+//! Checks of numbers in configurations.
 
 use super::{Error, Result};
 
+/// Refuses a number that is not finite, is negative, or is 0 where `zero` does not allow it. `name` is the parameter.
 pub(crate) fn positive(name: &str, number: f64, zero: bool) -> Result<()> {
     if number.is_finite() && (number > 0.0 || zero && number == 0.0) {
         return Ok(());

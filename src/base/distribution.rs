@@ -1,9 +1,12 @@
-//! Quantiles as numpy's default: linear between the two nearest ranks.
+//! A distribution of values in eleven numbers.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+pub use super::quantile::percentile_sorted;
+use super::quantile::{between, ranks};
 
 /// A distribution in eleven numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
 pub struct Distribution {
     /// Number of values.
     pub count: u64,
@@ -30,15 +33,15 @@ pub struct Distribution {
 }
 
 impl Distribution {
-    /// Of values, which are put in order.
+    /// The distribution of values, which are put in order. Quantiles are numpy's, see [`super::quantile`].
     pub fn from_values(values: &mut [f64]) -> Self {
         values.sort_unstable_by(f64::total_cmp);
-        let at = |q| percentile_sorted(values, q);
+        let at = |q| percentile_sorted(values, q).unwrap_or_default();
         let count = values.len() as u64;
         Self::build(count, values.iter().sum(), at)
     }
 
-    /// Of values that occur many times each: pairs of value and number, which are put in order.
+    /// The distribution of values that occur many times each: pairs of value and count, which are put in order.
     pub fn from_weighted(pairs: &mut [(f64, u64)]) -> Self {
         pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
         let mut ends = Vec::with_capacity(pairs.len());
@@ -54,10 +57,8 @@ impl Distribution {
             if count == 0 {
                 return 0.0;
             }
-            let position = q * (count - 1) as f64;
-            let (low, high) = (position.floor(), position.ceil());
-            let (a, b) = (value_at(low as u64), value_at(high as u64));
-            a + (b - a) * (position - low)
+            let (low, high, fraction) = ranks(count as usize, q);
+            between(value_at(low as u64), value_at(high as u64), fraction)
         };
         Self::build(count, sum, at)
     }
@@ -77,17 +78,6 @@ impl Distribution {
             max: at(1.0),
         }
     }
-}
-
-/// The `q`-th quantile (0 to 1) of values in rising order; 0 of no values.
-pub fn percentile_sorted(values: &[f64], q: f64) -> f64 {
-    let Some(last) = values.len().checked_sub(1) else {
-        return 0.0;
-    };
-    let position = q * last as f64;
-    let low = position.floor() as usize;
-    let high = (low + 1).min(last);
-    values[low] + (values[high] - values[low]) * (position - low as f64)
 }
 
 #[cfg(test)]

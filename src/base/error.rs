@@ -1,9 +1,10 @@
-//! The library's error type: one line that says where, what and what to do.
+//! The error type of the library. Every message is one line: the place, the problem, the remedy.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Result of every fallible function of the library.
+/// The result type of the library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A place in an input: a file, and where known the line or record in it.
@@ -16,7 +17,7 @@ pub struct Location {
 }
 
 impl Location {
-    /// The file as a whole.
+    /// A file as a whole.
     pub fn file(path: impl AsRef<Path>) -> Self {
         Self {
             path: path.as_ref().to_path_buf(),
@@ -24,7 +25,7 @@ impl Location {
         }
     }
 
-    /// A one-based line of the file.
+    /// A line of a file; the first line is 1.
     pub fn line(path: impl AsRef<Path>, line: u64) -> Self {
         Self {
             path: path.as_ref().to_path_buf(),
@@ -47,12 +48,62 @@ impl fmt::Display for Location {
     }
 }
 
-/// What can go wrong for reasons that lie outside the program.
+/// What is wrong with one line of an input. The reader of the file knows the place and adds it.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    /// What was found, and what was expected.
+    pub(crate) problem: String,
+    /// What to do about it.
+    pub(crate) remedy: Cow<'static, str>,
+}
+
+impl Fault {
+    /// The remedy unless a reader gives a better one.
+    pub(crate) const REMEDY: &'static str = "repair or remove the line";
+
+    /// A fault with the default remedy.
+    pub(crate) fn new(problem: impl Into<String>) -> Self {
+        Self {
+            problem: problem.into(),
+            remedy: Cow::Borrowed(Self::REMEDY),
+        }
+    }
+
+    /// The same with another remedy.
+    pub(crate) fn remedy(mut self, remedy: &'static str) -> Self {
+        self.remedy = Cow::Borrowed(remedy);
+        self
+    }
+
+    /// A required key that is missing.
+    pub(crate) fn missing(key: &str) -> Self {
+        Self::new(format!("has no `{key}`"))
+    }
+
+    /// The same fault, found in the value of a key.
+    pub(crate) fn of_key(mut self, key: &str) -> Self {
+        self.problem = format!("`{key}`: {}", self.problem);
+        self
+    }
+
+    /// Turns the fault into an error at a location.
+    pub(crate) fn at(self, at: Location) -> Error {
+        Error::input(at, self.problem, self.remedy)
+    }
+}
+
+impl From<String> for Fault {
+    fn from(problem: String) -> Self {
+        Self::new(problem)
+    }
+}
+
+/// A failure whose cause lies outside the program: an input file, the operating system, or arguments.
 ///
-/// Every message is one line: the place, what was found against what was expected, and the remedy.
+/// Every message is one line: the place, what was found and what was expected, and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The content of an input is not what it should be.
+    /// An input file has content that cannot be used.
     #[error("{at}: {problem}; {remedy}")]
     Input {
         /// Where.
@@ -62,19 +113,19 @@ pub enum Error {
         /// What to do about it.
         remedy: String,
     },
-    /// The operating system refused to read or write.
+    /// Reading or writing failed in the operating system.
     #[error("{at}: {action}: {source}; {remedy}")]
     Io {
         /// Which file.
         at: Location,
-        /// What was being done, as a phrase: "cannot read".
+        /// What failed, e.g. "cannot read".
         action: &'static str,
         /// What to do about it.
         remedy: &'static str,
-        /// The system's own answer.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Arguments that cannot be honoured together, or a name that nobody registered.
+    /// Arguments that are invalid or contradict each other, or an unknown name.
     #[error("{problem}; {remedy}")]
     Usage {
         /// What is wrong.
@@ -131,12 +182,12 @@ impl Error {
         }
     }
 
-    /// Whether the reader of our output went away, which is not an error for a command-line tool.
+    /// Whether the reader of standard output closed it, which is no failure for a command-line tool.
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe)
     }
 
-    /// An unknown name of a registry: names the closest known one and lists all.
+    /// The error for an unknown name: suggests the closest known name and lists all of them.
     pub fn unknown_name(what: &str, given: &str, known: &[&str]) -> Self {
         let near = known
             .iter()
@@ -156,10 +207,10 @@ impl Error {
     }
 }
 
-/// The most bytes of one part of a message: parsers may quote what they found, which can be megabytes.
+/// Maximum length in bytes of one part of a message; parsers may quote megabytes of input.
 const LONGEST: usize = 1000;
 
-/// Messages of parsers and of the template engine may hold line ends; ours never do.
+/// Removes line ends, which messages of parsers and of the template engine may contain, and shortens long texts.
 fn one_line(mut text: String) -> String {
     if text.len() > LONGEST {
         let end = text.floor_char_boundary(LONGEST);

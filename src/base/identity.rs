@@ -1,6 +1,6 @@
-//! What a tokenizer or template was when a trace was made.
+//! Which tokenizer or chat template a trace was generated with.
 
-/// A name with the digest of what it named when the trace was made.
+/// A name and the digest of the content that it stood for when the trace was generated.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Identity {
     /// As the user gave it.

@@ -1,19 +1,23 @@
-//! What every other folder stands on: time, random streams, quantiles, tables in files, the error type, input and output.
+//! What every other folder uses: time, random streams, quantiles, CSV tables, the error type, input and output, the version.
 
 pub mod check;
-pub mod csv_columns;
-pub mod csv_file;
 pub mod distribution;
 pub mod error;
 mod identity;
 pub mod io;
 mod nanos;
 pub mod parameters;
+pub mod quantile;
 pub mod random;
 pub mod registry;
+pub mod shell;
+pub mod table;
 pub mod units;
+pub mod version;
 
-pub use distribution::{Distribution, percentile_sorted};
+pub use distribution::Distribution;
+pub(crate) use error::Fault;
 pub use error::{Error, Location, Result};
 pub use identity::Identity;
 pub use nanos::Nanos;
+pub use quantile::percentile_sorted;

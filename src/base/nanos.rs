@@ -1,4 +1,4 @@
-//! Trace time: whole nanoseconds, so that arithmetic is exact and ties are ties.
+//! Trace time in whole nanoseconds, so that arithmetic is exact and equal times compare equal.
 
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
@@ -11,21 +11,21 @@ pub struct Nanos(pub u64);
 const SECOND: u64 = 1_000_000_000;
 
 impl Nanos {
-    /// The start.
+    /// Time 0.
     pub const ZERO: Self = Self(0);
 
-    /// The nearest whole nanosecond; negative and NaN give zero, too large gives the largest.
+    /// Converts seconds to the nearest nanosecond. Negative values and NaN give 0; values beyond the range give the maximum.
     pub fn from_secs_f64(seconds: f64) -> Self {
         // `as` saturates, and maps NaN to zero.
         Self((seconds * SECOND as f64).round() as u64)
     }
 
-    /// Seconds, rounded to what an `f64` can hold.
+    /// Converts to seconds, rounded to the nearest `f64`.
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / SECOND as f64
     }
 
-    /// Reads decimal seconds exactly ("12.000000001"), with an optional exponent by way of `f64`.
+    /// Parses decimal seconds exactly ("12.000000001"). Texts with an exponent are parsed as `f64`.
     pub fn parse_secs(text: &str) -> Option<Self> {
         let text = text.trim();
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));

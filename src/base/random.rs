@@ -3,7 +3,8 @@
 use rand_pcg::Pcg64;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// A named random stream: the same name and seed give the same numbers, whatever else is drawn.
+/// Returns the random stream of a name and index. The same seed, name and index always give the same numbers, whatever else
+/// the program draws.
 ///
 /// The generator is PCG XSL RR 128/64 (`rand_pcg::Pcg64`), whose output is fixed by its definition.
 pub fn stream(seed: u64, name: &str, index: u64) -> Pcg64 {

@@ -109,7 +109,7 @@ pub(super) fn run(args: &AnalyzeArgs, json: bool) -> anyhow::Result<()> {
             published_hashes(&read.trace, &blocks, algorithm, args.hash_seed.as_deref())
         };
         let hashes = args.hash.as_ref().map(hash).transpose()?;
-        let run = sharing::Run {
+        let run = sharing::AnalyzedTrace {
             hashes: hashes.as_deref(),
             trace: &read.trace,
             analysis: &analysis,

@@ -1,10 +1,13 @@
-//! `replay completions` and `replay man`
+//! `replay completions` and `replay man`: what a package installs beside the program.
 
-use clap::{Args, CommandFactory};
+use std::path::PathBuf;
+
+use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
 
 use super::{Cli, output};
 use crate::base::error::{Error, Result};
+use crate::base::version::VERSION;
 
 /// Arguments of `replay completions`.
 #[derive(Debug, Args)]
@@ -22,11 +25,16 @@ pub(super) struct CompletionsArgs {
 #[command(after_help = "\
 Examples:
   replay man | man -l -
-  replay man simulate > replay-simulate.1
-  replay man tune threshold > replay-tune-threshold.1")]
+  replay man tune threshold | man -l -
+  replay man --output-dir man1")]
 pub(super) struct ManArgs {
     /// The command, e.g. simulate or tune threshold [default: the program as a whole]
+    #[arg(conflicts_with = "output_dir")]
     command: Vec<String>,
+
+    /// Write one page per command into this folder (replay.1, replay-analyze.1, ...)
+    #[arg(short, long, value_name = "DIR")]
+    output_dir: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &CompletionsArgs) -> anyhow::Result<()> {
@@ -36,19 +44,29 @@ pub(super) fn run(args: &CompletionsArgs) -> anyhow::Result<()> {
 }
 
 pub(super) fn man(args: &ManArgs) -> anyhow::Result<()> {
-    let mut page = Vec::new();
-    clap_mangen::Man::new(command(&args.command)?).render(&mut page)?;
-    output::print(&String::from_utf8_lossy(&page))
+    let command = documented();
+    let Some(folder) = &args.output_dir else {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(find(command, &args.command)?).render(&mut page)?;
+        return output::print(&String::from_utf8_lossy(&page));
+    };
+    std::fs::create_dir_all(folder)
+        .and_then(|()| clap_mangen::generate_to(command, folder))
+        .map_err(|error| Error::write(folder, error).into())
 }
 
-/// The command with its whole name and all its options.
-fn command(names: &[String]) -> Result<clap::Command> {
-    let mut whole = Cli::command();
+/// The command line as manual pages describe it: with the plain version, because the pages belong to a release.
+fn documented() -> Command {
+    Cli::command().version(VERSION)
+}
+
+/// A command with its whole name and all its options.
+fn find(mut whole: Command, names: &[String]) -> Result<Command> {
     // Global options and full names of nested commands exist only then.
     whole.build();
     let mut command = &whole;
     for name in names {
-        let known: Vec<&str> = command.get_subcommands().map(|c| c.get_name()).collect();
+        let known: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
         command = command
             .find_subcommand(name)
             .ok_or_else(|| Error::unknown_name("command", name, &known))?;
@@ -58,26 +76,42 @@ fn command(names: &[String]) -> Result<clap::Command> {
 
 #[cfg(test)]
 mod tests {
-    use crate::cli::completions::*;
+    use super::*;
 
     #[test]
     fn every_command_has_a_page() {
-        fn check(command: &clap::Command, path: &[String]) {
-            for inner in command.get_subcommands() {
-                let path = [path, &[inner.get_name().to_owned()]].concat();
-                let mut page = Vec::new();
-                let found = super::command(&path).expect("is known");
-                clap_mangen::Man::new(found)
-                    .render(&mut page)
-                    .expect("renders");
-                let page = String::from_utf8(page).expect("UTF-8");
-                assert!(
-                    page.contains(&format!("replay\\-{}", path.join("\\-"))),
-                    "{page}"
-                );
-                check(inner, &path);
-            }
+        let folder = tempfile::tempdir().expect("folder");
+        let output_dir = Some(folder.path().join("man1"));
+        let command = Vec::new();
+        man(&ManArgs {
+            command,
+            output_dir,
+        })
+        .expect("writes");
+        let command = Cli::command();
+        let visible = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+        let mut names = vec!["replay".to_owned(), "replay-tune-threshold".to_owned()];
+        names.extend(visible.map(|sub| format!("replay-{}", sub.get_name())));
+        assert!(names.len() > 15, "{names:?}");
+        for name in names {
+            let page = folder.path().join(format!("man1/{name}.1"));
+            let text = std::fs::read_to_string(&page).expect("a page");
+            assert!(text.contains(&format!("kvreplay {VERSION}")), "{text}");
         }
-        check(&Cli::command(), &[]);
+    }
+
+    #[test]
+    fn one_command_has_its_options_on_its_page() {
+        let path = ["tune".to_owned(), "threshold".to_owned()];
+        let command = find(documented(), &path).expect("is known");
+        let mut page = Vec::new();
+        clap_mangen::Man::new(command)
+            .render(&mut page)
+            .expect("renders");
+        let page = String::from_utf8(page).expect("UTF-8");
+        for text in ["replay\\-tune\\-threshold", "max\\-threshold", "color"] {
+            assert!(page.contains(text), "{text}: {page}");
+        }
+        assert!(find(documented(), &["tun".to_owned()]).is_err());
     }
 }

@@ -75,8 +75,8 @@ struct Measured {
 }
 
 impl Measured {
-    fn run(&self) -> sharing::Run<'_> {
-        sharing::Run {
+    fn run(&self) -> sharing::AnalyzedTrace<'_> {
+        sharing::AnalyzedTrace {
             trace: &self.trace,
             analysis: &self.analysis,
             summary: &self.summary,
@@ -105,7 +105,7 @@ pub(super) fn run(args: &ExperimentArgs, json: bool) -> anyhow::Result<()> {
         course::write(&measured.run(), folder, prefix)?;
         write_traces(&measured.trace, folder, prefix)?;
     }
-    let columns = experiment::Columns {
+    let columns = experiment::SingleAndMulti {
         single: single.run(),
         multi: multi.run(),
         truth: truth

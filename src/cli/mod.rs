@@ -39,13 +39,14 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::global::GlobalArgs;
 use crate::base::error::Error;
+use crate::base::version::VERSION_WITH_COMMIT;
 use crate::report::render::shell::quoted;
 
 /// How much prefill a prefix cache saves on your traffic, and how a cluster would serve the rest
 ///
 /// An offline simulator of prefix caches and of prefill/decode serving: exact token ids, exact cache hits, no GPU.
 #[derive(Debug, Parser)]
-#[command(name = "replay", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "replay", version = VERSION_WITH_COMMIT, max_term_width = 100, after_help = EXAMPLES)]
 struct Cli {
     #[command(flatten)]
     global: GlobalArgs,
@@ -103,7 +104,7 @@ enum Command {
     SynthDataset(synth_dataset::SynthDatasetArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
-    /// Print the manual page of this program or of one command
+    /// Print the manual page of this program or of one command, or write all pages
     Man(completions::ManArgs),
 }
 

@@ -241,7 +241,7 @@ fn tasks(
                 };
                 let key = format!(
                     "{} {:016x} {block_size} {:?}",
-                    env!("CARGO_PKG_VERSION"),
+                    crate::base::version::VERSION,
                     sheet.fingerprint,
                     options
                 );

@@ -4,12 +4,12 @@
 //! earlier thinking, Mistral moves the system message to the last question) break that prefix, and so lose reuse that no
 //! cache can win back.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::trace::{Content, Trace};
 
 /// Tokens that follow-up prompts could and do share with the request before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Continuity {
     /// Follow-up requests.
     pub followups: u64,

@@ -1,9 +1,9 @@
 //! Sharing by turn, by session length and by prompt length, so that the cause is visible.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Requests that have something in common.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     /// What they have in common: a turn (from 1), a range of turns or of tokens.
     pub label: String,

@@ -1,6 +1,6 @@
 //! Histograms as engines export them: how many values are at most so large, for fixed bounds.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// vLLM's bounds for the times of its KV blocks, in seconds (`vllm/v1/metrics/loggers.py`, 0.33).
 pub const BLOCK_SECONDS: &[f64] = &[
@@ -9,7 +9,7 @@ pub const BLOCK_SECONDS: &[f64] = &[
 ];
 
 /// A histogram of Prometheus, without sampling.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Histogram {
     /// Pairs of an upper bound and the number of values up to it; larger ones are in `count` only.
     pub buckets: Vec<(f64, u64)>,

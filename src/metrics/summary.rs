@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::analysis::Residency;
 use super::{Analysis, BLOCK_SECONDS, Continuity, Group, Histogram};
@@ -12,8 +12,8 @@ use crate::cache::capacity::ModelConfig;
 use crate::cache::engine::{Capacity, EngineOptions, FreeOrder, TierSummary};
 use crate::trace::Trace;
 
-/// What was in force.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// Rules and sizes of a replay.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// Engine whose rules decide.
     pub engine: String,
@@ -33,11 +33,11 @@ pub struct Settings {
     #[serde(skip)]
     pub overlaps: bool,
     /// Where freed blocks without hash go in vLLM's free queue.
-    pub free_order: &'static str,
+    pub free_order: String,
 }
 
 /// What the cache saves.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Savings {
     /// Prompt tokens that need no prefill.
     pub prefill_tokens_avoided: u64,
@@ -48,7 +48,7 @@ pub struct Savings {
 }
 
 /// Times in the cache of evicted blocks, in seconds, under vLLM's and LMCache's names.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ResidencySummary {
     /// Insertion to eviction.
     pub block_lifetime_seconds: Distribution,
@@ -57,11 +57,11 @@ pub struct ResidencySummary {
     /// Eviction to the next request that wanted the block.
     pub reuse_after_eviction_seconds: Distribution,
     /// The same under the names and in the buckets of the engines' own metrics.
-    pub histograms: BTreeMap<&'static str, Histogram>,
+    pub histograms: BTreeMap<String, Histogram>,
 }
 
 /// What overlapping requests did to each other.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OverlapSummary {
     /// Requests that did not fit when they came, and waited for blocks.
     pub waiting_requests: u64,
@@ -76,7 +76,7 @@ pub struct OverlapSummary {
 }
 
 /// Different blocks used in a window of the trace's time.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Window {
     /// Start of the window in seconds.
     pub start: f64,
@@ -84,16 +84,16 @@ pub struct Window {
     pub distinct_blocks: u64,
 }
 
-/// All of it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// All figures of one replay, as `summary.json` has them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// What was in force.
+    /// Rules and sizes.
     pub settings: Settings,
     /// Requests of the trace.
     pub requests: u64,
-    /// Requests that need more blocks than there are.
+    /// Requests that were rejected, as they need more blocks than the cache has.
     pub rejected_requests: u64,
-    /// Requests whose output ended early, because it needs more blocks than there are.
+    /// Requests whose output was truncated, as it needs more blocks than the cache has.
     pub cut_outputs: u64,
     /// Only where requests overlap.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -148,7 +148,7 @@ pub struct Summary {
 }
 
 impl Settings {
-    /// Of these options at this block size.
+    /// The settings of a replay with these options.
     pub fn new(options: &EngineOptions, blocks: &BlockTrace) -> Self {
         Self {
             engine: options.engine.name().to_owned(),
@@ -165,7 +165,8 @@ impl Settings {
             free_order: match options.free_order {
                 FreeOrder::Current => "current",
                 FreeOrder::Legacy => "legacy",
-            },
+            }
+            .to_owned(),
         }
     }
 }
@@ -184,9 +185,9 @@ impl OverlapSummary {
 }
 
 /// vLLM's metrics of its KV blocks, and LMCache's of what was wanted again after its eviction.
-fn histograms(residency: &Residency) -> BTreeMap<&'static str, Histogram> {
+fn histograms(residency: &Residency) -> BTreeMap<String, Histogram> {
     let of = |values: &[f64]| Histogram::new(BLOCK_SECONDS, values.iter().map(|v| (*v, 1)));
-    BTreeMap::from([
+    let named = [
         ("vllm:kv_block_lifetime_seconds", of(&residency.lifetimes)),
         (
             "vllm:kv_block_idle_before_evict_seconds",
@@ -200,11 +201,12 @@ fn histograms(residency: &Residency) -> BTreeMap<&'static str, Histogram> {
             "lmcache_mp_l1_chunk_evict_reuse_gap_seconds",
             of(&residency.reuse_after_eviction),
         ),
-    ])
+    ];
+    named.map(|(name, all)| (name.to_owned(), all)).into()
 }
 
 impl Summary {
-    /// Of an analysis.
+    /// The figures of an analysis.
     pub fn new(
         trace: &Trace,
         analysis: &Analysis,

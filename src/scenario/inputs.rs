@@ -9,8 +9,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::ScenarioConfig;
 use super::layout::SUMMARY;
-use crate::base::csv_file;
 use crate::base::error::{Error, Result};
+use crate::base::io::write_json;
 
 /// Name of the file in a run's folder.
 pub const INPUTS: &str = "inputs.json";
@@ -94,7 +94,7 @@ impl RunInputs {
             files.insert(path.display().to_string(), digest);
         }
         Ok(Self {
-            build: env!("CARGO_PKG_VERSION").to_owned(),
+            build: crate::base::version::build_id().to_owned(),
             seed,
             config: hex(&digest),
             trace,
@@ -113,7 +113,7 @@ impl RunInputs {
             std::fs::remove_file(&summary).map_err(|source| Error::write(&summary, source))?;
         }
         let value = serde_json::to_value(self).unwrap_or_default();
-        csv_file::json(&folder.join(INPUTS), &value)
+        write_json(folder.join(INPUTS), &value)
     }
 
     /// Whether a folder holds the whole run of these inputs. Inputs that no digest could be made of are never the same.

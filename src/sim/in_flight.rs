@@ -29,8 +29,10 @@ pub struct InFlightRequest {
     pub request: u32,
     /// Index of its session.
     pub session: u32,
-    /// When it came.
+    /// When it arrived.
     pub arrival: Nanos,
+    /// Whether it is a turn that waits for the one before it to end, and so has not arrived yet.
+    pub held_back: bool,
     /// Prompt tokens.
     pub prompt: u32,
     /// Output tokens that it will have; at least 1.
@@ -81,6 +83,12 @@ impl InFlightRequest {
         self.generated > 0 && self.gap() == 1
     }
 
+    /// Prompt tokens that are still to be computed, those that are computed again included. A decode has none: it computes the
+    /// token that was sampled last.
+    pub fn backlog(&self) -> u32 {
+        if self.decodes() { 0 } else { self.gap() }
+    }
+
     /// Whether the instance has done its part.
     pub fn is_done(&self) -> bool {
         match self.work {
@@ -111,6 +119,11 @@ impl InFlightRequests {
     pub fn remove(&mut self, id: InFlightId) {
         self.places[id as usize].request = NOBODY;
         self.free.push(id);
+    }
+
+    /// Requests that have arrived, in order of their places: all but turns that wait for the one before them.
+    pub fn arrived(&self) -> impl Iterator<Item = InFlightId> {
+        self.in_use().filter(|id| !self[*id].held_back)
     }
 
     /// Places that are in use, rising.

@@ -82,6 +82,8 @@ pub struct Instance {
     /// Part of a nanosecond that steps so far took more than their whole ones.
     remainder: f64,
     pub(super) record: InstanceRecord,
+    /// Fraction of the blocks that requests hold since `usage_since`, and its integral over the time before, in seconds.
+    usage: f64,
     usage_since: Nanos,
     usage_integral: f64,
 }
@@ -113,6 +115,7 @@ impl Instance {
             begun_tokens: 0,
             remainder: 0.0,
             record: InstanceRecord::default(),
+            usage: 0.0,
             usage_since: Nanos::ZERO,
             usage_integral: 0.0,
         }
@@ -166,11 +169,7 @@ impl Instance {
 
     /// Hands a request to the scheduler.
     pub(super) fn enqueue(&mut self, now: Nanos, id: InFlightId, in_flight: &mut InFlightRequests) {
-        let gap = in_flight[id].gap();
-        // A decode is no backlog: it computes what was sampled.
-        if !in_flight[id].decodes() {
-            self.backlog += u64::from(gap);
-        }
+        self.backlog += u64::from(in_flight[id].backlog());
         let mut context = Context {
             now,
             in_flight,
@@ -266,9 +265,10 @@ impl Instance {
             let request_state = &mut in_flight[slice.id];
             if !request_state.decodes() {
                 self.record.prefill_tokens += u64::from(slice.tokens);
-                self.backlog = self.backlog.saturating_sub(u64::from(slice.tokens));
             }
+            self.backlog -= u64::from(request_state.backlog());
             request_state.computed += slice.tokens;
+            self.backlog += u64::from(request_state.backlog());
             request_state.executed += duration;
             request_state.stalled += self.started - request_state.last_step;
             request_state.last_step = now;
@@ -295,18 +295,23 @@ impl Instance {
         }
     }
 
-    /// Memory may have changed hands: its use until now is added up.
+    /// Records that requests may have taken or released blocks now. What was held since the last call is added up.
     pub(super) fn note_usage(&mut self, now: Nanos) {
-        let usage = self.kv.usage();
-        self.record.peak_kv_usage = self.record.peak_kv_usage.max(usage);
-        self.usage_integral += usage * (now - self.usage_since).as_secs_f64();
+        self.usage_integral += self.usage * (now - self.usage_since).as_secs_f64();
+        self.usage = self.kv.usage();
         self.usage_since = now;
+        self.record.peak_kv_usage = self.record.peak_kv_usage.max(self.usage);
     }
 
     /// Closes the books.
     pub(super) fn close(&mut self, now: Nanos) -> InstanceRecord {
         self.note_usage(now);
         let mut record = self.record.clone();
+        // The end may come in the middle of a step.
+        record.busy = self.busy(now);
+        if self.stepping && !self.step.prefills.is_empty() {
+            record.busy_prefill += now - self.started;
+        }
         if self.state != State::Gone {
             record.gone = now;
         }

@@ -11,7 +11,7 @@ use super::instance::{Instance, Role, State, TokenEvent};
 use super::record::{NOWHERE, Outcome, Records, RequestRecord, StateChange, StepRecord};
 use super::router::{Stage, View, serves};
 use super::transfer::{Flow, Links};
-use super::workload::Workload;
+use super::workload::{Item, Workload};
 use crate::cache::RunCursor;
 use crate::sim::event_queue::{EventQueue, Key};
 use crate::sim::in_flight::{InFlightId, InFlightRequests, ServedPhases};
@@ -80,7 +80,10 @@ impl<'a> Simulation<'a> {
             Pacing::Open => 0,
             Pacing::Wait => workload.sessions() as usize,
         };
-        let record = RequestRecord {
+        let record = |item: &Item| RequestRecord {
+            arrival: item.arrival,
+            prompt: item.prompt,
+            output: item.output,
             prefill_instance: NOWHERE,
             decode_instance: NOWHERE,
             ..RequestRecord::default()
@@ -99,7 +102,7 @@ impl<'a> Simulation<'a> {
             sessions: std::iter::repeat_with(Turns::default)
                 .take(sessions)
                 .collect(),
-            records: vec![record; workload.items().len()],
+            records: workload.items().iter().map(record).collect(),
             // Up to a day, to three digits.
             gaps: new_histogram(),
             moved_bytes: 0.0,
@@ -338,8 +341,6 @@ impl<'a> Simulation<'a> {
 
     fn arrive(&mut self, request: u32) {
         let item = &self.workload.items()[request as usize];
-        self.window.arrived += 1;
-        self.window.arrived_prompt_tokens += u64::from(item.prompt);
         let id = self.in_flight.add();
         let request_state = &mut self.in_flight[id];
         let mut blocks = std::mem::take(&mut request_state.blocks);
@@ -367,18 +368,27 @@ impl<'a> Simulation<'a> {
             prompt_blocks,
             ..super::InFlightRequest::default()
         };
-        let record = &mut self.records[request as usize];
-        record.outcome = Outcome::EndOfTime;
-        record.arrival = self.now;
-        record.prompt = item.prompt;
-        record.output = item.output;
         if let Some(turns) = self.sessions.get_mut(item.session as usize) {
             if turns.running > 0 {
                 turns.waiting.push_back(id);
+                self.in_flight[id].held_back = true;
                 return;
             }
             turns.running += 1;
         }
+        self.enter(id);
+    }
+
+    /// A request arrives now: it is counted, and waits for an instance.
+    fn enter(&mut self, id: InFlightId) {
+        let request_state = &mut self.in_flight[id];
+        request_state.held_back = false;
+        request_state.arrival = self.now;
+        self.window.arrived += 1;
+        self.window.arrived_prompt_tokens += u64::from(request_state.prompt);
+        let record = &mut self.records[request_state.request as usize];
+        record.outcome = Outcome::EndOfTime;
+        record.arrival = self.now;
         self.pending_prefill.push_back(id);
     }
 
@@ -670,9 +680,7 @@ impl<'a> Simulation<'a> {
             turns.running -= 1;
             if let Some(next) = turns.waiting.pop_front() {
                 turns.running += 1;
-                self.in_flight[next].arrival = self.now;
-                self.records[self.in_flight[next].request as usize].arrival = self.now;
-                self.pending_prefill.push_back(next);
+                self.enter(next);
             }
         }
     }
@@ -731,9 +739,7 @@ impl<'a> Simulation<'a> {
         instance.requests -= waiting.len() as u32;
         for id in &waiting {
             let request_state = &self.in_flight[*id];
-            instance.backlog = instance
-                .backlog
-                .saturating_sub(u64::from(request_state.gap()));
+            instance.backlog -= u64::from(request_state.backlog());
         }
         let incoming: Vec<_> = instance.incoming.drain(..).collect();
         instance.requests -= incoming.len() as u32;
@@ -761,7 +767,10 @@ impl<'a> Simulation<'a> {
         );
         let left: Vec<InFlightId> = self.in_flight.in_use().collect();
         for id in left {
-            self.write(id, outcome);
+            // A turn that waits for the one before it would have come after the end.
+            if outcome != Outcome::EndOfTime || !self.in_flight[id].held_back {
+                self.write(id, outcome);
+            }
         }
         let mut steps = 0;
         let mut instances = Vec::new();

@@ -205,7 +205,7 @@ fn refuse(
 
 fn meta(template: &ChatTemplate, tokenizer: &dyn Tokenizer, report: &BuildReport) -> TraceMeta {
     let mut meta = TraceMeta {
-        generator: concat!("replay ", env!("CARGO_PKG_VERSION")).into(),
+        generator: format!("replay {}", crate::base::version::VERSION),
         tokenizer: Some(tokenizer.identity().clone()),
         template: Some(Identity {
             name: template.name().into(),

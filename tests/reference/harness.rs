@@ -98,10 +98,13 @@ pub(crate) fn run(modules: &[&'static [Test]]) -> ExitCode {
         if ignored {
             *without.entry(reason.clone()).or_default() += 1;
         }
-        let kind = if ignored {
-            format!("needs {reason}")
-        } else {
-            String::new()
+        // All that is missing is in the note at the end; a line has room for the first.
+        let kind = match missing.as_slice() {
+            [(_, first), rest @ ..] if ignored => {
+                let more = if rest.is_empty() { "" } else { ", ..." };
+                format!("needs {first}{more}")
+            }
+            _ => String::new(),
         };
         let run = test.run;
         let trial = Trial::test(test.name.trim_start_matches("reference::"), move || {

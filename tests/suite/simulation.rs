@@ -1,8 +1,14 @@
 //! The cluster simulator against queueing theory, and what holds for every simulation.
 
+use std::sync::LazyLock;
+
 use kvreplay::base::random::stream;
-use kvreplay::sim::latency::{Constant, Exponential, LatencyModel, Linear};
-use kvreplay::sim::replica::{VllmV1, VllmV1Config};
+use kvreplay::base::registry::Named;
+use kvreplay::cache::capacity::ModelConfig;
+use kvreplay::sim::latency::{
+    Constant, Exponential, LatencyConfig, LatencyContext, LatencyFactory, LatencyModel, MODELS,
+};
+use kvreplay::sim::replica::{SCHEDULERS, SchedulerConfig, VllmV1, VllmV1Config};
 use kvreplay::sim::router::{self, Stage};
 use kvreplay::sim::topology::Topology;
 use kvreplay::sim::transfer::{Contention, TransferConfig};
@@ -116,6 +122,9 @@ struct Case {
     layerwise: bool,
     wait: bool,
     ahead: bool,
+    /// Numbers of a registered scheduler and of a latency model; larger ones begin again at the first.
+    scheduler: usize,
+    latency: usize,
     resizes: Vec<(u64, u32, u32)>,
     end: Option<u64>,
     /// Seed of random changes of size, if there are any.
@@ -133,36 +142,36 @@ fn case() -> impl Strategy<Value = Case> {
         prop::collection::vec(request, 1..60),
         (1u32..4, 1u32..4, 0u32..2),
         4u32..40,
-        (0usize..8, 0usize..5),
+        (
+            any::<usize>(),
+            any::<usize>(),
+            any::<usize>(),
+            any::<usize>(),
+        ),
         (contention, any::<bool>(), any::<bool>(), any::<bool>()),
         prop::collection::vec((0u64..5_000, 0u32..3, 0u32..4), 0..5),
         prop::option::weighted(0.2, 0u64..6_000),
         prop::option::weighted(0.5, any::<u64>()),
     )
         .prop_map(
-            |(
-                requests,
-                (prefill, decode, mixed),
-                blocks,
-                routers,
-                flags,
-                resizes,
-                end,
-                meddling,
-            )| Case {
-                requests,
-                prefill,
-                decode,
-                mixed,
-                blocks,
-                routers,
-                contention: flags.0,
-                layerwise: flags.1,
-                wait: flags.2,
-                ahead: flags.3,
-                resizes,
-                end,
-                meddling,
+            |(requests, (prefill, decode, mixed), blocks, parts, flags, resizes, end, meddling)| {
+                Case {
+                    requests,
+                    prefill,
+                    decode,
+                    mixed,
+                    blocks,
+                    routers: (parts.0, parts.1),
+                    scheduler: parts.2,
+                    latency: parts.3,
+                    contention: flags.0,
+                    layerwise: flags.1,
+                    wait: flags.2,
+                    ahead: flags.3,
+                    resizes,
+                    end,
+                    meddling,
+                }
             },
         )
 }
@@ -220,6 +229,37 @@ impl Controller for Meddler {
     }
 }
 
+/// Every registered scheduler, with its defaults.
+fn schedulers() -> Vec<SchedulerConfig> {
+    let names = SCHEDULERS.iter().map(Named::name);
+    names
+        .map(|name| toml::from_str(&format!("kind = \"{name}\"")).expect("has defaults"))
+        .collect()
+}
+
+/// Every registered latency model that can be built without parameters, and some that cannot.
+static LATENCIES: LazyLock<Vec<LatencyFactory>> = LazyLock::new(|| {
+    let model = ModelConfig::builtin("llama-3-8b").expect("is built in");
+    let context = LatencyContext {
+        model: Some(&model),
+        gpu: "h100-80gb",
+        seed: 5,
+    };
+    let names = MODELS.iter().map(Named::name);
+    let plain = names.map(|name| format!("kind = \"{name}\""));
+    let further = [
+        "kind = \"constant\"\nseconds = 0.02",
+        "kind = \"exponential\"\nmean_seconds = 0.02",
+    ];
+    let built: Vec<LatencyFactory> = plain
+        .chain(further.map(str::to_owned))
+        .filter_map(|text| toml::from_str::<LatencyConfig>(&text).ok())
+        .filter_map(|config| config.prepare(&context).ok())
+        .collect();
+    assert!(built.len() >= 4);
+    built
+});
+
 /// In milliseconds.
 const FOREVER: u64 = 10_000_000;
 
@@ -236,22 +276,30 @@ fn run(case: &Case) -> Records {
         .collect();
     items.sort_by_key(|item| item.arrival);
     let workload = Workload::of_items(items);
-    let (blocks, async_scheduling) = (case.blocks, case.ahead);
+    let blocks = case.blocks;
+    let schedulers = schedulers();
+    let scheduler = &schedulers[case.scheduler % schedulers.len()];
+    let latency = &LATENCIES[case.latency % LATENCIES.len()];
+    // A small budget, so that prompts are computed in pieces.
+    let small = &VllmV1Config {
+        max_num_batched_tokens: 128,
+        max_num_seqs: 8,
+        async_scheduling: case.ahead,
+        ..VllmV1Config::default()
+    };
     let pool = |name: &str, role, instances| Pool {
         name: name.into(),
         role,
         instances,
         startup: Nanos(100_000_000),
         sites: Vec::new(),
-        make: Box::new(move |_| InstanceSpec {
+        make: Box::new(move |number| InstanceSpec {
             kv: Kv::counted(16, blocks),
-            scheduler: Box::new(VllmV1::new(VllmV1Config {
-                max_num_batched_tokens: 128,
-                max_num_seqs: 8,
-                async_scheduling,
-                ..VllmV1Config::default()
-            })),
-            latency: Box::new(Linear::default()),
+            scheduler: match scheduler.name() {
+                "vllm-v1" => Box::new(VllmV1::new(small.clone())),
+                _ => scheduler.build().expect("defaults are right"),
+            },
+            latency: latency.build(number),
         }),
     };
     let [prompt_routers, output_routers] = [Stage::Prompt, Stage::Output].map(router::names);
@@ -335,7 +383,9 @@ proptest! {
         let finished: u64 = records.requests.iter().map(|record| u64::from(record.generated)).sum();
         let sampled: u64 = records.instances.iter().map(|instance| instance.output_tokens).sum();
         if case.end.is_none() {
-            prop_assert_eq!(finished, sampled);
+            // Vidur's Sarathi decodes the rest of a prompt that it preempts half way: those tokens are sampled, too.
+            let cuts_prompts = schedulers()[case.scheduler % SCHEDULERS.iter().len()].name() == "sarathi";
+            prop_assert!(if cuts_prompts { finished <= sampled } else { finished == sampled }, "{} of {}", finished, sampled);
         }
         for instance in &records.instances {
             prop_assert!(instance.peak_kv_usage <= 1.0);

@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use super::npz::Npz;
 use crate::base::error::{Error, Location, Result};
+use crate::base::io::Input;
+use crate::base::table::TableReader;
 
 /// Prefill of one prompt alone.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -258,48 +260,18 @@ fn csv_of(folder: &Path, what: &str) -> Result<PathBuf> {
 }
 
 fn from_csv(path: &Path, needed: &[&str], optional: &[&str]) -> Result<Vec<Vec<f64>>> {
-    let bytes = std::fs::read(path).map_err(|source| Error::read(path, source))?;
-    let broken = |problem: csv::Error| {
-        let line = problem.position().map(csv::Position::line);
-        let at = match line {
-            Some(line) => Location::line(path, line),
-            None => Location::file(path),
-        };
-        Error::input(at, problem.to_string(), "repair the file")
-    };
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .from_reader(&bytes[..]);
-    let header = reader.headers().map_err(broken)?.clone();
-    let place = |name: &str| header.iter().position(|column| column == name);
-    let mut places = Vec::new();
-    for name in needed {
-        places.push(Some(place(name).ok_or_else(|| {
-            Error::input(
-                Location::line(path, 1),
-                format!("has no column {name}"),
-                format!("name the columns {}", needed.join(",")),
-            )
-        })?));
-    }
-    places.extend(optional.iter().map(|name| place(name)));
-    let mut columns = vec![Vec::new(); places.len()];
-    for record in reader.records() {
-        let record = record.map_err(broken)?;
-        let line = record.position().map_or(0, csv::Position::line);
-        for (column, place) in columns.iter_mut().zip(&places) {
-            let Some(place) = place else { continue };
-            let text = &record[*place];
-            let number = text.parse::<f64>().map_err(|_| {
-                Error::input(
-                    Location::line(path, line),
-                    format!("{} is `{text}`, expected a number", &header[*place]),
-                    "repair the line",
-                )
-            })?;
-            column.push(number);
+    let wanted = [needed, optional].concat();
+    let table = TableReader::open(Input::open(path)?, &wanted, needed.len())?.with_full_rows();
+    let has: Vec<bool> = (0..wanted.len()).map(|column| table.has(column)).collect();
+    let mut columns = vec![Vec::new(); wanted.len()];
+    table.each_row(|row| {
+        for (place, column) in columns.iter_mut().enumerate() {
+            if has[place] {
+                column.push(row.parse(place, "a number", |text| text.parse().ok())?);
+            }
         }
-    }
+        Ok(())
+    })?;
     Ok(columns)
 }
 
@@ -391,10 +363,10 @@ mod tests {
         let head = "prefill_isl,prefill_ttft,prefill_thpt_per_gpu\n";
         for (prefill, told) in [
             (head.to_owned(), "has no points"),
-            ("a,b,c\n".to_owned(), "no column prefill_isl"),
+            ("a,b,c\n".to_owned(), "has no column `prefill_isl`"),
             (
                 format!("{head}1,x,3\n"),
-                "prefill.csv:2: prefill_ttft is `x`",
+                "prefill.csv:2: `prefill_ttft`: expected a number, found `x`",
             ),
             (format!("{head}1,2\n"), "prefill.csv:2"),
             (format!("{head}1,2,3\n1,2,3\n"), "twice"),

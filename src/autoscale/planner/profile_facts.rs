@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::csv_file;
 use crate::base::error::{Error, Location, Result};
+use crate::base::io::write_json;
 
 /// The name under which a folder's facts are written, beside the points.
 pub const FACTS_JSON: &str = "profile.json";
@@ -74,6 +74,6 @@ impl ProfileFacts {
     /// A file that cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
         let value = serde_json::to_value(self).unwrap_or_default();
-        csv_file::json(&folder.join(FACTS_JSON), &value)
+        write_json(folder.join(FACTS_JSON), &value)
     }
 }

@@ -325,7 +325,13 @@ mod tests {
             let Some(tuned) = tuned else {
                 continue;
             };
-            policy.build(&tuned, &PolicyContext { gpus: &[] })?;
+            policy.build(
+                &tuned,
+                &PolicyContext {
+                    gpus: &[],
+                    profile: None,
+                },
+            )?;
             assert_ne!(
                 Some(&tuned),
                 policy.complete(&Parameters::default()).ok().as_ref()

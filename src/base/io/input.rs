@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Location, Result};
 
-/// How many bytes one read asks of the system.
+/// Size of the read buffer in bytes.
 const BUFFER: usize = 1 << 20;
 
-/// An opened input. Compression is told by the content's first bytes, so that a renamed file still reads.
+/// An input file or stream. Compression is detected from the first bytes, so a renamed file can still be read.
 pub struct Input {
     path: PathBuf,
     reader: Box<dyn BufRead + Send>,
@@ -41,7 +41,18 @@ impl Input {
         Self::from_reader(path, raw)
     }
 
-    /// An input over bytes that are already here, under a name for messages.
+    /// An input over bytes in memory, under a name for messages.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn from_bytes(
+        path: impl AsRef<Path>,
+        bytes: impl AsRef<[u8]> + Send + 'static,
+    ) -> Result<Self> {
+        Self::from_reader(path, Box::new(std::io::Cursor::new(bytes)))
+    }
+
+    /// An input over another stream, under a name for messages.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -83,12 +94,12 @@ impl Input {
         Ok(())
     }
 
-    /// The name for messages.
+    /// The path, as errors print it.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The bytes that are buffered, without taking them: enough to recognise a format.
+    /// Returns the buffered bytes without consuming them; they are enough to recognise a format.
     ///
     /// # Errors
     /// [`Error::Io`] where reading fails.
@@ -98,7 +109,7 @@ impl Input {
             .map_err(|source| Error::read(&self.path, source))
     }
 
-    /// The rest of the content.
+    /// Reads the rest of the content.
     ///
     /// # Errors
     /// [`Error::Io`] where reading or decompressing fails.
@@ -110,7 +121,7 @@ impl Input {
         Ok(bytes)
     }
 
-    /// Line by line.
+    /// Reads line by line.
     pub fn lines(self) -> LineReader {
         LineReader {
             input: self,
@@ -119,7 +130,7 @@ impl Input {
         }
     }
 
-    /// The stream itself, for parsers that bring their own framing.
+    /// Returns the stream, for parsers that do not work line by line.
     pub fn into_reader(self) -> Box<dyn BufRead + Send> {
         self.reader
     }
@@ -133,7 +144,7 @@ pub struct LineReader {
 }
 
 impl LineReader {
-    /// The next line, or `None` at the end. Not named `next`: the line borrows the reader.
+    /// Reads the next line; `None` at the end. (Not an iterator, as the line borrows the reader.)
     ///
     /// # Errors
     /// [`Error::Io`] where reading or decompressing fails.
@@ -157,12 +168,12 @@ impl LineReader {
         Ok(Some((self.number, &self.buffer)))
     }
 
-    /// The name for messages.
+    /// The path, as errors print it.
     pub fn path(&self) -> &Path {
         self.input.path()
     }
 
-    /// The place of the line that was read last.
+    /// Location of the line that was read last.
     pub fn location(&self) -> Location {
         Location::line(self.input.path(), self.number)
     }

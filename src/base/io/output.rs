@@ -1,4 +1,4 @@
-//! Writing: compressed by file ending, and renamed into place only when whole.
+//! Writing files: compressed according to their ending, under a temporary name until they are complete.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -9,7 +9,7 @@ use crate::base::error::{Error, Result};
 /// How an output is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
-    /// As it is.
+    /// Not compressed.
     None,
     /// `.gz`
     Gzip,
@@ -18,7 +18,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// By file ending.
+    /// Chooses the compression by the file ending.
     pub fn of(path: &Path) -> Self {
         match path.extension().and_then(|ending| ending.to_str()) {
             Some("gz") => Self::Gzip,
@@ -28,7 +28,7 @@ impl Compression {
     }
 }
 
-/// Digits of token ids come out smaller at level 1 than at 2 or 3, in two thirds of the time.
+/// Level of zstd. Token ids as text come out smaller at level 1 than at 2 or 3, and take two thirds of the time.
 const ZSTD_LEVEL: i32 = 1;
 
 enum Sink {
@@ -58,9 +58,9 @@ impl Write for Target {
     }
 }
 
-/// A file that appears under its name only after [`OutputFile::finish`]; dropped before, it leaves nothing behind.
+/// A file that gets its name in [`OutputFile::finish`]. Dropped before that, it is removed.
 ///
-/// `-` is standard output, which cannot be taken back. A device or pipe is written in place.
+/// `-` is standard output, where what was written stays. A device or pipe is written directly.
 pub struct OutputFile {
     path: PathBuf,
     temporary: Option<PathBuf>,
@@ -68,10 +68,10 @@ pub struct OutputFile {
 }
 
 impl OutputFile {
-    /// Starts writing `path`; folders above it are made.
+    /// Starts writing `path`; missing folders are created.
     ///
     /// # Errors
-    /// [`Error::Io`] where the folder or the temporary file cannot be made.
+    /// [`Error::Io`] where the folder or the temporary file cannot be created.
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
         let fail = |source| Error::write(&path, source);
@@ -118,12 +118,12 @@ impl OutputFile {
         })
     }
 
-    /// The name that the file will have.
+    /// The path of the finished file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Ends the compression, flushes, and gives the file its name.
+    /// Completes the compression and renames the file to its final name.
     ///
     /// # Errors
     /// [`Error::Io`] where the disk is full or the rename is refused; the temporary file is then removed.
@@ -180,7 +180,7 @@ impl Drop for OutputFile {
     }
 }
 
-/// Writes a whole small file at once, atomically.
+/// Writes a small file at once; on failure an earlier file of that name stays as it was.
 ///
 /// # Errors
 /// As [`OutputFile::create`] and [`OutputFile::finish`].
@@ -189,6 +189,16 @@ pub fn write_file(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     file.write_all(bytes)
         .map_err(|source| Error::write(&path, source))?;
     file.finish()
+}
+
+/// Writes JSON, indented by two spaces, with a final line end, as [`write_file`] does.
+///
+/// # Errors
+/// [`Error::Io`] where the file cannot be written.
+pub fn write_json(path: impl AsRef<Path>, value: &serde_json::Value) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    text.push('\n');
+    write_file(path, text.as_bytes())
 }
 
 #[cfg(test)]

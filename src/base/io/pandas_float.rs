@@ -1,12 +1,12 @@
 //! Decimal numbers as pandas reads them.
 //!
 //! `pandas.read_csv` does not round to nearest: `precise_xstrtod` (pandas/_libs/src/parser/tokenizer.c) gathers 17
-//! digits in a double and multiplies or divides once by a power of ten. A simulator that read its inputs so starts
-//! from times that differ in the last bit from those written in the file.
+//! digits in a double and multiplies or divides once by a power of ten. A simulator that reads its inputs
+//! with pandas therefore starts from times that differ in the last bit from those in the file.
 
 use std::sync::LazyLock;
 
-/// Digits that are gathered; further ones only move the decimal point.
+/// Number of digits that are kept; further ones only move the decimal point.
 const MAX_DIGITS: u32 = 17;
 
 /// 10^0 to 10^308, each rounded to nearest.
@@ -16,7 +16,7 @@ static POWERS: LazyLock<Vec<f64>> = LazyLock::new(|| {
         .collect()
 });
 
-/// The number that pandas' default float parser makes of `text`, or `None` where it is no number.
+/// Parses `text` as pandas' default float parser does; `None` where it is not a number.
 pub fn parse_pandas_float(text: &str) -> Option<f64> {
     let bytes = text.trim_ascii().as_bytes();
     let (negative, mut rest) = match bytes {

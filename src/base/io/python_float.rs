@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// A double by the shortest digits that read back, `0.0` for whole ones, with an exponent from 1e16 on and below 1e-4.
+/// Formats a double with the fewest digits that read back to it: `1.0` for whole numbers, an exponent from 1e16 on and below
+/// 1e-4.
 #[derive(Debug, Clone, Copy)]
 pub struct PythonFloat(pub f64);
 
@@ -25,8 +26,8 @@ impl fmt::Display for PythonFloat {
     }
 }
 
-/// Fewest digits that read back, and the power of ten of the first; of two that are as near, the even one, where Rust's own
-/// shortest form has the larger.
+/// The fewest digits that read back to the value, and the power of ten of the first digit. Of two candidates that are equally
+/// near, the even one is taken, as in Python; Rust's own shortest form takes the larger.
 fn shortest(value: f64) -> (String, i32) {
     let text = format!("{value:e}");
     let digits = text.find('e').unwrap_or(text.len());

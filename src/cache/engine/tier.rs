@@ -1,6 +1,6 @@
 //! Tiers of a cache as users describe them: `hbm:40GiB`, `dram:200GiB@64GB/s`, `ssd:inf`.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::base::error::{Error, Result};
 use crate::base::units::parse_bytes;
@@ -123,7 +123,7 @@ impl TierSpec {
 }
 
 /// What a tier did, with bytes and times where they are known.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TierSummary {
     /// As the user calls it.
     pub name: String,

@@ -25,7 +25,7 @@ pub(super) fn splitwise(
     for seed in args.seeds(config.seed)? {
         let run = setup.run(seed)?;
         let mut figures = studies::splitwise::figures(&run.report, setup.table());
-        figures["version"] = json!(env!("CARGO_PKG_VERSION"));
+        figures["version"] = json!(crate::base::version::VERSION);
         figures["seed"] = json!(seed);
         figures["command"] = json!(typed_command());
         if let Some(folder) = args.folder(&input.trace, |trace| run.key(trace)) {

@@ -8,7 +8,8 @@ use clap::{Args, ValueEnum};
 use super::super::output;
 use super::cluster::WorkloadArgs;
 use crate::base::error::Error;
-use crate::report::studies::{pictures, tuning};
+use crate::report::render::chart;
+use crate::report::studies::tuning;
 use crate::tune::aging::{AgingSweep, Fairness, RATIOS, study};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -104,7 +105,7 @@ pub(super) fn run(args: &AgingArgs, json: bool) -> anyhow::Result<()> {
     })?;
     if let Some(folder) = &args.output_dir {
         tuning::write_aging(&found, &sweep, served.variants.seeds(), folder)?;
-        pictures::save(&tuning::aging_charts(&found, &sweep), folder)?;
+        chart::save_all(&tuning::aging_charts(&found, &sweep), folder)?;
         output::wrote(folder);
     }
     if json {

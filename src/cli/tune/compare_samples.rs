@@ -9,6 +9,7 @@ use serde_json::json;
 use super::super::output;
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
+use crate::base::table::TableReader;
 use crate::metrics::statistics::{Comparison, Options, Statistic, compare, p_text, sentence};
 use crate::report::render::table::{pairs, table};
 use crate::tune::select::{Column, read_column};
@@ -116,13 +117,12 @@ fn read(path: &Path, column: Option<&str>) -> Result<Column> {
             ids: Vec::new(),
         });
     }
-    let header = csv::ReaderBuilder::new()
-        .from_reader(first.as_bytes())
-        .headers()
-        .cloned()
-        .unwrap_or_default();
-    let measured: Vec<&str> = header
+    let by_place: [&str; 0] = [];
+    let table = TableReader::open(Input::from_bytes(path, bytes.clone())?, &by_place, 0)?;
+    let measured: Vec<&str> = table
+        .header()
         .iter()
+        .map(String::as_str)
         .filter(|name| !NOT_MEASURED.contains(name))
         .collect();
     match measured.as_slice() {

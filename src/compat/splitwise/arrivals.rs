@@ -3,8 +3,9 @@
 //! `replay`'s own traces hold nanoseconds; rounding an arrival to one would change the order of events at ties.
 
 use super::request::Arrival;
-use crate::base::error::{Error, Location, Result};
+use crate::base::Result;
 use crate::base::io::{Input, parse_pandas_float};
+use crate::base::table::TableReader;
 
 /// A trace as the reference sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,14 +17,15 @@ pub struct Arrivals {
     pub integral: bool,
 }
 
+/// The first three must be in the file.
 const COLUMNS: [&str; 7] = [
+    "arrival_timestamp",
+    "prompt_size",
+    "token_size",
+    "batch_size",
     "request_id",
     "request_type",
     "application_id",
-    "arrival_timestamp",
-    "batch_size",
-    "prompt_size",
-    "token_size",
 ];
 /// Generation: the only type of request that the reference simulates.
 const GENERATIVE: u64 = 2;
@@ -31,83 +33,48 @@ const GENERATIVE: u64 = 2;
 /// Reads a trace of `application`; `request_id`, `request_type`, `application_id` and `batch_size` may be missing.
 ///
 /// # Errors
-/// [`Error::Io`] where it cannot be read, [`Error::Input`] for a missing column, a number that is none, or a request of
+/// [`crate::Error::Io`] where it cannot be read, [`crate::Error::Input`] for a missing column, a number that is none, or a request of
 /// another application or type.
 pub fn read_arrivals(input: Input, application: u64) -> Result<Arrivals> {
-    let path = input.path().to_path_buf();
-    let fault = |line: u64, problem: String| {
-        Error::input(
-            Location::line(&path, line),
-            problem,
-            "give a trace as SplitwiseSim's generate_trace.py writes it",
-        )
-    };
-    let mut reader = csv::Reader::from_reader(input.into_reader());
-    let of_csv = |error: csv::Error| {
-        fault(
-            error.position().map_or(1, csv::Position::line),
-            error.to_string(),
-        )
-    };
-    let header = reader.headers().map_err(of_csv)?.clone();
-    let places = COLUMNS.map(|name| header.iter().position(|column| column.trim() == name));
-    for column in [3, 5, 6] {
-        if places[column].is_none() {
-            let name = COLUMNS[column];
-            return Err(fault(1, format!("column `{name}` is missing")));
-        }
-    }
+    let table = TableReader::open(input, &COLUMNS, 3)?
+        .with_full_rows()
+        .with_remedy("give a trace as SplitwiseSim's generate_trace.py writes it");
+    let has: [bool; COLUMNS.len()] = std::array::from_fn(|column| table.has(column));
     let mut trace = Arrivals {
         requests: Vec::new(),
         integral: true,
     };
-    let mut row = csv::StringRecord::new();
-    while reader.read_record(&mut row).map_err(of_csv)? {
-        let line = row.position().map_or(0, csv::Position::line);
-        let text = |column: usize| {
-            places[column]
-                .and_then(|place| row.get(place))
-                .map(str::trim)
-        };
-        let bad = |column: usize, expected: &str| {
-            let (name, found) = (COLUMNS[column], text(column).unwrap_or_default());
-            fault(
-                line,
-                format!("`{name}`: expected {expected}, found `{found}`"),
-            )
-        };
-        trace.integral &= (0..COLUMNS.len())
-            .filter_map(text)
-            .all(|text| text.parse::<i64>().is_ok());
-        let whole = |column: usize, default: u64| match text(column) {
-            None => Ok(default),
-            Some(text) => text
-                .parse()
-                .ok()
-                .or_else(|| whole_float(text))
-                .ok_or_else(|| bad(column, "a whole number")),
+    table.each_row(|row| {
+        for column in 0..COLUMNS.len() {
+            trace.integral &= !has[column] || row.text(column)?.parse::<i64>().is_ok();
+        }
+        let whole = |column: usize, default: u64| match has[column] {
+            false => Ok(default),
+            true => row.parse(column, "a whole number", |text| {
+                text.parse().ok().or_else(|| whole_float(text))
+            }),
         };
         let count = |column: usize, default: u64| {
-            u32::try_from(whole(column, default)?).map_err(|_| bad(column, "less than 2^32"))
+            u32::try_from(whole(column, default)?)
+                .map_err(|_| row.unexpected(column, "less than 2^32"))
         };
-        if whole(1, GENERATIVE)? != GENERATIVE {
-            return Err(bad(1, "2, which is generation"));
+        if whole(5, GENERATIVE)? != GENERATIVE {
+            return Err(row.unexpected(5, "2, which is generation"));
         }
-        if whole(2, application)? != application {
-            return Err(bad(2, &application.to_string()));
+        if whole(6, application)? != application {
+            return Err(row.unexpected(6, &application.to_string()));
         }
-        let arrival = text(3)
-            .and_then(parse_pandas_float)
-            .filter(|arrival| arrival.is_finite())
-            .ok_or_else(|| bad(3, "seconds"))?;
+        let finite = |text| parse_pandas_float(text).filter(|arrival| arrival.is_finite());
+        let arrival = row.parse(0, "seconds", finite)?;
         trace.requests.push(Arrival {
-            id: whole(0, trace.requests.len() as u64)?,
+            id: whole(4, trace.requests.len() as u64)?,
             arrival,
-            batch: count(4, 1)?,
-            prompt: count(5, 0)?,
-            output: count(6, 0)?,
+            batch: count(3, 1)?,
+            prompt: count(1, 0)?,
+            output: count(2, 0)?,
         });
-    }
+        Ok(())
+    })?;
     Ok(trace)
 }
 
@@ -122,8 +89,7 @@ mod tests {
     use crate::compat::splitwise::arrivals::*;
 
     fn read(text: &str) -> Result<Arrivals> {
-        let bytes = std::io::Cursor::new(text.to_owned().into_bytes());
-        read_arrivals(Input::from_reader("t", Box::new(bytes))?, 0)
+        read_arrivals(Input::from_bytes("t", text.to_owned())?, 0)
     }
 
     #[test]
@@ -163,6 +129,6 @@ mod tests {
             assert!(error.to_string().contains(expected), "{error}");
         }
         let error = read("arrival_timestamp,prompt_size\n1,2\n").expect_err("no column");
-        assert!(error.to_string().contains("column `token_size` is missing"));
+        assert!(error.to_string().contains("has no column `token_size`"));
     }
 }

@@ -12,13 +12,13 @@ mod config;
 mod event_queue;
 mod hydra;
 mod instance;
+mod layout;
 mod report;
 mod request;
 mod scheduler;
 mod simulator;
 mod start_state;
 mod statistics;
-mod write;
 
 #[cfg(test)]
 mod tests;
@@ -30,11 +30,11 @@ pub use config::{
 };
 pub use hydra::Hydra;
 pub use instance::Pool;
+pub use layout::{InstanceRow, RequestRow, WriteOptions, write_report, write_rows};
 pub use report::{InstanceRecord, Report, RequestRecord, Stage, UnfinishedRequest};
 pub use request::Arrival;
 pub use scheduler::NAMES as SCHEDULERS;
 pub use statistics::{Statistics, statistics};
-pub use write::{WriteOptions, write_report};
 
 use crate::base::error::{Error, Result};
 use crate::sim::latency::SplitwiseTable;

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::base::quantile::{median, percentile_sorted};
+
 /// Of one metric over all completed requests; not a number where there are none.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Statistics {
@@ -64,41 +66,19 @@ pub fn statistics(values: &[f64]) -> Statistics {
     let logarithms: Vec<f64> = values.iter().map(|value| value.ln()).collect();
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    let median = match sorted.len() {
-        0 => f64::NAN,
-        odd if odd % 2 == 1 => sorted[middle],
-        _ => (sorted[middle - 1] + sorted[middle]) / 2.0,
-    };
+    let percentile = |percent: f64| percentile_sorted(&sorted, percent / 100.0).unwrap_or(f64::NAN);
     Statistics {
         mean,
         std: (sum(&squares) / count).sqrt(),
         min: sorted.first().copied().unwrap_or(f64::NAN),
         max: sorted.last().copied().unwrap_or(f64::NAN),
-        median,
-        p50: percentile(&sorted, 50.0),
-        p90: percentile(&sorted, 90.0),
-        p95: percentile(&sorted, 95.0),
-        p99: percentile(&sorted, 99.0),
-        p999: percentile(&sorted, 99.9),
+        median: median(&sorted).unwrap_or(f64::NAN),
+        p50: percentile(50.0),
+        p90: percentile(90.0),
+        p95: percentile(95.0),
+        p99: percentile(99.0),
+        p999: percentile(99.9),
         geomean: (sum(&logarithms) / count).exp(),
-    }
-}
-
-/// numpy's linear percentile of ordered values: from the nearer of the two ranks.
-fn percentile(sorted: &[f64], percent: f64) -> f64 {
-    let Some(last) = sorted.len().checked_sub(1) else {
-        return f64::NAN;
-    };
-    let rank = last as f64 * (percent / 100.0);
-    let low = (rank.floor() as usize).min(last);
-    let (a, b) = (sorted[low], sorted[(low + 1).min(last)]);
-    let share = rank - low as f64;
-    let step = b - a;
-    if share >= 0.5 {
-        b - step * (1.0 - share)
-    } else {
-        a + step * share
     }
 }
 

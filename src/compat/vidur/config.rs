@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
+use crate::base::table::TableReader;
 use crate::sim::latency::{BatchingOverhead, VidurTable};
 use crate::sim::replica::{ReplicaScheduler, Sarathi, SarathiConfig, VllmV0, VllmV0Config};
 use crate::sim::router::{RoundRobin, Router, VidurLor, VidurRandom};
@@ -301,39 +302,33 @@ impl VidurConfig {
     /// [`Error::Input`] where the file is not such a trace, or a request's output alone is longer than `max_tokens`.
     pub fn requests(&self, trace: &Path) -> Result<Vec<Item>> {
         let config = &self.request_generator_config;
-        let bytes = Input::open(trace)?.read_to_end()?;
-        let mut reader = csv::ReaderBuilder::new().from_reader(&bytes[..]);
-        let table = |error: csv::Error| {
-            Error::input(
-                Location::file(trace),
-                error.to_string(),
-                "expected CSV arrived_at,num_prefill_tokens,num_decode_tokens",
-            )
-        };
+        let columns = ["arrived_at", "num_prefill_tokens", "num_decode_tokens"];
+        let table = TableReader::open(Input::open(trace)?, &columns, columns.len())?;
         let mut items = Vec::new();
-        for (index, row) in reader.deserialize::<TraceRow>().enumerate() {
-            let row = row.map_err(table)?;
+        table.with_full_rows().each_row(|row| {
+            let number = |column: usize| row.parse(column, "a number", |text| text.parse().ok());
+            let (arrival, prompt, output): (f64, f64, f64) = (number(0)?, number(1)?, number(2)?);
             let scale = |tokens: f64, factor: f64| ((tokens * factor) as i64).max(1);
-            let mut prompt = scale(row.num_prefill_tokens, config.prefill_scale_factor);
-            let output = scale(row.num_decode_tokens, config.decode_scale_factor);
+            let mut prompt = scale(prompt, config.prefill_scale_factor);
+            let output = scale(output, config.decode_scale_factor);
             prompt -= (prompt + output - i64::from(config.max_tokens)).max(0);
             if prompt < 1 {
-                return Err(Error::input(
-                    Location::line(trace, index as u64 + 2),
-                    format!(
-                        "{output} output tokens leave no prompt within max_tokens {}",
-                        config.max_tokens
-                    ),
-                    "raise max_tokens or drop the request",
-                ));
+                let problem = format!(
+                    "{output} output tokens leave no prompt within max_tokens {}",
+                    config.max_tokens
+                );
+                return Err(row
+                    .fault(problem)
+                    .remedy("raise max_tokens or drop the request"));
             }
             items.push(Item {
-                arrival: Nanos::from_secs_f64(row.arrived_at * config.time_scale_factor),
-                session: index as u32,
+                arrival: Nanos::from_secs_f64(arrival * config.time_scale_factor),
+                session: items.len() as u32,
                 prompt: prompt as u32,
                 output: output as u32,
             });
-        }
+            Ok(())
+        })?;
         items.sort_by_key(|item| item.arrival);
         Ok(items)
     }
@@ -386,11 +381,4 @@ impl VidurConfig {
             _ => Box::new(RoundRobin::default()),
         }
     }
-}
-
-#[derive(Debug, Deserialize)]
-struct TraceRow {
-    arrived_at: f64,
-    num_prefill_tokens: f64,
-    num_decode_tokens: f64,
 }

@@ -1,6 +1,6 @@
 //! A value that holds until the next one comes: its least, its most and its mean over time.
 
-use crate::base::csv_file::float;
+use crate::base::table::float;
 
 /// Begins with 0 at time 0, as Vidur's meters do.
 #[derive(Debug, Clone)]

@@ -5,9 +5,9 @@
 
 use std::path::Path;
 
-use crate::base::csv_file::{CsvFile, float};
 use crate::base::error::Result;
 use crate::base::io::write_file;
+use crate::base::table::{CsvFile, float};
 use crate::compat::vidur::meter::Meter;
 use crate::compat::vidur::sketch::Sketch;
 use crate::metrics::serving::request_times::{TIMES, completion_order, times};

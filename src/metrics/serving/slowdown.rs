@@ -78,7 +78,8 @@ pub fn slowdowns(
     let mut limits = Vec::new();
     for ((metric, allowed), values) in LIMITS.into_iter().zip(&values) {
         for (percentile, limit) in [50, 90, 99].into_iter().zip(allowed) {
-            let value = percentile_sorted(values, f64::from(percentile) / 100.0);
+            let value =
+                percentile_sorted(values, f64::from(percentile) / 100.0).unwrap_or_default();
             limits.push(SlowdownLimit {
                 metric,
                 percentile,

@@ -7,8 +7,8 @@ use rayon::prelude::*;
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, Normal};
 
-use crate::base::distribution::percentile_sorted;
 use crate::base::error::{Error, Result};
+use crate::base::quantile::{between, percentile_sorted, ranks};
 use crate::base::random::stream;
 
 /// What is compared of two samples.
@@ -60,10 +60,15 @@ impl Statistic {
             Self::Quantile(q) => {
                 let mut values = values.to_vec();
                 values.sort_unstable_by(f64::total_cmp);
-                percentile_sorted(&values, q)
+                quantile(&values, q)
             }
         }
     }
+}
+
+/// A quantile of values in rising order, of which there is one or more.
+fn quantile(sorted: &[f64], q: f64) -> f64 {
+    percentile_sorted(sorted, q).unwrap_or(f64::NAN)
 }
 
 /// How two statistics are set against each other.
@@ -145,9 +150,7 @@ impl Drawn {
                 for index in indices {
                     counts[self.place[*index as usize] as usize] += 1;
                 }
-                let position = q * (n - 1) as f64;
-                let low = position.floor() as usize;
-                let high = (low + 1).min(n - 1);
+                let (low, high, fraction) = ranks(n, q);
                 let (mut seen, mut below) = (0, None);
                 for (count, value) in counts.iter().zip(&self.sorted) {
                     seen += *count as usize;
@@ -156,7 +159,7 @@ impl Drawn {
                     }
                     if seen > high {
                         let below = below.unwrap_or(*value);
-                        return below + (value - below) * (position - low as f64);
+                        return between(below, *value, fraction);
                     }
                 }
                 self.sorted[n - 1]
@@ -175,10 +178,8 @@ impl Drawn {
             Statistic::Quantile(q) => {
                 let gone = self.place[index] as usize;
                 let at = |place: usize| self.sorted[place + usize::from(place >= gone)];
-                let position = q * (n - 2) as f64;
-                let low = position.floor() as usize;
-                let high = (low + 1).min(n - 2);
-                at(low) + (at(high) - at(low)) * (position - low as f64)
+                let (low, high, fraction) = ranks(n - 1, q);
+                between(at(low), at(high), fraction)
             }
         }
     }
@@ -309,8 +310,8 @@ pub fn two_sided(values: impl Iterator<Item = f64>) -> f64 {
 pub fn percentile_interval(sorted: &[f64], confidence: f64) -> Interval {
     let tail = (1.0 - confidence) / 2.0;
     Interval {
-        low: percentile_sorted(sorted, tail),
-        high: percentile_sorted(sorted, 1.0 - tail),
+        low: quantile(sorted, tail),
+        high: quantile(sorted, 1.0 - tail),
         method: "percentile bootstrap",
     }
 }
@@ -344,8 +345,8 @@ pub fn bca(sorted: &[f64], point: f64, left_out: &[Vec<f64>], confidence: f64) -
         return percentile_interval(sorted, confidence);
     }
     Interval {
-        low: percentile_sorted(sorted, low),
-        high: percentile_sorted(sorted, high),
+        low: quantile(sorted, low),
+        high: quantile(sorted, high),
         method: "bca bootstrap",
     }
 }

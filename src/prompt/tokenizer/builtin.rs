@@ -1,5 +1,7 @@
-//! Vocabularies that ship with the program, by way of the `tiktoken` crate; ids equal those of the Hugging Face tokenizer
-//! of the same model.
+//! Built-in vocabularies: tokenizers that need no file.
+//!
+//! The `tiktoken` crate embeds them compressed (2 MB for all) and decodes one when it is first used. Ids equal those of
+//! the Hugging Face tokenizer of the same model. `NOTICE` in this folder names the owners and the licences.
 
 use std::borrow::Cow;
 
@@ -10,15 +12,17 @@ use super::Tokenizer;
 use crate::base::Identity;
 use crate::prompt::cuts::{AddedToken, Cuts};
 
-/// A built-in vocabulary.
-struct Known {
+/// Description of a built-in vocabulary.
+struct Vocabulary {
+    /// Name by which it is chosen.
     name: &'static str,
-    /// The crate's own name for it.
+    /// Name of the encoding in the `tiktoken` crate.
     encoding: &'static str,
-    /// Added tokens that the crate does not know or that it would not find, with their ids.
+    /// Added tokens that the crate lacks, with their ids.
     further: &'static [(&'static str, u32)],
+    /// Added tokens whose ids the crate knows.
     specials: &'static [&'static str],
-    /// Qwen composes characters (NFC) before anything else.
+    /// Whether text is normalized to NFC before it is encoded, as Qwen's tokenizers do.
     nfc: bool,
 }
 
@@ -47,15 +51,16 @@ const QWEN_TAGS: &[&str] = &[
     "<|file_sep|>",
 ];
 
-const KNOWN: &[Known] = &[
-    Known {
+/// In the order in which help lists them.
+const VOCABULARIES: &[Vocabulary] = &[
+    Vocabulary {
         name: "qwen2",
         encoding: "qwen2",
         further: &[],
         specials: QWEN_TAGS,
         nfc: true,
     },
-    Known {
+    Vocabulary {
         name: "qwen3",
         encoding: "qwen2",
         further: &[
@@ -67,7 +72,7 @@ const KNOWN: &[Known] = &[
         specials: QWEN_TAGS,
         nfc: true,
     },
-    Known {
+    Vocabulary {
         name: "llama3",
         encoding: "llama3",
         further: &[],
@@ -83,14 +88,14 @@ const KNOWN: &[Known] = &[
         ],
         nfc: false,
     },
-    Known {
+    Vocabulary {
         name: "gpt2",
         encoding: "r50k_base",
         further: &[],
         specials: &["<|endoftext|>"],
         nfc: false,
     },
-    Known {
+    Vocabulary {
         name: "cl100k",
         encoding: "cl100k_base",
         further: &[],
@@ -103,7 +108,7 @@ const KNOWN: &[Known] = &[
         ],
         nfc: false,
     },
-    Known {
+    Vocabulary {
         name: "o200k",
         encoding: "o200k_base",
         further: &[],
@@ -112,10 +117,12 @@ const KNOWN: &[Known] = &[
     },
 ];
 
-/// Names, in the order in which help lists them.
-pub(super) const NAMES: &[&str] = &["qwen2", "qwen3", "llama3", "gpt2", "cl100k", "o200k"];
+/// Names of all built-in vocabularies, in the order in which help lists them.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    VOCABULARIES.iter().map(|vocabulary| vocabulary.name)
+}
 
-/// One of them, ready.
+/// Tokenizer with a built-in vocabulary.
 pub(super) struct Builtin {
     identity: Identity,
     bpe: &'static CoreBpe,
@@ -124,17 +131,20 @@ pub(super) struct Builtin {
 }
 
 impl Builtin {
+    /// Decodes the vocabulary of this name; `None` if there is none.
     pub(super) fn new(name: &str) -> Option<Self> {
-        let known = KNOWN.iter().find(|known| known.name == name)?;
-        let bpe = tiktoken::get_encoding(known.encoding)?;
+        let vocabulary = VOCABULARIES
+            .iter()
+            .find(|vocabulary| vocabulary.name == name)?;
+        let bpe = tiktoken::get_encoding(vocabulary.encoding)?;
         let mut added: Vec<AddedToken> = Vec::new();
-        for text in known.specials {
+        for text in vocabulary.specials {
             if let [id] = bpe.encode_with_special_tokens(text)[..] {
                 added.push(AddedToken::plain(text, id));
             }
         }
         added.extend(
-            known
+            vocabulary
                 .further
                 .iter()
                 .map(|(text, id)| AddedToken::plain(text, *id)),
@@ -144,7 +154,7 @@ impl Builtin {
             digest.extend_from_slice(token.text.as_bytes());
             digest.extend_from_slice(&token.id.to_le_bytes());
         }
-        digest.extend_from_slice(known.encoding.as_bytes());
+        digest.extend_from_slice(vocabulary.encoding.as_bytes());
         digest.extend_from_slice(&(bpe.vocab_size() as u64).to_le_bytes());
         Some(Self {
             identity: Identity {
@@ -153,7 +163,7 @@ impl Builtin {
             },
             bpe,
             cuts: Cuts::new(added, true),
-            nfc: known.nfc,
+            nfc: vocabulary.nfc,
         })
     }
 }
@@ -185,5 +195,101 @@ impl Tokenizer for Builtin {
             }
         }
         Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::Value;
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+
+    /// The text of every message of the conversations that ship.
+    fn shipped_messages() -> Vec<String> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/sharegpt-synthetic.jsonl.zst");
+        let bytes = crate::base::io::Input::open(&path)
+            .and_then(crate::base::io::Input::read_to_end)
+            .expect("reads");
+        let mut messages = Vec::new();
+        for line in bytes
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
+            let record: Value = serde_json::from_slice(line).expect("JSON");
+            let turns = record["conversations"].as_array().expect("turns");
+            messages.extend(
+                turns
+                    .iter()
+                    .map(|turn| turn["value"].as_str().expect("text").to_owned()),
+            );
+        }
+        messages
+    }
+
+    /// Per vocabulary, the number of ids of the shipped data and the SHA-256 of all of them as little-endian 32-bit integers.
+    /// Hugging Face's `tokenizers` 0.23 gives the same two figures for `qwen3` and `gpt2` from the models' own
+    /// `tokenizer.json`. If one changes, the results of every trace made with that vocabulary change.
+    #[test]
+    fn ids_of_the_shipped_data_stay_the_same() {
+        let expected = [
+            (
+                "qwen2",
+                2_528_961,
+                "afcd0713125e222706852983531afbc3280ed4be3c22bc75d9de12e7f2a133bc",
+            ),
+            (
+                "qwen3",
+                2_528_961,
+                "afcd0713125e222706852983531afbc3280ed4be3c22bc75d9de12e7f2a133bc",
+            ),
+            (
+                "llama3",
+                2_472_154,
+                "9f7b5a6eddbf188491321d80c9ffe970f2947324ca468c62e3f11c512f8869b6",
+            ),
+            (
+                "gpt2",
+                2_870_643,
+                "510fe0024dfc64da1f98f0daa23761ace96dd2559282486bbceaba47505e2f30",
+            ),
+            (
+                "cl100k",
+                2_491_830,
+                "fb158aaa54bdb82e99b9eee204894752ba2b0c5464f133c0b3b72c164e225591",
+            ),
+            (
+                "o200k",
+                2_457_478,
+                "ed7cb19d528381677dce870b0c326ac1c8b92797bd409be431a37889c29821a7",
+            ),
+        ];
+        let messages = shipped_messages();
+        let mut found = Vec::new();
+        for name in names() {
+            let tokenizer = Builtin::new(name).expect("built in");
+            let (mut ids, mut count, mut digest) = (Vec::new(), 0, Sha256::new());
+            for message in &messages {
+                ids.clear();
+                tokenizer.encode(message, &mut ids).expect("encodes");
+                count += ids.len();
+                for id in &ids {
+                    digest.update(id.to_le_bytes());
+                }
+            }
+            let digest = digest
+                .finalize()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>();
+            found.push((name, count, digest));
+        }
+        let found: Vec<_> = found
+            .iter()
+            .map(|(name, count, digest)| (*name, *count, digest.as_str()))
+            .collect();
+        assert_eq!(found, expected);
     }
 }

@@ -1,10 +1,10 @@
-//! One id a character: for comparison with notebooks that count characters.
+//! One id per character, for comparison with notebooks that count characters.
 
 use super::Tokenizer;
 use crate::base::Identity;
 use crate::prompt::cuts::Cuts;
 
-/// The Unicode code point is the id.
+/// Tokenizer whose ids are Unicode code points.
 pub(super) struct Chars {
     identity: Identity,
     cuts: Cuts,
@@ -38,7 +38,9 @@ impl Tokenizer for Chars {
 
     fn decode(&self, ids: &[u32]) -> Result<String, String> {
         ids.iter()
-            .map(|id| char::from_u32(*id).ok_or_else(|| format!("{id} is no character")))
+            .map(|id| {
+                char::from_u32(*id).ok_or_else(|| format!("id {id} is not a Unicode character"))
+            })
             .collect()
     }
 }

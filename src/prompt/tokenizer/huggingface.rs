@@ -12,7 +12,7 @@ use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
 use crate::prompt::cuts::{AddedToken, Cuts};
 
-/// A tokenizer as Hugging Face defines it.
+/// Tokenizer described by a Hugging Face `tokenizer.json`.
 pub struct HuggingFace {
     identity: Identity,
     inner: PipelineTokenizer,
@@ -38,9 +38,11 @@ struct Model {
     kind: Option<String>,
 }
 
-/// Patterns by which text is split before BPE: cl100k and Llama 3, Qwen 2, o200k and Tekken, GPT-2, DeepSeek. None looks
-/// behind, none joins a line end with a letter that follows it, and each ends a match at such a place whatever comes
-/// later. That makes the place a safe one to cut.
+/// Patterns by which text is split before BPE, as `tokenizer.json` files spell them: Qwen 2, cl100k and Llama 3, Tekken,
+/// o200k, DeepSeek's three.
+///
+/// Each of them ends a match between a line end and a letter that follows it, whatever text comes before or after. Text
+/// can therefore be divided there and its parts encoded separately.
 const LINE_SAFE: &[&str] = &[
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
@@ -55,7 +57,7 @@ impl HuggingFace {
     /// Reads a `tokenizer.json`, plain or compressed.
     ///
     /// # Errors
-    /// A file that cannot be read, or that describes a tokenizer this build cannot run.
+    /// A file that cannot be read, or a kind of tokenizer that is not supported.
     pub fn load(path: &Path) -> Result<Self> {
         let bytes = Input::open(path)?.read_to_end()?;
         let refuse = |problem: String| {
@@ -70,7 +72,7 @@ impl HuggingFace {
             serde_json::from_str(text).map_err(|error| refuse(format!("not JSON: {error}")))?;
         if value.get("model").is_none() {
             return Err(refuse(
-                "JSON without a `model`, so no tokenizer.json".into(),
+                "JSON without a `model` entry, so not a tokenizer.json".into(),
             ));
         }
         let sha256 = super::super::sha256_hex(&bytes);
@@ -97,11 +99,11 @@ impl HuggingFace {
 }
 
 impl Described {
-    /// What is known to be safe about this tokenizer.
+    /// Where text may be divided for this tokenizer: nowhere unless its parts are known to allow it.
     fn cuts(self) -> Cuts {
         let byte_level_bpe = self.model.kind.as_deref() == Some("BPE") && self.is_line_safe();
         let normalizes = !is_empty(&self.normalizer);
-        // A token that is matched on normalised text can only be foreseen where nothing is normalised.
+        // A token that is matched in normalized text cannot be found in the text before normalization.
         let added = self.added_tokens.into_iter().map(|mut token| {
             token.foreseeable &= !(token.normalized && normalizes);
             token
@@ -130,7 +132,7 @@ impl Described {
         nfc_or_none
             && is(last, "ByteLevel")
             && !flag("add_prefix_space", true)
-            // Without a split of its own, the byte level brings GPT-2's pattern.
+            // The byte level applies GPT-2's pattern unless a Split comes before it.
             && flag("use_regex", true) == splits.is_empty()
             && splits.iter().all(|split| {
                 let regex = split.pointer("/pattern/Regex").and_then(Value::as_str);

@@ -1,4 +1,4 @@
-//! Tokenizers: from text to the ids that the model's own tokenizer gives.
+//! Tokenizers: from text to the token ids that the model's own tokenizer gives.
 
 mod builtin;
 mod chars;
@@ -12,41 +12,41 @@ use super::cuts::Cuts;
 use crate::base::Identity;
 use crate::base::error::{Error, Location, Result};
 
-/// Turns text into ids. Special tokens are never added, but found in the text, because templates print their own.
+/// Turns text into token ids. No special tokens are added; those that a chat template printed are found in the text.
 pub trait Tokenizer: Send + Sync {
-    /// Name and digest.
+    /// Name and SHA-256, as the header of a trace records them.
     fn identity(&self) -> &Identity;
 
-    /// Where text may be cut without changing an id.
+    /// Places where text may be divided into parts that are encoded separately without changing an id.
     fn cuts(&self) -> &Cuts;
 
     /// Appends the ids of `text`, which holds no added token if [`Tokenizer::cuts`] knows them all.
     ///
     /// # Errors
-    /// A phrase, where the model cannot encode the text.
+    /// If the model cannot encode the text; the message has no place, which the caller adds.
     fn encode(&self, text: &str, ids: &mut Vec<u32>) -> Result<(), String>;
 
-    /// The text of ids, special tokens included; bytes that are no UTF-8 are replaced.
+    /// The text of the ids, with special tokens; bytes that are not UTF-8 become U+FFFD.
     ///
     /// # Errors
-    /// A phrase, where an id is not in the vocabulary.
+    /// If an id is not in the vocabulary.
     fn decode(&self, ids: &[u32]) -> Result<String, String>;
 }
 
 /// Names of tokenizers that need no file.
 pub fn builtin_names() -> Vec<&'static str> {
     let mut names = vec!["chars"];
-    names.extend(builtin::NAMES);
+    names.extend(builtin::names());
     names
 }
 
-/// The tokenizer that works without any file.
+/// Name of the tokenizer that is used unless another is chosen.
 pub const DEFAULT: &str = "qwen2";
 
 /// Loads a tokenizer: a built-in name, a `tokenizer.json` (also compressed), or a folder that has one.
 ///
 /// # Errors
-/// An unknown name, an unreadable file, or a file that is no tokenizer.
+/// An unknown name, a file that cannot be read, or a file that is not a tokenizer.
 pub fn load(spec: &str) -> Result<Box<dyn Tokenizer>> {
     if spec == "chars" {
         return Ok(Box::new(chars::Chars::new()));
@@ -74,7 +74,7 @@ pub fn load(spec: &str) -> Result<Box<dyn Tokenizer>> {
     Err(Error::unknown_name("tokenizer", spec, &builtin_names()))
 }
 
-/// A file of a folder, plain or compressed.
+/// Path of the file `name` in `folder`, plain or compressed (`.gz`, `.zst`), or `None` if there is none.
 pub fn find_in(folder: &Path, name: &str) -> Option<std::path::PathBuf> {
     ["", ".gz", ".zst"]
         .iter()

@@ -1,7 +1,8 @@
-//! How values become text, tables, charts and pages.
+//! Turns values into text, tables, charts and pages. Knows nothing about what was measured.
 
 pub mod chart;
 pub mod html;
 pub mod number;
-pub mod shell;
 pub mod table;
+
+pub use crate::base::shell;

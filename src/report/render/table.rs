@@ -1,8 +1,8 @@
-//! Tables for people, on `comfy-table`.
+//! Tables for the terminal, made with `comfy-table`.
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
-/// A table whose first column is text and whose other columns are numbers, already formatted.
+/// Formats a table: the first column is left-aligned text, all others are right-aligned.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
     table
@@ -13,7 +13,7 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    // Lines between rows say nothing; those around the table do.
+    // Only the rules around the table and below the header are kept.
     let text = table.to_string();
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     let is_rule = |line: &str| line.chars().all(|c| c == '─');
@@ -24,7 +24,7 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     kept.map(|(_, line)| *line).collect::<Vec<_>>().join("\n")
 }
 
-/// Names and values under each other, aligned.
+/// Formats names and values in two aligned columns.
 pub fn pairs(rows: &[(String, String)]) -> String {
     let width = rows
         .iter()

@@ -5,8 +5,9 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::answer;
-use crate::base::csv_file::{CsvFile, float, json};
 use crate::base::error::Result;
+use crate::base::io::write_json;
+use crate::base::table::{CsvFile, float};
 use crate::cache::curve::{Curve, Point, Sampled};
 use crate::report::render::chart::{
     Axis, BLUE, Chart, GREY, Marks, ORANGE, SKY, Scale, Series, VERMILLION,
@@ -302,7 +303,7 @@ pub struct Files<'a> {
 impl Files<'_> {
     /// As JSON: settings and studies.
     pub fn value(&self) -> serde_json::Value {
-        serde_json::json!({"trace": self.source, "settings": self.settings, "version": env!("CARGO_PKG_VERSION"),
+        serde_json::json!({"trace": self.source, "settings": self.settings, "version": crate::base::version::VERSION,
             "answer": answer(self.studies, self.engine), "curves": self.studies})
     }
 
@@ -311,7 +312,7 @@ impl Files<'_> {
     /// # Errors
     /// A file that cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        json(&folder.join("curve.json"), &self.value())?;
+        write_json(&folder.join("curve.json"), &self.value())?;
         self.csv(&folder.join("curve.csv"))?;
         self.chart().save(folder)
     }

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{answer, sharing_page};
-use crate::base::csv_columns::Columns;
+use super::answer;
+use super::sharing::page as sharing_page;
 use crate::base::error::{Error, Location, Result};
+use crate::base::table::Columns;
 use crate::report::render::chart::{Axis, Chart, Marks, Scale, Series, color, cumulative};
 use crate::report::render::html::{Cell, Page, Table, Variant};
 use crate::report::render::number::{percent, thousands};
@@ -67,11 +68,7 @@ impl Kind {
                 ],
                 command,
             ),
-            Self::Analysis => sharing(
-                folder,
-                &[("this trace", "requests.csv", "blocks.csv")],
-                command,
-            ),
+            Self::Analysis => super::sharing::read_page(folder),
             Self::Other => Err(Error::input(
                 Location::file(folder),
                 "holds nothing that a report is known for",

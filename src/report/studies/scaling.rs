@@ -6,9 +6,9 @@ use std::path::Path;
 
 use crate::autoscale::signals::{FLEET_SIGNALS, SIGNALS};
 use crate::autoscale::{Action, ScalingLog, Tick};
-use crate::base::csv_file::{CsvFile, float};
 use crate::base::error::Result;
 use crate::base::io::write_file;
+use crate::base::table::{CsvFile, float};
 use crate::sim::{Records, State, StateChange};
 
 /// Writes all of them into a run's folder, where there was an autoscaler.

@@ -6,11 +6,11 @@ use serde_json::json;
 
 use crate::autoscale::ScalingLog;
 use crate::base::Distribution;
-use crate::base::csv_file;
-use crate::base::csv_file::{CsvFile, float};
 use crate::base::error::Result;
+use crate::base::io::write_json;
 use crate::base::io::{OutputFile, write_file};
-use crate::compat::splitwise::{self, WriteOptions, write_report};
+use crate::base::table::{CsvFile, float};
+use crate::compat::splitwise::{InstanceRow, RequestRow, WriteOptions, write_rows};
 use crate::metrics::Serving;
 use crate::report::render::number::{bytes, percent, seconds, thousands};
 use crate::report::render::table::{pairs, table};
@@ -41,8 +41,7 @@ pub struct RunFiles<'a> {
 /// # Errors
 /// A file that cannot be written.
 pub fn write(run: &RunFiles<'_>, folder: &Path) -> Result<()> {
-    let report = as_splitwise(run.records);
-    write_report(&report, WriteOptions::default(), folder)?;
+    splitwise_files(run.records, folder)?;
     requests(run, &folder.join("request.csv"))?;
     instances(&run.records.instances, &folder.join("instances.csv"))?;
     if let Some(log) = run.scaling {
@@ -50,7 +49,7 @@ pub fn write(run: &RunFiles<'_>, folder: &Path) -> Result<()> {
     }
     write_file(folder.join("config.toml"), run.config.as_bytes())?;
     let mut summary = json!({
-        "version": env!("CARGO_PKG_VERSION"),
+        "version": crate::base::version::VERSION,
         "generator": "rand_pcg::Pcg64, one stream per entity",
         "seed": run.seed,
         "command": run.command,
@@ -61,7 +60,7 @@ pub fn write(run: &RunFiles<'_>, folder: &Path) -> Result<()> {
         all.extend(figures);
     }
     // Last: where it is, the run is whole.
-    csv_file::json(&folder.join("summary.json"), &summary)
+    write_json(&folder.join("summary.json"), &summary)
 }
 
 /// A request a line, in order of the trace; empty where there is no such time.
@@ -174,54 +173,45 @@ fn instances(instances: &[InstanceRecord], path: &Path) -> Result<()> {
     csv.finish()
 }
 
-/// The records as SplitwiseSim's files have them: finished requests in the order in which they ended.
-fn as_splitwise(records: &Records) -> splitwise::Report {
-    let mut order: Vec<u32> = (0..records.requests.len() as u32)
-        .filter(|index| records.requests[*index as usize].is_finished())
+/// Writes SplitwiseSim's files: finished requests in the order in which they ended.
+fn splitwise_files(records: &Records, folder: &Path) -> Result<()> {
+    let mut finished: Vec<(u32, &RequestRecord)> = (0..)
+        .zip(&records.requests)
+        .filter(|(_, record)| record.is_finished())
         .collect();
-    order.sort_by_key(|index| records.requests[*index as usize].ended);
+    finished.sort_by_key(|(_, record)| record.ended);
+    let requests: Vec<RequestRow> = finished.into_iter().map(request_row).collect();
+    let instances: Vec<InstanceRow> = records
+        .instances
+        .iter()
+        .map(|instance| InstanceRow {
+            name: format!("{}_{}", instance.pool, instance.instance),
+            utilization: instance.utilisation(),
+        })
+        .collect();
+    write_rows(&requests, &instances, WriteOptions::default(), folder)
+}
+
+fn request_row((index, r): (u32, &RequestRecord)) -> RequestRow {
     let secs = Nanos::as_secs_f64;
-    let one = |index: &u32| {
-        let r: &RequestRecord = &records.requests[*index as usize];
-        let first = r.first_token.unwrap_or(r.ended);
-        let moved = r.prefill_instance != r.decode_instance;
-        let token_start = if moved { r.transfer_end } else { first };
-        splitwise::RequestRecord {
-            index: *index,
-            id: u64::from(*index),
-            arrival: secs(r.arrival),
-            response: secs(r.ended - r.arrival),
-            queue: r.queued().unwrap_or_default(),
-            ttft: r.ttft().unwrap_or_default(),
-            tbt: r.tbt().unwrap_or_default(),
-            nth_token_overhead: secs(token_start - first),
-            prompt: r.prompt,
-            output: r.output,
-            prompt_span: (secs(r.scheduled.unwrap_or(r.arrival)), secs(first)),
-            flow_span: moved.then(|| (secs(r.transfer_start), secs(r.transfer_end))),
-            token_span: (secs(token_start), secs(r.ended)),
-            prompt_instance: r.prefill_instance,
-            token_instance: r.decode_instance,
-            started_on_arrival: false,
-        }
-    };
-    splitwise::Report {
-        requests: order.iter().map(one).collect(),
-        unfinished: Vec::new(),
-        instances: records
-            .instances
-            .iter()
-            .map(|instance| splitwise::InstanceRecord {
-                name: format!("{}_{}", instance.pool, instance.instance),
-                pool: None,
-                utilization: instance.utilisation(),
-                busy: secs(instance.busy),
-            })
-            .collect(),
-        end: secs(records.end),
-        events: 0,
-        outside_table: 0,
-        stalls: 0,
+    let first = r.first_token.unwrap_or(r.ended);
+    let moved = r.prefill_instance != r.decode_instance;
+    let token_start = if moved { r.transfer_end } else { first };
+    RequestRow {
+        id: u64::from(index),
+        response: secs(r.ended - r.arrival),
+        queue: r.queued().unwrap_or_default(),
+        ttft: r.ttft().unwrap_or_default(),
+        tbt: r.tbt().unwrap_or_default(),
+        nth_token_overhead: secs(token_start - first),
+        prompt: r.prompt,
+        output: r.output,
+        prompt_span: (secs(r.scheduled.unwrap_or(r.arrival)), secs(first)),
+        flow_span: moved.then(|| (secs(r.transfer_start), secs(r.transfer_end))),
+        token_span: (secs(token_start), secs(r.ended)),
+        prompt_instance: r.prefill_instance,
+        token_instance: r.decode_instance,
+        started_on_arrival: false,
     }
 }
 

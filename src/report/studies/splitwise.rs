@@ -5,9 +5,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::base::Distribution;
-use crate::base::csv_file;
-use crate::base::csv_file::{CsvFile, float};
 use crate::base::error::Result;
+use crate::base::io::write_json;
+use crate::base::table::{CsvFile, float};
 use crate::compat::splitwise::{Report, RequestRecord, WriteOptions, write_report};
 use crate::metrics::{SlowdownLimit, Slowdowns, Times, slowdowns};
 use crate::report::render::number::{seconds, thousands};
@@ -84,7 +84,7 @@ pub fn write(
     write_report(report, options, folder)?;
     requests(report, &folder.join("request.csv"))?;
     crate::base::io::write_file(folder.join("config.toml"), config.as_bytes())?;
-    csv_file::json(&folder.join("summary.json"), figures)
+    write_json(&folder.join("summary.json"), figures)
 }
 
 fn requests(report: &Report, path: &Path) -> Result<()> {

@@ -209,7 +209,7 @@ impl Paper<'_> {
     /// For machines.
     pub fn json(&self) -> Value {
         json!({
-            "version": env!("CARGO_PKG_VERSION"),
+            "version": crate::base::version::VERSION,
             "command": self.command,
             "trace": self.trace,
             "cluster": self.cluster,

@@ -5,8 +5,9 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::answer;
-use crate::base::csv_file::{CsvFile, float, json};
 use crate::base::error::Result;
+use crate::base::io::write_json;
+use crate::base::table::{CsvFile, float};
 use crate::cache::eviction::looks_ahead;
 use crate::cache::sweep::Counts;
 use crate::report::render::chart::{Axis, Chart, Grid, Marks, Scale, Series, color};
@@ -126,7 +127,7 @@ pub struct Files<'a> {
 impl Files<'_> {
     /// As JSON.
     pub fn value(&self) -> serde_json::Value {
-        serde_json::json!({"trace": self.source, "settings": self.settings, "version": env!("CARGO_PKG_VERSION"),
+        serde_json::json!({"trace": self.source, "settings": self.settings, "version": crate::base::version::VERSION,
             "answer": answer(self.cells, self.engine), "cells": self.cells})
     }
 
@@ -135,7 +136,7 @@ impl Files<'_> {
     /// # Errors
     /// A file that cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        json(&folder.join("sweep.json"), &self.value())?;
+        write_json(&folder.join("sweep.json"), &self.value())?;
         self.csv(&folder.join("sweep.csv"))?;
         for sheet in Sheet::all(self.cells) {
             grid(&sheet).save(folder, &format!("heatmap_{}", sheet.block_size))?;

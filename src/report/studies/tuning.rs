@@ -4,8 +4,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::base::csv_file::{CsvFile, float, json as write_json};
 use crate::base::error::Result;
+use crate::base::io::write_json;
+use crate::base::table::{CsvFile, float};
 use crate::compat::vidur::write_ranked;
 use crate::metrics::statistics::{p_text, sentence};
 use crate::report::render::chart::{

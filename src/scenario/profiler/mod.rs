@@ -122,7 +122,7 @@ pub fn measure(config: &ScenarioConfig, grid: &Grid) -> Result<Measured> {
     let (decode, max_kv_tokens, limited) = decode_points(config, decode_pool, grid)?;
     Ok(Measured {
         facts: ProfileFacts {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: crate::base::version::VERSION.to_owned(),
             cluster: config.name.clone(),
             model: config.model.name.clone(),
             prefill: facts(config, prefill_pool, prefill_kv),

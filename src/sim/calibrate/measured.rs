@@ -13,12 +13,14 @@
 //! Times are in seconds. vLLM logs arrivals on the wall clock and all else on a clock of its own, which cannot be subtracted
 //! from each other; so times count from `queued_ts` where there is one, as in vLLM's own figures and LLMServingSim's.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use hashbrown::HashMap;
 
-use crate::base::error::{Error, Location, Result};
+use crate::base::error::{Error, Fault, Location, Result};
 use crate::base::io::Input;
+use crate::base::table::TableReader;
 use crate::trace::Trace;
 
 /// Names of each kind of value.
@@ -55,8 +57,8 @@ pub struct Measured {
     pub e2e: f64,
 }
 
-/// One line, as text.
-type Fields = [Option<String>; NAMES.len()];
+/// One request's values as text, each with the name under which the file has it.
+type Fields<'a> = [Option<(&'a str, Cow<'a, str>)>; NAMES.len()];
 
 /// Reads what was measured, by the trace's requests; `None` for those that the file does not tell, or tells no times of.
 ///
@@ -74,41 +76,33 @@ pub fn read(path: &Path, trace: &Trace) -> Result<Vec<Option<Measured>>> {
         .map(|(index, request)| (&*request.id, index))
         .collect();
     let mut count = 0;
-    let mut record = |fields: &Fields, line: u64| {
-        let wrong = |problem: String| Error::input(Location::line(path, line), problem, REMEDY);
+    let mut record = |fields: &Fields<'_>| -> Result<(), Fault> {
         let index = match &fields[0] {
-            Some(id) => place(id, &places, measured.len()),
+            Some((_, id)) => place(id, &places, measured.len()),
             None => Some(count).filter(|index| *index < measured.len()),
         };
         count += 1;
         let Some(index) = index else {
-            let id = fields[0].as_deref().unwrap_or("");
-            return Err(wrong(format!("request `{id}` is not in the trace")));
+            let id = fields[0].as_ref().map_or("", |(_, id)| id);
+            return Err(Fault::new(format!("request `{id}` is not in the trace")));
         };
         let request = &trace.requests()[index];
         for (field, there) in [(1, request.input_length), (2, request.output_length)] {
-            if let Some(length) = number(fields, field).map_err(wrong)?
+            if let (Some(length), Some((name, _))) = (number(fields, field)?, &fields[field])
                 && length != f64::from(there)
             {
-                return Err(wrong(format!(
-                    "`{}` is {length}, and {there} in the trace",
-                    NAMES[field][0]
+                return Err(Fault::new(format!(
+                    "`{name}` is {length}, and {there} in the trace"
                 )));
             }
         }
-        let (queued, arrival) = (
-            number(fields, 3).map_err(wrong)?,
-            number(fields, 4).map_err(wrong)?,
-        );
-        let (first, last) = (
-            number(fields, 5).map_err(wrong)?,
-            number(fields, 6).map_err(wrong)?,
-        );
+        let (queued, arrival) = (number(fields, 3)?, number(fields, 4)?);
+        let (first, last) = (number(fields, 5)?, number(fields, 6)?);
         let (Some(start), Some(first), Some(last)) = (queued.or(arrival), first, last) else {
             return Ok(());
         };
         if first < start || last < first {
-            return Err(wrong("its times run backwards".into()));
+            return Err(Fault::new("the request's times run backwards"));
         }
         let more = request.output_length.saturating_sub(1);
         measured[index] = Some(Measured {
@@ -124,51 +118,36 @@ pub fn read(path: &Path, trace: &Trace) -> Result<Vec<Option<Measured>>> {
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(line)
-                .map_err(|error| {
-                Error::input(
-                    Location::line(path, number),
-                    format!("not a JSON object: {error}"),
-                    REMEDY,
-                )
-            })?;
-            let fields = NAMES.map(|names| {
-                let value = names.iter().find_map(|name| object.get(*name))?;
-                match value {
-                    serde_json::Value::Null => None,
-                    serde_json::Value::String(text) => Some(text.clone()),
-                    other => Some(other.to_string()),
-                }
+            let object: Result<serde_json::Map<String, serde_json::Value>, Fault> =
+                serde_json::from_slice(line)
+                    .map_err(|error| Fault::new(format!("not a JSON object: {error}")));
+            let outcome = object.and_then(|object| {
+                record(&NAMES.map(|names| {
+                    let (name, value) = names
+                        .iter()
+                        .find_map(|name| object.get(*name).map(|value| (*name, value)))?;
+                    match value {
+                        serde_json::Value::Null => None,
+                        serde_json::Value::String(text) => Some((name, text.clone().into())),
+                        other => Some((name, other.to_string().into())),
+                    }
+                }))
             });
-            record(&fields, number)?;
+            let at = || Location::line(path, number);
+            outcome.map_err(|fault| fault.remedy(REMEDY).at(at()))?;
         }
     } else {
-        let mut rows = csv::Reader::from_reader(input.into_reader());
-        let fail = |error: csv::Error| match error.into_kind() {
-            csv::ErrorKind::Io(source) => Error::read(path, source),
-            _ => Error::input(
-                Location::file(path),
-                "is not readable as CSV",
-                "repair the file",
-            ),
-        };
-        let header = rows.headers().map_err(fail)?.clone();
-        let columns = NAMES.map(|names| {
-            names.iter().find_map(|name| {
-                header
-                    .iter()
-                    .position(|field| field.trim().eq_ignore_ascii_case(name))
-            })
-        });
-        for row in rows.records() {
-            let row = row.map_err(fail)?;
-            let line = row.position().map_or(1, csv::Position::line);
-            let fields = columns.map(|column| {
-                let text = row.get(column?)?.trim();
-                (!text.is_empty()).then(|| text.to_owned())
-            });
-            record(&fields, line)?;
-        }
+        let table = TableReader::open(input, &NAMES, 0)?
+            .with_full_rows()
+            .with_remedy(REMEDY);
+        table.each_row(|row| {
+            let mut fields: Fields<'_> = Default::default();
+            for (column, field) in fields.iter_mut().enumerate() {
+                let text = row.text(column)?;
+                *field = (!text.is_empty()).then(|| (row.name(column), text.into()));
+            }
+            record(&fields).map_err(|fault| fault.remedy(REMEDY))
+        })?;
     }
     if measured.iter().all(Option::is_none) {
         return Err(Error::input(
@@ -197,14 +176,15 @@ fn place(
         .or_else(|| number.parse().ok().filter(|index| *index < count))
 }
 
-fn number(fields: &Fields, index: usize) -> Result<Option<f64>, String> {
-    let Some(text) = &fields[index] else {
+/// The number of one kind; `None` where the file does not tell it.
+fn number(fields: &Fields<'_>, index: usize) -> Result<Option<f64>, Fault> {
+    let Some((name, text)) = &fields[index] else {
         return Ok(None);
     };
     let number: Option<f64> = text.parse().ok().filter(|number: &f64| number.is_finite());
     number
         .map(Some)
-        .ok_or_else(|| format!("`{}`: expected a number, found `{text}`", NAMES[index][0]))
+        .ok_or_else(|| Fault::new(format!("`{name}`: expected a number, found `{text}`")))
 }
 
 #[cfg(test)]
@@ -256,7 +236,7 @@ mod tests {
             ("{\"request_id\": \"2\"}\n", "not in the trace"),
             (
                 "id,input_tokens\n0,9\n",
-                ":2: `input_toks` is 9, and 5 in the trace",
+                ":2: `input_tokens` is 9, and 5 in the trace",
             ),
             (
                 "id,arrival,first_token,last_token\n0,4,3,5\n",

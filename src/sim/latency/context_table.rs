@@ -21,39 +21,31 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::grid::{Grid, Row, each_row};
+use super::grid::Grid;
 use super::{Clamped, LatencyContext, LatencyFactory, LatencyModel, LatencyParameters, Step};
 use crate::base::error::{Error, Location, Result};
+use crate::base::io::Input;
 use crate::base::registry::Card;
+use crate::base::table::TableReader;
 
-/// Columns and their other names; of each kind, the first that the file has is taken.
-const NAMES: [&str; 18] = [
-    "tokens",
-    "prefill_tokens",
-    "num_prefill_tokens",
-    "prefill_chunk",
-    "prefill_context",
-    "prefill_kv",
-    "kv_prefill",
-    "decodes",
-    "num_decode",
-    "n_decode",
-    "context",
-    "decode_kv_avg",
-    "kv_decode",
-    "ms",
-    "total_ms",
-    "time_ms",
-    "us",
-    "seconds",
+/// Columns, each with its other names.
+const COLUMNS: [&[&str]; 8] = [
+    &["tokens"],
+    &["prefill_tokens", "num_prefill_tokens", "prefill_chunk"],
+    &["prefill_context", "prefill_kv", "kv_prefill"],
+    &["decodes", "num_decode", "n_decode"],
+    &["context", "decode_kv_avg", "kv_decode"],
+    &["ms", "total_ms", "time_ms"],
+    &["us", "time_us"],
+    &["seconds"],
 ];
-const TIME_US: &str = "time_us";
-
-/// Kinds of columns, as ranges of [`NAMES`].
-const PREFILL: std::ops::Range<usize> = 1..4;
-const PAST: std::ops::Range<usize> = 4..7;
-const DECODES: std::ops::Range<usize> = 7..10;
-const CONTEXT: std::ops::Range<usize> = 10..13;
+const TOKENS: usize = 0;
+const PREFILL: usize = 1;
+const PAST: usize = 2;
+const DECODES: usize = 3;
+const CONTEXT: usize = 4;
+/// Columns of times, with what makes them milliseconds.
+const TIMES: [(usize, f64); 3] = [(5, 1.0), (6, 1e-3), (7, 1e3)];
 
 /// What was measured.
 #[derive(Debug)]
@@ -71,29 +63,6 @@ struct Tables {
 pub struct ContextTable {
     tables: Arc<Tables>,
     clamped: Clamped,
-}
-
-/// The number in the first column of a kind that the file has; 0 if it has none.
-fn first(row: &Row<'_>, kind: std::ops::Range<usize>) -> Result<f64> {
-    let mut kind = kind;
-    kind.find(|index| row.has(*index))
-        .map_or(Ok(0.0), |index| row.number(index))
-}
-
-/// The time in a row, in milliseconds.
-fn milliseconds(row: &Row<'_>) -> Result<Option<f64>> {
-    const UNITS: [(usize, f64); 6] = [
-        (13, 1.0),
-        (14, 1.0),
-        (15, 1.0),
-        (16, 1e-3),
-        (18, 1e-3),
-        (17, 1e3),
-    ];
-    let column = UNITS.iter().find(|(index, _)| row.has(*index));
-    column
-        .map(|(index, factor)| row.number(*index).map(|number| number * factor))
-        .transpose()
 }
 
 /// Where the table of measured steps is.
@@ -119,27 +88,30 @@ impl ContextTable {
     /// A file that cannot be read, has no rows, no time, or nothing that the time depends on.
     pub fn load(path: &Path) -> Result<Self> {
         let (mut prefill, mut decode, mut mixed) = (Vec::new(), Vec::new(), Vec::new());
-        let mut names = NAMES.to_vec();
-        names.push(TIME_US);
         let expected =
             "expected the columns prefill_tokens, prefill_context, decodes, context and ms";
-        let there = each_row(path, &names, 0, |row| {
-            let Some(time) = milliseconds(row)? else {
-                return Err(Error::input(
-                    Location::line(path, 1),
-                    "has no column `ms`",
-                    expected,
-                ));
+        let refuse = |problem: &str| Err(Error::input(Location::line(path, 1), problem, expected));
+        let table = TableReader::open(Input::open(path)?, &COLUMNS, 0)?;
+        let has = std::array::from_fn::<bool, { COLUMNS.len() }, _>(|column| table.has(column));
+        if ![TOKENS, PREFILL, DECODES].iter().any(|column| has[*column]) {
+            return refuse("has no column of tokens or decodes");
+        }
+        let Some((time, factor)) = TIMES.iter().find(|(column, _)| has[*column]) else {
+            return refuse("has no column `ms`");
+        };
+        table.each_row(|row| {
+            let number = |column: usize| match has[column] {
+                true => row.number(column),
+                false => Ok(0.0),
             };
-            let decodes = first(row, DECODES)?;
-            let chunk = if PREFILL.clone().any(|index| row.has(index)) {
-                first(row, PREFILL)?
-            } else if row.has(0) {
-                (row.number(0)? - decodes).max(0.0)
+            let time = row.number(*time)? * factor;
+            let decodes = number(DECODES)?;
+            let chunk = if has[PREFILL] {
+                number(PREFILL)?
             } else {
-                0.0
+                (number(TOKENS)? - decodes).max(0.0)
             };
-            let (past, context) = (first(row, PAST)?, first(row, CONTEXT)?);
+            let (past, context) = (number(PAST)?, number(CONTEXT)?);
             match (chunk > 0.0, decodes > 0.0) {
                 (true, false) => prefill.push(([chunk, past], time)),
                 (false, true) => decode.push(([decodes, context], time)),
@@ -149,13 +121,7 @@ impl ContextTable {
             Ok(())
         })?;
         if prefill.is_empty() && decode.is_empty() && mixed.is_empty() {
-            let tells = (0..PREFILL.end).chain(DECODES).any(|index| there[index]);
-            let problem = if tells {
-                "has no rows with tokens"
-            } else {
-                "has no column of tokens or decodes"
-            };
-            return Err(Error::input(Location::line(path, 1), problem, expected));
+            return refuse("has no rows with tokens");
         }
         if !mixed.is_empty() {
             // What few decodes add to a prefill lies between what none and what the fewest measured add, where both are known.

@@ -1,9 +1,6 @@
-//! Measured tables: rows of numbers from CSV, and linear interpolation between them.
+//! Linear interpolation between measured points.
 
 use std::path::{Path, PathBuf};
-
-use crate::base::error::{Error, Location, Result};
-use crate::base::io::Input;
 
 /// Linear interpolation on a nested grid of `N` axes.
 ///
@@ -123,98 +120,6 @@ impl Grid<1> {
     pub(super) fn knots(&self) -> &[f64] {
         &self.axes[0].keys
     }
-}
-
-/// A column of text and columns of numbers, as they are read from a row.
-pub(super) struct Row<'a> {
-    record: &'a csv::StringRecord,
-    columns: &'a [Option<usize>],
-    names: &'a [&'a str],
-    path: &'a Path,
-}
-
-impl Row<'_> {
-    /// Whether the file has a column of those asked for.
-    pub(super) fn has(&self, index: usize) -> bool {
-        self.columns[index].is_some()
-    }
-
-    /// The text of a column of those asked for.
-    pub(super) fn text(&self, index: usize) -> &str {
-        self.columns[index]
-            .and_then(|column| self.record.get(column))
-            .unwrap_or("")
-            .trim()
-    }
-
-    /// A number, finite and not negative.
-    ///
-    /// # Errors
-    /// Anything else.
-    pub(super) fn number(&self, index: usize) -> Result<f64> {
-        let text = self.text(index);
-        let number: Option<f64> = text.parse().ok();
-        number
-            .filter(|number| number.is_finite() && *number >= 0.0)
-            .ok_or_else(|| {
-                let line = self.record.position().map_or(1, csv::Position::line);
-                Error::input(
-                    Location::line(self.path, line),
-                    format!("`{}`: expected a number, found `{text}`", self.names[index]),
-                    "repair the line",
-                )
-            })
-    }
-}
-
-/// Hands every row of a CSV file to `record`, by the columns `names`; those from `required` on may be missing. Returns which
-/// of them are there.
-///
-/// # Errors
-/// A file that cannot be read, or lacks a column.
-pub(super) fn each_row(
-    path: &Path,
-    names: &[&str],
-    required: usize,
-    mut record: impl FnMut(&Row<'_>) -> Result<()>,
-) -> Result<Vec<bool>> {
-    let mut reader = csv::ReaderBuilder::new()
-        .flexible(true)
-        .from_reader(Input::open(path)?.into_reader());
-    let fail = |error: csv::Error| match error.into_kind() {
-        csv::ErrorKind::Io(source) => Error::read(path, source),
-        _ => Error::input(
-            Location::file(path),
-            "is not readable as CSV",
-            "repair the file",
-        ),
-    };
-    let header = reader.headers().map_err(fail)?.clone();
-    let columns: Vec<_> = names
-        .iter()
-        .map(|name| {
-            header
-                .iter()
-                .position(|field| field.trim().eq_ignore_ascii_case(name))
-        })
-        .collect();
-    if let Some(missing) = columns[..required].iter().position(Option::is_none) {
-        return Err(Error::input(
-            Location::line(path, 1),
-            format!("has no column `{}`", names[missing]),
-            format!("expected the columns {}", names[..required].join(",")),
-        ));
-    }
-    let mut row = csv::StringRecord::new();
-    while reader.read_record(&mut row).map_err(fail)? {
-        record(&Row {
-            record: &row,
-            columns: &columns,
-            names,
-            path,
-        })?;
-    }
-    Ok(columns.iter().map(Option::is_some).collect())
 }
 
 /// A file of a folder, plain or compressed.

@@ -20,10 +20,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::grid::{Grid, each_row, file_in};
+use super::grid::{Grid, file_in};
 use super::{Clamped, LatencyContext, LatencyFactory, LatencyModel, LatencyParameters, Step};
 use crate::base::error::{Error, Location, Result};
+use crate::base::io::Input;
 use crate::base::registry::Card;
+use crate::base::table::TableReader;
 use crate::cache::capacity::ModelConfig;
 
 /// Where a part of the model stands in a step.
@@ -113,9 +115,9 @@ fn sum(curves: &[(f64, Grid<1>)]) -> Option<Grid<1>> {
 /// The curves of a file with a column of layers, in the order of their names.
 fn curves(path: &Path, axis: &str) -> Result<Vec<(String, Grid<1>)>> {
     let mut rows: Vec<(String, Points)> = Vec::new();
-    each_row(path, &["layer", axis, "time_us"], 3, |row| {
+    TableReader::open(Input::open(path)?, &["layer", axis, "time_us"], 3)?.each_row(|row| {
         let point = ([row.number(1)?], row.number(2)?);
-        let name = row.text(0);
+        let name = row.text(0)?;
         // Rows of a layer stand together.
         match rows.iter_mut().rfind(|(known, _)| known == name) {
             Some((_, points)) => points.push(point),
@@ -222,7 +224,7 @@ impl Profile {
             "kv_decode",
             "time_us",
         ];
-        each_row(&path, &names, 5, |row| {
+        TableReader::open(Input::open(&path)?, &names, 5)?.each_row(|row| {
             let [chunk, past, decodes, context] = [
                 row.number(0)?,
                 row.number(1)?,
@@ -252,15 +254,11 @@ impl Profile {
             }
             (Some(experts), Some(path)) => {
                 let mut rows = Vec::new();
-                each_row(
-                    &path,
-                    &["tokens", "activated_experts", "time_us"],
-                    3,
-                    |row| {
-                        rows.push(([row.number(0)?, row.number(1)?], row.number(2)?));
-                        Ok(())
-                    },
-                )?;
+                let names = ["tokens", "activated_experts", "time_us"];
+                TableReader::open(Input::open(&path)?, &names, 3)?.each_row(|row| {
+                    rows.push(([row.number(0)?, row.number(1)?], row.number(2)?));
+                    Ok(())
+                })?;
                 Some(Experts {
                     layers: sparse,
                     time: Grid::new(rows).ok_or_else(|| empty(&path))?,

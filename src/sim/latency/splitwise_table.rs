@@ -10,21 +10,15 @@ use std::sync::LazyLock;
 
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::{Input, parse_pandas_float};
+use crate::base::quantile::median;
+use crate::base::table::TableReader;
 
 /// The medians of the published `data/perf_model.csv`: what [`SplitwiseTable::builtin`] reads.
 const BUILTIN: &str = include_str!("../../../data/splitwise/iteration_times.csv");
 
-/// Columns of the medians.
-const MEDIANS: [&str; 6] = [
-    "model",
-    "hardware",
-    "tensor_parallel",
-    "batch_tokens",
-    "prompt_seconds",
-    "token_seconds",
-];
-/// Columns of the measurements, times in milliseconds.
-const MEASURED: [&str; 7] = [
+/// Columns of both kinds of tables: the first three, then those of the measurements, with times in milliseconds, or those
+/// of the medians.
+const COLUMNS: [&str; 10] = [
     "model",
     "hardware",
     "tensor_parallel",
@@ -32,7 +26,13 @@ const MEASURED: [&str; 7] = [
     "batch_size",
     "prompt_time",
     "token_time",
+    "batch_tokens",
+    "prompt_seconds",
+    "token_seconds",
 ];
+const MEASURED: [usize; 7] = [0, 1, 2, 3, 4, 5, 6];
+const MEDIANS: [usize; 6] = [0, 1, 2, 7, 8, 9];
+const REMEDY: &str = "give a perf_model.csv as SplitwiseSim's, or a table of medians";
 
 /// What an iteration with prompts and decodes takes, as multiple of prompts alone.
 const MIXED: f64 = 1.1;
@@ -58,7 +58,8 @@ impl SplitwiseTable {
         static TABLE: LazyLock<SplitwiseTable> = LazyLock::new(|| {
             let name = Path::new("data/splitwise/iteration_times.csv");
             // A unit test reads it, so an empty table is never seen.
-            SplitwiseTable::parse(name, BUILTIN.as_bytes()).unwrap_or(SplitwiseTable {
+            let table = Input::from_bytes(name, BUILTIN).and_then(SplitwiseTable::parse);
+            table.unwrap_or(SplitwiseTable {
                 groups: BTreeMap::new(),
             })
         });
@@ -70,70 +71,44 @@ impl SplitwiseTable {
     /// # Errors
     /// [`Error::Io`] where it cannot be read, [`Error::Input`] where a column or a number is missing.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
-        let input = Input::open(path)?;
-        let path = input.path().to_path_buf();
-        Self::parse(&path, &input.read_to_end()?)
+        Self::parse(Input::open(path)?)
     }
 
-    fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
-        let fault = |line: Option<u64>, problem: String| {
-            let at = line.map_or_else(|| Location::file(path), |line| Location::line(path, line));
-            let remedy = "give a perf_model.csv as SplitwiseSim's, or a table of medians";
-            Error::input(at, problem, remedy)
-        };
-        let mut reader = csv::Reader::from_reader(bytes);
-        let header = reader
-            .headers()
-            .map_err(|error| fault(Some(1), error.to_string()))?
-            .clone();
-        let place = |name: &str| header.iter().position(|column| column == name);
-        let measured = place("prompt_size").is_some();
-        let wanted: &[&str] = if measured { &MEASURED } else { &MEDIANS };
-        let mut places = Vec::with_capacity(wanted.len());
-        for name in wanted {
-            let missing = || fault(Some(1), format!("column `{name}` is missing"));
-            places.push(place(name).ok_or_else(missing)?);
-        }
-
+    fn parse(input: Input) -> Result<Self> {
+        let table = TableReader::open(input, &COLUMNS, 0)?
+            .with_full_rows()
+            .with_remedy(REMEDY);
+        let measured = table.has(MEASURED[3]);
+        table.require(if measured { &MEASURED } else { &MEDIANS })?;
+        let path = table.path().to_path_buf();
         type Samples = BTreeMap<u64, (Vec<f64>, Vec<f64>)>;
         let mut groups: BTreeMap<(String, String, u32), Samples> = BTreeMap::new();
-        for row in reader.records() {
-            let row = row.map_err(|error| {
-                fault(error.position().map(csv::Position::line), error.to_string())
-            })?;
-            let line = row.position().map(csv::Position::line);
-            let text = |column: usize| row.get(places[column]).unwrap_or_default().trim();
-            let bad = |column: usize, expected: &str| {
-                let (name, found) = (wanted[column], text(column));
-                fault(
-                    line,
-                    format!("`{name}`: expected {expected}, found `{found}`"),
-                )
-            };
+        table.each_row(|row| {
             let whole = |column: usize| {
-                text(column)
-                    .parse::<u32>()
-                    .map_err(|_| bad(column, "a whole number"))
+                row.parse(column, "a whole number", |text| text.parse::<u32>().ok())
             };
-            // An empty field is a missing value, which a median leaves out.
-            let time = |column: usize| match text(column) {
+            // An empty cell is a missing value, which a median leaves out.
+            let time = |column: usize| match row.text(column)? {
                 "" => Ok(None),
-                text if measured => parse_pandas_float(text)
-                    .map(|milliseconds| Some(milliseconds / 1000.0))
-                    .ok_or_else(|| bad(column, "milliseconds")),
-                text => text.parse().map(Some).map_err(|_| bad(column, "seconds")),
+                _ if measured => row
+                    .parse(column, "milliseconds", parse_pandas_float)
+                    .map(|milliseconds| Some(milliseconds / 1000.0)),
+                _ => row
+                    .parse(column, "seconds", |text| text.parse().ok())
+                    .map(Some),
             };
             let (tokens, times) = if measured {
                 (u64::from(whole(3)?) * u64::from(whole(4)?), 5)
             } else {
-                (u64::from(whole(3)?), 4)
+                (u64::from(whole(7)?), 8)
             };
-            let key = (text(0).to_owned(), text(1).to_owned(), whole(2)?);
+            let key = (row.text(0)?.to_owned(), row.text(1)?.to_owned(), whole(2)?);
             let (prompts, decodes) = groups.entry(key).or_default().entry(tokens).or_default();
             prompts.extend(time(times)?);
             decodes.extend(time(times + 1)?);
-        }
-
+            Ok(())
+        })?;
+        let fault = |problem: String| Error::input(Location::file(&path), problem, REMEDY);
         let mut table = BTreeMap::new();
         for (key, samples) in groups {
             let mut times = IterationTimes {
@@ -143,13 +118,13 @@ impl SplitwiseTable {
                 extrapolate: true,
             };
             for (tokens, (mut prompts, mut decodes)) in samples {
-                let (Some(prompt), Some(token)) = (median(&mut prompts), median(&mut decodes))
-                else {
+                prompts.sort_unstable_by(f64::total_cmp);
+                decodes.sort_unstable_by(f64::total_cmp);
+                let (Some(prompt), Some(token)) = (median(&prompts), median(&decodes)) else {
                     let (model, hardware, _) = key;
-                    return Err(fault(
-                        None,
-                        format!("{model} on {hardware} has no time for {tokens} tokens"),
-                    ));
+                    return Err(fault(format!(
+                        "{model} on {hardware} has no time for {tokens} tokens"
+                    )));
                 };
                 times.tokens.push(tokens as f64);
                 times.prompt.push(prompt);
@@ -157,15 +132,14 @@ impl SplitwiseTable {
             }
             if times.tokens.len() < 2 {
                 let (model, hardware, _) = key;
-                return Err(fault(
-                    None,
-                    format!("{model} on {hardware} has fewer than two batch sizes"),
-                ));
+                return Err(fault(format!(
+                    "{model} on {hardware} has fewer than two batch sizes"
+                )));
             }
             table.insert(key, times);
         }
         if table.is_empty() {
-            return Err(fault(None, "has no rows".to_owned()));
+            return Err(fault("has no rows".to_owned()));
         }
         Ok(Self { groups: table })
     }
@@ -196,7 +170,7 @@ impl SplitwiseTable {
 
     /// The medians as CSV, in seconds; reads back to the same numbers.
     pub fn to_csv(&self) -> String {
-        let mut text = MEDIANS.join(",") + "\n";
+        let mut text = MEDIANS.map(|column| COLUMNS[column]).join(",") + "\n";
         for ((model, hardware, tp), times) in &self.groups {
             for index in 0..times.tokens.len() {
                 let (x, prompt, token) =
@@ -205,17 +179,6 @@ impl SplitwiseTable {
             }
         }
         text
-    }
-}
-
-/// The middle value, or the mean of the middle two; `None` of no values.
-fn median(values: &mut [f64]) -> Option<f64> {
-    values.sort_unstable_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => None,
-        odd if odd % 2 == 1 => Some(values[middle]),
-        _ => Some((values[middle] + values[middle - 1]) / 2.0),
     }
 }
 
@@ -275,10 +238,14 @@ mod tests {
         m,g,400,1,8,1500,1000,8\n";
 
     fn small() -> IterationTimes {
-        SplitwiseTable::parse(Path::new("t"), SMALL.as_bytes())
+        parse(SMALL)
             .expect("reads")
             .select("m", "g", 8)
             .expect("is there")
+    }
+
+    fn parse(text: &str) -> Result<SplitwiseTable> {
+        SplitwiseTable::parse(Input::from_bytes("t", text.to_owned())?)
     }
 
     /// 100 tokens: the median of 125, 500 and 250 ms (50 * 2 is 100, too); 200: the mean of 250 and 750.
@@ -333,20 +300,14 @@ mod tests {
         let table = SplitwiseTable::builtin();
         let text = table.to_csv();
         assert_eq!(text, BUILTIN);
-        assert_eq!(
-            &SplitwiseTable::parse(Path::new("t"), text.as_bytes()).expect("reads"),
-            table
-        );
+        assert_eq!(&parse(&text).expect("reads"), table);
     }
 
     #[test]
     fn bad_tables() {
         for (text, expected) in [
-            (
-                "model,hardware\n",
-                "t:1: column `tensor_parallel` is missing",
-            ),
-            ("", "is missing"),
+            ("model,hardware\n", "t:1: has no column `tensor_parallel`"),
+            ("", "t: is empty; expected the columns model,hardware"),
             (
                 "model,hardware,tensor_parallel,batch_tokens,prompt_seconds,token_seconds\nm,g,8,x,1,1\n",
                 "t:2: `batch_tokens`: expected a whole number, found `x`",
@@ -360,7 +321,7 @@ mod tests {
                 "has no rows",
             ),
         ] {
-            let error = SplitwiseTable::parse(Path::new("t"), text.as_bytes()).expect_err(text);
+            let error = parse(text).expect_err(text);
             assert!(error.to_string().contains(expected), "{error}");
         }
     }

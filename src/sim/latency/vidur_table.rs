@@ -10,9 +10,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Clamped, LatencyContext, LatencyFactory, LatencyModel, LatencyParameters, Step};
+use crate::base::Fault;
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
 use crate::base::registry::Card;
+use crate::base::table::{Row, TableReader};
 
 /// Tokens of context in one step of the exact tables.
 const CONTEXT: u32 = 64;
@@ -198,8 +200,7 @@ impl VidurTable {
                 &part("exact_prefill_ms_rle")?,
             )?)
         } else if let Some(path) = file("compact_components") {
-            let bytes = Input::open(&path)?.read_to_end()?;
-            Tables::Compact(Compact::parse(&path, &bytes)?)
+            Tables::Compact(Compact::read(Input::open(&path)?)?)
         } else {
             return Err(Error::input(
                 Location::file(folder),
@@ -220,7 +221,7 @@ impl VidurTable {
             return Err(Error::unknown_name("latency table", name, &known));
         };
         let path = PathBuf::from(format!("{name}_compact_components.csv"));
-        let tables = Tables::Compact(Compact::parse(&path, text.as_bytes())?);
+        let tables = Tables::Compact(Compact::read(Input::from_bytes(path, *text)?)?);
         Ok(Self::new(tables, *overhead))
     }
 
@@ -329,24 +330,21 @@ impl Dense {
 }
 
 impl Compact {
-    fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
+    fn read(input: Input) -> Result<Self> {
+        let path = input.path().to_path_buf();
+        let path = path.as_path();
         let mut parts: [Vec<(f64, f64, f64)>; 3] = Default::default();
         let names = ["linear", "prefill_attn", "decode_attn"];
-        rows(path, bytes, |line, row| {
-            let name = row.get(0).unwrap_or_default();
+        rows(input)?.each_row(|row| {
+            let name = row.text_at(0)?;
             let Some(part) = names.iter().position(|known| *known == name) else {
-                return Err(Error::input(
-                    Location::line(path, line),
-                    format!("component {name:?}, expected one of {}", names.join(", ")),
-                    "take the file as it was written",
-                ));
+                return Err(row.fault(format!(
+                    "component {name:?}, expected one of {}",
+                    names.join(", ")
+                )));
             };
-            let y = if part == 0 {
-                0.0
-            } else {
-                number(path, line, row, 2)?
-            };
-            parts[part].push((number(path, line, row, 1)?, y, number(path, line, row, 3)?));
+            let y = if part == 0 { 0.0 } else { row.number_at(2)? };
+            parts[part].push((row.number_at(1)?, y, row.number_at(3)?));
             Ok(())
         })?;
         let [linear, prefill, decode] = parts;
@@ -388,7 +386,7 @@ impl Grid {
             return Err(Error::input(
                 Location::file(path),
                 format!("component {name} is not a full grid: each x needs each y once"),
-                "take the file as it was written",
+                REMEDY,
             ));
         }
         let values = points.into_iter().map(|point| point.2).collect();
@@ -426,65 +424,32 @@ fn place(axis: &[f64], value: f64, outside: &mut bool) -> (usize, f64) {
     }
 }
 
-/// Rows of a CSV file after its header, with their lines.
-fn rows(
-    path: &Path,
-    bytes: &[u8],
-    mut each: impl FnMut(u64, &csv::StringRecord) -> Result<()>,
-) -> Result<()> {
-    let mut reader = csv::ReaderBuilder::new().from_reader(bytes);
-    let mut row = csv::StringRecord::new();
-    loop {
-        let more = reader.read_record(&mut row).map_err(|error| {
-            Error::input(
-                Location::file(path),
-                error.to_string(),
-                "expected a CSV table with equally long rows",
-            )
-        })?;
-        if !more {
-            return Ok(());
-        }
-        each(row.position().map_or(0, csv::Position::line), &row)?;
-    }
+/// What errors advise: these tables are not meant to be edited.
+const REMEDY: &str = "take the file as it was written";
+
+/// Columns of these tables go by their place, as a matrix has one for each context length.
+fn rows(input: Input) -> Result<TableReader> {
+    let by_place: [&str; 0] = [];
+    Ok(TableReader::open(input, &by_place, 0)?
+        .with_full_rows()
+        .with_remedy(REMEDY))
 }
 
-/// A number that is finite and not negative.
-fn number(path: &Path, line: u64, row: &csv::StringRecord, column: usize) -> Result<f64> {
-    let text = row.get(column).unwrap_or_default();
-    match text.trim().parse::<f64>() {
-        Ok(value) if value >= 0.0 && value.is_finite() => Ok(value),
-        _ => Err(Error::input(
-            Location::line(path, line),
-            format!(
-                "{text:?} in column {}, expected a number from 0",
-                column + 1
-            ),
-            "take the file as it was written",
-        )),
-    }
-}
-
-/// Says that rows of a table do not follow each other as they should.
-fn gap(path: &Path, line: u64, found: f64, expected: f64) -> Error {
-    Error::input(
-        Location::line(path, line),
-        format!("first column is {found}, expected {expected}"),
-        "take the file as it was written",
-    )
+/// The fault of a row that does not follow the row before it as it should.
+fn gap(row: &Row<'_>, found: f64, expected: f64) -> Fault {
+    row.fault(format!("first column is {found}, expected {expected}"))
 }
 
 /// A table of one value by `unit`, `2 unit`, ...
 fn column(path: &Path, unit: u32) -> Result<Vec<f64>> {
-    let bytes = Input::open(path)?.read_to_end()?;
     let mut values = Vec::new();
-    rows(path, &bytes, |line, row| {
-        let key = number(path, line, row, 0)?;
+    rows(Input::open(path)?)?.each_row(|row| {
+        let key = row.number_at(0)?;
         let expected = f64::from(unit) * (values.len() + 1) as f64;
         if key != expected {
-            return Err(gap(path, line, key, expected));
+            return Err(gap(row, key, expected));
         }
-        values.push(number(path, line, row, 1)?);
+        values.push(row.number_at(1)?);
         Ok(())
     })?;
     filled(path, values)
@@ -492,29 +457,24 @@ fn column(path: &Path, unit: u32) -> Result<Vec<f64>> {
 
 fn filled(path: &Path, values: Vec<f64>) -> Result<Vec<f64>> {
     if values.is_empty() {
-        return Err(Error::input(
-            Location::file(path),
-            "has no rows",
-            "take the file as it was written",
-        ));
+        return Err(Error::input(Location::file(path), "has no rows", REMEDY));
     }
     Ok(values)
 }
 
 /// A table by batch, row by row, and context in steps of 64.
 fn matrix(path: &Path) -> Result<Dense> {
-    let bytes = Input::open(path)?.read_to_end()?;
     let mut values = Vec::new();
     let (mut width, mut count) = (0, 0.0);
-    rows(path, &bytes, |line, row| {
+    rows(Input::open(path)?)?.each_row(|row| {
         count += 1.0;
-        let key = number(path, line, row, 0)?;
+        let key = row.number_at(0)?;
         if key != count {
-            return Err(gap(path, line, key, count));
+            return Err(gap(row, key, count));
         }
         width = row.len() - 1;
         for column in 1..=width {
-            values.push(number(path, line, row, column)?);
+            values.push(row.number_at(column)?);
         }
         Ok(())
     })?;
@@ -526,13 +486,12 @@ fn matrix(path: &Path) -> Result<Dense> {
 /// is the table that has one row for each number of tokens.
 fn runs(path: &Path, widths: &Path) -> Result<Dense> {
     let width = column(widths, 1)?.len();
-    let bytes = Input::open(path)?.read_to_end()?;
     let mut values = Vec::new();
     let mut last: Option<f64> = None;
-    rows(path, &bytes, |line, row| {
-        let context = number(path, line, row, 0)?;
-        let from = number(path, line, row, 1)?;
-        let value = number(path, line, row, 2)?;
+    rows(Input::open(path)?)?.each_row(|line| {
+        let context = line.number_at(0)?;
+        let from = line.number_at(1)?;
+        let value = line.number_at(2)?;
         let done = values.len() / width;
         let inside = values.len() % width;
         if inside > 0 && context / f64::from(CONTEXT) != done as f64 {
@@ -541,16 +500,13 @@ fn runs(path: &Path, widths: &Path) -> Result<Dense> {
         }
         let row = values.len() / width;
         if context != f64::from(CONTEXT) * row as f64 {
-            return Err(gap(path, line, context, f64::from(CONTEXT) * row as f64));
+            return Err(gap(line, context, f64::from(CONTEXT) * row as f64));
         }
         let begins = values.len() % width == 0;
         let upto = row * width + (from as usize).saturating_sub(1);
         if from < 1.0 || from > width as f64 || upto < values.len() || begins != (from == 1.0) {
-            return Err(Error::input(
-                Location::line(path, line),
-                format!("chunk_from {from} does not rise within 1 to {width}"),
-                "take the file as it was written",
-            ));
+            let problem = format!("chunk_from {from} does not rise within 1 to {width}");
+            return Err(line.fault(problem));
         }
         values.resize(upto, last.unwrap_or(value));
         values.push(value);

@@ -50,23 +50,23 @@ impl Context<'_> {
     /// A request enters a batch for the first time, or again after it was preempted: `cached` of its tokens were found.
     pub fn begin(&mut self, id: InFlightId, cached: u32) {
         let request_state = &mut self.in_flight[id];
+        *self.backlog -= u64::from(request_state.backlog());
         request_state.computed = cached;
         if request_state.scheduled.is_none() {
             request_state.cached = cached;
         }
-        *self.backlog = self.backlog.saturating_sub(u64::from(cached));
+        *self.backlog += u64::from(request_state.backlog());
     }
 
     /// A request loses its memory, and with it what was computed; what was sampled stays.
     pub fn preempt(&mut self, id: InFlightId) {
         self.kv.release(id);
         let request_state = &mut self.in_flight[id];
-        let decoding = request_state.decodes();
-        let lost = request_state.computed;
+        *self.backlog -= u64::from(request_state.backlog());
         request_state.computed = 0;
         request_state.preemptions += 1;
         *self.preemptions += 1;
-        *self.backlog += u64::from(lost) + u64::from(decoding);
+        *self.backlog += u64::from(request_state.backlog());
     }
 
     /// A request loses its memory and starts again with `prompt` tokens, of those that are there, as its prompt; the
@@ -74,18 +74,14 @@ impl Context<'_> {
     pub fn restart(&mut self, id: InFlightId, prompt: u32) {
         self.kv.release(id);
         let request_state = &mut self.in_flight[id];
-        let known = if request_state.generated > 0 {
-            0
-        } else {
-            request_state.gap()
-        };
+        *self.backlog -= u64::from(request_state.backlog());
         request_state.output = request_state.prompt + request_state.output - prompt;
         request_state.prompt = prompt;
         request_state.generated = 0;
         request_state.computed = 0;
         request_state.preemptions += 1;
         *self.preemptions += 1;
-        *self.backlog = self.backlog.saturating_sub(u64::from(known)) + u64::from(prompt);
+        *self.backlog += u64::from(request_state.backlog());
     }
 }
 

@@ -10,7 +10,7 @@ use crate::base::registry::Card;
 use crate::trace::{Content, Nanos, Trace, TraceBuilder};
 
 use super::csv_rows::{self, Label, REQUIRED, lengths};
-use super::lines::{each_row, finish, foreign};
+use super::lines::{each_row, finish, foreign, tokens};
 use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport};
 
 const COLUMNS: [&str; 3] = ["TIMESTAMP", "ContextTokens", "GeneratedTokens"];
@@ -37,10 +37,8 @@ impl TraceFormat for Azure {
         let path = input.path().to_path_buf();
         let mut rows = Vec::new();
         let report = each_row(input, options, &COLUMNS, REQUIRED, |row| {
-            let text = row.text(0)?;
-            let time = parse(text)
-                .ok_or_else(|| row.wrong(0, text, "a time as in 2023-11-16 18:15:46.6805900"))?;
-            rows.push((time, row.count(1)?, row.count(2)?));
+            let time = row.parse(0, "a time as in 2023-11-16 18:15:46.6805900", parse)?;
+            rows.push((time, tokens(row, 1)?, tokens(row, 2)?));
             Ok(())
         })?;
         // Times are dates, so what comes first is known only when all have been read.
@@ -157,17 +155,10 @@ mod tests {
 
     #[test]
     fn round_trip() {
-        let written = testing::write(&testing::sample(), "azure", &WriteOptions::default());
-        assert_eq!(
-            String::from_utf8_lossy(&written),
+        testing::round_trip_of_lengths(
+            "azure",
             "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-01-01 00:00:00.0000000,3,2\n\
-             2023-01-01 00:00:01.500000001,5,1\n2023-01-01 00:00:02.0000000,6,1\n"
-        );
-        let back = testing::read(&written, &ReadOptions::default()).expect("reads");
-        assert_eq!(back.format, "azure");
-        assert_eq!(
-            testing::loads(&back.trace),
-            testing::loads(&testing::sample())
+             2023-01-01 00:00:01.500000001,5,1\n2023-01-01 00:00:02.0000000,6,1\n",
         );
     }
 
@@ -188,19 +179,10 @@ mod tests {
 
     #[test]
     fn bad_rows() {
-        let head = "TIMESTAMP,ContextTokens,GeneratedTokens";
-        for (row, expected) in [
-            (
-                "x,1,2",
-                "t:2: `TIMESTAMP`: expected a time as in 2023-11-16 18:15:46.6805900, found `x`",
-            ),
-            (
-                "2023-11-16 18:15:46,1.5,2",
-                "expected a whole number of tokens",
-            ),
-            ("2023-11-16 18:15:46,1", "`GeneratedTokens` is missing"),
-        ] {
-            testing::refuses(&[(&format!("{head}\n{row}\n"), expected)]);
-        }
+        testing::refuses_rows(
+            "TIMESTAMP,ContextTokens,GeneratedTokens",
+            "2023-11-16 18:15:46",
+            "a time as in 2023-11-16 18:15:46.6805900",
+        );
     }
 }

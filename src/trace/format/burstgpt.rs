@@ -12,6 +12,7 @@ use crate::base::registry::Card;
 use crate::trace::Trace;
 
 use super::csv_rows::{self, Label};
+use super::lines::seconds;
 use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport};
 
 /// What is read; `Session ID` and `Elapsed time` may be missing.
@@ -56,7 +57,7 @@ impl TraceFormat for BurstGpt {
                 session: Some(session),
                 service_time: match row.text(4)? {
                     "" => None,
-                    _ => Some(row.seconds(4)?),
+                    _ => Some(seconds(row, 4)?),
                 },
             })
         })
@@ -88,17 +89,10 @@ mod tests {
 
     #[test]
     fn round_trip() {
-        let written = testing::write(&testing::sample(), "burstgpt", &WriteOptions::default());
-        assert_eq!(
-            String::from_utf8_lossy(&written),
+        testing::round_trip_of_lengths(
+            "burstgpt",
             "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n\
-             0.0,GPT-4,3,2,5,Conversation log\n1.500000001,GPT-4,5,1,6,Conversation log\n2.0,GPT-4,6,1,7,Conversation log\n"
-        );
-        let back = testing::read(&written, &ReadOptions::default()).expect("reads");
-        assert_eq!(back.format, "burstgpt");
-        assert_eq!(
-            testing::loads(&back.trace),
-            testing::loads(&testing::sample())
+             0.0,GPT-4,3,2,5,Conversation log\n1.500000001,GPT-4,5,1,6,Conversation log\n2.0,GPT-4,6,1,7,Conversation log\n",
         );
     }
 
@@ -117,13 +111,6 @@ mod tests {
 
     #[test]
     fn bad_rows() {
-        let head = "Timestamp,Request tokens,Response tokens";
-        for (row, expected) in [
-            ("x,1,2", "t:2: `Timestamp`: expected seconds, found `x`"),
-            ("0.0,1.5,2", "expected a whole number of tokens"),
-            ("0.0,1", "`Response tokens` is missing"),
-        ] {
-            testing::refuses(&[(&format!("{head}\n{row}\n"), expected)]);
-        }
+        testing::refuses_rows("Timestamp,Request tokens,Response tokens", "0.0", "seconds");
     }
 }

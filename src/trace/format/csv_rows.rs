@@ -6,8 +6,9 @@ use crate::base::error::Result;
 use crate::base::io::Input;
 use crate::trace::{Content, Nanos, NewRequest, Request, Trace, TraceBuilder};
 
-use super::lines::{Fault, Row, each_row, finish, foreign};
+use super::lines::{Fault, each_row, finish, foreign, seconds, tokens};
 use super::{ReadOptions, ReadReport, WriteReport, bytes};
+use crate::base::table::Row;
 
 /// Arrival, prompt and output: the columns that none of these files can be without, and come first in the list of names.
 pub(super) const REQUIRED: usize = 3;
@@ -68,7 +69,7 @@ pub(super) fn read(
     let path = input.path().to_path_buf();
     let mut builder = TraceBuilder::new(Content::Lengths);
     let report = each_row(input, options, columns, REQUIRED, |row| {
-        let (arrival, prompt, output) = (row.seconds(0)?, row.count(1)?, row.count(2)?);
+        let (arrival, prompt, output) = (seconds(row, 0)?, tokens(row, 1)?, tokens(row, 2)?);
         let label = label(builder.len(), row)?;
         builder.push(lengths(&label, arrival, prompt, output))?;
         if let Some(time) = label.service_time {

@@ -1,51 +1,12 @@
-//! What readers share: the loop over lines or rows, faults with a place, and numbers.
+//! What readers of traces share: the loop over lines or rows, which counts or refuses broken ones, and numbers.
 
-use std::borrow::Cow;
-
+pub(super) use crate::base::Fault;
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
+use crate::base::table::{Row, TableReader};
 use crate::trace::{Nanos, Trace, TraceBuilder, TraceMeta};
 
 use super::{ReadOptions, ReadReport};
-
-/// What is wrong with a line; the loop puts the place in front.
-#[derive(Debug)]
-pub(super) struct Fault {
-    pub(super) problem: String,
-    pub(super) remedy: Cow<'static, str>,
-}
-
-impl Fault {
-    /// A fault of the file's content.
-    pub(super) fn new(problem: impl Into<String>) -> Self {
-        Self {
-            problem: problem.into(),
-            remedy: Cow::Borrowed("repair or remove the line"),
-        }
-    }
-
-    /// With another remedy than to repair the line.
-    pub(super) fn remedy(mut self, remedy: &'static str) -> Self {
-        self.remedy = Cow::Borrowed(remedy);
-        self
-    }
-
-    /// A key that must be there and is not.
-    pub(super) fn missing(key: &str) -> Self {
-        Self::new(format!("has no `{key}`"))
-    }
-
-    pub(super) fn of_key(mut self, key: &str) -> Self {
-        self.problem = format!("`{key}`: {}", self.problem);
-        self
-    }
-}
-
-impl From<String> for Fault {
-    fn from(problem: String) -> Self {
-        Self::new(problem)
-    }
-}
 
 /// How many broken lines a report names.
 const NAMED: usize = 5;
@@ -65,7 +26,7 @@ pub(super) fn settle(
             }
             report.first_problem.get_or_insert(fault.problem);
         }
-        Err(fault) => return Err(Error::input(at, fault.problem, fault.remedy)),
+        Err(fault) => return Err(fault.at(at)),
     }
     Ok(())
 }
@@ -101,53 +62,7 @@ pub(super) fn empty(path: &std::path::Path) -> Error {
     )
 }
 
-/// A row of a CSV file, by the columns that were asked for.
-pub(super) struct Row<'a> {
-    record: &'a csv::ByteRecord,
-    columns: &'a [Option<usize>],
-    names: &'a [&'a str],
-}
-
-impl<'a> Row<'a> {
-    /// The text of column `index` of those asked for; blank where the file has no such column.
-    pub(super) fn text(&self, index: usize) -> Result<&'a str, Fault> {
-        let Some(column) = self.columns[index] else {
-            return Ok("");
-        };
-        let Some(field) = self.record.get(column) else {
-            return Err(Fault::new(format!(
-                "has {} columns, `{}` is missing (truncated line)",
-                self.record.len(),
-                self.names[index]
-            )));
-        };
-        std::str::from_utf8(field)
-            .map(str::trim)
-            .map_err(|_| Fault::new(format!("`{}`: invalid UTF-8", self.names[index])))
-    }
-
-    /// A number of tokens.
-    pub(super) fn count(&self, index: usize) -> Result<u32, Fault> {
-        let text = self.text(index)?;
-        count(text).ok_or_else(|| self.wrong(index, text, "a whole number of tokens"))
-    }
-
-    /// Seconds.
-    pub(super) fn seconds(&self, index: usize) -> Result<Nanos, Fault> {
-        let text = self.text(index)?;
-        Nanos::parse_secs(text).ok_or_else(|| self.wrong(index, text, "seconds"))
-    }
-
-    pub(super) fn wrong(&self, index: usize, text: &str, what: &str) -> Fault {
-        Fault::new(format!(
-            "`{}`: expected {what}, found `{}`",
-            self.names[index],
-            text.escape_debug()
-        ))
-    }
-}
-
-/// Hands every row to `record`; the first `required` of `names` must be columns of the file.
+/// Hands every row of a CSV file to `record`; the first `required` of `names` must be columns of the file.
 pub(super) fn each_row(
     input: Input,
     options: &ReadOptions,
@@ -155,48 +70,24 @@ pub(super) fn each_row(
     required: usize,
     mut record: impl FnMut(&Row<'_>) -> Result<(), Fault>,
 ) -> Result<ReadReport> {
-    let path = input.path().to_path_buf();
-    let mut rows = csv::ReaderBuilder::new()
-        .flexible(true)
-        .from_reader(input.into_reader());
-    let fail = |error: csv::Error| match error.into_kind() {
-        csv::ErrorKind::Io(source) => Error::read(&path, source),
-        _ => Error::input(
-            Location::file(&path),
-            "is not readable as CSV",
-            "repair the file",
-        ),
-    };
-    let header = rows.byte_headers().map_err(fail)?.clone();
-    if header.iter().all(<[u8]>::is_empty) {
-        return Err(empty(&path));
-    }
-    let mut columns = Vec::new();
-    for (index, name) in names.iter().enumerate() {
-        let column = header
-            .iter()
-            .position(|field| field.trim_ascii().eq_ignore_ascii_case(name.as_bytes()));
-        if column.is_none() && index < required {
-            return Err(Error::input(
-                Location::line(&path, 1),
-                format!("has no column `{name}`"),
-                format!("expected the columns {}", names[..required].join(",")),
-            ));
-        }
-        columns.push(column);
-    }
+    let mut table = TableReader::open(input, names, required)?;
+    let path = table.path().to_path_buf();
     let mut report = ReadReport::default();
-    let mut row = csv::ByteRecord::new();
-    while rows.read_byte_record(&mut row).map_err(fail)? {
-        let line = row.position().map_or(0, csv::Position::line);
-        let outcome = record(&Row {
-            record: &row,
-            columns: &columns,
-            names,
-        });
-        settle(outcome, Location::line(&path, line), options, &mut report)?;
+    while let Some(row) = table.next_row()? {
+        let at = Location::line(&path, row.line());
+        settle(record(&row), at, options, &mut report)?;
     }
     Ok(report)
+}
+
+/// A column with a number of tokens.
+pub(super) fn tokens(row: &Row<'_>, column: usize) -> Result<u32, Fault> {
+    row.parse(column, "a whole number of tokens", count)
+}
+
+/// A column with seconds.
+pub(super) fn seconds(row: &Row<'_>, column: usize) -> Result<Nanos, Fault> {
+    row.parse(column, "seconds", Nanos::parse_secs)
 }
 
 /// A whole number that fits 32 bits, also written as `374.0`.
@@ -248,7 +139,7 @@ pub(super) fn finish(
 /// The header of a trace that comes from another tool's file.
 pub(super) fn foreign(format: &str) -> TraceMeta {
     TraceMeta {
-        generator: format!("replay {} from {format}", env!("CARGO_PKG_VERSION")),
+        generator: format!("replay {} from {format}", crate::base::version::VERSION),
         ..TraceMeta::default()
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
 use crate::base::registry::{Card, Named, Registry};
+use crate::base::shell::quoted;
 use crate::prompt::tokenizer::Tokenizer;
 use crate::trace::{Content, Trace};
 
@@ -363,7 +364,7 @@ fn require_tokens(trace: &Trace, format: &str) -> Result<()> {
 ///
 /// Flags and environment as the simulator's own variants define them.
 pub fn server_command(format: &str, path: &Path) -> Option<String> {
-    let file = shell_word(&path.to_string_lossy());
+    let file = quoted(&path.to_string_lossy());
     Some(match format {
         "vllm-sim" => format!(
             "vllm serve MODEL --distributed-executor-backend sim --sim-trace-path {file} --sim-prefill-ms-per-tok 0.7 \
@@ -377,14 +378,6 @@ pub fn server_command(format: &str, path: &Path) -> Option<String> {
         "vllm-sim-text" => format!("vllm serve MODEL --use-simulator --sim-trace-path {file}"),
         _ => return None,
     })
-}
-
-fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./+=:@%,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 #[cfg(test)]
@@ -455,6 +448,35 @@ pub(crate) mod testing {
     pub(crate) fn loads(trace: &Trace) -> Vec<(u64, u32, u32)> {
         let load = |r: &crate::trace::Request| (r.arrival.0, r.input_length, r.output_length);
         trace.requests().iter().map(load).collect()
+    }
+
+    /// The sample must be written as `expected`, and read back with the same arrivals and lengths.
+    pub(crate) fn round_trip_of_lengths(format: &str, expected: &str) {
+        let written = write(&sample(), format, &WriteOptions::default());
+        assert_eq!(String::from_utf8_lossy(&written), expected);
+        let back = read(&written, &ReadOptions::default()).expect("reads");
+        assert_eq!(back.format, format);
+        assert_eq!(loads(&back.trace), loads(&sample()));
+    }
+
+    /// Of a CSV file with the columns `head` (arrival, prompt, output), rows that are no requests must be refused with their
+    /// place; `arrival` is a valid one, and `expected` describes it.
+    pub(crate) fn refuses_rows(head: &str, arrival: &str, expected: &str) {
+        let names: Vec<&str> = head.split(',').collect();
+        let (first, last) = (names[0], names[2]);
+        for (row, problem) in [
+            (
+                "x,1,2".to_owned(),
+                format!("t:2: `{first}`: expected {expected}, found `x`"),
+            ),
+            (
+                format!("{arrival},1.5,2"),
+                "expected a whole number of tokens".to_owned(),
+            ),
+            (format!("{arrival},1"), format!("`{last}` is missing")),
+        ] {
+            refuses(&[(&format!("{head}\n{row}\n"), &problem)]);
+        }
     }
 
     /// Every case must fail with one line that holds the text beside it.

@@ -63,37 +63,19 @@ impl TraceFormat for Splitwise {
 
 #[cfg(test)]
 mod tests {
-    use crate::trace::format::splitwise::*;
     use crate::trace::format::testing;
 
     #[test]
     fn round_trip() {
-        let written = testing::write(&testing::sample(), "splitwise", &WriteOptions::default());
-        assert_eq!(
-            String::from_utf8_lossy(&written),
+        testing::round_trip_of_lengths(
+            "splitwise",
             "request_id,request_type,application_id,arrival_timestamp,batch_size,prompt_size,token_size\n\
-             0,2,0,0.0,1,3,2\n1,2,0,1.500000001,1,5,1\n2,2,0,2.0,1,6,1\n"
-        );
-        let back = testing::read(&written, &ReadOptions::default()).expect("reads");
-        assert_eq!(back.format, "splitwise");
-        assert_eq!(
-            testing::loads(&back.trace),
-            testing::loads(&testing::sample())
+             0,2,0,0.0,1,3,2\n1,2,0,1.500000001,1,5,1\n2,2,0,2.0,1,6,1\n",
         );
     }
 
     #[test]
     fn bad_rows() {
-        let head = "arrival_timestamp,prompt_size,token_size";
-        for (row, expected) in [
-            (
-                "x,1,2",
-                "t:2: `arrival_timestamp`: expected seconds, found `x`",
-            ),
-            ("0.0,1.5,2", "expected a whole number of tokens"),
-            ("0.0,1", "`token_size` is missing"),
-        ] {
-            testing::refuses(&[(&format!("{head}\n{row}\n"), expected)]);
-        }
+        testing::refuses_rows("arrival_timestamp,prompt_size,token_size", "0.0", "seconds");
     }
 }

@@ -51,32 +51,21 @@ impl TraceFormat for Vidur {
 #[cfg(test)]
 mod tests {
     use crate::trace::format::testing;
-    use crate::trace::format::vidur::*;
 
     #[test]
     fn round_trip() {
-        let written = testing::write(&testing::sample(), "vidur", &WriteOptions::default());
-        assert_eq!(
-            String::from_utf8_lossy(&written),
-            "arrived_at,num_prefill_tokens,num_decode_tokens\n0.0,3,2\n1.500000001,5,1\n2.0,6,1\n"
-        );
-        let back = testing::read(&written, &ReadOptions::default()).expect("reads");
-        assert_eq!(back.format, "vidur");
-        assert_eq!(
-            testing::loads(&back.trace),
-            testing::loads(&testing::sample())
+        testing::round_trip_of_lengths(
+            "vidur",
+            "arrived_at,num_prefill_tokens,num_decode_tokens\n0.0,3,2\n1.500000001,5,1\n2.0,6,1\n",
         );
     }
 
     #[test]
     fn bad_rows() {
-        let head = "arrived_at,num_prefill_tokens,num_decode_tokens";
-        for (row, expected) in [
-            ("x,1,2", "t:2: `arrived_at`: expected seconds, found `x`"),
-            ("0.0,1.5,2", "expected a whole number of tokens"),
-            ("0.0,1", "`num_decode_tokens` is missing"),
-        ] {
-            testing::refuses(&[(&format!("{head}\n{row}\n"), expected)]);
-        }
+        testing::refuses_rows(
+            "arrived_at,num_prefill_tokens,num_decode_tokens",
+            "0.0",
+            "seconds",
+        );
     }
 }

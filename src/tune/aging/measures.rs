@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::base::distribution::percentile_sorted;
+use crate::base::percentile_sorted;
 use crate::metrics::serving::request_times::{TIMES, times};
 use crate::sim::RequestRecord;
 
@@ -84,8 +84,8 @@ impl TokenTime {
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         (mean > 0.0).then(|| Self {
             mean,
-            median: percentile_sorted(&values, 0.5),
-            p80: percentile_sorted(&values, 0.8),
+            median: quantile(&values, 0.5),
+            p80: quantile(&values, 0.8),
         })
     }
 
@@ -101,6 +101,11 @@ impl TokenTime {
         .filter(|(ratio, _)| ratio.is_finite())
         .collect()
     }
+}
+
+/// A quantile of values in rising order, of which there is one or more.
+fn quantile(sorted: &[f64], q: f64) -> f64 {
+    percentile_sorted(sorted, q).unwrap_or(f64::NAN)
 }
 
 impl Measures {
@@ -134,12 +139,12 @@ impl Measures {
                 .collect();
             values.sort_unstable_by(f64::total_cmp);
             LengthClass {
-                p50: percentile_sorted(&values, 0.5),
-                p99: percentile_sorted(&values, 0.99),
+                p50: quantile(&values, 0.5),
+                p99: quantile(&values, 0.99),
             }
         });
         Some(Self {
-            ttft: TTFT.map(|(_, q)| percentile_sorted(&ttft, q)),
+            ttft: TTFT.map(|(_, q)| quantile(&ttft, q)),
             jain: sum * sum / (n as f64 * squares),
             max_wait: finished.iter().map(|one| one.1 - one.2).fold(0.0, f64::max),
             classes,

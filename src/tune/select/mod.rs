@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::base::error::{Error, Result};
+use crate::base::quantile::{median, ranks};
 use crate::metrics::statistics::exact_mean;
 
 pub use read::{read_column, read_runs};
@@ -85,13 +86,7 @@ impl Aggregate {
             Self::Median => {
                 let mut sorted = ratios.to_vec();
                 sorted.sort_by(f64::total_cmp);
-                let half = sorted.len() / 2;
-                if sorted.len() % 2 == 1 {
-                    sorted[half]
-                } else {
-                    // As Python: the sum first, then its half.
-                    (sorted[half - 1] + sorted[half]) / 2.0
-                }
+                median(&sorted).unwrap_or(f64::NAN)
             }
             Self::P90 => quantile(ratios, 0.9),
             Self::Max => ratios.iter().copied().fold(f64::NEG_INFINITY, f64::max),
@@ -157,19 +152,13 @@ pub struct Selection {
     pub runs: usize,
 }
 
-/// Linear between ranks, by the original's own arithmetic.
+/// Linear between ranks. The script whose rules these are computes it in this order, whose last digit may differ from
+/// numpy's and so from [`crate::base::quantile`]'s.
 fn quantile(values: &[f64], q: f64) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
-    if values.len() == 1 {
-        return values[0];
-    }
-    let index = (values.len() - 1) as f64 * q;
-    let (low, high) = (index.floor() as usize, index.ceil() as usize);
-    if low == high {
-        return values[low];
-    }
-    values[low] + (values[high] - values[low]) * (index - low as f64)
+    let (low, high, fraction) = ranks(values.len(), q);
+    values[low] + (values[high] - values[low]) * fraction
 }
 
 impl ThresholdRun {

@@ -1,11 +1,13 @@
 //! Reads runs: folders RUN/THRESHOLD/METRIC.csv.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{Column, METRICS, ThresholdRun};
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
+use crate::base::table::TableReader;
 use crate::tune::python::{parse_float, parse_int};
 
 /// Reads all runs below `root`; a threshold without all its files is left out, and so is a run without any threshold.
@@ -75,38 +77,14 @@ fn read_columns(folder: &Path) -> Result<Option<[Column; 5]>> {
 /// # Errors
 /// A file that cannot be read, without the column, without values in it, or with one that is no number.
 pub fn read_column(path: &Path, name: &str) -> Result<Column> {
-    let bytes = Input::open(path)?.read_to_end()?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| Error::input(Location::file(path), "is not UTF-8", "give a CSV file"))?;
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .from_reader(text.as_bytes());
-    let mut rows = reader.records();
-    let fail = |error: csv::Error| {
-        let line = error.position().map_or(1, csv::Position::line);
-        Error::input(
-            Location::line(path, line),
-            error.to_string(),
-            "repair the file",
-        )
-    };
-    // A file that begins with an empty line has no columns.
-    let header = if text.starts_with(['\n', '\r']) {
-        None
-    } else {
-        rows.next().transpose().map_err(fail)?
-    };
-    let header = header.unwrap_or_default();
-    // Of columns of the same name the last counts.
-    let last = |name: &str| {
-        let named = header
-            .iter()
-            .enumerate()
-            .filter(|(_, column)| *column == name);
-        named.map(|(at, _)| at).last()
-    };
-    let Some(at) = last(name) else {
+    let mut input = Input::open(path)?;
+    // Python takes an empty first line for a header without columns; the table would skip it.
+    let headless = input.peek()?.starts_with(b"\n") || input.peek()?.starts_with(b"\r");
+    let by_place: [&str; 0] = [];
+    let table = TableReader::open(input, &by_place, 0)?.with_remedy("repair the file");
+    // Of columns of the same name the last counts, as in a Python dictionary.
+    let last = |name: &str| table.header().iter().rposition(|column| column == name);
+    let Some(at) = last(name).filter(|_| !headless) else {
         return Err(Error::input(
             Location::file(path),
             format!("has no column `{name}`"),
@@ -115,23 +93,18 @@ pub fn read_column(path: &Path, name: &str) -> Result<Column> {
     };
     let id = last("Request Id");
     let mut column = Column::default();
-    for row in rows {
-        let row = row.map_err(fail)?;
-        let Some(cell) = row.get(at).filter(|cell| !cell.is_empty()) else {
-            continue;
+    table.each_row(|row| {
+        let Some(cell) = row.cell(at).filter(|cell| !cell.is_empty()) else {
+            return Ok(());
         };
-        let line = row.position().map_or(1, csv::Position::line);
-        column.values.push(parse_float(cell).ok_or_else(|| {
-            Error::input(
-                Location::line(path, line),
-                format!("`{cell}` in column `{name}` is no number"),
-                "repair the file",
-            )
-        })?);
-        if let Some(id) = id.and_then(|id| row.get(id)) {
-            column.ids.push(id.to_owned());
-        }
-    }
+        let number = parse_float(&cell)
+            .ok_or_else(|| row.fault(format!("`{cell}` in column `{name}` is no number")))?;
+        column.values.push(number);
+        column
+            .ids
+            .extend(id.and_then(|id| row.cell(id)).map(Cow::into_owned));
+        Ok(())
+    })?;
     if column.values.is_empty() {
         return Err(Error::input(
             Location::file(path),

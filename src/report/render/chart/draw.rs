@@ -1,39 +1,31 @@
-//! Charts drawn with kuva; the only place that knows of it.
+//! Charts drawn with kuva: the picture around the series, as SVG or PNG.
 
 use kuva::backend::png::PngBackend;
 use kuva::backend::svg::SvgBackend;
-use kuva::plot::bar::{BarGroup, BarValue};
-use kuva::plot::legend::{LegendEntry, LegendPosition, LegendShape};
-use kuva::plot::{BarPlot, LinePlot};
+use kuva::plot::legend::LegendPosition;
 use kuva::render::annotations::{ReferenceLine, TextAnnotation};
 use kuva::render::layout::{Layout, TickFormat};
-use kuva::render::plots::Plot;
 use kuva::render::render::{Primitive, Scene, TextAnchor, render_multiple};
 use kuva::render::theme::Theme;
 
-use super::look;
+use super::axes::{LOG_BARS_FROM, format, number, step, tag, x_range, y_range};
+use super::marks::{legend, plots};
 use super::{Chart, Marks, Scale, Series};
 
-/// Of the plot's canvas, in SVG units; two thirds of a page's width in print at 10 pt.
+/// Size of the plot in SVG units; in print two thirds of a page's width, with letters of 10 pt.
 const SIZE: (f64, f64) = (720.0, 440.0);
 
-/// Pixels of the PNG by unit: sharp on paper and on dense screens.
+/// Pixels of the PNG per SVG unit, for print and high-resolution screens.
 const PIXELS: f32 = 2.0;
 
-/// Left and right of the axes: room for `100 %` and `10,000` beside the one and for half a label at the other.
+/// Margins left and right of the plot: room for `100 %` or `10,000` on the left and half a label on the right.
 const MARGINS: (f64, f64) = (70.0, 34.0);
 
-/// Size of the axes' labels.
+/// Font size of the axis labels.
 const LABEL: u32 = 14;
 
-/// Where the y axis's label stands, between title and axes.
+/// Vertical position of the y axis's label, between the title and the plot.
 const Y_LABEL_AT: f64 = 52.0;
-
-/// How much of a category's place its bars fill together.
-const BARS_WIDTH: f64 = 0.76;
-
-/// A count of 1 has to be seen on a log axis, so bars begin below it.
-const LOG_BARS_FROM: f64 = 0.5;
 
 pub(super) fn svg(chart: &Chart) -> String {
     svg_of(&scene(chart, SIZE, true), chart.name)
@@ -43,9 +35,9 @@ pub(super) fn png(chart: &Chart) -> Result<Vec<u8>, String> {
     png_of(scene(chart, SIZE, true))
 }
 
-/// A scene as SVG; `name` makes its ids unique in a page.
+/// Renders a scene as SVG; `name` makes its ids unique within a page.
 pub(super) fn svg_of(scene: &Scene, name: &str) -> String {
-    // kuva numbers clip paths over the life of the process; the bytes must not depend on what was drawn before.
+    // kuva numbers clip paths across the whole process; the output must not depend on what was drawn before.
     let text = SvgBackend::new().render_scene(scene);
     let mut out = String::with_capacity(text.len());
     let mut rest = text.as_str();
@@ -61,14 +53,14 @@ pub(super) fn svg_of(scene: &Scene, name: &str) -> String {
     out
 }
 
-/// A scene as PNG.
+/// Renders a scene as PNG.
 pub(super) fn png_of(scene: Scene) -> Result<Vec<u8>, String> {
     png_scaled(scene, PIXELS)
 }
 
-/// A scene as PNG with so many pixels by unit.
+/// Renders a scene as PNG with this many pixels per SVG unit.
 pub(super) fn png_scaled(mut scene: Scene, pixels: f32) -> Result<Vec<u8>, String> {
-    // The library counts the parts of broken lines in pixels, and all else in units.
+    // kuva measures dashes in pixels and everything else in SVG units.
     for element in &mut scene.elements {
         let dash = match element {
             Primitive::Line {
@@ -91,7 +83,7 @@ pub(super) fn png_scaled(mut scene: Scene, pixels: f32) -> Result<Vec<u8>, Strin
     PngBackend::new().with_scale(pixels).render_scene(&scene)
 }
 
-/// A chart at a size of its plot's canvas, with its legend or without.
+/// Draws a chart of this size, with or without its legend.
 pub(super) fn scene(chart: &Chart, size: (f64, f64), with_legend: bool) -> Scene {
     let (x_range, y_range) = (x_range(chart), y_range(chart));
     let theme = Theme {
@@ -112,7 +104,7 @@ pub(super) fn scene(chart: &Chart, size: (f64, f64), with_legend: bool) -> Scene
         .with_tick_size(12)
         .with_body_size(13)
         .with_x_label(chart.x.label.clone())
-        // Keeps the line free on which the y axis's label goes.
+        // Keeps the line free where the label of the y axis goes.
         .with_subtitle(" ")
         .with_subtitle_size(LABEL)
         .with_force_margins(MARGINS.0, MARGINS.1)
@@ -122,7 +114,7 @@ pub(super) fn scene(chart: &Chart, size: (f64, f64), with_legend: bool) -> Scene
         .with_y_axis_max(y_range.1)
         .with_x_tick_format(format(chart.x.scale))
         .with_y_tick_format(if y_range.0 == LOG_BARS_FROM {
-            // There is no half block.
+            // No label below 1, as there is no half block.
             TickFormat::Custom(std::sync::Arc::new(|value| match value {
                 value if value < 1.0 => String::new(),
                 value => number(value),
@@ -167,7 +159,7 @@ pub(super) fn scene(chart: &Chart, size: (f64, f64), with_legend: bool) -> Scene
             for (place, (value, _)) in values.iter().enumerate() {
                 let Some(value) = *value else { continue };
                 let lift = (y_range.1 - y_range.0) * 0.025;
-                // Above a limit that would cross it.
+                // Above a limit line that would cross the text.
                 let near = |at: &f64| (value..value + 4.0 * lift).contains(at);
                 let from = limits.iter().copied().find(near).unwrap_or(value);
                 let tag = TextAnnotation::new(tag(value), place as f64 + 1.0, from + lift);
@@ -194,13 +186,13 @@ pub(super) fn scene(chart: &Chart, size: (f64, f64), with_legend: bool) -> Scene
         .iter()
         .any(|series| matches!(series.marks, Marks::Styled(..) | Marks::Tagged(_)))
     {
-        // All lies within the axes; only signs on their edge would lose a half.
+        // Everything lies within the axes, and clipping would cut markers on the edge in half.
         let clip = |element: &Primitive| {
             matches!(element, Primitive::ClipStart { .. } | Primitive::ClipEnd)
         };
         scene.elements.retain(|element| !clip(element));
     }
-    // Level above its axis: kuva turns letters without smoothing them, and nobody likes to turn the head.
+    // Horizontal and above the axis: kuva draws rotated text without smoothing, and it is harder to read.
     scene.add(Primitive::Text {
         x: MARGINS.0 - 8.0,
         y: Y_LABEL_AT,
@@ -214,137 +206,7 @@ pub(super) fn scene(chart: &Chart, size: (f64, f64), with_legend: bool) -> Scene
     scene
 }
 
-fn plots(chart: &Chart, floor: f64) -> Vec<Plot> {
-    let mut plots = Vec::new();
-    let bars: Vec<usize> = (0..chart.series.len())
-        .filter(|index| matches!(chart.series[*index].marks, Marks::Bars(_)))
-        .collect();
-    if !bars.is_empty() && !chart.is_empty() {
-        plots.push(Plot::Bar(bar_plot(chart, &bars, floor)));
-    }
-    for series in &chart.series {
-        match &series.marks {
-            Marks::Line(points) if !points.is_empty() => plots.push(curve(series, points, false)),
-            Marks::Step(points) if !points.is_empty() => plots.push(curve(series, points, true)),
-            Marks::Styled(points, look) if !points.is_empty() => {
-                plots.extend(look::plots(points, *look, series.color));
-            }
-            Marks::Tagged(values) => {
-                let mut plot = BarPlot::new().with_width(BARS_WIDTH);
-                if values.iter().all(|(value, _)| value.is_none()) {
-                    continue;
-                }
-                for (label, (value, color)) in chart.categories.iter().zip(values) {
-                    let bar = BarValue {
-                        value: value.unwrap_or(floor),
-                        color: (*color).into(),
-                    };
-                    plot.groups.push(BarGroup {
-                        label: label.clone(),
-                        bars: vec![bar],
-                    });
-                }
-                plots.push(Plot::Bar(plot));
-            }
-            Marks::Rules(of, values) => {
-                let Some(slot) = bars.iter().position(|index| index == of) else {
-                    continue;
-                };
-                let width = BARS_WIDTH / bars.len() as f64;
-                for (place, value) in values.iter().enumerate() {
-                    let Some(value) = value else { continue };
-                    let left = place as f64 + 1.0 - BARS_WIDTH / 2.0 + width * slot as f64;
-                    // White below dark, so that it is seen on a bar of any colour.
-                    let ends = [(left, *value), (left + width, *value)];
-                    for (color, stroke) in [("#FFFFFF", 6.0), (series.color, 3.0)] {
-                        plots.push(Plot::Line(
-                            LinePlot::new()
-                                .with_data(ends)
-                                .with_color(color)
-                                .with_stroke_width(stroke),
-                        ));
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    if plots.is_empty() {
-        // The axes are drawn around something.
-        plots.push(Plot::Line(
-            LinePlot::new().with_data(Vec::<(f64, f64)>::new()),
-        ));
-    }
-    plots
-}
-
-fn bar_plot(chart: &Chart, bars: &[usize], floor: f64) -> BarPlot {
-    let mut plot = BarPlot::new().with_width(BARS_WIDTH);
-    for (place, label) in chart.categories.iter().enumerate() {
-        let value = |index: &usize| {
-            let series = &chart.series[*index];
-            let value = match &series.marks {
-                Marks::Bars(values) => values.get(place).copied().flatten(),
-                _ => None,
-            };
-            BarValue {
-                value: value.unwrap_or(floor),
-                color: series.color.into(),
-            }
-        };
-        plot.groups.push(BarGroup {
-            label: label.clone(),
-            bars: bars.iter().map(value).collect(),
-        });
-    }
-    plot
-}
-
-fn curve(series: &Series, points: &[(f64, f64)], step: bool) -> Plot {
-    let mut line = LinePlot::new()
-        .with_data(points.iter().copied())
-        .with_color(series.color)
-        .with_stroke_width(2.4);
-    if step {
-        line = line.with_step();
-    }
-    if series.dashed {
-        line = line.with_dashed();
-    }
-    Plot::Line(line)
-}
-
-/// An entry by name: figures to compare with belong to several series, and have one name.
-fn legend(chart: &Chart) -> Vec<LegendEntry> {
-    let mut entries: Vec<LegendEntry> = Vec::new();
-    for series in &chart.series {
-        let span = matches!(series.marks, Marks::Room(_));
-        if !span && entries.iter().all(|entry| entry.label != series.name) {
-            entries.push(entry(series));
-        }
-    }
-    entries
-}
-
-fn entry(series: &Series) -> LegendEntry {
-    let dash = match &series.marks {
-        Marks::Limit(_) => Some("6 4"),
-        Marks::Styled(_, look) => look.dash.filter(|dash| !dash.is_empty()),
-        _ => series.dashed.then_some("8 4"),
-    };
-    LegendEntry {
-        label: series.name.clone(),
-        color: series.color.into(),
-        shape: match &series.marks {
-            Marks::Bars(_) | Marks::Tagged(_) => LegendShape::Rect,
-            Marks::Styled(_, look) => look::legend_shape(*look),
-            _ => LegendShape::Line,
-        },
-        dasharray: dash.map(Into::into),
-    }
-}
-
-/// The categories; none where they would run into each other and the bars' colours tell them.
+/// Labels of the categories; blank if they would overlap and the bars' colours identify the categories.
 fn labels(chart: &Chart, width: f64) -> Vec<String> {
     let tagged = |series: &Series| matches!(series.marks, Marks::Tagged(_));
     let room = (width - MARGINS.0 - MARGINS.1) / chart.categories.len() as f64;
@@ -353,145 +215,4 @@ fn labels(chart: &Chart, width: f64) -> Vec<String> {
         return vec![" ".into(); chart.categories.len()];
     }
     chart.categories.clone()
-}
-
-/// A value on its bar, to three digits.
-fn tag(value: f64) -> String {
-    if value.fract() == 0.0 && value.abs() < 1e6 {
-        return format!("{value}");
-    }
-    let digits = 2 - (value.abs().max(1e-9).log10().floor() as i32).clamp(-4, 2);
-    format!("{value:.*}", digits.max(0) as usize)
-}
-
-/// Smallest and largest of all values on one axis.
-fn extent(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
-    values.fold(None, |range, value| {
-        let (low, high) = range.unwrap_or((value, value));
-        Some((low.min(value), high.max(value)))
-    })
-}
-
-fn x_range(chart: &Chart) -> (f64, f64) {
-    if !chart.categories.is_empty() {
-        return (0.5, chart.categories.len() as f64 + 0.5);
-    }
-    let xs = chart.series.iter().flat_map(|series| match &series.marks {
-        Marks::Line(points)
-        | Marks::Step(points)
-        | Marks::Styled(points, _)
-        | Marks::Room(points) => points.as_slice(),
-        _ => &[],
-    });
-    range(extent(xs.map(|point| point.0)), chart.x.scale)
-}
-
-fn y_range(chart: &Chart) -> (f64, f64) {
-    let of = |series: &Series| match &series.marks {
-        Marks::Line(points)
-        | Marks::Step(points)
-        | Marks::Styled(points, _)
-        | Marks::Room(points) => points.iter().map(|point| point.1).collect(),
-        // Room for the value above the highest bar.
-        Marks::Tagged(values) => values
-            .iter()
-            .filter_map(|v| v.0)
-            .map(|v| v * 1.12)
-            .collect(),
-        Marks::Limit(at) => vec![*at],
-        Marks::Bars(values) | Marks::Rules(_, values) => {
-            values.iter().flatten().copied().collect::<Vec<_>>()
-        }
-    };
-    let (low, high) = range(extent(chart.series.iter().flat_map(of)), chart.y.scale);
-    let bars = |series: &Series| matches!(series.marks, Marks::Bars(_) | Marks::Tagged(_));
-    if chart.y.scale == Scale::Log && chart.series.iter().any(bars) {
-        (low.min(LOG_BARS_FROM), high)
-    } else {
-        (low, high)
-    }
-}
-
-/// A range that begins and ends at ticks.
-fn range(extent: Option<(f64, f64)>, scale: Scale) -> (f64, f64) {
-    match (scale, extent) {
-        (Scale::Percent, _) => (0.0, 1.0),
-        (Scale::PercentUsed, extent) => {
-            // Ticks at whole per cents need five of them.
-            let high = extent.map_or(1.0, |(_, high)| high).clamp(0.05, 1.0);
-            let step = step(high);
-            (0.0, ((high / step - 1e-9).ceil() * step).min(1.0))
-        }
-        (Scale::Log, None) => (1.0, 100.0),
-        (Scale::Log, Some((low, high))) => {
-            let (low, high) = (round_down(low), round_up(high));
-            if high > low * 1.5 {
-                (low, high)
-            } else {
-                (low / 2.0, high * 2.0)
-            }
-        }
-        (Scale::Linear, None) => (0.0, 1.0),
-        (Scale::Linear, Some((low, high))) => {
-            let low = low.min(0.0);
-            let high = if high > low { high } else { low + 1.0 };
-            let step = step(high - low);
-            ((low / step).floor() * step, (high / step).ceil() * step)
-        }
-    }
-}
-
-fn round_down(value: f64) -> f64 {
-    let power = 10f64.powf(value.log10().floor());
-    [5.0, 2.0]
-        .into_iter()
-        .map(|digit| digit * power)
-        .find(|tick| *tick <= value)
-        .unwrap_or(power)
-}
-
-fn round_up(value: f64) -> f64 {
-    let power = 10f64.powf(value.log10().floor());
-    [1.0, 2.0, 5.0]
-        .into_iter()
-        .map(|digit| digit * power)
-        .find(|tick| *tick >= value)
-        .unwrap_or(power * 10.0)
-}
-
-/// A round distance that cuts a length into four to ten.
-fn step(length: f64) -> f64 {
-    let power = 10f64.powf((length / 4.0).log10().floor());
-    [5.0, 2.0]
-        .into_iter()
-        .map(|digit| digit * power)
-        .find(|step| *step * 4.0 <= length * 1.000_001)
-        .unwrap_or(power)
-}
-
-fn format(scale: Scale) -> TickFormat {
-    let text: fn(f64) -> String = match scale {
-        Scale::Percent | Scale::PercentUsed => |value| format!("{:.0} %", value * 100.0),
-        _ => number,
-    };
-    TickFormat::Custom(std::sync::Arc::new(text))
-}
-
-/// `0.001`, `20`, `5,000`, `2M`; what is beyond as a power.
-fn number(value: f64) -> String {
-    let size = value.abs();
-    if size == 0.0 {
-        "0".into()
-    } else if !(1e-4..1e12).contains(&size) {
-        format!("{value:.0e}")
-    } else if size >= 1e9 {
-        format!("{}G", value / 1e9)
-    } else if size >= 1e6 {
-        format!("{}M", value / 1e6)
-    } else if size >= 1e3 && value > 0.0 {
-        crate::report::render::number::thousands(value.round() as u64)
-    } else {
-        // Ticks are sums of steps, with their rounding errors.
-        format!("{}", (value * 1e6).round() / 1e6)
-    }
 }

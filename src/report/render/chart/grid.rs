@@ -1,4 +1,4 @@
-//! A heat map: values by two categories, as colours and as numbers.
+//! Heat maps: values by two categories, as colours and numbers.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,22 +12,22 @@ use kuva::render::theme::Theme;
 use super::{draw, write_pictures};
 use crate::base::error::Result;
 
-/// Values from 0 to 1, shown in per cent.
+/// A heat map of fractions, shown in per cent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Grid {
-    /// What it says, with the unit.
+    /// Title, with the unit.
     pub title: String,
-    /// What the columns are.
+    /// What the columns stand for.
     pub x_label: String,
-    /// Names of the rows, from the top.
+    /// Names of the rows, from top to bottom.
     pub rows: Vec<String>,
     /// Names of the columns.
     pub columns: Vec<String>,
-    /// By row and column; none stays empty.
+    /// Values by row and column; `None` leaves a cell empty.
     pub values: Vec<Vec<Option<f64>>>,
 }
 
-/// From nearly white to a blue on which black numbers can still be read.
+/// Colour of a fraction: from nearly white to a blue on which black text is readable.
 fn shade(part: f64) -> String {
     let mix = |from: f64, to: f64| (from + (to - from) * part.clamp(0.0, 1.0)).round() as u8;
     format!(
@@ -55,7 +55,7 @@ impl Grid {
 
     fn scene(&self) -> Scene {
         let shown = |value: &Option<f64>| value.map_or(f64::NAN, |v| v * 100.0);
-        // Rows are drawn from the bottom.
+        // kuva draws rows from bottom to top.
         let data: Vec<Vec<f64>> = self
             .values
             .iter()

@@ -1,4 +1,4 @@
-//! Signs and patterns that tell series apart without their colours.
+//! Markers and line patterns, which distinguish series without colour.
 
 use kuva::plot::legend::LegendShape;
 use kuva::plot::line::LineStyle;
@@ -6,35 +6,35 @@ use kuva::plot::scatter::MarkerShape;
 use kuva::plot::{LinePlot, ScatterPlot};
 use kuva::render::plots::Plot;
 
-/// A sign at a point.
+/// A marker at a point. All are filled but [`Sign::Cross`] and [`Sign::Plus`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sign {
-    /// Filled, as all but the last two.
+    /// A circle.
     Circle,
-    /// Upright.
+    /// A square.
     Square,
-    /// On its base.
+    /// A triangle that points up.
     Triangle,
-    /// A square on its corner.
+    /// A square that stands on its corner.
     Diamond,
-    /// On its tip.
+    /// A triangle that points down.
     TriangleDown,
-    /// With five points.
+    /// A star with five points.
     Star,
-    /// On its base.
+    /// A pentagon.
     Pentagon,
-    /// On its tip.
+    /// A hexagon.
     Hexagon,
-    /// Two strokes across.
+    /// Two diagonal strokes.
     Cross,
-    /// Two strokes upright.
+    /// A horizontal and a vertical stroke.
     Plus,
-    /// A pale disc around another sign, which marks it.
+    /// A pale disc around another marker, to highlight it.
     Halo,
 }
 
 impl Sign {
-    /// As pages name it.
+    /// The marker's name in the data of a page.
     pub fn name(self) -> &'static str {
         match self {
             Self::Circle => "circle",
@@ -52,18 +52,18 @@ impl Sign {
     }
 }
 
-/// How points are drawn.
+/// How the points of a series are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
-    /// At each point; none where there are too many of them.
+    /// Marker at each point; `None` for lines without markers.
     pub sign: Option<Sign>,
-    /// Pattern of the line between them as SVG has it, empty for a whole one; none for points alone.
+    /// Dash pattern of the line in SVG's notation, empty for a solid line; `None` for points without a line.
     pub dash: Option<&'static str>,
-    /// Level until the next point.
+    /// Whether the line is level until the next point.
     pub step: bool,
 }
 
-/// Signs in the order of series.
+/// Markers in the order of series.
 const SIGNS: [Sign; 10] = [
     Sign::Circle,
     Sign::Square,
@@ -77,7 +77,7 @@ const SIGNS: [Sign; 10] = [
     Sign::Plus,
 ];
 
-/// Patterns in the order of series; seven, so that signs and patterns together repeat after seventy.
+/// Line patterns in the order of series. There are seven, so that pairs of marker and pattern repeat only after 70 series.
 const DASHES: [&str; 7] = [
     "",
     "8 4",
@@ -89,7 +89,7 @@ const DASHES: [&str; 7] = [
 ];
 
 impl Look {
-    /// Of the series with this number, with signs or without.
+    /// The look of the series with this number, with or without markers.
     pub fn of(number: usize, signs: bool) -> Self {
         Self {
             sign: signs.then(|| SIGNS[number % SIGNS.len()]),
@@ -98,18 +98,18 @@ impl Look {
         }
     }
 
-    /// The same, level until the next point.
+    /// The same with a stepped line.
     pub fn stepped(self) -> Self {
         Self { step: true, ..self }
     }
 
-    /// The same without a line.
+    /// The same with markers only.
     pub fn alone(self) -> Self {
         Self { dash: None, ..self }
     }
 }
 
-/// A radius at which the signs are told apart in print.
+/// Radius of the markers: large enough to be distinguished in print.
 const RADIUS: f64 = 4.4;
 
 pub(super) fn plots(points: &[(f64, f64)], look: Look, color: &str) -> Vec<Plot> {

@@ -1,8 +1,10 @@
-//! Charts as data, and their pictures. What draws them is hidden in `chart::draw`.
+//! Charts as data, and their pictures. Only `draw`, `marks`, `look`, `grid` and `panels` use the drawing library.
 
+mod axes;
 mod draw;
 mod grid;
 mod look;
+mod marks;
 mod panels;
 
 pub use grid::Grid;
@@ -14,21 +16,21 @@ use std::path::Path;
 use crate::base::error::Result;
 use crate::base::io::write_file;
 
-/// Points that a curve keeps at most: more cannot be told apart on paper, and the page has to carry them.
+/// Maximum number of points of a curve. More cannot be distinguished on paper, and they would make pages large.
 const MOST_POINTS: usize = 1000;
 
-/// Okabe and Ito's colours, which people who see colours differently can tell apart.
+/// The colours of Okabe and Ito, which people with colour vision deficiencies can distinguish.
 pub const VERMILLION: &str = "#D55E00";
-/// Of the same palette.
+/// Blue of the same palette.
 pub const BLUE: &str = "#0072B2";
-/// Of the same palette; stands beside vermillion for a variant of it.
+/// Orange of the same palette, for a variant of what vermillion shows.
 pub const ORANGE: &str = "#E69F00";
-/// Of the same palette; stands beside blue for a variant of it.
+/// Sky blue of the same palette, for a variant of what blue shows.
 pub const SKY: &str = "#56B4E9";
-/// For figures of others.
+/// Grey, for published figures.
 pub const GREY: &str = "#4D4D4D";
 
-/// The colour of the series with this number, and whether it is dashed: eight colours, then the same dashed.
+/// Colour of the series with this number, and whether it is dashed: eight colours, then the same eight dashed.
 pub fn color(number: usize) -> (&'static str, bool) {
     const COLORS: [&str; 8] = [
         BLUE, VERMILLION, "#009E73", "#CC79A7", ORANGE, SKY, GREY, "#B8A800",
@@ -36,30 +38,30 @@ pub fn color(number: usize) -> (&'static str, bool) {
     (COLORS[number % 8], number % 16 >= 8)
 }
 
-/// How values become positions.
+/// Scale of an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
-    /// Evenly.
+    /// Linear.
     Linear,
-    /// By magnitude; values that are not above 0 have no place.
+    /// Logarithmic; values of 0 and below are not drawn.
     Log,
-    /// Fractions from 0 to 1, written as percentages.
+    /// Linear from 0 to 1, labelled as percentages.
     Percent,
-    /// The same, only as far up as there are values.
+    /// Linear from 0 to the largest value, labelled as percentages.
     PercentUsed,
 }
 
-/// One axis.
+/// An axis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Axis {
-    /// What it shows, with the unit.
+    /// What the axis shows, with the unit.
     pub label: String,
-    /// How.
+    /// Its scale.
     pub scale: Scale,
 }
 
 impl Axis {
-    /// With a label.
+    /// An axis with this label and scale.
     pub fn new(label: &str, scale: Scale) -> Self {
         Self {
             label: label.into(),
@@ -68,35 +70,35 @@ impl Axis {
     }
 }
 
-/// How a series is drawn.
+/// The values of a series and how they are drawn.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Marks {
-    /// Straight from point to point.
+    /// Straight lines from point to point.
     Line(Vec<(f64, f64)>),
-    /// Level until the next point.
+    /// Steps: level until the next point.
     Step(Vec<(f64, f64)>),
-    /// A bar per category; none where there is no value.
+    /// A bar per category; no bar where there is no value.
     Bars(Vec<Option<f64>>),
-    /// A short rule across each of the bars of the series with this number: what it is compared with.
+    /// A short line across each bar of the series with this number, for a figure to compare it with.
     Rules(usize, Vec<Option<f64>>),
-    /// Points with signs and a pattern, which tell series apart without their colours.
+    /// Points with markers and a line pattern, which distinguish series without colour.
     Styled(Vec<(f64, f64)>, Look),
-    /// A bar per category, each of its own colour and with its value on top.
+    /// A bar per category, each in its own colour and with its value above it.
     Tagged(Vec<(Option<f64>, &'static str)>),
-    /// A line across the whole chart: what is allowed.
+    /// A horizontal line across the chart: a limit.
     Limit(f64),
-    /// Nothing: the axes have room for these points, as those of a chart beside or after it.
+    /// Nothing visible: extends the axes to these points, so that several charts have the same axes.
     Room(Vec<(f64, f64)>),
 }
 
-/// Values that belong together.
+/// A series of values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
-    /// For the legend.
+    /// Name in the legend.
     pub name: String,
-    /// As `#RRGGBB`.
+    /// Colour as `#RRGGBB`.
     pub color: &'static str,
-    /// Drawn broken, where another of a like colour is meant to stand beside it.
+    /// Whether its line is dashed.
     pub dashed: bool,
     /// The values.
     pub marks: Marks,
@@ -105,22 +107,22 @@ pub struct Series {
 /// A chart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chart {
-    /// The file's stem, and the element's id in the page.
+    /// Stem of its file names, and id of its element in a page.
     pub name: &'static str,
-    /// What it says.
+    /// Title.
     pub title: String,
-    /// Across.
+    /// Horizontal axis.
     pub x: Axis,
-    /// Up.
+    /// Vertical axis.
     pub y: Axis,
-    /// Names of the bars' places; none for curves.
+    /// Categories of bars; empty for curves.
     pub categories: Vec<String>,
-    /// What is drawn, in order.
+    /// Series in drawing order.
     pub series: Vec<Series>,
 }
 
 impl Chart {
-    /// The chart without what cannot be drawn: values that are no numbers, or not above 0 on a log axis.
+    /// Returns the chart without values that cannot be drawn: those that are not finite, or not above 0 on a logarithmic axis.
     pub fn cleaned(&self) -> Self {
         let drawable =
             |value: f64, scale| value.is_finite() && (scale != Scale::Log || value > 0.0);
@@ -161,7 +163,7 @@ impl Chart {
         chart
     }
 
-    /// Whether there is nothing to draw.
+    /// Whether there are no values to draw.
     pub fn is_empty(&self) -> bool {
         self.series.iter().all(|series| match &series.marks {
             Marks::Line(points) | Marks::Step(points) => points.is_empty(),
@@ -172,7 +174,7 @@ impl Chart {
         })
     }
 
-    /// The picture as SVG.
+    /// Draws the chart as SVG.
     pub fn svg(&self) -> String {
         draw::svg(&self.cleaned())
     }
@@ -185,7 +187,7 @@ impl Chart {
         self.save_as(folder, self.name)
     }
 
-    /// Writes `<stem>.svg` and `<stem>.png`, where there are several charts of a name.
+    /// Writes `<stem>.svg` and `<stem>.png`, for several charts of the same name.
     ///
     /// # Errors
     /// A file that cannot be written.
@@ -193,6 +195,14 @@ impl Chart {
         let chart = self.cleaned();
         write_pictures(folder, stem, &draw::svg(&chart), draw::png(&chart))
     }
+}
+
+/// Writes charts as SVG and PNG.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn save_all(charts: &[Chart], folder: &Path) -> Result<()> {
+    charts.iter().try_for_each(|chart| chart.save(folder))
 }
 
 fn write_pictures(
@@ -208,8 +218,8 @@ fn write_pictures(
     write_file(&path, &png)
 }
 
-/// The cumulative distribution of values that occur many times each: rising pairs of value and share of all that are at
-/// most it, from a first point at share 0. Long ones keep about a thousand points, evenly over the shares.
+/// Cumulative distribution of values, given as pairs of value and count. Returns rising pairs of a value and the fraction of
+/// all values up to it, starting at fraction 0. Long distributions are thinned to about a thousand points, evenly by fraction.
 pub fn cumulative(mut pairs: Vec<(f64, u64)>) -> Vec<(f64, f64)> {
     pairs.retain(|(value, weight)| value.is_finite() && *weight > 0);
     pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
@@ -228,7 +238,7 @@ pub fn cumulative(mut pairs: Vec<(f64, u64)>) -> Vec<(f64, f64)> {
     thin(points)
 }
 
-/// Of each equal part of the shares the last point, and both ends.
+/// Keeps the last point of each of equal intervals of the fraction, and both ends.
 fn thin(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
     if points.len() <= MOST_POINTS {
         return points;

@@ -1,4 +1,4 @@
-//! Several charts in one picture, with one legend.
+//! Several charts in one picture with a common legend.
 
 use std::path::Path;
 
@@ -10,30 +10,30 @@ use kuva::render::render::{Primitive, Scene, TextAnchor, render_multiple};
 use super::{Chart, Marks, Series, draw, look, write_pictures};
 use crate::base::error::Result;
 
-/// Charts side by side and below each other, read line by line.
+/// Charts arranged in rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Panels {
-    /// The file's stem.
+    /// Stem of the file names.
     pub name: &'static str,
-    /// What all of them say.
+    /// Common title.
     pub title: String,
-    /// How many stand side by side.
+    /// Number of charts in a row.
     pub columns: usize,
-    /// The charts; their titles say what they differ in.
+    /// The charts; their titles say in what they differ.
     pub charts: Vec<Chart>,
 }
 
-/// Of a chart's canvas, in SVG units.
+/// Size of a chart in SVG units.
 const CELL: (f64, f64) = (430.0, 330.0);
-/// The same of one that stands alone.
+/// Size of a chart in a picture with one column.
 const ALONE: (f64, f64) = (720.0, 400.0);
 /// Height of the common title.
 const TITLE: f64 = 44.0;
 /// Height of a row of the legend.
 const ROW: f64 = 24.0;
-/// Size of the legend's letters.
+/// Font size of the legend.
 const LETTERS: u32 = 14;
-/// Length of a line in the legend.
+/// Length of a sample line in the legend.
 const SWATCH: f64 = 40.0;
 
 impl Panels {
@@ -52,10 +52,10 @@ impl Panels {
         write_pictures(folder, self.name, &svg, draw::png_of(scene))
     }
 
-    /// The picture as a PNG of about this many pixels across.
+    /// Draws the picture as PNG, about this many pixels wide.
     ///
     /// # Errors
-    /// What the drawing library says.
+    /// A failure of the drawing library.
     pub(crate) fn png(&self, width: f64) -> std::result::Result<Vec<u8>, String> {
         let scene = self.scene();
         let scale = (width / scene.width) as f32;
@@ -114,7 +114,7 @@ impl Panels {
         scene
     }
 
-    /// Series by name, in order of their first chart.
+    /// Series of the legend: one per name, in the order in which they first appear.
     fn entries(&self) -> Vec<&Series> {
         let mut entries: Vec<&Series> = Vec::new();
         for series in self.charts.iter().flat_map(|chart| &chart.series) {
@@ -123,7 +123,7 @@ impl Panels {
             }
             match entries.iter_mut().find(|entry| entry.name == series.name) {
                 None => entries.push(series),
-                // A line tells more than a bar's colour.
+                // A line sample shows more than the colour of a bar.
                 Some(entry) if matches!(entry.marks, Marks::Tagged(_)) => *entry = series,
                 Some(_) => {}
             }
@@ -132,12 +132,12 @@ impl Panels {
     }
 }
 
-/// About what a text takes; DejaVu is wide.
+/// Approximate width of a text in DejaVu Sans.
 fn length_of(text: &str) -> f64 {
     text.chars().count() as f64 * f64::from(LETTERS) * 0.62
 }
 
-/// Entries in lines no longer than `width`, with the lengths of these.
+/// Distributes entries over lines no longer than `width`; returns each line with its length.
 fn layout<'a>(entries: &[&'a Series], width: f64) -> Vec<(Vec<&'a Series>, f64)> {
     let mut lines: Vec<(Vec<&Series>, f64)> = Vec::new();
     for entry in entries {
@@ -153,7 +153,7 @@ fn layout<'a>(entries: &[&'a Series], width: f64) -> Vec<(Vec<&'a Series>, f64)>
     lines
 }
 
-/// Puts a picture into another.
+/// Inserts a picture into another.
 fn place_at(scene: &mut Scene, part: Scene, (x, y): (f64, f64), name: &str) {
     scene.add(Primitive::GroupStart {
         transform: Some(format!("translate({x},{y})")),
@@ -161,7 +161,7 @@ fn place_at(scene: &mut Scene, part: Scene, (x, y): (f64, f64), name: &str) {
         extra_attrs: None,
     });
     for (number, mut element) in part.elements.into_iter().enumerate() {
-        // Ids are counted by the library over the life of the process.
+        // kuva numbers ids across the whole process.
         if let Primitive::ClipStart { id, .. } = &mut element {
             *id = format!("{name}-clip-{number}");
         }
@@ -170,7 +170,7 @@ fn place_at(scene: &mut Scene, part: Scene, (x, y): (f64, f64), name: &str) {
     scene.add(Primitive::GroupEnd);
 }
 
-/// A piece of the series as it is drawn, its middle left at a place.
+/// Draws a sample of a series for the legend at a position.
 fn swatch(scene: &mut Scene, series: &Series, (x, y): (f64, f64), name: &str) {
     if matches!(series.marks, Marks::Bars(_) | Marks::Tagged(_)) {
         scene.add(Primitive::Rect {
@@ -216,7 +216,7 @@ fn swatch(scene: &mut Scene, series: &Series, (x, y): (f64, f64), name: &str) {
         .with_force_margins_y(0.0, 0.0)
         .with_show_grid(false);
     let drawn = render_multiple(plots, layout);
-    // Of the small picture only what is no axis, frame or text.
+    // Keeps the series and drops axes, frame and text of the small picture.
     let strokes = drawn.elements.into_iter().filter(|element| match element {
         Primitive::Line { stroke, .. } | Primitive::PolyLine { stroke, .. } => {
             *stroke == series.color.into()

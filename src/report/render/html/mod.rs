@@ -150,7 +150,7 @@ impl Page {
         element(&mut out, "pre", &self.command);
         let configuration = serde_json::to_string_pretty(&self.configuration)?;
         element(&mut out, "pre", &configuration);
-        let version = env!("CARGO_PKG_VERSION");
+        let version = crate::base::version::VERSION;
         push(
             &mut out,
             format_args!(
@@ -248,9 +248,9 @@ fn table(out: &mut String, table: &Table) {
     for row in &table.rows {
         out.push_str("<tr>");
         for (column, cell) in row.iter().enumerate() {
-            let value = cell
-                .value
-                .map_or(String::new(), |value| format!(" data-v=\"{value}\""));
+            let value = cell.value.map_or(String::new(), |value| {
+                format!(" data-v=\"{}\"", sortable(value))
+            });
             let (name, scope) = match column {
                 0 => ("th", " scope=\"row\""),
                 _ => ("td", ""),
@@ -327,6 +327,11 @@ fn scale_name(scale: Scale) -> &'static str {
         Scale::Log => "log",
         Scale::Percent | Scale::PercentUsed => "percent",
     }
+}
+
+/// Twelve digits: enough to sort by, and the same whether a figure comes from memory or from a file.
+fn sortable(value: f64) -> f64 {
+    format!("{value:.11e}").parse().unwrap_or(value)
 }
 
 /// Seven digits: more than a screen shows, at half the size.

@@ -5,9 +5,9 @@ use std::path::Path;
 use super::charts;
 use super::read::{METRICS, PERCENTILES};
 use super::{Run, Scenario, Study};
-use crate::base::csv_file;
-use crate::base::csv_file::{CsvFile, float};
 use crate::base::error::Result;
+use crate::base::io::write_json;
+use crate::base::table::{CsvFile, float};
 
 /// Writes `results_summary.csv` and `comparison.json`, and for each scenario `summary_table.csv` and the pictures; where
 /// there are several scenarios, each has a folder.
@@ -26,7 +26,7 @@ pub fn write(study: &Study, json: &serde_json::Value, folder: &Path) -> Result<(
         summary_table(&scenario, &own.join("summary_table.csv"))?;
         charts::save(&charts::all(&scenario, study.reading.quick)?, &own)?;
     }
-    csv_file::json(&folder.join("comparison.json"), json)
+    write_json(&folder.join("comparison.json"), json)
 }
 
 /// Policy and the means of TTFT, TBT and E2E at P90, to four digits.

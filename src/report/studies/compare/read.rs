@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::scaling::{Life, Phase, Scaling};
 use crate::base::Distribution;
-use crate::base::csv_columns::Columns;
 use crate::base::error::{Error, Location, Result};
+use crate::base::table::Columns;
 use crate::metrics::{Times, slowdowns};
 use crate::sim::Objectives;
 use crate::sim::latency::SplitwiseTable;

@@ -213,7 +213,7 @@ pub fn json(study: &Study, pairs: &[Vec<Pair>], command: &str) -> Value {
     };
     let scenarios = study.scenarios();
     json!({
-        "version": env!("CARGO_PKG_VERSION"),
+        "version": crate::base::version::VERSION,
         "command": command,
         "results": study.root,
         "reading": study.reading,

@@ -32,7 +32,7 @@
     const x = { ...chart.x, scale: state.flip && flips(chart) === chart.x ? other(chart.x.scale) : chart.x.scale };
     const y = { ...chart.y, scale: state.flip && flips(chart) === chart.y ? other(chart.y.scale) : chart.y.scale };
     const yAxis = { ...axis(y), name: chart.y.label, nameTextStyle: { color: color("--soft"), align: "left" } };
-    // A count of 1 has to be seen, so bars begin below it.
+    // Bars start below 1, so that a count of 1 is visible.
     if (bars && y.scale === "log") {
       yAxis.min = 0.5;
       yAxis.startValue = 0.5;
@@ -49,14 +49,14 @@
       delete xAxis.max;
     }
     const published = state.hidden.has("published figure") ? [] : rules;
-    // What is allowed has to be seen even where all values are far below it.
+    // A limit must be visible even if all values are far below it.
     const spans = limits.flatMap((s) => s.data).filter((v) => y.scale !== "log" || v > 0);
     if (spans.length && y.scale !== "percent") {
       const [low, high] = [Math.min(...spans), Math.max(...spans)];
       yAxis.max = (of) => high > of.max ? high * 1.1 : null;
       if (y.scale === "log") yAxis.min = (of) => low < of.min ? low / 1.1 : null;
     }
-    const across = limits.map((s) => ({ yAxis: s.data[0], name: s.name, lineStyle: { color: s.color, type: "dashed", width: 1.5 }, label: { formatter: s.name, color: color("--text"), position: "insideEndTop" } }));
+    const across = limits.map((s) => ({ yAxis: s.data[0], name: s.name, lineStyle: { color: tone(s.color), type: "dashed", width: 1.5 }, label: { formatter: s.name, color: color("--text"), position: "insideEndTop" } }));
     const series = shown.map((s, place) => {
       const index = chart.series.indexOf(s);
       const markLine = place === 0 && across.length ? { markLine: { silent: true, symbol: "none", animation: false, data: across } } : {};
@@ -64,7 +64,7 @@
         const marks = published.filter((r) => r.of === index).flatMap((r) => r.data
           .map((v, i) => v === null ? null : { coord: [i, v], symbol: "rect", symbolSize: [22, 4], itemStyle: { color: color("--text"), borderColor: color("--back"), borderWidth: 1.5 }, label: { show: false } })
           .filter(Boolean));
-        // Bars of one policy each stand in each other's place.
+        // Of bars with a colour each, only one series has a value at each place.
         const own = s.colors ? { barGap: "-100%", label: { show: true, position: "top", color: color("--text"), formatter: (p) => p.value === null || p.value === undefined ? "" : number.format(p.value) } } : {};
         return { type: "bar", name: s.name, data: s.data, itemStyle: { color: tone(s.color) }, barMaxWidth: 60, markPoint: { data: marks, silent: true, animation: false }, ...own, ...markLine };
       }
@@ -99,7 +99,7 @@
           return [`<b>${head}</b>`, ...lines].join("<br>");
         },
       },
-      // The wheel scrolls the page; with Ctrl it zooms, as does the slider.
+      // The wheel scrolls the page; with Ctrl it zooms, as the slider does.
       dataZoom: [
         { type: "inside", zoomOnMouseWheel: "ctrl", moveOnMouseMove: "shift", moveOnMouseWheel: false, filterMode: "none" },
         { type: "slider", height: 16, bottom: 6, filterMode: "none", showDetail: false, borderColor: color("--line") },
@@ -109,7 +109,7 @@
   }
 
   const other = (scale) => scale === "log" ? "linear" : "log";
-  // Of policies the values are set against each other by magnitude, of distributions the places.
+  // The axis that can be switched to logarithmic: values where policies are compared, places where distributions are.
   const flips = (chart) => chart.categories.length || chart.series.some((s) => s.look) ? chart.y : chart.x;
   const symbols = {
     circle: "circle", halo: "circle", square: "rect", triangle: "triangle", "triangle-down": "triangle", diamond: "diamond",
@@ -118,7 +118,7 @@
     plus: "path://M38 0H62V38H100V62H62V100H38V62H0V38H38Z",
   };
   const isDark = () => root.dataset.theme ? root.dataset.theme === "dark" : dark.matches;
-  // Dark colours are lifted where the page is dark: halfway to white where they would not be seen.
+  // On a dark page, colours too dark to be seen are mixed with white.
   const tone = (color) => {
     if (!isDark()) return color;
     const parts = [1, 3, 5].map((i) => parseInt(color.slice(i, i + 2), 16));
@@ -127,14 +127,19 @@
     return "#" + parts.map((v) => Math.round(v + (255 - v) * 0.45).toString(16).padStart(2, "0")).join("");
   };
 
-  // The series' names with their colours, as buttons that take them out; those that are switched for the whole page stay out.
+  // Colours of the legend, as the charts show them in the theme.
+  const paint = () => document.querySelectorAll("button i").forEach((swatch) => {
+    swatch.style.background = swatch.dataset.color ? tone(swatch.dataset.color) : "var(--text)";
+  });
+
+  // A legend of buttons: each shows or hides its series. Choices for the whole page hold for all charts.
   function toggles(parent, all, hidden, draw) {
     for (const s of all) {
       const button = add(parent, "button");
       button.type = "button";
       const say = () => button.setAttribute("aria-pressed", String(!hidden.has(s.name)));
       say();
-      add(button, "i").style.background = s.kind === "rules" ? "var(--text)" : s.color;
+      add(button, "i").dataset.color = s.kind === "rules" ? "" : s.color;
       button.append(s.name);
       button.addEventListener("click", () => {
         if (!hidden.delete(s.name)) hidden.add(s.name);
@@ -142,6 +147,7 @@
         draw();
       });
     }
+    paint();
   }
 
   const unlike = (chart) => chart.series.filter((s, i) => s.name && chart.series.findIndex((o) => o.name === s.name) === i);
@@ -165,7 +171,7 @@
     reset.addEventListener("click", () => state.plot.dispatchAction({ type: "dataZoom", start: 0, end: 100 }));
   }
 
-  // The values for those who do not see a canvas, made when asked for.
+  // The values as a table, built when it is opened.
   function values(chart, details) {
     details.querySelector(".scroll")?.remove();
     const box = add(details, "div");
@@ -248,7 +254,7 @@
     if (rest.length) setTimeout(follow);
     else root.dataset.ready = String(drawn);
   };
-  const all = () => redraw.forEach((draw) => draw());
+  const all = () => { paint(); redraw.forEach((draw) => draw()); };
   dark.addEventListener("change", all);
 
   if (paged) {

@@ -1,6 +1,6 @@
-//! Words as a shell takes them.
+//! Quoting of words for a shell.
 
-/// The word itself, or in quotes where it has letters that a shell reads.
+/// Returns the word, in single quotes if it is empty or has characters that a shell would interpret.
 pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,%+@".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -1,20 +1,12 @@
-//! The report of one analysis: a table that is read in ten seconds, and files.
+//! The table that `analyze` prints.
 
-use super::sharing_page;
-use crate::base::csv_file;
+use crate::base::Distribution;
+use crate::cache::engine::TierSummary;
+use crate::metrics::Summary;
 use crate::report::render::number::{bytes, percent, seconds, thousands};
 use crate::report::render::table::{pairs, table};
-use std::path::Path;
-
+use crate::report::studies::answer;
 use serde_json::json;
-
-use super::{answer, pictures};
-use crate::base::error::Result;
-use crate::cache::BlockHash;
-use crate::cache::engine::TierSummary;
-use crate::metrics::{Analysis, Summary};
-use crate::report::studies::sharing_files;
-use crate::trace::Trace;
 
 /// The table for the terminal.
 pub fn text(summary: &Summary) -> String {
@@ -135,7 +127,7 @@ pub fn text(summary: &Summary) -> String {
             format!("{:.3} PFLOP", flops / 1e15),
         ));
     }
-    let distribution = |name: &str, d: &crate::base::Distribution, show: &dyn Fn(f64) -> String| {
+    let distribution = |name: &str, d: &Distribution, show: &dyn Fn(f64) -> String| {
         let mut row = vec![name.to_owned()];
         row.extend([d.mean, d.p5, d.p50, d.p90, d.p99, d.max].map(show));
         row
@@ -295,42 +287,4 @@ fn rules(summary: &Summary) -> String {
         words.push_str(&format!(", hold {}", settings.hold));
     }
     words
-}
-
-/// What is written to a folder.
-pub struct Run<'a> {
-    /// The trace that was replayed.
-    pub trace: &'a Trace,
-    /// What was measured.
-    pub analysis: &'a Analysis,
-    /// The same in figures.
-    pub summary: &'a Summary,
-    /// vLLM's own hash of each block, by id, if asked for.
-    pub hashes: Option<&'a [BlockHash]>,
-}
-
-/// Writes `summary.json`, `requests.csv`, `blocks.csv`, the pictures and `report.html`.
-///
-/// # Errors
-/// A file that cannot be written.
-pub fn write(run: &Run<'_>, folder: &Path, source: &str, command: &str) -> Result<()> {
-    let mut value = value(run.summary).unwrap_or_default();
-    if let Some(entries) = value.as_object_mut() {
-        entries.insert("trace".into(), json!(source));
-        entries.insert("trace_meta".into(), meta(run.trace));
-        entries.insert("command".into(), json!(command));
-        entries.insert("version".into(), json!(env!("CARGO_PKG_VERSION")));
-    }
-    csv_file::json(&folder.join("summary.json"), &value)?;
-    sharing_files::requests(run, &folder.join("requests.csv"))?;
-    sharing_files::blocks(run, &folder.join("blocks.csv"))?;
-    let page = sharing_page::of_run(run, source, command);
-    pictures::save(&page.charts, folder)?;
-    page.write(&folder.join("report.html"))
-}
-
-fn meta(trace: &Trace) -> serde_json::Value {
-    let meta = &trace.meta;
-    json!({"generator": meta.generator, "seed": meta.seed, "tokenizer": meta.tokenizer, "template": meta.template,
-        "mode": meta.mode, "arrival": meta.arrival, "counts": meta.counts})
 }

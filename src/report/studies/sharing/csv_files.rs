@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use super::sharing::Run;
+use super::AnalyzedTrace;
 use crate::base::Result;
-use crate::base::csv_file::{CsvFile, float};
+use crate::base::table::{CsvFile, float};
 
-/// A request a line.
+/// Writes a line for each request.
 ///
 /// # Errors
 /// A file that cannot be written.
-pub(super) fn requests(run: &Run<'_>, path: &Path) -> Result<()> {
+pub(in crate::report::studies) fn requests(run: &AnalyzedTrace<'_>, path: &Path) -> Result<()> {
     let mut csv = CsvFile::create(
         path,
         &[
@@ -53,11 +53,11 @@ pub(super) fn requests(run: &Run<'_>, path: &Path) -> Result<()> {
     csv.finish()
 }
 
-/// A block a line, in order of first use; only those that prompts looked up.
+/// Writes a line for each block that a prompt looked up, in order of first use.
 ///
 /// # Errors
 /// A file that cannot be written.
-pub(super) fn blocks(run: &Run<'_>, path: &Path) -> Result<()> {
+pub(in crate::report::studies) fn blocks(run: &AnalyzedTrace<'_>, path: &Path) -> Result<()> {
     let mut columns = vec![
         "block_id",
         "hit_count",

@@ -1,29 +1,17 @@
-//! Files for programs: CSV and JSON, with floats as Python writes them.
+//! Writes CSV files, with floats as Python writes them.
 
 use std::io::Write;
 use std::path::Path;
 
-use serde_json::Value;
+use crate::base::io::{OutputFile, PythonFloat};
+use crate::base::{Error, Result};
 
-use super::io::{OutputFile, PythonFloat, write_file};
-use super::{Error, Result};
-
-/// Writes JSON, indented by two.
-///
-/// # Errors
-/// A file that cannot be written.
-pub fn json(path: &Path, value: &Value) -> Result<()> {
-    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
-    text.push('\n');
-    write_file(path, text.as_bytes())
-}
-
-/// A float as Python's `repr` has it: the shortest text that gives it back, `0.0` for whole ones.
-pub fn float(value: f64) -> String {
+/// Formats a float as Python's `repr` does: the shortest text that reads back to it, `1.0` for whole numbers.
+pub(crate) fn float(value: f64) -> String {
     PythonFloat(value).to_string()
 }
 
-/// A CSV file that appears only when whole.
+/// A CSV file that gets its name only when it is complete.
 pub(crate) struct CsvFile {
     writer: csv::Writer<Vec<u8>>,
     file: OutputFile,

@@ -1,15 +1,14 @@
-//! What the page says of an analysis and of an experiment.
+//! The page of an analysis, and the parts of it that other pages of hit ratios use.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::charts;
+use super::curves::ShownReplay;
 use crate::base::Distribution;
 use crate::metrics::{Group, Summary};
 use crate::report::render::html::{Cell, Page, Table};
 use crate::report::render::number::{percent, seconds, thousands};
 use crate::report::studies::answer::{self, ANSWER};
-use crate::report::studies::experiment::{self, Columns};
-use crate::report::studies::pictures;
-use crate::report::studies::sharing::Run;
 
 /// Why figures of engine naive are not those of an engine.
 const NAIVE: &str = "\
@@ -29,12 +28,12 @@ before the block too, as its keys and values depend on them; it can use a leadin
 ";
 
 /// The warning that a page of this engine's figures needs; empty for the others.
-pub(super) fn warning(engine: &str) -> &'static str {
+pub(in crate::report::studies) fn warning(engine: &str) -> &'static str {
     if engine == "naive" { NAIVE } else { "" }
 }
 
 /// What the metrics mean.
-pub(super) const DEFINITIONS: &str = "\
+pub(in crate::report::studies) const DEFINITIONS: &str = "\
 <h2>How it was counted</h2>
 <details>
 <summary>Definitions of the metrics</summary>
@@ -55,9 +54,21 @@ wall clock. Also in requests, and as stack distance: the number of different blo
 </details>
 ";
 
+/// Where a page's figures come from.
+#[derive(Debug, Clone)]
+pub(in crate::report::studies) struct Origin {
+    /// The trace.
+    pub(in crate::report::studies) source: String,
+    /// What the trace's header says of its making.
+    pub(in crate::report::studies) meta: Value,
+    /// The command that analyzed it.
+    pub(in crate::report::studies) command: String,
+}
+
 /// The page of one analysis.
-pub(super) fn of_run(run: &Run<'_>, source: &str, command: &str) -> Page {
-    let s = run.summary;
+pub(in crate::report::studies) fn of_replay(replay: &ShownReplay<'_>, origin: &Origin) -> Page {
+    let s: &Summary = &replay.summary;
+    let (source, meta) = (&origin.source, &origin.meta);
     let mut tables = vec![distributions(s)];
     for (caption, name, groups) in [
         ("By turn", "turn", &s.by_turn),
@@ -80,61 +91,18 @@ pub(super) fn of_run(run: &Run<'_>, source: &str, command: &str) -> Page {
         .concat(),
         warning: warning(&s.settings.engine),
         tables,
-        charts: pictures::of_run(run),
+        charts: charts::distributions(std::slice::from_ref(replay)),
         variants: Vec::new(),
         notes: Vec::new(),
         definitions: DEFINITIONS,
-        configuration: json!({"trace": source, "settings": s.settings, "tokenizer": run.trace.meta.tokenizer,
-            "template": run.trace.meta.template, "mode": run.trace.meta.mode, "arrival": run.trace.meta.arrival,
-            "seed": run.trace.meta.seed, "generator": run.trace.meta.generator}),
-        command: command.into(),
+        configuration: json!({"trace": source, "settings": s.settings, "tokenizer": meta["tokenizer"],
+            "template": meta["template"], "mode": meta["mode"], "arrival": meta["arrival"], "seed": meta["seed"],
+            "generator": meta["generator"]}),
+        command: origin.command.clone(),
     }
 }
 
-/// The page of an experiment.
-pub(super) fn of_columns(columns: &Columns<'_>, command: &str) -> Page {
-    let (single, multi) = (columns.single.summary, columns.multi.summary);
-    let (header, rows) = experiment::figures(columns);
-    let mut tables = vec![plain("Single-turn and multi-turn", header, rows)];
-    if !columns.others.is_empty() {
-        let (header, rows) = experiment::by_block_size(columns);
-        tables.push(plain("By block size", header, rows));
-    }
-    if columns.published {
-        let (header, rows) = experiment::published_figures(columns);
-        tables.push(plain(
-            "The course project's published figures (first 100 ShareGPT records) beside this run's",
-            header,
-            rows,
-        ));
-    }
-    tables.push(group_table("Multi-turn, by turn", "turn", &multi.by_turn));
-    tables.push(group_table(
-        "Multi-turn, by prompt length",
-        "prompt tokens",
-        &multi.by_prompt_length,
-    ));
-    let mut tiles = vec![(columns.answer(), ANSWER.to_owned())];
-    tiles.extend(self::tiles(single, ", single-turn").into_iter().take(1));
-    tiles.extend(self::tiles(multi, ", multi-turn"));
-    let meta = &columns.multi.trace.meta;
-    Page {
-        title: "Prefix sharing: single-turn and multi-turn".into(),
-        lead: settings(multi),
-        tiles,
-        warning: warning(&multi.settings.engine),
-        tables,
-        charts: pictures::of_columns(columns),
-        variants: Vec::new(),
-        notes: Vec::new(),
-        definitions: DEFINITIONS,
-        configuration: json!({"settings": multi.settings, "tokenizer": meta.tokenizer, "template": meta.template,
-            "arrival": meta.arrival, "seed": meta.seed, "generator": meta.generator}),
-        command: command.into(),
-    }
-}
-
-fn settings(s: &Summary) -> String {
+pub(in crate::report::studies) fn settings(s: &Summary) -> String {
     let capacity = s.settings.capacity_blocks.map_or_else(
         || "unbounded".into(),
         |blocks| {
@@ -148,7 +116,7 @@ fn settings(s: &Summary) -> String {
     )
 }
 
-fn tiles(s: &Summary, of: &str) -> Vec<(String, String)> {
+pub(in crate::report::studies) fn tiles(s: &Summary, of: &str) -> Vec<(String, String)> {
     vec![
         (percent(s.token_hit_ratio), format!("token hit ratio{of}")),
         (
@@ -161,16 +129,6 @@ fn tiles(s: &Summary, of: &str) -> Vec<(String, String)> {
         (thousands(s.distinct_blocks), format!("distinct blocks{of}")),
         (thousands(s.evictions), format!("evictions{of}")),
     ]
-}
-
-/// Rows whose columns have values of many kinds, which sort by text.
-fn plain(caption: &str, header: Vec<String>, rows: Vec<Vec<String>>) -> Table {
-    let cells = |row: Vec<String>| row.iter().map(|text| text.as_str().into()).collect();
-    Table {
-        caption: caption.into(),
-        header,
-        rows: rows.into_iter().map(cells).collect(),
-    }
 }
 
 fn number(value: f64, show: impl Fn(f64) -> String) -> Cell {
@@ -231,7 +189,11 @@ fn distributions(s: &Summary) -> Table {
     }
 }
 
-fn group_table(caption: &str, name: &str, groups: &[Group]) -> Table {
+pub(in crate::report::studies) fn group_table(
+    caption: &str,
+    name: &str,
+    groups: &[Group],
+) -> Table {
     let count = |value: u64| number(value as f64, |_| thousands(value));
     let row = |(place, group): (usize, &Group)| {
         vec![

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::sharing::Run;
-use crate::base::csv_file;
 use crate::base::error::Result;
-use crate::report::studies::sharing_files;
+use crate::base::io::write_json;
+use crate::report::studies::sharing::AnalyzedTrace;
+use crate::report::studies::sharing::csv_files;
 
 /// Figures that the course project published: the first 100 records of the ShareGPT_V3 split, blocks of 16 characters.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,7 +42,7 @@ pub const MULTI: Published = Published {
 };
 
 /// `{mode}_turn_stats.json`
-pub fn stats(run: &Run<'_>) -> Value {
+pub fn stats(run: &AnalyzedTrace<'_>) -> Value {
     let analysis = run.analysis;
     let sharing = analysis.sharing_fractions();
     let accesses: Vec<f64> = analysis
@@ -99,8 +99,8 @@ fn spread(values: &[f64], show: impl Fn(f64) -> Value) -> Value {
 ///
 /// # Errors
 /// A file that cannot be written.
-pub fn write(run: &Run<'_>, folder: &Path, prefix: &str) -> Result<()> {
-    csv_file::json(&folder.join(format!("{prefix}_stats.json")), &stats(run))?;
-    sharing_files::requests(run, &folder.join(format!("{prefix}_request_metrics.csv")))?;
-    sharing_files::blocks(run, &folder.join(format!("{prefix}_block_metrics.csv")))
+pub fn write(run: &AnalyzedTrace<'_>, folder: &Path, prefix: &str) -> Result<()> {
+    write_json(&folder.join(format!("{prefix}_stats.json")), &stats(run))?;
+    csv_files::requests(run, &folder.join(format!("{prefix}_request_metrics.csv")))?;
+    csv_files::blocks(run, &folder.join(format!("{prefix}_block_metrics.csv")))
 }

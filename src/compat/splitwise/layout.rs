@@ -1,15 +1,15 @@
-//! Files of results in the layout of the reference: `summary.csv`, `detailed/{application}.csv`,
-//! `detailed/{application}_alloc.csv` and `request_nodes.csv`.
+//! SplitwiseSim's result files: `summary.csv`, `detailed/{application}.csv`, `detailed/{application}_alloc.csv` and
+//! `request_nodes.csv`. Runs by its rules and runs of this program's own simulator are both written as these rows.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::report::{Report, RequestRecord};
+use super::report::{InstanceRecord, Report, RequestRecord};
 use super::statistics::{Statistics, statistics};
 use crate::base::error::Result;
 use crate::base::io::{PythonFloat, write_file};
 
-/// What the files say that the report does not.
+/// What the files say besides their rows.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct WriteOptions {
     /// Number of the application.
@@ -18,13 +18,101 @@ pub struct WriteOptions {
     pub integral: bool,
 }
 
-/// Writes all files into `folder`; an empty report gives headers, and a summary without figures.
+/// A finished request in these files; times in seconds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RequestRow {
+    /// Number in the trace.
+    pub id: u64,
+    /// E2E: from arrival to the last token.
+    pub response: f64,
+    /// From arrival to the start of the prompt.
+    pub queue: f64,
+    /// TTFT.
+    pub ttft: f64,
+    /// Mean time between tokens.
+    pub tbt: f64,
+    /// From the end of the prompt to the start of the token task.
+    pub nth_token_overhead: f64,
+    /// Prompt tokens.
+    pub prompt: u32,
+    /// Output tokens.
+    pub output: u32,
+    /// Start and end of the prompt.
+    pub prompt_span: (f64, f64),
+    /// Start and end of the KV cache's transfer, if it was moved.
+    pub flow_span: Option<(f64, f64)>,
+    /// Start and end of the token task.
+    pub token_span: (f64, f64),
+    /// Number of the instance that ran the prompt.
+    pub prompt_instance: u32,
+    /// Number of the instance that generated the tokens.
+    pub token_instance: u32,
+    /// Whether the prompt started at the very time of an arrival.
+    pub started_on_arrival: bool,
+}
+
+/// An instance in these files.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InstanceRow {
+    /// Its name.
+    pub name: String,
+    /// Fraction of the time in which it was busy.
+    pub utilization: f64,
+}
+
+impl From<&RequestRecord> for RequestRow {
+    fn from(r: &RequestRecord) -> Self {
+        Self {
+            id: r.id,
+            response: r.response,
+            queue: r.queue,
+            ttft: r.ttft,
+            tbt: r.tbt,
+            nth_token_overhead: r.nth_token_overhead,
+            prompt: r.prompt,
+            output: r.output,
+            prompt_span: r.prompt_span,
+            flow_span: r.flow_span,
+            token_span: r.token_span,
+            prompt_instance: r.prompt_instance,
+            token_instance: r.token_instance,
+            started_on_arrival: r.started_on_arrival,
+        }
+    }
+}
+
+impl From<&InstanceRecord> for InstanceRow {
+    fn from(record: &InstanceRecord) -> Self {
+        Self {
+            name: record.name.clone(),
+            utilization: record.utilization,
+        }
+    }
+}
+
+/// Writes the files of a run by SplitwiseSim's rules into `folder`.
 ///
 /// # Errors
 /// [`crate::Error::Io`] where a file cannot be written.
 pub fn write_report(report: &Report, options: WriteOptions, folder: &Path) -> Result<()> {
+    let requests: Vec<RequestRow> = report.requests.iter().map(Into::into).collect();
+    let instances: Vec<InstanceRow> = report.instances.iter().map(Into::into).collect();
+    write_rows(&requests, &instances, options, folder)
+}
+
+/// Writes all files into `folder`: requests in the order in which they finished, instances by number. No requests give
+/// headers, and a summary without figures.
+///
+/// # Errors
+/// [`crate::Error::Io`] where a file cannot be written.
+pub fn write_rows(
+    requests: &[RequestRow],
+    instances: &[InstanceRow],
+    options: WriteOptions,
+    folder: &Path,
+) -> Result<()> {
     let application = options.application_id;
-    let columns = columns(&report.requests, options.integral);
+    let columns = columns(requests, options.integral);
     write_file(
         folder.join("summary.csv"),
         summary(&columns, application).as_bytes(),
@@ -35,7 +123,7 @@ pub fn write_report(report: &Report, options: WriteOptions, folder: &Path) -> Re
         detail(&columns).as_bytes(),
     )?;
     let mut alloc = "instance_names,utilizations\n".to_owned();
-    for instance in &report.instances {
+    for instance in instances {
         let utilization = PandasFloat(instance.utilization);
         let _ = writeln!(alloc, "{},{utilization}", instance.name);
     }
@@ -45,7 +133,7 @@ pub fn write_report(report: &Report, options: WriteOptions, folder: &Path) -> Re
     )?;
     write_file(
         folder.join("request_nodes.csv"),
-        nodes(report, options.integral).as_bytes(),
+        nodes(requests, instances, options.integral).as_bytes(),
     )
 }
 
@@ -57,8 +145,8 @@ struct Column {
     whole: bool,
 }
 
-fn columns(requests: &[RequestRecord], integral: bool) -> [Column; 8] {
-    let column = |name, whole, value: fn(&RequestRecord) -> f64| Column {
+fn columns(requests: &[RequestRow], integral: bool) -> [Column; 8] {
+    let column = |name, whole, value: fn(&RequestRow) -> f64| Column {
         name,
         values: requests.iter().map(value).collect(),
         whole,
@@ -110,17 +198,17 @@ fn summary(columns: &[Column], application: u64) -> String {
     format!("{header}\n{row}\n")
 }
 
-fn nodes(report: &Report, integral: bool) -> String {
+fn nodes(requests: &[RequestRow], instances: &[InstanceRow], integral: bool) -> String {
     let mut text =
         "request_id,request_type,node_id,node_type,runner,start_timestamp,completion_timestamp\n"
             .to_owned();
-    for request in &report.requests {
+    for request in requests {
         let mut node = |number: u8, kind: &str, instance: Option<u32>, span: (f64, f64)| {
             push(&mut text, request.id as f64, integral);
             text.push_str(if integral { ",2," } else { ",2.0," });
             let _ = match instance {
                 Some(instance) => {
-                    let name = &report.instances[instance as usize].name;
+                    let name = &instances[instance as usize].name;
                     write!(text, "{number},{kind},{name}_{instance}")
                 }
                 None => write!(text, "{number},{kind},DummyLink"),

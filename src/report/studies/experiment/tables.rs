@@ -1,34 +1,30 @@
-//! Single-turn and multi-turn traffic side by side; by the course project's rules, with its published figures.
-
-use std::path::Path;
+//! The tables of an experiment, its figures as JSON, and its answer.
 
 use serde_json::{Value, json};
 
-use super::sharing::Run;
-use super::sharing_page;
-use super::{answer, course, pictures};
-use crate::base::csv_file;
-use crate::base::error::Result;
+use super::course;
 use crate::metrics::Summary;
 use crate::report::render::number::{percent, seconds, thousands};
 use crate::report::render::table::table;
+use crate::report::studies::answer;
+use crate::report::studies::sharing::AnalyzedTrace;
 
-/// What is compared.
-pub struct Columns<'a> {
-    /// One request per conversation.
-    pub single: Run<'a>,
-    /// One request per turn.
-    pub multi: Run<'a>,
-    /// The same chats as an engine would serve them, where this run counts differently: single-turn and multi-turn.
-    pub truth: Option<(Run<'a>, Run<'a>)>,
-    /// Single-turn and multi-turn at further block sizes.
+/// The replays of an experiment.
+pub struct SingleAndMulti<'a> {
+    /// The replay with one request per conversation.
+    pub single: AnalyzedTrace<'a>,
+    /// The replay with one request per turn.
+    pub multi: AnalyzedTrace<'a>,
+    /// Single-turn and multi-turn replays of the same chats as an engine serves them; only where this run counts differently.
+    pub truth: Option<(AnalyzedTrace<'a>, AnalyzedTrace<'a>)>,
+    /// Single-turn and multi-turn figures at further block sizes.
     pub others: Vec<(&'a Summary, &'a Summary)>,
     /// Whether this run counts by the course project's rules, so that its published figures belong beside these.
     pub published: bool,
 }
 
-/// The table for the terminal.
-pub fn text(columns: &Columns<'_>) -> String {
+/// Formats the tables for the terminal.
+pub fn text(columns: &SingleAndMulti<'_>) -> String {
     let multi = columns.multi.summary;
     let (header, rows) = figures(columns);
     let header: Vec<&str> = header.iter().map(String::as_str).collect();
@@ -60,7 +56,7 @@ pub fn text(columns: &Columns<'_>) -> String {
     out
 }
 
-impl<'a> Columns<'a> {
+impl<'a> SingleAndMulti<'a> {
     /// Single-turn and multi-turn at every block size, the first of which has all figures.
     fn sizes(&self) -> Vec<(&'a Summary, &'a Summary)> {
         let first = (self.single.summary, self.multi.summary);
@@ -78,7 +74,7 @@ impl<'a> Columns<'a> {
 }
 
 /// Header and rows of the comparison of block sizes.
-pub(super) fn by_block_size(columns: &Columns<'_>) -> Cells {
+pub(super) fn by_block_size(columns: &SingleAndMulti<'_>) -> Cells {
     let header = [
         "tokens a block",
         "single-turn: token hit ratio",
@@ -102,7 +98,7 @@ pub(super) fn by_block_size(columns: &Columns<'_>) -> Cells {
 }
 
 /// Header and rows of the comparison.
-pub(super) fn figures(columns: &Columns<'_>) -> Cells {
+pub(super) fn figures(columns: &SingleAndMulti<'_>) -> Cells {
     let (single, multi) = (columns.single.summary, columns.multi.summary);
     let mut header = vec!["", "single-turn", "multi-turn"];
     let mut of: Vec<&Summary> = vec![single, multi];
@@ -165,9 +161,9 @@ type Cells = (Vec<String>, Vec<Vec<String>>);
 type Row = (&'static str, Box<dyn Fn(&Summary) -> String>);
 
 /// Header and rows of the published figures beside this run's.
-pub(super) fn published_figures(columns: &Columns<'_>) -> Cells {
+pub(super) fn published_figures(columns: &SingleAndMulti<'_>) -> Cells {
     let (single, multi) = (columns.single.summary, columns.multi.summary);
-    let median = |run: &Run<'_>| {
+    let median = |run: &AnalyzedTrace<'_>| {
         let mut fractions = run.analysis.sharing_fractions();
         fractions.sort_unstable_by(f64::total_cmp);
         percent(course::upper_median(&fractions))
@@ -215,14 +211,14 @@ pub(super) fn published_figures(columns: &Columns<'_>) -> Cells {
     (header.map(Into::into).to_vec(), rows.to_vec())
 }
 
-fn published(columns: &Columns<'_>) -> String {
+fn published(columns: &SingleAndMulti<'_>) -> String {
     let (header, rows) = published_figures(columns);
     let header: Vec<&str> = header.iter().map(String::as_str).collect();
     table(&header, &rows)
 }
 
-/// The same for programs.
-pub fn json(columns: &Columns<'_>) -> Value {
+/// All figures as JSON.
+pub fn json(columns: &SingleAndMulti<'_>) -> Value {
     let published = |p: course::Published| {
         json!({"sharing_fraction_mean": p.mean, "sharing_fraction_median": p.median, "block_reuse_rate": p.reuse_rate,
             "block_hits_mean": p.mean_hits, "block_hits_max": p.max_hits})
@@ -239,20 +235,4 @@ pub fn json(columns: &Columns<'_>) -> Value {
         })),
         "answer": columns.answer(),
     })
-}
-
-/// Writes `summary.json`, the pictures and `report.html`.
-///
-/// # Errors
-/// A file that cannot be written.
-pub fn write(columns: &Columns<'_>, folder: &Path, command: &str) -> Result<()> {
-    let mut value = json(columns);
-    if let Some(entries) = value.as_object_mut() {
-        entries.insert("command".into(), json!(command));
-        entries.insert("version".into(), json!(env!("CARGO_PKG_VERSION")));
-    }
-    csv_file::json(&folder.join("summary.json"), &value)?;
-    let page = sharing_page::of_columns(columns, command);
-    pictures::save(&page.charts, folder)?;
-    page.write(&folder.join("report.html"))
 }

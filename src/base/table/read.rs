@@ -1,0 +1,407 @@
+//! Reads a CSV file row by row; columns are found by their names.
+
+use std::borrow::Cow;
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+
+use crate::base::error::{Error, Fault, Location, Result};
+use crate::base::io::Input;
+
+/// The names that a column may have in a file, in order of preference. A `&str` is a column with a single name.
+pub(crate) trait ColumnNames {
+    /// All names. Errors use the first if the file has none of them.
+    fn names(&self) -> &[&str];
+}
+
+impl ColumnNames for &str {
+    fn names(&self) -> &[&str] {
+        std::slice::from_ref(self)
+    }
+}
+
+impl ColumnNames for &[&str] {
+    fn names(&self) -> &[&str] {
+        self
+    }
+}
+
+/// A reader of a CSV file with a header. Column names are compared without regard to case and surrounding blanks; empty lines
+/// are skipped.
+pub(crate) struct TableReader {
+    reader: csv::Reader<Box<dyn BufRead + Send>>,
+    record: csv::ByteRecord,
+    layout: Layout,
+    /// Whether every row must have as many cells as the header.
+    full_rows: bool,
+}
+
+/// The columns of the file, shared by all rows.
+struct Layout {
+    path: PathBuf,
+    header: Vec<String>,
+    /// Position of each wanted column in the file.
+    places: Vec<Option<usize>>,
+    /// The first name of each wanted column.
+    names: Vec<String>,
+    remedy: &'static str,
+}
+
+impl TableReader {
+    /// Reads the header. The first `required` of the wanted columns must exist.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is empty, or lacks a required column.
+    pub(crate) fn open<N: ColumnNames>(
+        input: Input,
+        wanted: &[N],
+        required: usize,
+    ) -> Result<Self> {
+        let path = input.path().to_path_buf();
+        let mut reader = csv::ReaderBuilder::new()
+            .flexible(true)
+            .from_reader(input.into_reader());
+        let header = reader
+            .byte_headers()
+            .map_err(|error| unreadable(&path, error))?;
+        let header: Vec<String> = header
+            .iter()
+            .map(|name| String::from_utf8_lossy(name.trim_ascii()).into_owned())
+            .collect();
+        let first = |column: &N| {
+            column
+                .names()
+                .first()
+                .copied()
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let names: Vec<String> = wanted.iter().map(first).collect();
+        let place = |column: &N| {
+            let same = |name: &&str| header.iter().position(|own| own.eq_ignore_ascii_case(name));
+            column.names().iter().find_map(same)
+        };
+        let places: Vec<Option<usize>> = wanted.iter().map(place).collect();
+        let required: Vec<usize> = (0..required).collect();
+        let table = Self {
+            reader,
+            record: csv::ByteRecord::new(),
+            layout: Layout {
+                path,
+                header,
+                places,
+                names,
+                remedy: Fault::REMEDY,
+            },
+            full_rows: false,
+        };
+        table.require(&required)?;
+        Ok(table)
+    }
+
+    /// Checks that the file has these wanted columns.
+    ///
+    /// # Errors
+    /// A missing column, or a file without a header.
+    pub(crate) fn require(&self, columns: &[usize]) -> Result<()> {
+        let Layout {
+            path,
+            header,
+            places,
+            names,
+            ..
+        } = &self.layout;
+        let Some(missing) = columns.iter().find(|column| places[**column].is_none()) else {
+            return Ok(());
+        };
+        let all: Vec<&str> = columns
+            .iter()
+            .map(|column| names[*column].as_str())
+            .collect();
+        let expected = format!("expected the columns {}", all.join(","));
+        if header.iter().all(String::is_empty) {
+            return Err(Error::input(Location::file(path), "is empty", expected));
+        }
+        let problem = format!("has no column `{}`", names[*missing]);
+        Err(Error::input(Location::line(path, 1), problem, expected))
+    }
+
+    /// Refuses rows that have more or fewer cells than the header.
+    #[must_use]
+    pub(crate) fn with_full_rows(mut self) -> Self {
+        self.full_rows = true;
+        self
+    }
+
+    /// Sets the remedy of errors in rows; the default is to repair the line.
+    #[must_use]
+    pub(crate) fn with_remedy(mut self, remedy: &'static str) -> Self {
+        self.layout.remedy = remedy;
+        self
+    }
+
+    /// The path of the file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.layout.path
+    }
+
+    /// Names of all columns of the file.
+    pub(crate) fn header(&self) -> &[String] {
+        &self.layout.header
+    }
+
+    /// Whether the file has this wanted column.
+    pub(crate) fn has(&self, column: usize) -> bool {
+        self.layout.places[column].is_some()
+    }
+
+    /// Reads the next row; `None` at the end.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a row of another length after [`Self::with_full_rows`].
+    pub(crate) fn next_row(&mut self) -> Result<Option<Row<'_>>> {
+        let more = self
+            .reader
+            .read_byte_record(&mut self.record)
+            .map_err(|error| unreadable(&self.layout.path, error))?;
+        let row = Row {
+            record: &self.record,
+            layout: &self.layout,
+        };
+        if more && self.full_rows && self.record.len() != self.layout.header.len() {
+            let problem = format!(
+                "has {} cells, and the header has {}",
+                self.record.len(),
+                self.layout.header.len()
+            );
+            return Err(row.error(row.fault(problem)));
+        }
+        Ok(more.then_some(row))
+    }
+
+    /// Calls `take` with every row. Its faults become errors with file and line.
+    ///
+    /// # Errors
+    /// As [`Self::next_row`], and the first fault of `take`.
+    pub(crate) fn each_row(
+        mut self,
+        mut take: impl FnMut(&Row<'_>) -> Result<(), Fault>,
+    ) -> Result<()> {
+        while let Some(row) = self.next_row()? {
+            take(&row).map_err(|fault| row.error(fault))?;
+        }
+        Ok(())
+    }
+}
+
+/// A row of a [`TableReader`]. `column` is always the index of a wanted column, `place` a position in the file.
+pub(crate) struct Row<'a> {
+    record: &'a csv::ByteRecord,
+    layout: &'a Layout,
+}
+
+impl<'a> Row<'a> {
+    /// Line of the file on which the row starts; the first line is 1.
+    pub(crate) fn line(&self) -> u64 {
+        self.record.position().map_or(1, csv::Position::line)
+    }
+
+    /// Number of cells.
+    pub(crate) fn len(&self) -> usize {
+        self.record.len()
+    }
+
+    /// The cell at a position exactly as in the file; `None` beyond the last.
+    pub(crate) fn cell(&self, place: usize) -> Option<Cow<'a, str>> {
+        self.record.get(place).map(String::from_utf8_lossy)
+    }
+
+    /// The cell of a wanted column without surrounding blanks; empty if the file lacks the column.
+    pub(crate) fn text(&self, column: usize) -> Result<&'a str, Fault> {
+        match self.layout.places[column] {
+            Some(place) => self.text_at(place),
+            None => Ok(""),
+        }
+    }
+
+    /// As [`Self::text`], by position.
+    pub(crate) fn text_at(&self, place: usize) -> Result<&'a str, Fault> {
+        let Some(cell) = self.record.get(place) else {
+            return Err(self.fault(format!(
+                "has {} columns, `{}` is missing (truncated line)",
+                self.record.len(),
+                self.name_at(place)
+            )));
+        };
+        std::str::from_utf8(cell.trim_ascii())
+            .map_err(|_| self.fault(format!("`{}`: invalid UTF-8", self.name_at(place))))
+    }
+
+    /// Parses the cell of a wanted column; `expected` describes valid values in the fault.
+    pub(crate) fn parse<T>(
+        &self,
+        column: usize,
+        expected: &str,
+        read: impl FnOnce(&'a str) -> Option<T>,
+    ) -> Result<T, Fault> {
+        let text = self.text(column)?;
+        read(text).ok_or_else(|| self.unexpected(column, expected))
+    }
+
+    /// Parses a number that is finite and not negative.
+    pub(crate) fn number(&self, column: usize) -> Result<f64, Fault> {
+        self.parse(column, "a number", non_negative)
+    }
+
+    /// As [`Self::number`], by position.
+    pub(crate) fn number_at(&self, place: usize) -> Result<f64, Fault> {
+        let text = self.text_at(place)?;
+        non_negative(text).ok_or_else(|| unexpected(self, self.name_at(place), "a number", text))
+    }
+
+    /// The fault of a cell that is not what was expected.
+    pub(crate) fn unexpected(&self, column: usize, expected: &str) -> Fault {
+        unexpected(
+            self,
+            self.name(column),
+            expected,
+            self.text(column).unwrap_or_default(),
+        )
+    }
+
+    /// A fault of this row.
+    pub(crate) fn fault(&self, problem: impl Into<String>) -> Fault {
+        Fault::new(problem).remedy(self.layout.remedy)
+    }
+
+    /// Turns a fault of this row into an error with file and line.
+    pub(crate) fn error(&self, fault: Fault) -> Error {
+        fault.at(Location::line(&self.layout.path, self.line()))
+    }
+
+    /// The name of a wanted column as the file spells it.
+    pub(crate) fn name(&self, column: usize) -> &'a str {
+        match self.layout.places[column] {
+            Some(place) => self.name_at(place),
+            None => &self.layout.names[column],
+        }
+    }
+
+    fn name_at(&self, place: usize) -> &'a str {
+        self.layout.header.get(place).map_or("", String::as_str)
+    }
+}
+
+/// The only possible failure is one of the operating system, as rows of any length and any bytes are accepted.
+fn unreadable(path: &Path, error: csv::Error) -> Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(source) => Error::read(path, source),
+        other => Error::read(path, std::io::Error::other(format!("{other:?}"))),
+    }
+}
+
+fn unexpected(row: &Row<'_>, name: &str, expected: &str, found: &str) -> Fault {
+    let found = found.escape_debug();
+    row.fault(format!("`{name}`: expected {expected}, found `{found}`"))
+}
+
+fn non_negative(text: &str) -> Option<f64> {
+    let number: f64 = text.parse().ok()?;
+    (number.is_finite() && number >= 0.0).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::base::table::read::*;
+
+    fn table(text: &str, wanted: &[&[&str]], required: usize) -> Result<TableReader> {
+        TableReader::open(
+            Input::from_bytes("t.csv", text.to_owned())?,
+            wanted,
+            required,
+        )
+    }
+
+    fn refused(text: &str, wanted: &[&[&str]], required: usize) -> String {
+        match table(text, wanted, required) {
+            Ok(_) => panic!("{text:?} was read"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn columns_go_by_any_of_their_names_in_any_order() {
+        let wanted: [&[&str]; 3] = [&["ms", "time_ms"], &["tokens"], &["context"]];
+        let mut table = table("Tokens, TIME_MS \n 8 ,1.5\n\n9,2\n", &wanted, 2).expect("reads");
+        assert_eq!(table.header(), ["Tokens", "TIME_MS"]);
+        assert!(table.has(0) && table.has(1) && !table.has(2));
+        let row = table.next_row().expect("reads").expect("a row");
+        assert_eq!((row.number(0).expect("a number"), row.line()), (1.5, 2));
+        assert_eq!(row.text(1).expect("text"), "8");
+        assert_eq!(row.text(2).expect("no such column"), "");
+        assert_eq!(row.cell(0).as_deref(), Some(" 8 "));
+        let row = table.next_row().expect("reads").expect("a row");
+        assert_eq!(row.number_at(0).expect("a number"), 9.0);
+        assert!(table.next_row().expect("the end").is_none());
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let wanted: [&[&str]; 2] = [&["a", "b"], &["c"]];
+        assert_eq!(
+            refused("x,c\n1,2\n", &wanted, 2),
+            "t.csv:1: has no column `a`; expected the columns a,c"
+        );
+        assert_eq!(
+            refused("", &wanted, 2),
+            "t.csv: is empty; expected the columns a,c"
+        );
+    }
+
+    #[test]
+    fn cells_that_are_no_numbers_are_told_with_their_line() {
+        for (row, expected) in [
+            (
+                "x,1",
+                "t.csv:2: `b`: expected a number, found `x`; repair or remove the line",
+            ),
+            (
+                "-1,1",
+                "t.csv:2: `b`: expected a number, found `-1`; repair or remove the line",
+            ),
+            (
+                "inf,1",
+                "t.csv:2: `b`: expected a number, found `inf`; repair or remove the line",
+            ),
+            (
+                "",
+                "t.csv:2: has 1 columns, `c` is missing (truncated line); repair or remove the line",
+            ),
+        ] {
+            let text = if row.is_empty() {
+                "b,c\n1\n".to_owned()
+            } else {
+                format!("b,c\n{row}\n")
+            };
+            let wanted: [&[&str]; 2] = [&["a", "b"], &["c"]];
+            let found = table(&text, &wanted, 2).expect("a header").each_row(|row| {
+                row.number(0)?;
+                row.number(1).map(|_| ())
+            });
+            assert_eq!(found.expect_err(row).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn rows_must_be_full_where_that_was_asked_for() {
+        let wanted: [&[&str]; 1] = [&["a"]];
+        let table = table("a,b\n1,2\n3\n", &wanted, 1).expect("a header");
+        let read = table
+            .with_full_rows()
+            .with_remedy("write it again")
+            .each_row(|_| Ok(()));
+        assert_eq!(
+            read.expect_err("a short row").to_string(),
+            "t.csv:3: has 1 cells, and the header has 2; write it again"
+        );
+    }
+}

@@ -1,0 +1,8 @@
+//! Single-turn and multi-turn traffic side by side: what `experiment` prints and writes.
+
+pub mod course;
+mod page;
+mod tables;
+
+pub use page::write;
+pub use tables::{SingleAndMulti, json, text};
