@@ -23,7 +23,7 @@ pub(super) fn fault(path: &Path, text: &str, error: &toml::de::Error) -> Error {
     Error::input(
         at,
         error.message().to_owned(),
-        "`replay simulate --help` and docs/simulation.md tell the keys",
+        "docs/simulation.md has the keys",
     )
 }
 

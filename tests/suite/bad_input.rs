@@ -509,7 +509,7 @@ fn numbers_that_make_no_sense() {
         (&["--model-config", "none.json"], "none.json"),
         (&["--hold", "x"], "requests:K"),
         (&["--hold", "linear:1"], "linear:PREFILL_MS,DECODE_MS"),
-        (&["--hold", "trace"], "`gen-trace --service-time`"),
+        (&["--hold", "trace"], "with a `service_time`"),
         (
             &["--hold", "linear:1,1", "--engine", "ideal"],
             "--engine vllm or sglang",

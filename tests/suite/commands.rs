@@ -204,3 +204,85 @@ fn an_engine_that_has_no_such_policy_says_which_has() {
         );
     }
 }
+
+/// The text of every string in a Rust file, comments left out.
+fn strings(code: &str) -> Vec<String> {
+    let code: Vec<char> = code.chars().collect();
+    let starts = |at: usize, text: &str| {
+        text.chars()
+            .enumerate()
+            .all(|(i, c)| code.get(at + i) == Some(&c))
+    };
+    let (mut at, mut found) = (0, Vec::new());
+    while at < code.len() {
+        if starts(at, "//") {
+            while at < code.len() && code[at] != '\n' {
+                at += 1;
+            }
+        } else if starts(at, "'\"'") || starts(at, "'\\\"'") {
+            at += 3;
+        } else if starts(at, "r#\"") {
+            let start = at + 3;
+            at = start;
+            while at < code.len() && !starts(at, "\"#") {
+                at += 1;
+            }
+            found.push(code[start..at].iter().collect());
+            at += 2;
+        } else if code[at] == '"' {
+            let mut text = String::new();
+            at += 1;
+            while at < code.len() && code[at] != '"' {
+                if code[at] == '\\' {
+                    at += 1;
+                }
+                text.extend(code.get(at));
+                at += 1;
+            }
+            found.push(text);
+            at += 1;
+        } else {
+            at += 1;
+        }
+    }
+    found
+}
+
+/// Library messages name parameters; options are the command line's own.
+#[test]
+fn no_library_message_names_an_option() {
+    fn walk(folder: &std::path::Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).expect("reads") {
+            let path = entry.expect("an entry").path();
+            let name = path.display().to_string();
+            if path.is_dir() {
+                if !name.ends_with("src/cli") {
+                    walk(&path, found);
+                }
+                continue;
+            }
+            // It writes commands that would produce missing runs.
+            if !name.ends_with(".rs") || name.ends_with("compare/discover.rs") {
+                continue;
+            }
+            let code = std::fs::read_to_string(&path).expect("reads");
+            for text in strings(&code) {
+                let mut words = text.split(|c: char| c.is_whitespace() || c == '`');
+                let option = words.any(|word| {
+                    let name = word.strip_prefix("--").unwrap_or_default();
+                    name.starts_with(|c: char| c.is_ascii_lowercase())
+                });
+                // Commands of other programs have options of their own.
+                if option && !text.contains("vllm serve") && !text.contains("vllm bench serve") {
+                    found.push(format!("{name}: {text}"));
+                }
+            }
+        }
+    }
+    let sample = "f(\"a --b\", 'x', r#\"--c \"d\"\"#); // \"--e\"\n\"\\\"--f\"";
+    assert_eq!(strings(sample), ["a --b", "--c \"d\"", "\"--f"]);
+    let mut found = Vec::new();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    walk(&root, &mut found);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}

@@ -86,7 +86,7 @@ impl Asked {
                 let Some(model) = model else {
                     return Err(Error::usage(
                         "a capacity in bytes needs to know the model",
-                        "name it with --model, or give its config.json with --model-config",
+                        "set `model` to a built-in model, or `model_config` to a config.json",
                     ));
                 };
                 let block = model

@@ -72,7 +72,7 @@ impl Kind {
             Self::Other => Err(Error::input(
                 Location::file(folder),
                 "holds nothing that a report is known for",
-                "give a folder that `experiment`, `analyze`, `sweep` or `curve` wrote with --output-dir, or that `simulate` wrote with --results",
+                "give a folder that `experiment`, `analyze`, `sweep` or `curve` wrote, or the results folder of `simulate`",
             )),
         }
     }

@@ -71,7 +71,7 @@ impl<'a> Keys<'a> {
         text.parse()
             .ok()
             .filter(|factor: &f64| factor.is_finite() && *factor >= 0.0)
-            .ok_or_else(|| self.refuse(key, text, "a multiple of --rate, 0 or more"))
+            .ok_or_else(|| self.refuse(key, text, "a multiple of `rate`, 0 or more"))
     }
 
     /// Seconds, 0 or more.
@@ -395,7 +395,7 @@ mod tests {
             ),
             (
                 "diurnal:low=-1",
-                "the rate shape diurnal: low=-1; give a multiple of --rate",
+                "the rate shape diurnal: low=-1; give a multiple of `rate`",
             ),
             (
                 "square:duty=1",
