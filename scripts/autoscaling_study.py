@@ -35,12 +35,12 @@ def run(*arguments):
 
 
 def figures(results, trace, policy):
-    """Of one run: part of the requests that came which met the SLO, GPU-hours, and what the autoscaler did."""
+    """Of one run: fraction of the requests that arrived which met the SLO, GPU-hours, and what the autoscaler did."""
     (path,) = list(results.glob(f"0/*/{trace}/*/*/*/{policy}/summary.json"))
     summary = json.loads(path.read_text())
     scaling = summary.get("scaling", {})
     return {
-        "met": summary["slo"]["attainment"] * summary["finished"] / summary["arrived"],
+        "met": summary["slo"]["attainment"] or 0.0,
         "hours": summary["cost"]["gpu_hours"],
         "ttft": summary["ttft"]["p90"],
         "tbt": summary["tbt"]["p90"],

@@ -25,8 +25,6 @@ pub struct Autoscaler {
     placer: Placer,
     /// Parked instances, and until when they are watched; without a time, until the other role has started.
     aside: Vec<(u32, Option<f64>)>,
-    /// By fleet: the last change's time and direction.
-    directions: Vec<(f64, bool)>,
     targets: Vec<(FleetKind, u32)>,
     log: ScalingLog,
 }
@@ -82,7 +80,6 @@ impl Autoscaler {
             guard: section.ready_ratio_guard,
             placer,
             aside: Vec::new(),
-            directions: Vec::new(),
             targets: Vec::new(),
             log: ScalingLog {
                 policy: section.policy.replace('-', "_"),
@@ -122,7 +119,6 @@ impl Autoscaler {
                 }
                 Some(until) if now >= until - 1e-9 => {
                     actions.push(ScalingAction::Drain(instance));
-                    self.log.counts.instances_drained += 1;
                 }
                 None if !self.is_waited_for(view, instance) => {
                     actions.push(ScalingAction::Reinstate(instance));
@@ -161,7 +157,6 @@ impl Autoscaler {
                 None => match self.placer.next(one.kind) {
                     Some((pool, site)) => {
                         actions.push(ScalingAction::Start { pool, site });
-                        self.log.counts.instances_started += 1;
                     }
                     None => {
                         self.log.counts.no_room += u64::from(missing);
@@ -198,44 +193,9 @@ impl Autoscaler {
                 self.log.counts.parked += 1;
             } else {
                 actions.push(ScalingAction::Drain(number));
-                self.log.counts.instances_drained += 1;
             }
         }
         None
-    }
-
-    fn count(&mut self, time: f64, moves: &[Move]) -> Action {
-        let (mut grows, mut shrinks) = (false, false);
-        self.directions
-            .resize(moves.len(), (f64::NEG_INFINITY, true));
-        for (one, last) in moves.iter().zip(&mut self.directions) {
-            if one.to == one.from {
-                continue;
-            }
-            let up = one.to > one.from;
-            grows |= up;
-            shrinks |= !up;
-            if time - last.0 <= ScalingCounts::FLAP_SECONDS && up != last.1 {
-                self.log.counts.flaps += 1;
-            }
-            *last = (time, up);
-        }
-        let counts = &mut self.log.counts;
-        match (grows, shrinks) {
-            (true, true) => {
-                counts.rebalance += 1;
-                Action::Rebalance
-            }
-            (true, false) => {
-                counts.scale_out += 1;
-                Action::ScaleOut
-            }
-            (false, true) => {
-                counts.scale_in += 1;
-                Action::ScaleIn
-            }
-            (false, false) => Action::Hold,
-        }
     }
 
     /// Instances of a kind in a state.
@@ -312,7 +272,7 @@ impl Controller for Autoscaler {
         }
         self.targets = moves.iter().map(|one| (one.kind, one.to)).collect();
         let mut tick = Tick::new(&signals);
-        tick.action = self.count(signals.time, &moves);
+        tick.action = Action::of(&moves);
         tick.moves = moves;
         tick.reason = decision.reason;
         for note in notes {

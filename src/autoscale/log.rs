@@ -19,6 +19,18 @@ pub enum Action {
 }
 
 impl Action {
+    /// What changes of size come to.
+    pub(super) fn of(moves: &[Move]) -> Self {
+        let grows = moves.iter().any(|one| one.to > one.from);
+        let shrinks = moves.iter().any(|one| one.to < one.from);
+        match (grows, shrinks) {
+            (true, true) => Self::Rebalance,
+            (true, false) => Self::ScaleOut,
+            (false, true) => Self::ScaleIn,
+            (false, false) => Self::Hold,
+        }
+    }
+
     /// As the log has it.
     pub fn name(self) -> &'static str {
         match self {
@@ -78,39 +90,17 @@ impl Tick {
     }
 }
 
-/// How often what was done.
+/// What only the autoscaler can count; changes of the cluster's size are computed with the other figures of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct ScalingCounts {
-    /// Looks.
+    /// Control intervals.
     pub ticks: u64,
-    /// Looks at which fleets grew, and none shrank.
-    pub scale_out: u64,
-    /// Looks at which fleets shrank, and none grew.
-    pub scale_in: u64,
-    /// Looks at which some grew and some shrank.
-    pub rebalance: u64,
-    /// Instances asked for.
-    pub instances_started: u64,
-    /// Instances told to finish.
-    pub instances_drained: u64,
-    /// Instances put out of routing, and kept.
+    /// Instances taken out of routing and kept.
     pub parked: u64,
-    /// Of these, those that came back.
+    /// Parked instances that came back.
     pub reinstated: u64,
-    /// Times that a fleet changed its direction within [`ScalingCounts::FLAP_SECONDS`].
-    pub flaps: u64,
     /// Instances that were wanted and that no site had room for.
     pub no_room: u64,
-}
-
-impl ScalingCounts {
-    /// A change of direction counts as flapping within so many seconds of the change before.
-    pub const FLAP_SECONDS: f64 = 300.0;
-
-    /// All looks that changed something.
-    pub fn changes(&self) -> u64 {
-        self.scale_out + self.scale_in + self.rebalance
-    }
 }
 
 /// Everything an autoscaler leaves behind.

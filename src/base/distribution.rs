@@ -5,43 +5,42 @@ use serde::{Deserialize, Serialize};
 pub use super::quantile::percentile_sorted;
 use super::quantile::{between, ranks};
 
-/// A distribution in eleven numbers.
+/// Count, mean, extremes and percentiles of a set of values; of no values the count is 0 and every figure is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
 pub struct Distribution {
     /// Number of values.
     pub count: u64,
-    /// Arithmetic mean; 0 of no values.
-    pub mean: f64,
-    /// Smallest.
-    pub min: f64,
+    /// Arithmetic mean.
+    pub mean: Option<f64>,
+    /// Smallest value.
+    pub min: Option<f64>,
     /// 5th percentile.
-    pub p5: f64,
+    pub p5: Option<f64>,
     /// 25th percentile.
-    pub p25: f64,
+    pub p25: Option<f64>,
     /// Median.
-    pub p50: f64,
+    pub p50: Option<f64>,
     /// 75th percentile.
-    pub p75: f64,
+    pub p75: Option<f64>,
     /// 90th percentile.
-    pub p90: f64,
+    pub p90: Option<f64>,
     /// 95th percentile.
-    pub p95: f64,
+    pub p95: Option<f64>,
     /// 99th percentile.
-    pub p99: f64,
-    /// Largest.
-    pub max: f64,
+    pub p99: Option<f64>,
+    /// Largest value.
+    pub max: Option<f64>,
 }
 
 impl Distribution {
-    /// The distribution of values, which are put in order. Quantiles are numpy's, see [`super::quantile`].
+    /// The distribution of values, which are sorted in place. Quantiles are numpy's, see [`super::quantile`].
     pub fn from_values(values: &mut [f64]) -> Self {
         values.sort_unstable_by(f64::total_cmp);
-        let at = |q| percentile_sorted(values, q).unwrap_or_default();
         let count = values.len() as u64;
-        Self::build(count, values.iter().sum(), at)
+        Self::build(count, values.iter().sum(), |q| percentile_sorted(values, q))
     }
 
-    /// The distribution of values that occur many times each: pairs of value and count, which are put in order.
+    /// The distribution of values that occur many times each: pairs of value and count, which are sorted in place.
     pub fn from_weighted(pairs: &mut [(f64, u64)]) -> Self {
         pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
         let mut ends = Vec::with_capacity(pairs.len());
@@ -53,20 +52,18 @@ impl Distribution {
             ends.push(count);
         }
         let value_at = |rank: u64| pairs[ends.partition_point(|end| *end <= rank)].0;
-        let at = |q: f64| {
-            if count == 0 {
-                return 0.0;
-            }
-            let (low, high, fraction) = ranks(count as usize, q);
-            between(value_at(low as u64), value_at(high as u64), fraction)
-        };
-        Self::build(count, sum, at)
+        Self::build(count, sum, |q: f64| {
+            (count > 0).then(|| {
+                let (low, high, fraction) = ranks(count as usize, q);
+                between(value_at(low as u64), value_at(high as u64), fraction)
+            })
+        })
     }
 
-    fn build(count: u64, sum: f64, at: impl Fn(f64) -> f64) -> Self {
+    fn build(count: u64, sum: f64, at: impl Fn(f64) -> Option<f64>) -> Self {
         Self {
             count,
-            mean: if count == 0 { 0.0 } else { sum / count as f64 },
+            mean: (count > 0).then(|| sum / count as f64),
             min: at(0.0),
             p5: at(0.05),
             p25: at(0.25),
@@ -90,15 +87,29 @@ mod tests {
         // numpy.percentile([1, 2, 4, 8], [25, 50, 90]) = 1.75, 3.0, 6.8
         let found = Distribution::from_values(&mut [8.0, 1.0, 4.0, 2.0]);
         assert_eq!(
-            (found.p25, found.p50, found.min, found.max),
-            (1.75, 3.0, 1.0, 8.0)
+            [found.p25, found.p50, found.min, found.max],
+            [1.75, 3.0, 1.0, 8.0].map(Some)
         );
-        assert!((found.p90 - 6.8).abs() < 1e-12);
-        assert_eq!(Distribution::from_values(&mut []), Distribution::default());
-        assert_eq!(
+        assert!((found.p90.expect("four values") - 6.8).abs() < 1e-12);
+    }
+
+    #[test]
+    fn no_values_have_no_figures() {
+        for found in [
+            Distribution::from_values(&mut []),
             Distribution::from_weighted(&mut []),
-            Distribution::default()
-        );
+            Distribution::from_weighted(&mut [(3.0, 0)]),
+        ] {
+            assert_eq!(found, Distribution::default());
+            let json = serde_json::to_value(found).expect("JSON");
+            assert_eq!(json["count"], 0);
+            for name in [
+                "mean", "min", "p5", "p25", "p50", "p75", "p90", "p95", "p99", "max",
+            ] {
+                assert_eq!(json[name], serde_json::Value::Null, "{name}");
+            }
+        }
+        assert_eq!(percentile_sorted(&[], 0.5), None);
     }
 
     proptest! {
@@ -112,6 +123,7 @@ mod tests {
             let (a, b) = (Distribution::from_weighted(&mut pairs), Distribution::from_values(&mut flat));
             prop_assert_eq!(a.count, b.count);
             for (x, y) in [(a.mean, b.mean), (a.p5, b.p5), (a.p50, b.p50), (a.p99, b.p99), (a.max, b.max)] {
+                let (x, y) = (x.expect("values"), y.expect("values"));
                 prop_assert!((x - y).abs() < 1e-9, "{} {}", x, y);
             }
         }

@@ -6,7 +6,9 @@ use clap::Args;
 
 use super::output;
 pub(super) use super::slo_args::SloArgs;
-use crate::report::studies::compare::{Reading, Selection, Study, files, pairs, text};
+use crate::report::studies::compare::{
+    PolicyComparison, Reading, RunSelection, files, pairs, text,
+};
 
 /// Arguments of `replay compare`.
 #[derive(Debug, Args)]
@@ -30,14 +32,14 @@ pub(super) struct CompareArgs {
     #[command(flatten)]
     selection: SelectionArgs,
 
-    /// Read only summary.csv of each run, which has no requests and no scaling
+    /// Read only summary.csv of each run: P50, P90 and P99 of TTFT, TBT and E2E, without cost, SLO and tests
     #[arg(long)]
     quick: bool,
 
     #[command(flatten)]
     slo: SloArgs,
 
-    /// Write tables and charts into this folder [default: RESULTS/comparison]
+    /// Write tables and charts into this folder [default: RESULTS/comparison; with --quick: RESULTS/comparison-quick]
     #[arg(long, short, value_name = "DIR", help_heading = "Output")]
     output_dir: Option<PathBuf>,
 }
@@ -85,11 +87,11 @@ pub(super) struct SelectionArgs {
 }
 
 impl SelectionArgs {
-    pub(super) fn selection(&self) -> crate::base::error::Result<Selection> {
-        Ok(Selection {
+    pub(super) fn selection(&self) -> crate::base::error::Result<RunSelection> {
+        Ok(RunSelection {
             policies: self.policies.clone(),
             traces: self.traces.clone(),
-            rates: Selection::parse_rates(&self.rates)?,
+            rates: RunSelection::parse_rates(&self.rates)?,
             seeds: self.seeds.clone(),
             start_states: self.start_state.clone(),
             clusters: self.cluster.clone(),
@@ -112,12 +114,12 @@ impl SloArgs {
 
 pub(super) fn run(args: &CompareArgs, json: bool) -> anyhow::Result<()> {
     let selection = args.selection.selection()?;
-    let study = Study::read(&args.results, &selection, args.slo.reading(args.quick))?;
+    let study = PolicyComparison::read(&args.results, &selection, args.slo.reading(args.quick))?;
     tell(&study);
     let folder = args
         .output_dir
         .clone()
-        .unwrap_or_else(|| args.results.join("comparison"));
+        .unwrap_or_else(|| files::folder(&args.results, args.quick));
     let command = super::typed_command();
     let scenarios = study.scenarios();
     let pairs: Vec<_> = match args.quick {
@@ -135,7 +137,7 @@ pub(super) fn run(args: &CompareArgs, json: bool) -> anyhow::Result<()> {
 const MOST_TOLD: usize = 20;
 
 /// Warns of runs that were skipped and of cells that are missing.
-pub(super) fn tell(study: &Study) {
+pub(super) fn tell(study: &PolicyComparison) {
     for skipped in &study.skipped {
         output::warn(&format!("skipped: {}", skipped.why));
     }

@@ -5,7 +5,7 @@ use clap::Args;
 use super::output;
 use super::trace_input::TraceArgs;
 use crate::base::Distribution;
-use crate::report::render::number::{seconds, thousands};
+use crate::report::render::number::{or_dash, seconds, thousands};
 use crate::report::render::table::{pairs, table};
 use crate::trace::inspect::Summary;
 
@@ -94,7 +94,7 @@ fn text(s: &Summary) -> String {
             [
                 d.mean, d.min, d.p5, d.p25, d.p50, d.p75, d.p90, d.p99, d.max,
             ]
-            .map(|n| format!("{n:.1}")),
+            .map(|n| or_dash(n, |n| format!("{n:.1}"))),
         );
         row
     };

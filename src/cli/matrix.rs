@@ -11,7 +11,7 @@ use super::trace_input::TraceArgs;
 use super::{compare, measured, output};
 use crate::base::error::Result;
 use crate::report::render::shell::quoted;
-use crate::report::studies::compare::{Selection, Study, files, pairs, text};
+use crate::report::studies::compare::{PolicyComparison, RunSelection, files, pairs, text};
 use crate::report::studies::simulation;
 use crate::scenario::Scenario;
 use crate::scenario::grid::{self, Cell, CellResult, FinishedCell, Grid, GridReading, GridTrace};
@@ -221,7 +221,7 @@ impl MatrixArgs {
             options: input.options(self.block_size, false)?,
             tokenizer: self.tokenizer.clone(),
         };
-        let rates = Selection::parse_rates(&self.rates)?;
+        let rates = RunSelection::parse_rates(&self.rates)?;
         let traces = match rates.as_slice() {
             [] => grid::traces(&self.trace),
             rates => {
@@ -269,7 +269,7 @@ impl MatrixArgs {
             .map(|scenario| RunKey::new(scenario, 0, ""))
             .collect();
         let names = |name: fn(&RunKey) -> &String| keys.iter().map(name).cloned().collect();
-        let selection = Selection {
+        let selection = RunSelection {
             policies: names(|key| &key.policy),
             traces: grid.traces.iter().map(|trace| trace.name.clone()).collect(),
             seeds: self.seeds.iter().map(u64::to_string).collect(),
@@ -277,9 +277,9 @@ impl MatrixArgs {
             clusters: names(|key| &key.cluster),
             models: names(|key| &key.model),
             schedulers: names(|key| &key.scheduler),
-            ..Selection::default()
+            ..RunSelection::default()
         };
-        let study = Study::read(&self.results, &selection, self.slo.reading(false))?;
+        let study = PolicyComparison::read(&self.results, &selection, self.slo.reading(false))?;
         compare::tell(&study);
         let pairs: Vec<_> = study.scenarios().iter().map(pairs::pairs).collect();
         let value = text::json(&study, &pairs, &super::typed_command());

@@ -8,8 +8,8 @@ use serde_json::json;
 use super::compare::{SelectionArgs, SloArgs};
 use super::output;
 use crate::base::error::Error;
-use crate::report::studies::compare::{Study, animation, page, pairs};
-use crate::report::studies::pages::Kind;
+use crate::report::studies::compare::{PolicyComparison, animation, page, pairs};
+use crate::report::studies::result_folder::ResultKind;
 
 /// Arguments of `replay report`.
 #[derive(Debug, Args)]
@@ -42,13 +42,13 @@ pub(super) struct ReportArgs {
 
 pub(super) fn run(args: &ReportArgs, json: bool) -> anyhow::Result<()> {
     let command = super::typed_command();
-    let kind = Kind::of(&args.folder);
+    let kind = ResultKind::of(&args.folder);
     let default = match kind {
-        Kind::Other => args.folder.join("comparison").join("report.html"),
+        ResultKind::Other => args.folder.join("comparison").join("report.html"),
         _ => args.folder.join("report.html"),
     };
     let path = args.output.clone().unwrap_or(default);
-    if kind != Kind::Other {
+    if kind != ResultKind::Other {
         if args.animate.is_some() {
             return Err(Error::usage(
                 "--animate needs runs by policy, and the folder has none",
@@ -60,7 +60,7 @@ pub(super) fn run(args: &ReportArgs, json: bool) -> anyhow::Result<()> {
         return wrote(json, &[&path]);
     }
     let selection = args.selection.selection()?;
-    let study = Study::read(&args.folder, &selection, args.slo.reading(false))?;
+    let study = PolicyComparison::read(&args.folder, &selection, args.slo.reading(false))?;
     super::compare::tell(&study);
     let scenarios = study.scenarios();
     let pairs: Vec<_> = scenarios.iter().map(pairs::pairs).collect();

@@ -12,7 +12,7 @@ use super::{compare, output};
 use crate::base::error::{Error, Result};
 use crate::base::io::write_file;
 use crate::report::studies::compare::{
-    Reading, Selection, Study as Comparison, files, page, pairs, text,
+    PolicyComparison, Reading, RunSelection, files, page, pairs, text,
 };
 use crate::report::studies::{simulation, study as written};
 use crate::scenario::inputs::{RunInputs, TraceInput};
@@ -233,20 +233,14 @@ fn serve_all(
             args.inputs(path, &choice.config)?.write(&folder)?;
             simulation::write(&files, &folder)?;
             let (policy, setting) = (&choice.trial.policy, &choice.trial.setting);
-            Ok(Trial::new(
-                policy,
-                setting,
-                &run.records,
-                &run.serving,
-                &choice.config.slo.objectives(),
-            ))
+            Ok(Trial::new(policy, setting, &run.serving))
         })
         .collect()
 }
 
 /// Tables, pictures and the page of all runs.
 fn compare_all(results: &Path, folder: &Path, command: &str) -> anyhow::Result<()> {
-    let study = Comparison::read(results, &Selection::default(), Reading::default())?;
+    let study = PolicyComparison::read(results, &RunSelection::default(), Reading::default())?;
     compare::tell(&study);
     let pairs: Vec<_> = study.scenarios().iter().map(pairs::pairs).collect();
     let value = text::json(&study, &pairs, command);

@@ -17,7 +17,6 @@ pub use gaps::{Gap, Gaps};
 pub use groups::{Group, Groups};
 pub use histogram::{BLOCK_SECONDS, Histogram};
 pub use serving::{
-    Cost, PoolUse, Serving, Slo, SlowdownLimit, Slowdowns, Times, Unfinished, alone, kept,
-    slowdowns,
+    Cost, PoolUse, RequestRow, Serving, Slo, SlowdownLimit, Slowdowns, Unfinished, alone, slowdowns,
 };
 pub use summary::{Settings, Summary};

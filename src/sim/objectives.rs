@@ -1,7 +1,9 @@
 //! Service level objectives of a request.
 
+use std::fmt;
+
 /// Time limits that a request has to keep. All are in seconds.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Objectives {
     /// Time to first token (TTFT), from arrival.
     pub ttft_seconds: f64,
@@ -19,5 +21,48 @@ impl Default for Objectives {
             tbt_seconds: 0.1,
             e2e_seconds: None,
         }
+    }
+}
+
+impl fmt::Display for Objectives {
+    /// `TTFT <= 2 s, TBT <= 100 ms`: every limit that there is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let limits = [
+            ("TTFT", Some(self.ttft_seconds)),
+            ("TBT", Some(self.tbt_seconds)),
+            ("E2E", self.e2e_seconds),
+        ];
+        let mut before = "";
+        for (name, limit) in limits {
+            let Some(limit) = limit.filter(|limit| limit.is_finite()) else {
+                continue;
+            };
+            let (value, unit) = match limit {
+                seconds if seconds >= 1.0 => (seconds, "s"),
+                seconds => (seconds * 1e3, "ms"),
+            };
+            // To six digits behind the point, so that 0.1 s is not 100.00000000000001 ms.
+            let value = (value * 1e6).round() / 1e6;
+            write!(f, "{before}{name} <= {value} {unit}")?;
+            before = ", ";
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sim::Objectives;
+
+    #[test]
+    fn limits_are_named_with_units() {
+        let usual = Objectives::default();
+        assert_eq!(usual.to_string(), "TTFT <= 2 s, TBT <= 100 ms");
+        let some = Objectives {
+            ttft_seconds: f64::INFINITY,
+            tbt_seconds: 0.0355,
+            e2e_seconds: Some(12.5),
+        };
+        assert_eq!(some.to_string(), "TBT <= 35.5 ms, E2E <= 12.5 s");
     }
 }

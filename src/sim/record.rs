@@ -142,14 +142,10 @@ pub struct InstanceRecord {
 }
 
 impl InstanceRecord {
-    /// Part of its life that it computed.
-    pub fn utilisation(&self) -> f64 {
-        let life = (self.gone - self.ready).0;
-        if life == 0 {
-            0.0
-        } else {
-            self.busy.0 as f64 / life as f64
-        }
+    /// Fraction of its time from ready to gone that it computed; `None` where it never was ready.
+    pub fn utilisation(&self) -> Option<f64> {
+        let lifetime = (self.gone - self.ready).0;
+        (lifetime > 0).then(|| self.busy.0 as f64 / lifetime as f64)
     }
 }
 

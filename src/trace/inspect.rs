@@ -111,7 +111,7 @@ mod tests {
         let summary = Summary::new(&read);
         assert_eq!((summary.requests, summary.sessions), (3, 2));
         assert_eq!((summary.input_tokens, summary.output_tokens), (14, 4));
-        assert_eq!(summary.turns_per_session.mean, 1.5);
+        assert_eq!(summary.turns_per_session.mean, Some(1.5));
         assert_eq!(summary.span_seconds, 2.0);
         assert_eq!(summary.input_token_rate, Some(7.0));
     }

@@ -170,7 +170,7 @@ fn slowdowns_are_those_of_the_study() {
         .expect("measured");
         let ours = [found.ttft, found.tbt, found.e2e]
             .iter()
-            .flat_map(|d| [d.p50, d.p90, d.p99])
+            .flat_map(|d| [d.p50, d.p90, d.p99].map(|value| value.expect("requests finished")))
             .collect::<Vec<_>>();
         for (ours, theirs) in ours.iter().zip(&cells[1..]) {
             let theirs: f64 = theirs.parse().expect("a number");

@@ -19,19 +19,18 @@ mod tiered;
 #[cfg(test)]
 mod tiered_tests;
 mod vllm;
-pub(crate) mod vllm_manager;
-pub(crate) mod vllm_pool;
 
+pub use super::block_manager::FreeOrder;
 pub use card::{EngineCard, EngineKind};
 pub use hold::Hold;
 pub use ideal::Ideal;
 pub use naive::Naive;
-pub use overlap::{Happening, Watch, replay};
+pub use overlap::{EngineEvent, EngineObserver, replay};
 pub use sglang::{Running, Sglang, UnboundedSglang};
 pub use sglang_order::ORDERS;
 pub use tier::{Tier, TierSpec, TierSummary};
 pub use tiered::{TierCounts, Tiered};
-pub use vllm::{FreeOrder, UnboundedVllm, Vllm};
+pub use vllm::{UnboundedVllm, Vllm};
 
 use super::{BlockId, BlockTrace, Facts, HashScheme, Run};
 use crate::base::error::{Error, Result};

@@ -1,8 +1,8 @@
 //! Requests that overlap, worked by hand, and what must always hold. A token is a nanosecond of time, a block 4 tokens.
 
-use super::overlap::{Ask, Candidate, Findable, Manager, drive};
-use super::vllm_manager::{Held, VllmManager};
+use super::overlap::{Candidate, Findable, Manager, PromptRequest, drive};
 use super::*;
+use crate::cache::{BlockManager, HeldBlocks};
 use crate::metrics::analyze;
 use crate::trace::{Content, NewRequest, Trace, TraceBuilder, TraceMeta};
 use proptest::prelude::*;
@@ -61,7 +61,7 @@ struct Log {
     preempted: Vec<usize>,
 }
 
-impl Watch for Log {
+impl EngineObserver for Log {
     fn served(&mut self, run: &Run<'_>, now: Nanos, outcome: &Outcome, evicted: &[BlockId]) {
         assert_eq!(run.index, self.met.len(), "in the order of arrival");
         assert_eq!(outcome.evicted as usize, evicted.len());
@@ -72,10 +72,10 @@ impl Watch for Log {
         self.met[request].1.evicted += went.len() as u32;
     }
 
-    fn happened(&mut self, request: usize, what: Happening) {
+    fn happened(&mut self, request: usize, what: EngineEvent) {
         match what {
-            Happening::Preempted => self.preempted.push(request),
-            Happening::Cut => self.met[request].1.cut = true,
+            EngineEvent::Preempted => self.preempted.push(request),
+            EngineEvent::Truncated => self.met[request].1.cut = true,
         }
     }
 }
@@ -267,12 +267,12 @@ fn what_engines_refuse() {
 
 /// vLLM's manager, with a second account of who holds which block.
 struct Audited {
-    manager: VllmManager,
+    manager: BlockManager,
     held: Vec<u32>,
 }
 
 impl Audited {
-    fn hold(&mut self, held: &Held, from: usize) {
+    fn hold(&mut self, held: &HeldBlocks, from: usize) {
         for slot in &held.slots()[from..] {
             self.held[*slot as usize] += 1;
         }
@@ -284,7 +284,7 @@ impl Audited {
 }
 
 impl Manager for Audited {
-    type Held = Held;
+    type Held = HeldBlocks;
     const FINDABLE: Findable = Findable::AsFilled;
     const TO_THE_FRONT: bool = true;
 
@@ -292,17 +292,22 @@ impl Manager for Audited {
         self.manager.blocks()
     }
 
-    fn admit(&mut self, ask: &Ask<'_>, held: &mut Held, evicted: &mut Vec<BlockId>) -> Option<u32> {
+    fn admit(
+        &mut self,
+        ask: &PromptRequest<'_>,
+        held: &mut HeldBlocks,
+        evicted: &mut Vec<BlockId>,
+    ) -> Option<u32> {
         let hits = self.manager.admit(ask, held, evicted)?;
         self.hold(held, 0);
         Some(hits)
     }
 
-    fn prefilled(&mut self, _: &mut Held, _: &[BlockId]) {}
+    fn prefilled(&mut self, _: &mut HeldBlocks, _: &[BlockId]) {}
 
     fn grow(
         &mut self,
-        held: &mut Held,
+        held: &mut HeldBlocks,
         computed: u32,
         path: &[BlockId],
         evicted: &mut Vec<BlockId>,
@@ -313,13 +318,13 @@ impl Manager for Audited {
         grown
     }
 
-    fn finish(&mut self, held: &mut Held, path: &[BlockId]) -> usize {
+    fn finish(&mut self, held: &mut HeldBlocks, path: &[BlockId]) -> usize {
         let blocks = path.len().min(held.slots().len());
         self.preempt(held);
         blocks
     }
 
-    fn preempt(&mut self, held: &mut Held) {
+    fn preempt(&mut self, held: &mut HeldBlocks) {
         for slot in held.slots() {
             self.held[*slot as usize] -= 1;
         }
@@ -328,11 +333,11 @@ impl Manager for Audited {
     }
 
     fn rank(candidate: &Candidate) -> (u64, u64) {
-        VllmManager::rank(candidate)
+        BlockManager::rank(candidate)
     }
 
     fn cached_blocks(&self) -> u32 {
-        self.manager.cached()
+        self.manager.cached_contents()
     }
 
     fn is_idle(&self) -> bool {
@@ -354,7 +359,7 @@ impl Manager for Pinned {
 
     fn admit(
         &mut self,
-        ask: &Ask<'_>,
+        ask: &PromptRequest<'_>,
         held: &mut Self::Held,
         evicted: &mut Vec<BlockId>,
     ) -> Option<u32> {

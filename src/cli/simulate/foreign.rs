@@ -66,7 +66,9 @@ pub(super) fn vidur(args: &SimulateArgs, config: &Path, json: bool) -> anyhow::R
         simulation::chrome_trace(&run.records, path)?;
     }
     if json {
-        return output::print(&serde_json::to_string_pretty(&run.serving)?);
+        return output::print(&serde_json::to_string_pretty(&simulation::value(
+            &run.serving,
+        )?)?);
     }
     output::print(&simulation::text(&run.serving))
 }

@@ -274,7 +274,7 @@ fn accurate(args: &SimulateArgs, scenario: &Scenario, json: bool) -> anyhow::Res
 fn show(runs: &[(u64, Run)], json: bool) -> anyhow::Result<()> {
     if json {
         let one = |(seed, run): &(u64, Run)| {
-            let mut figures = serde_json::to_value(&run.serving).unwrap_or_default();
+            let mut figures = simulation::value(&run.serving).unwrap_or_default();
             if let Some(figures) = figures.as_object_mut() {
                 figures.insert("seed".into(), json!(seed));
             }

@@ -77,6 +77,7 @@ pub(super) fn run(args: &CompareSamplesArgs, json: bool) -> anyhow::Result<()> {
         confidence: args.confidence,
         resamples: args.resamples,
         seed: args.seed,
+        threshold: None,
     };
     let found = compare(&a.values, &b.values, &options)?;
     let (name_a, name_b) = names(&args.a, &args.b);

@@ -1,66 +1,55 @@
-//! Times as multiples of what a request would take on an unloaded reference instance, and the limits of the Splitwise study.
+//! Slowdowns: times as multiples of what a request takes on an unloaded reference instance; and the Splitwise study's limits.
 
 use serde::Serialize;
 
+use super::rows::RequestRow;
 use crate::base::distribution::{Distribution, percentile_sorted};
 
-/// A finished request's times, in seconds.
-#[derive(Debug, Clone, Copy)]
-pub struct Times {
-    /// Prompt tokens.
-    pub prompt: u32,
-    /// Output tokens.
-    pub output: u32,
-    /// To the first token.
-    pub ttft: Option<f64>,
-    /// Between tokens; none of a single one.
-    pub tbt: Option<f64>,
-    /// To the last token.
-    pub e2e: Option<f64>,
-}
-
-/// Multiples of what the reference needs.
-#[derive(Debug, Clone, Serialize)]
+/// Distributions of slowdowns over finished requests.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Slowdowns {
     /// Of the time to first token.
     pub ttft: Distribution,
     /// Of the time between tokens.
     pub tbt: Distribution,
-    /// Of the whole time.
+    /// Of the end-to-end time.
     pub e2e: Distribution,
 }
 
-/// One limit.
-#[derive(Debug, Clone, Serialize)]
+/// One of the study's limits, and the run's slowdown there.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct SlowdownLimit {
-    /// Which time.
+    /// Which time: `ttft`, `tbt` or `e2e`.
     pub metric: &'static str,
     /// Which percentile.
     pub percentile: u32,
-    /// What is allowed.
+    /// The largest slowdown that the study allows.
     pub limit: f64,
-    /// What was.
-    pub value: f64,
-    /// Whether it is kept.
-    pub met: bool,
+    /// The run's slowdown; `None` where no request has such a time.
+    pub value: Option<f64>,
+    /// Whether the limit is kept; `None` where there is no value.
+    pub met: Option<bool>,
 }
 
-/// Allowed at p50, p90 and p99 (Splitwise, ISCA 2024, table 6).
-const LIMITS: [(&str, [f64; 3]); 3] = [
-    ("ttft", [2.0, 3.0, 6.0]),
-    ("tbt", [1.25, 1.5, 5.0]),
-    ("e2e", [1.25, 1.5, 5.0]),
-];
+/// The times that have limits, as JSON and CSV name them.
+pub const LIMITED: [&str; 3] = ["ttft", "tbt", "e2e"];
 
-/// Slowdowns of requests, where `alone` says what the reference needs for a prompt, and for a token after it; and the limits.
+/// The percentiles at which they have limits.
+pub const LIMITED_AT: [u32; 3] = [50, 90, 99];
+
+/// The largest slowdowns that are allowed, by [`LIMITED`] and [`LIMITED_AT`] (Splitwise, ISCA 2024, table 6).
+pub const SLOWDOWN_LIMITS: [[f64; 3]; 3] = [[2.0, 3.0, 6.0], [1.25, 1.5, 5.0], [1.25, 1.5, 5.0]];
+
+/// Slowdowns of the finished requests, and the limits. `alone` gives the seconds that the reference needs for a prompt, and
+/// for each further token.
 pub fn slowdowns(
-    requests: impl Iterator<Item = Times>,
+    requests: &[RequestRow],
     mut alone: impl FnMut(u32) -> (f64, f64),
 ) -> (Slowdowns, Vec<SlowdownLimit>) {
     let mut values: [Vec<f64>; 3] = [Vec::new(), Vec::new(), Vec::new()];
-    for request in requests {
+    for request in requests.iter().filter(|r| r.is_finished()) {
         let (first, between) = alone(request.prompt);
-        let whole = first + between * f64::from(request.output - 1);
+        let whole = first + between * f64::from(request.output.saturating_sub(1));
         let times = [
             (request.ttft, first),
             (request.tbt, between),
@@ -76,42 +65,75 @@ pub fn slowdowns(
     }
     let [ttft, tbt, e2e] = values.each_mut().map(|v| Distribution::from_values(v));
     let mut limits = Vec::new();
-    for ((metric, allowed), values) in LIMITS.into_iter().zip(&values) {
-        for (percentile, limit) in [50, 90, 99].into_iter().zip(allowed) {
-            let value =
-                percentile_sorted(values, f64::from(percentile) / 100.0).unwrap_or_default();
+    for ((metric, allowed), values) in LIMITED.into_iter().zip(SLOWDOWN_LIMITS).zip(&values) {
+        for (percentile, limit) in LIMITED_AT.into_iter().zip(allowed) {
+            let value = percentile_sorted(values, f64::from(percentile) / 100.0);
             limits.push(SlowdownLimit {
                 metric,
                 percentile,
                 limit,
                 value,
-                met: value <= limit,
+                met: value.map(|value| value <= limit),
             });
         }
     }
     (Slowdowns { ttft, tbt, e2e }, limits)
 }
 
+/// Whether all limits are kept that have a value; `None` where none has.
+pub fn limits_met(limits: &[SlowdownLimit]) -> Option<bool> {
+    limits
+        .iter()
+        .filter_map(|limit| limit.met)
+        .reduce(|all, met| all && met)
+}
+
 #[cfg(test)]
 mod tests {
+    use crate::metrics::serving::rows::testing::{finished, unfinished};
     use crate::metrics::serving::slowdown::*;
+    use crate::sim::Outcome;
 
     #[test]
     fn by_hand() {
         // Alone: 0.1 s for the prompt and 0.02 s a token, so 0.1 + 10 x 0.02 = 0.3 s for 11 tokens.
-        let request = Times {
-            prompt: 100,
+        let request = RequestRow {
             output: 11,
-            ttft: Some(0.25),
-            tbt: Some(0.02),
-            e2e: Some(0.45),
+            ..finished(0.25, Some(0.02), 0.45)
         };
-        let (found, limits) = slowdowns([request].into_iter(), |_| (0.1, 0.02));
-        assert!((found.ttft.p50 - 2.5).abs() < 1e-12);
-        assert!((found.e2e.p99 - 1.5).abs() < 1e-12);
+        let (found, limits) = slowdowns(&[request], |_| (0.1, 0.02));
+        assert!((found.ttft.p50.expect("a value") - 2.5).abs() < 1e-12);
+        assert!((found.e2e.p99.expect("a value") - 1.5).abs() < 1e-12);
         // 2.5 is more than 2 at p50, and less than 3 at p90; 1.5 is more than 1.25.
-        let met: Vec<bool> = limits.iter().map(|limit| limit.met).collect();
-        assert_eq!(met[..6], [false, true, true, true, true, true]);
-        assert!(!met[6]);
+        let met: Vec<Option<bool>> = limits.iter().map(|limit| limit.met).collect();
+        assert_eq!(met[..6], [false, true, true, true, true, true].map(Some));
+        assert_eq!(met[6], Some(false));
+        assert_eq!(limits_met(&limits), Some(false));
+    }
+
+    #[test]
+    fn where_nothing_finished_no_limit_is_met() {
+        let (found, limits) = slowdowns(&[unfinished(Outcome::EndOfTime)], |_| (0.1, 0.02));
+        assert_eq!((found.ttft.count, found.ttft.p50), (0, None));
+        assert_eq!(limits.len(), 9);
+        assert!(
+            limits
+                .iter()
+                .all(|limit| limit.value.is_none() && limit.met.is_none())
+        );
+        assert_eq!(limits_met(&limits), None);
+    }
+
+    #[test]
+    fn single_tokens_leave_the_limits_of_tbt_out() {
+        let request = RequestRow {
+            output: 1,
+            ..finished(0.1, None, 0.1)
+        };
+        let (found, limits) = slowdowns(&[request], |_| (0.1, 0.02));
+        // As long as alone: 1, which all limits of TTFT and E2E allow.
+        assert_eq!((found.tbt.count, found.e2e.p50), (0, Some(1.0)));
+        assert_eq!(limits[3].met, None);
+        assert_eq!(limits_met(&limits), Some(true));
     }
 }

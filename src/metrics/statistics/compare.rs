@@ -11,6 +11,30 @@ use crate::base::error::{Error, Result};
 /// Below so many values the interval of means is Student's: a bootstrap of few values is too narrow.
 const FEW: usize = 20;
 
+/// The smallest difference that is worth reporting: one below both limits is not, however sure it is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Threshold {
+    /// As a fraction of the second value.
+    pub relative: f64,
+    /// In seconds.
+    pub seconds: f64,
+}
+
+impl Threshold {
+    /// For times of requests: 1 % and 1 ms.
+    pub const TIMES: Self = Self {
+        relative: 0.01,
+        seconds: 0.001,
+    };
+}
+
+impl std::fmt::Display for Threshold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (percent, millis) = (self.relative * 100.0, self.seconds * 1e3);
+        write!(f, "under {percent} % and under {millis} ms")
+    }
+}
+
 /// How to compare.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
@@ -24,6 +48,8 @@ pub struct Options {
     pub resamples: usize,
     /// Of the resamples.
     pub seed: u64,
+    /// Differences that do not matter; `None` where every one does.
+    pub threshold: Option<Threshold>,
 }
 
 impl Default for Options {
@@ -34,6 +60,7 @@ impl Default for Options {
             confidence: 0.95,
             resamples: 10_000,
             seed: 0,
+            threshold: None,
         }
     }
 }
@@ -80,6 +107,11 @@ pub struct Comparison {
     pub p_adjusted: f64,
     /// Largest p that counts as a difference: 1 less the confidence.
     pub alpha: f64,
+    /// Whether both samples are the same, value by value.
+    pub is_equal: bool,
+    /// Differences that do not matter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<Threshold>,
 }
 
 impl Comparison {
@@ -149,6 +181,8 @@ pub fn compare(a: &[f64], b: &[f64], options: &Options) -> Result<Comparison> {
         test,
         p_adjusted: p,
         alpha: 1.0 - confidence,
+        is_equal: a == b,
+        threshold: options.threshold,
     })
 }
 
@@ -242,93 +276,11 @@ pub fn holm(p: &[f64]) -> Vec<f64> {
     adjusted
 }
 
-/// `p < 0.001` or `p = 0.023`.
-pub fn p_text(p: f64) -> String {
-    match p {
-        p if p < 0.001 => "p < 0.001".to_owned(),
-        p if p < 0.1 => format!("p = {p:.3}"),
-        p => format!("p = {p:.2}"),
-    }
-}
-
-/// A number with three digits that count, or as a percentage with fewer.
-fn number(value: f64, percent: bool) -> String {
-    let size = value.abs();
-    if !percent {
-        return format!("{:.4}", value)
-            .parse::<f64>()
-            .ok()
-            .filter(|short| size == 0.0 || (short - value).abs() < size * 0.01)
-            .map_or_else(|| format!("{value:.2e}"), |short| short.to_string());
-    }
-    let text = match size {
-        size if size < 1.0 => format!("{value:.2}"),
-        size if size < 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.0}"),
-    };
-    // No minus before a zero.
-    match text.strip_prefix('-') {
-        Some(rest) if rest.chars().all(|c| c == '0' || c == '.') => rest.to_owned(),
-        _ => text,
-    }
-}
-
-/// Says in a sentence which of two is better, by how much, and how sure that is; or that no difference can be told.
-pub fn sentence(
-    name_a: &str,
-    name_b: &str,
-    comparison: &Comparison,
-    lower_is_better: bool,
-) -> String {
-    let relative = comparison.relative.zip(comparison.relative_interval);
-    let (value, interval, percent) = match relative {
-        Some((value, interval)) => (value * 100.0, scaled(interval, 100.0), true),
-        None => (comparison.difference, comparison.difference_interval, false),
-    };
-    let p = p_text(comparison.p_adjusted);
-    let unit = if percent { " %" } else { "" };
-    let show = |value| number(value, percent);
-    if !comparison.is_significant() {
-        return format!(
-            "no difference can be told between {name_a} and {name_b}: {}{unit} [{}, {}], {p}",
-            show(value),
-            show(interval.low),
-            show(interval.high)
-        );
-    }
-    let lower = value < 0.0;
-    let word = if lower == lower_is_better {
-        "better"
-    } else {
-        "worse"
-    };
-    // As a size: turned round where the first is the lower one.
-    let (low, high) = if lower {
-        (-interval.high, -interval.low)
-    } else {
-        (interval.low, interval.high)
-    };
-    format!(
-        "{name_a} is {word} than {name_b} by {}{unit} [{}, {}], {p}",
-        show(value.abs()),
-        show(low),
-        show(high)
-    )
-}
-
-fn scaled(interval: Interval, factor: f64) -> Interval {
-    Interval {
-        low: interval.low * factor,
-        high: interval.high * factor,
-        ..interval
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use crate::base::random::stream;
     use crate::metrics::statistics::compare::*;
-    use rand_distr::{Distribution, LogNormal, Normal};
+    use rand_distr::{Distribution, Normal};
 
     fn normal(seed: u64, name: &str, mean: f64, deviation: f64, n: usize) -> Vec<f64> {
         let mut random = stream(seed, name, 0);
@@ -423,52 +375,6 @@ mod tests {
             assert!((found - expected).abs() < 1e-12, "{adjusted:?}");
         }
         assert!(holm(&[]).is_empty());
-    }
-
-    #[test]
-    fn sentences() {
-        let mut random = stream(1, "latency", 0);
-        let skewed = LogNormal::new(0.0, 0.5).expect("a distribution");
-        let base: Vec<f64> = (0..2000).map(|_| skewed.sample(&mut random)).collect();
-        let less: Vec<f64> = base.iter().map(|value| value * 0.88).collect();
-        let found = compare(&less, &base, &Options::default()).expect("compares");
-        let text = sentence("new", "old", &found, true);
-        assert!(
-            text.starts_with("new is better than old by 12 % ["),
-            "{text}"
-        );
-        assert!(text.ends_with("], p < 0.001"), "{text}");
-        let text = sentence("new", "old", &found, false);
-        assert!(
-            text.starts_with("new is worse than old by 12 % ["),
-            "{text}"
-        );
-        let found = compare(&base, &less, &Options::default()).expect("compares");
-        let text = sentence("old", "new", &found, true);
-        assert!(
-            text.starts_with("old is worse than new by 14 % ["),
-            "{text}"
-        );
-        let found = compare(&base[..1000], &base[1000..], &Options::default()).expect("compares");
-        let text = sentence("one", "other", &found, true);
-        assert!(
-            text.starts_with("no difference can be told between one and other: "),
-            "{text}"
-        );
-        let mut adjusted = found;
-        adjusted.p_adjusted = 0.0234;
-        adjusted.relative = None;
-        adjusted.difference = -0.5;
-        adjusted.difference_interval = Interval {
-            low: -0.75,
-            high: -0.25,
-            method: "welch",
-        };
-        let text = sentence("one", "other", &adjusted, false);
-        assert_eq!(
-            text,
-            "one is worse than other by 0.5 [0.25, 0.75], p = 0.023"
-        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod bootstrap;
 mod compare;
 mod effect;
 mod exact;
+mod finding;
 mod signed_rank;
 mod student;
 mod u_test;
@@ -11,9 +12,10 @@ mod u_test;
 pub use bootstrap::{
     Contrast, Interval, Resamples, Statistic, bca, draw, percentile_interval, two_sided,
 };
-pub use compare::{Comparison, Options, Sample, compare, holm, p_text, sentence};
+pub use compare::{Comparison, Options, Sample, Threshold, compare, holm};
 pub use effect::{Effect, effect};
 pub use exact::exact_mean;
+pub use finding::{Finding, p_text, sentence};
 pub use signed_rank::signed_rank;
 pub use student::{paired_t, welch};
 pub use u_test::{mann_whitney, midranks};

@@ -30,6 +30,11 @@ pub fn seconds(seconds: f64) -> String {
     }
 }
 
+/// A value as `show` formats it, or `-` where there is none.
+pub fn or_dash(value: Option<f64>, show: impl Fn(f64) -> String) -> String {
+    value.map_or_else(|| "-".to_owned(), show)
+}
+
 /// Bytes with a binary unit: `1.50 GiB`.
 pub fn bytes(bytes: f64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -56,6 +61,8 @@ mod tests {
         assert_eq!(thousands(999), "999");
         assert_eq!(thousands(1_234_567), "1,234,567");
         assert_eq!(percent(0.366_412), "36.64 %");
+        assert_eq!(or_dash(Some(0.5), percent), "50.00 %");
+        assert_eq!(or_dash(None, percent), "-");
         assert_eq!(bytes(1.5 * 1024.0 * 1024.0 * 1024.0), "1.50 GiB");
         assert_eq!(
             (seconds(0.0125), seconds(3.21), seconds(270.0)),

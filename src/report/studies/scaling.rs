@@ -9,18 +9,24 @@ use crate::autoscale::{Action, ScalingLog, Tick};
 use crate::base::error::Result;
 use crate::base::io::write_file;
 use crate::base::table::{CsvFile, float};
+use crate::metrics::serving::ScalingFigures;
 use crate::sim::{Records, State, StateChange};
 
 /// Writes all of them into a run's folder, where there was an autoscaler.
 ///
 /// # Errors
 /// A file that cannot be written.
-pub(super) fn write(records: &Records, log: &ScalingLog, folder: &Path) -> Result<()> {
+pub(super) fn write(
+    records: &Records,
+    log: &ScalingLog,
+    figures: &ScalingFigures,
+    folder: &Path,
+) -> Result<()> {
     looks(log, &folder.join("scaling/0.csv"))?;
     in_flight(records, &folder.join("scaling/instances.csv"))?;
     write_file(
         folder.join("scaling_app_0.log"),
-        text(log, records).as_bytes(),
+        text(log, figures, records).as_bytes(),
     )
 }
 
@@ -57,15 +63,24 @@ fn looks(log: &ScalingLog, path: &Path) -> Result<()> {
     csv.finish()
 }
 
-/// As files name a state.
+/// States as files name them.
+const STATES: [(State, &str); 5] = [
+    (State::Starting, "starting"),
+    (State::Ready, "ready"),
+    (State::Parked, "parked"),
+    (State::Draining, "draining"),
+    (State::Gone, "gone"),
+];
+
 fn state(event: &StateChange) -> &'static str {
-    match event.state {
-        State::Starting => "starting",
-        State::Ready => "ready",
-        State::Parked => "parked",
-        State::Draining => "draining",
-        State::Gone => "gone",
-    }
+    let found = STATES.iter().find(|(state, _)| *state == event.state);
+    found.map_or("", |(_, name)| name)
+}
+
+/// The state of that name.
+pub(super) fn state_of_name(name: &str) -> Option<State> {
+    let found = STATES.iter().find(|(_, known)| *known == name);
+    found.map(|(state, _)| *state)
 }
 
 fn in_flight(records: &Records, path: &Path) -> Result<()> {
@@ -82,20 +97,20 @@ fn in_flight(records: &Records, path: &Path) -> Result<()> {
 }
 
 /// Decisions that changed something, holds that were forced, and what instances did, in one sequence.
-fn text(log: &ScalingLog, records: &Records) -> String {
+fn text(log: &ScalingLog, figures: &ScalingFigures, records: &Records) -> String {
     let mut text = String::new();
-    let counts = log.counts;
+    let changes = figures.changes;
     let _ = writeln!(
         text,
-        "policy {}: {} looks, {} out, {} in, {} both; {} instances asked for, {} drained, {} flaps",
+        "policy {}: {} control intervals, {} scale-outs, {} scale-ins, {} with both; {} instances asked for, {} drained, {} flaps",
         log.policy,
-        counts.ticks,
-        counts.scale_out,
-        counts.scale_in,
-        counts.rebalance,
-        counts.instances_started,
-        counts.instances_drained,
-        counts.flaps,
+        log.counts.ticks,
+        changes.scale_out,
+        changes.scale_in,
+        changes.rebalance,
+        figures.instances_started,
+        figures.instances_drained,
+        changes.flaps,
     );
     let mut events = records.state_changes.iter().peekable();
     let mut until = |time: f64, text: &mut String| {

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::autoscale::ScalingLog;
+use crate::autoscale::signals::FleetKind;
 use crate::base::Distribution;
 use crate::base::error::Result;
 use crate::base::io::write_json;
@@ -12,8 +13,9 @@ use crate::base::io::{OutputFile, write_file};
 use crate::base::table::{CsvFile, float};
 use crate::compat::splitwise::{InstanceRow, RequestRow, WriteOptions, write_rows};
 use crate::metrics::Serving;
-use crate::report::render::number::{bytes, percent, seconds, thousands};
+use crate::report::render::number::{bytes, or_dash, percent, seconds, thousands};
 use crate::report::render::table::{pairs, table};
+use crate::report::studies::answer;
 use crate::sim::{InstanceRecord, Records, RequestRecord};
 use crate::trace::{Nanos, Trace};
 
@@ -45,7 +47,7 @@ pub fn write(run: &RunFiles<'_>, folder: &Path) -> Result<()> {
     requests(run, &folder.join("request.csv"))?;
     instances(&run.records.instances, &folder.join("instances.csv"))?;
     if let Some(log) = run.scaling {
-        super::scaling::write(run.records, log, folder)?;
+        super::scaling::write(run.records, log, &run.serving.scaling.figures, folder)?;
     }
     write_file(folder.join("config.toml"), run.config.as_bytes())?;
     let mut summary = json!({
@@ -55,7 +57,7 @@ pub fn write(run: &RunFiles<'_>, folder: &Path) -> Result<()> {
         "command": run.command,
     });
     if let (Some(all), Ok(serde_json::Value::Object(figures))) =
-        (summary.as_object_mut(), serde_json::to_value(run.serving))
+        (summary.as_object_mut(), value(run.serving))
     {
         all.extend(figures);
     }
@@ -132,11 +134,13 @@ fn instances(instances: &[InstanceRecord], path: &Path) -> Result<()> {
         &[
             "instance",
             "pool",
+            "role",
             "created",
             "ready",
             "draining",
             "gone",
             "busy",
+            "busy_prefill",
             "utilisation",
             "steps",
             "prefill_tokens",
@@ -152,6 +156,7 @@ fn instances(instances: &[InstanceRecord], path: &Path) -> Result<()> {
         csv.row([
             instance.instance.to_string(),
             instance.pool.clone(),
+            FleetKind::from(instance.role).name().to_owned(),
             instance.created.to_string(),
             instance.ready.to_string(),
             instance
@@ -159,13 +164,16 @@ fn instances(instances: &[InstanceRecord], path: &Path) -> Result<()> {
                 .map_or(String::new(), |time| time.to_string()),
             instance.gone.to_string(),
             instance.busy.to_string(),
-            float(instance.utilisation()),
+            instance.busy_prefill.to_string(),
+            instance.utilisation().map_or(String::new(), float),
             instance.steps.to_string(),
             instance.prefill_tokens.to_string(),
             instance.output_tokens.to_string(),
             instance.cached_tokens.to_string(),
             instance.preemptions.to_string(),
-            float(instance.mean_kv_usage),
+            instance
+                .utilisation()
+                .map_or(String::new(), |_| float(instance.mean_kv_usage)),
             float(instance.peak_kv_usage),
             instance.clamped.steps.to_string(),
         ])?;
@@ -186,7 +194,7 @@ fn splitwise_files(records: &Records, folder: &Path) -> Result<()> {
         .iter()
         .map(|instance| InstanceRow {
             name: format!("{}_{}", instance.pool, instance.instance),
-            utilization: instance.utilisation(),
+            utilization: instance.utilisation().unwrap_or_default(),
         })
         .collect();
     write_rows(&requests, &instances, WriteOptions::default(), folder)
@@ -265,6 +273,29 @@ pub fn chrome_trace(records: &Records, path: &Path) -> Result<()> {
     file.finish()
 }
 
+/// The answer in a sentence.
+pub fn answer(serving: &Serving) -> String {
+    answer::simulation(&answer::Served {
+        arrived: serving.arrived,
+        finished: serving.finished,
+        attainment: serving.slo.attainment,
+        goodput: serving.goodput,
+        objectives: serving.slo.objectives.to_string(),
+        gpu_hours: serving.cost.gpu_hours,
+        dollars: serving.cost.dollars,
+    })
+}
+
+/// The figures for programs, with the answer.
+///
+/// # Errors
+/// None that figures can cause.
+pub fn value(serving: &Serving) -> serde_json::Result<serde_json::Value> {
+    let mut value = serde_json::to_value(serving)?;
+    value["answer"] = json!(answer(serving));
+    Ok(value)
+}
+
 /// What people read.
 pub fn text(serving: &Serving) -> String {
     let mut rows = vec![
@@ -288,14 +319,38 @@ pub fn text(serving: &Serving) -> String {
     if !reasons.is_empty() {
         rows.push(("UNFINISHED".to_owned(), reasons.join(", ")));
     }
+    let two = |value: f64| format!("{value:.2}");
     rows.push((
         "throughput".to_owned(),
+        format!("{} requests/s", or_dash(serving.requests_per_second, two)),
+    ));
+    rows.push((
+        "goodput".to_owned(),
         format!(
-            "{:.2} requests/s, of which {:.2} met the SLO ({})",
-            serving.requests_per_second,
-            serving.goodput,
-            percent(serving.slo.attainment)
+            "{} requests/s within the SLO",
+            or_dash(serving.goodput, two)
         ),
+    ));
+    rows.push((
+        "SLO".to_owned(),
+        match serving.slo.attainment {
+            Some(met) => format!(
+                "met by {} of the requests that arrived ({})",
+                percent(met),
+                serving.slo.objectives
+            ),
+            None => format!("- (no request arrived; {})", serving.slo.objectives),
+        },
+    ));
+    let limits = &serving.slo.slowdowns;
+    let kept = limits.iter().filter(|limit| limit.met == Some(true));
+    let valued = limits.iter().filter(|limit| limit.met.is_some());
+    rows.push((
+        "slowdown limits".to_owned(),
+        match (kept.count(), valued.count()) {
+            (_, 0) => "- (no request finished)".to_owned(),
+            (kept, all) => format!("{kept} of {all} kept (those of the Splitwise study)"),
+        },
     ));
     rows.push((
         "prompt tokens".to_owned(),
@@ -303,7 +358,7 @@ pub fn text(serving: &Serving) -> String {
             "{}, of which cached {} ({})",
             thousands(serving.prompt_tokens),
             thousands(serving.cached_tokens),
-            percent(serving.token_hit_ratio)
+            or_dash(serving.token_hit_ratio, percent)
         ),
     ));
     rows.push(("output tokens".to_owned(), thousands(serving.output_tokens)));
@@ -314,8 +369,9 @@ pub fn text(serving: &Serving) -> String {
         rows.push(("preemptions".to_owned(), thousands(serving.preemptions)));
     }
     let mut cost = format!(
-        "{:.2} instance-hours, {:.2} GPU-hours",
-        serving.cost.instance_hours, serving.cost.gpu_hours
+        "{:.2} instance-hours, {} GPU-hours",
+        serving.cost.instance_hours,
+        or_dash(serving.cost.gpu_hours, two)
     );
     if let Some(dollars) = serving.cost.dollars {
         cost += &format!(", ${dollars:.2}");
@@ -324,20 +380,23 @@ pub fn text(serving: &Serving) -> String {
         cost += &format!(", {:.1} kWh of GPUs", watt_hours / 1e3);
     }
     rows.push(("cost".to_owned(), cost));
-    if let Some(scaling) = &serving.scaling {
-        let counts = scaling.counts;
+    let scaling = &serving.scaling;
+    let events = scaling.figures.scaling_events;
+    if scaling.policy.is_some() || events > 0 {
+        let changes = scaling.figures.changes;
+        let intervals = scaling.counts.map_or(String::new(), |counts| {
+            format!(" in {} control intervals", thousands(counts.ticks))
+        });
         rows.push((
             "scaling".to_owned(),
             format!(
-                "{}: {} changes in {} looks ({} out, {} in, {} both), {} flaps, at most {} instances",
-                scaling.policy,
-                counts.changes(),
-                counts.ticks,
-                counts.scale_out,
-                counts.scale_in,
-                counts.rebalance,
-                counts.flaps,
-                scaling.most_instances
+                "{}: {events} scaling events{intervals} ({} out, {} in, {} both), {} flaps, at most {} instances",
+                scaling.policy.as_deref().unwrap_or("resize"),
+                changes.scale_out,
+                changes.scale_in,
+                changes.rebalance,
+                changes.flaps,
+                scaling.figures.most_instances
             ),
         ));
     }
@@ -352,13 +411,19 @@ pub fn text(serving: &Serving) -> String {
             ),
         ));
     }
-    [pairs(&rows), latencies(serving), pools(serving)].join("\n\n")
+    [
+        pairs(&rows),
+        latencies(serving),
+        pools(serving),
+        answer(serving),
+    ]
+    .join("\n\n")
 }
 
 fn latencies(serving: &Serving) -> String {
     let row = |name: &str, d: &Distribution, show: fn(f64) -> String| {
         let mut row = vec![name.to_owned()];
-        row.extend([d.mean, d.p50, d.p90, d.p95, d.p99, d.max].map(show));
+        row.extend([d.mean, d.p50, d.p90, d.p95, d.p99, d.max].map(|v| or_dash(v, show)));
         row
     };
     let times = |value: f64| format!("{value:.2}x");
@@ -388,9 +453,9 @@ fn pools(serving: &Serving) -> String {
                 format!("{} x {}", pool.gpus, pool.sku),
                 pool.instances.to_string(),
                 thousands(u64::from(pool.blocks)),
-                percent(pool.utilisation),
-                percent(pool.mean_kv_usage),
-                percent(pool.peak_kv_usage),
+                or_dash(pool.utilisation, percent),
+                or_dash(pool.mean_kv_usage, percent),
+                or_dash(pool.peak_kv_usage, percent),
             ]
         })
         .collect();

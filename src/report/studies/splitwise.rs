@@ -8,11 +8,15 @@ use crate::base::Distribution;
 use crate::base::error::Result;
 use crate::base::io::write_json;
 use crate::base::table::{CsvFile, float};
-use crate::compat::splitwise::{Report, RequestRecord, WriteOptions, write_report};
-use crate::metrics::{SlowdownLimit, Slowdowns, Times, slowdowns};
-use crate::report::render::number::{seconds, thousands};
+use crate::compat::splitwise::{Report, WriteOptions, write_report};
+use crate::metrics::serving::{
+    Attainment, Latencies, RequestRow, SlowdownLimit, Slowdowns, arrived, limits_met, per_second,
+    slowdowns,
+};
+use crate::report::render::number::{or_dash, seconds, thousands};
 use crate::report::render::table::{pairs, table};
 use crate::sim::latency::SplitwiseTable;
+use crate::sim::{Objectives, Outcome};
 
 /// Slowdowns as the study counts them: against bloom-176b on a DGX-A100, with the reference's own times.
 ///
@@ -23,14 +27,7 @@ pub fn study_slowdowns(
     table: &SplitwiseTable,
 ) -> Result<(Slowdowns, Vec<SlowdownLimit>)> {
     let reference = table.select("bloom-176b", "a100-80gb", 8)?;
-    let times = report.requests.iter().map(|r| Times {
-        prompt: r.prompt,
-        output: r.output,
-        ttft: Some(r.ttft),
-        tbt: Some(r.tbt),
-        e2e: Some(r.response),
-    });
-    Ok(slowdowns(times, |prompt| {
+    Ok(slowdowns(&rows(report), |prompt| {
         let tokens = f64::from(prompt);
         (reference.prompt(tokens), reference.token(tokens))
     }))
@@ -38,36 +35,58 @@ pub fn study_slowdowns(
 
 /// The figures of a run, for `summary.json`.
 pub fn figures(report: &Report, table: &SplitwiseTable) -> Value {
-    let finished = report.requests.len();
+    let requests = rows(report);
+    let objectives = Objectives::default();
+    let attainment = Attainment::of(&requests, &objectives);
+    let latencies = Latencies::of(&requests);
+    let finished = report.requests.len() as u64;
     let mut figures = json!({
-        "arrived": finished + report.unfinished.len(),
+        "arrived": arrived(&requests),
         "finished": finished,
         "unfinished": {"total": report.unfinished.len(), "requests": report.unfinished},
         "end_seconds": report.end,
         "outside_table": report.outside_table,
+        "ttft": latencies.ttft,
+        "tbt": latencies.tbt,
+        "e2e": latencies.e2e,
+        "queue": latencies.queue,
+        "requests_per_second": per_second(finished, report.end),
+        "goodput": per_second(attainment.requests, report.end),
+        "slo": {
+            "objectives": objectives,
+            "attainment": attainment.all,
+            "ttft_attainment": attainment.ttft,
+            "tbt_attainment": attainment.tbt,
+            "e2e_attainment": attainment.e2e,
+        },
     });
-    for (name, mut values) in times(report) {
-        let distribution = Distribution::from_values(&mut values);
-        figures[name] = json!(distribution);
-    }
     if let Ok((slowdown, limits)) = study_slowdowns(report, table) {
         figures["slowdown"] = json!(slowdown);
-        figures["slo"] = json!({
-            "slowdowns_met": limits.iter().all(|limit| limit.met),
-            "slowdowns": limits,
-        });
+        figures["slo"]["slowdowns_met"] = json!(limits_met(&limits));
+        figures["slo"]["slowdowns"] = json!(limits);
     }
     figures
 }
 
-fn times(report: &Report) -> [(&'static str, Vec<f64>); 4] {
-    let of = |value: fn(&RequestRecord) -> f64| report.requests.iter().map(value).collect();
-    [
-        ("queue", of(|r| r.queue)),
-        ("ttft", of(|r| r.ttft)),
-        ("tbt", of(|r| r.tbt)),
-        ("e2e", of(|r| r.response)),
-    ]
+/// Requests as figures are computed from them. Each time is the reference's to the last bit.
+fn rows(report: &Report) -> Vec<RequestRow> {
+    let finished = report.requests.iter().map(|r| RequestRow {
+        outcome: Outcome::Finished,
+        arrival: Some(r.arrival),
+        prompt: r.prompt,
+        output: r.output,
+        cached: 0,
+        queue: Some(r.queue),
+        ttft: Some(r.ttft),
+        tbt: Some(r.tbt),
+        e2e: Some(r.response),
+    });
+    let unfinished = report.unfinished.iter().map(|r| RequestRow {
+        outcome: Outcome::EndOfTime,
+        arrival: Some(r.arrival),
+        ..RequestRow::default()
+    });
+    finished.chain(unfinished).collect()
 }
 
 /// Writes the reference's files, `request.csv` in the order of the trace, and `summary.json`.
@@ -140,6 +159,10 @@ pub fn text(report: &Report, table_of_times: &SplitwiseTable) -> String {
     let mut facts = vec![
         ("rules".to_owned(), "SplitwiseSim's".to_owned()),
         (
+            "arrived".to_owned(),
+            thousands((report.requests.len() + report.unfinished.len()) as u64),
+        ),
+        (
             "finished".to_owned(),
             thousands(report.requests.len() as u64),
         ),
@@ -155,13 +178,18 @@ pub fn text(report: &Report, table_of_times: &SplitwiseTable) -> String {
     }
     let row = |name: String, d: Distribution, show: fn(f64) -> String| {
         let mut row = vec![name];
-        row.extend([d.mean, d.p50, d.p90, d.p95, d.p99, d.max].map(show));
+        row.extend([d.mean, d.p50, d.p90, d.p95, d.p99, d.max].map(|v| or_dash(v, show)));
         row
     };
     let mut rows = Vec::new();
-    for (name, mut values) in times(report) {
-        let distribution = Distribution::from_values(&mut values);
-        rows.push(row(name.to_uppercase(), distribution, seconds));
+    let latencies = Latencies::of(&self::rows(report));
+    for (name, distribution) in [
+        ("QUEUE", latencies.queue),
+        ("TTFT", latencies.ttft),
+        ("TBT", latencies.tbt),
+        ("E2E", latencies.e2e),
+    ] {
+        rows.push(row(name.to_owned(), distribution, seconds));
     }
     if let Ok((slowdown, _)) = study_slowdowns(report, table_of_times) {
         let times = |value: f64| format!("{value:.2}x");

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::report::render::number::{percent, seconds};
+use crate::report::render::number::{or_dash, percent, seconds};
 use crate::report::render::table::table;
 use crate::sim::Objectives;
 use crate::tune::study::{Capacity, LONGEST_HOLD, PolicyStudy, Trial};
@@ -35,7 +35,7 @@ const TRIAL: [&str; 8] = [
     "GPU-hours",
     "TTFT p90",
     "TBT p90",
-    "changes",
+    "scaling events",
     "flaps",
 ];
 
@@ -43,11 +43,11 @@ fn row(trial: &Trial) -> Vec<String> {
     vec![
         trial.policy.clone(),
         trial.setting.clone(),
-        percent(trial.attainment),
+        or_dash(trial.attainment, percent),
         format!("{:.2}", trial.gpu_hours),
-        seconds(trial.ttft_p90),
-        seconds(trial.tbt_p90),
-        trial.changes.to_string(),
+        or_dash(trial.ttft_p90, seconds),
+        or_dash(trial.tbt_p90, seconds),
+        trial.scaling_events.to_string(),
         trial.flaps.to_string(),
     ]
 }
@@ -98,19 +98,19 @@ impl Paper<'_> {
         let best = &first.trial;
         if !first.keeps {
             return format!(
-                "No policy keeps the objectives for {} of the requests; the nearest is `{}` ({}), which does for {}.",
+                "No policy keeps the objectives for {} of the requests that arrived; the nearest is `{}` ({}), which does for {}.",
                 percent(self.attainment),
                 best.policy,
                 best.setting,
-                percent(best.attainment)
+                or_dash(best.attainment, percent)
             );
         }
         let mut text = format!(
-            "Take `{}` ({}): {:.2} GPU-hours, with {} of the requests within the objectives.",
+            "Take `{}` ({}): {:.2} GPU-hours, with {} of the requests that arrived within the objectives.",
             best.policy,
             best.setting,
             best.gpu_hours,
-            percent(best.attainment)
+            or_dash(best.attainment, percent)
         );
         let fixed = self.study.choices.iter();
         let mut fixed = fixed.filter(|choice| choice.trial.policy == "no_autoscaling");
@@ -216,6 +216,7 @@ impl Paper<'_> {
             "slo": self.slo,
             "attainment": self.attainment,
             "verdict": self.verdict(),
+            "answer": self.verdict(),
             "capacities": self.study.capacities,
             "choices": self.study.choices.iter().map(|choice| json!({
                 "keeps": choice.keeps, "trial": choice.trial,

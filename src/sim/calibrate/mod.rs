@@ -107,11 +107,14 @@ impl Agreement {
         let mape = errors.iter().sum::<f64>() / errors.len().max(1) as f64;
         let m = Distribution::from_values(&mut measured);
         let s = Distribution::from_values(&mut simulated);
+        let beside = |measured: Option<f64>, simulated: Option<f64>| {
+            Beside::new(measured.unwrap_or_default(), simulated.unwrap_or_default())
+        };
         Self {
-            mean: Beside::new(m.mean, s.mean),
-            p50: Beside::new(m.p50, s.p50),
-            p90: Beside::new(m.p90, s.p90),
-            p99: Beside::new(m.p99, s.p99),
+            mean: beside(m.mean, s.mean),
+            p50: beside(m.p50, s.p50),
+            p90: beside(m.p90, s.p90),
+            p99: beside(m.p99, s.p99),
             mape,
         }
     }

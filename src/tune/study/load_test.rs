@@ -6,13 +6,13 @@
 use rand_distr::Distribution as _;
 use rayon::prelude::*;
 
-use super::attainment;
 use super::ceiling::Ceiling;
 use super::signals::FullLoadSignals;
 use crate::autoscale::planner::profile::Profile;
 use crate::autoscale::signals::FleetKind;
 use crate::base::error::Result;
 use crate::base::random::stream;
+use crate::metrics::serving::{Attainment, rows};
 use crate::scenario::{Run, RunOptions, Scenario, ScenarioConfig};
 use crate::sim::{RequestRecord, Role, Workload};
 use crate::trace::Nanos;
@@ -168,7 +168,10 @@ impl TestedFleet<'_> {
     /// Holds a rate until it is known whether it is carried.
     fn hold(&self, rate: f64) -> Result<Held> {
         let objectives = self.scenario.config().slo.objectives();
-        let attained = |requests: &[RequestRecord]| attainment(requests, &objectives);
+        let attained = |requests: &[RequestRecord]| {
+            let attainment = Attainment::of(&rows(requests), &objectives);
+            attainment.all.unwrap_or(0.0)
+        };
         let longest = self.test.requests.saturating_mul(LONGEST_HOLD);
         let mut requests = self.test.requests;
         loop {

@@ -14,23 +14,15 @@ use serde::Serialize;
 use crate::autoscale::planner::profile::Profile;
 use crate::autoscale::policy::POLICIES;
 use crate::base::error::{Error, Result};
-use crate::metrics::{Serving, kept};
+use crate::metrics::Serving;
 use crate::scenario::{RunOptions, ScenarioConfig};
-use crate::sim::Objectives;
-use crate::sim::{Records, RequestRecord, Role, Workload};
+use crate::sim::{Role, Workload};
 
 pub use candidates::{COOLDOWNS, Candidate, HEADROOMS, policies};
 pub use load_test::{Capacity, LONGEST_HOLD, LoadTest, STATIONARY_GROWTH};
 pub use signals::FullLoadSignals;
 
 use candidates::StudyContext;
-
-/// Fraction of the requests that arrived which finished and met all objectives: an unfinished one met none.
-pub fn attainment(requests: &[RequestRecord], slo: &Objectives) -> f64 {
-    let good = |r: &&RequestRecord| r.is_finished() && kept(r, slo).into_iter().all(|kept| kept);
-    let good = requests.iter().filter(good).count();
-    good as f64 / requests.len().max(1) as f64
-}
 
 /// The result of one setting of a policy on the trace.
 #[derive(Debug, Clone, Serialize)]
@@ -39,42 +31,37 @@ pub struct Trial {
     pub policy: String,
     /// Its setting, in words.
     pub setting: String,
-    /// Fraction of the requests that met all objectives.
-    pub attainment: f64,
+    /// Fraction of the requests that arrived which finished and met all objectives; `None` where none arrived.
+    pub attainment: Option<f64>,
     /// GPU-hours.
     pub gpu_hours: f64,
     /// Dollars, where prices are known.
     pub dollars: Option<f64>,
-    /// 90th percentile of TTFT, in seconds.
-    pub ttft_p90: f64,
-    /// 90th percentile of TBT, in seconds.
-    pub tbt_p90: f64,
-    /// Control intervals that changed the number of instances.
-    pub changes: u64,
-    /// Changes of a fleet that reverse the one before.
+    /// 90th percentile of TTFT of the requests that finished, in seconds.
+    pub ttft_p90: Option<f64>,
+    /// 90th percentile of TBT of the requests that finished, in seconds.
+    pub tbt_p90: Option<f64>,
+    /// Times at which the cluster changed its size.
+    pub scaling_events: u64,
+    /// Times that a fleet turned round within 300 seconds.
     pub flaps: u64,
 }
 
 impl Trial {
-    /// Of a run.
-    pub fn new(
-        policy: &str,
-        setting: &str,
-        records: &Records,
-        serving: &Serving,
-        slo: &Objectives,
-    ) -> Self {
-        let counts = serving.scaling.as_ref().map(|scaling| scaling.counts);
+    /// Takes a run's figures.
+    pub fn new(policy: &str, setting: &str, serving: &Serving) -> Self {
+        let scaling = &serving.scaling.figures;
         Self {
             policy: policy.to_owned(),
             setting: setting.to_owned(),
-            attainment: attainment(&records.requests, slo),
-            gpu_hours: serving.cost.gpu_hours,
+            attainment: serving.slo.attainment,
+            // A scenario knows the GPUs of all its pools.
+            gpu_hours: serving.cost.gpu_hours.unwrap_or(f64::NAN),
             dollars: serving.cost.dollars,
             ttft_p90: serving.ttft.p90,
             tbt_p90: serving.tbt.p90,
-            changes: counts.map_or(0, |counts| counts.changes()),
-            flaps: counts.map_or(0, |counts| counts.flaps),
+            scaling_events: scaling.scaling_events,
+            flaps: scaling.changes.flaps,
         }
     }
 }
@@ -196,7 +183,7 @@ pub fn study(
         if let Some((candidate, trial)) = best {
             choices.push(Choice {
                 trial: trial.clone(),
-                keeps: trial.attainment >= options.load_test.attainment,
+                keeps: trial.attainment >= Some(options.load_test.attainment),
                 config: candidate.config.clone(),
             });
         }
@@ -212,10 +199,10 @@ pub fn study(
 
 /// Who keeps the objectives goes by GPU-hours, before all that do not, which go by how far off they are.
 fn rank(trial: &Trial, options: &StudyOptions) -> f64 {
-    if trial.attainment >= options.load_test.attainment {
+    if trial.attainment >= Some(options.load_test.attainment) {
         trial.gpu_hours
     } else {
-        1e12 * (2.0 - trial.attainment)
+        1e12 * (2.0 - trial.attainment.unwrap_or(0.0))
     }
 }
 
@@ -225,9 +212,7 @@ fn run(candidate: &Candidate, workload: &Workload<'_>, seed: u64) -> Result<Tria
     Ok(Trial::new(
         candidate.policy,
         &candidate.setting,
-        &run.records,
         &run.serving,
-        &candidate.config.slo.objectives(),
     ))
 }
 
@@ -259,7 +244,7 @@ fn smallest(
             config,
         };
         let trial = run(&candidate, workload, options.load_test.seed)?;
-        let keeps = trial.attainment >= options.load_test.attainment;
+        let keeps = trial.attainment >= Some(options.load_test.attainment);
         let better =
             |best: &(Trial, ScenarioConfig)| rank(&trial, options) < rank(&best.0, options);
         if best.as_ref().is_none_or(better) {
@@ -273,7 +258,7 @@ fn smallest(
         return Err(Error::usage("nothing was tried", "report this"));
     };
     Ok(Choice {
-        keeps: trial.attainment >= options.load_test.attainment,
+        keeps: trial.attainment >= Some(options.load_test.attainment),
         trial,
         config,
     })

@@ -36,8 +36,9 @@ fn what_was_lost_is_computed_again() {
         "instances.csv",
         // Blocks: both 2 until 26, 3 until 106; the first 4 until 121; the second 4 from 121 to 144; `later` 1 from 200, 2 from 214 to 244.
         // 104 + 480 + 60 + 92 + 14 + 60 = 810, of 6 over 244. Prompt tokens: 16 + 13 + 4.
-        "instance,pool,created,ready,draining,gone,busy,utilisation,steps,prefill_tokens,output_tokens,cached_tokens,preemptions,mean_kv_usage,peak_kv_usage,clamped_steps
-        0,all,0.0,0.0,,0.244,0.188,188/244,10,33,15,0,1,810/1464,1,0",
+        // Steps with prompts: until 26, from 121 to 144, and from 200 to 214: 26 + 23 + 14.
+        "instance,pool,role,created,ready,draining,gone,busy,busy_prefill,utilisation,steps,prefill_tokens,output_tokens,cached_tokens,preemptions,mean_kv_usage,peak_kv_usage,clamped_steps
+        0,all,aggregated,0.0,0.0,,0.244,0.188,0.063,188/244,10,33,15,0,1,810/1464,1,0",
     );
     assert_eq!(
         run.column("request.csv", "e2e"),

@@ -137,7 +137,7 @@ pub(super) fn limits(metric: &str, limits: [f64; 3], values: &[f64]) -> Vec<Valu
         .zip(limits)
         .map(|((percentile, part), limit)| {
             let (value, met) = match values {
-                [] => (none(), unmet()),
+                [] => (none(), none()),
                 _ => {
                     let value = quantile(values, *part);
                     (json!(value), json!(value <= limit))
@@ -170,34 +170,12 @@ pub(super) fn eleven(values: &[f64]) -> [f64; 11] {
     ]
 }
 
-/// Whether ratios are over the requests that arrived and no values are `null`. Where this is `false`, the tests expect what
-/// the program did before: ratios over requests that finished, and 0 or `true` of no values.
-const OVER_ARRIVED: bool = false;
-
-/// Requests that met an objective, as a fraction.
-pub(super) fn attainment(met: u32, arrived: u32, finished: u32) -> Value {
-    let base = if OVER_ARRIVED {
-        arrived
-    } else {
-        finished.max(1)
-    };
-    json!(f64::from(met) / f64::from(base))
+/// Requests that met an objective, as a fraction of those that arrived.
+pub(super) fn attainment(met: u32, arrived: u32) -> Value {
+    json!(f64::from(met) / f64::from(arrived))
 }
 
 /// A figure of no values.
 pub(super) fn none() -> Value {
-    if OVER_ARRIVED {
-        Value::Null
-    } else {
-        json!(0.0)
-    }
-}
-
-/// Whether limits are met where no request finished.
-pub(super) fn unmet() -> Value {
-    if OVER_ARRIVED {
-        Value::Null
-    } else {
-        json!(true)
-    }
+    Value::Null
 }

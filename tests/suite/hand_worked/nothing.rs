@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::expect::{attainment, limits, none, spread, unmet};
+use super::expect::{attainment, limits, none, spread};
 use super::{Run, tokens};
 
 #[test]
@@ -30,15 +30,16 @@ fn figures_of_no_values() {
         "queue": spread(&[]),
         "slowdown": {"ttft": spread(&[]), "tbt": spread(&[]), "e2e": spread(&[])},
         "slo": {
+            "objectives": {"ttft_seconds": 2.0, "tbt_seconds": 0.1, "e2e_seconds": 1.0},
             "slowdowns": slowdowns,
-            "slowdowns_met": unmet(),
-            "attainment": attainment(0, 1, 0),
-            "ttft_attainment": attainment(0, 1, 0),
-            "tbt_attainment": attainment(0, 1, 0),
-            "e2e_attainment": attainment(0, 1, 0),
+            "slowdowns_met": none(),
+            "attainment": attainment(0, 1),
+            "ttft_attainment": attainment(0, 1),
+            "tbt_attainment": attainment(0, 1),
+            "e2e_attainment": attainment(0, 1),
         },
         "requests_per_second": 0.0,
-        "goodput": none(),
+        "goodput": 0.0,
         "prompt_tokens": 0,
         "cached_tokens": 0,
         "token_hit_ratio": none(),
@@ -55,9 +56,16 @@ fn figures_of_no_values() {
             "gpu_watt_hours": 63.0 * 0.02 / 3600.0,
         },
         "pools": [{
-            "pool": "all", "sku": "a100-80gb", "gpus": 1, "blocks": 20, "instances": 1,
+            "pool": "all", "sku": "a100-80gb", "gpus": 1, "blocks": 20, "gpu_hour_cost": 2.21, "instances": 1,
             "utilisation": 0.0, "mean_kv_usage": 0.0, "peak_kv_usage": 0.0,
         }],
+        // No autoscaler: the lives of instances tell that one was taken away.
+        "scaling": {
+            "policy": none(),
+            "scale_out": 0, "scale_in": 1, "rebalance": 0, "flaps": 0, "scaling_events": 1,
+            "instances_started": 0, "instances_drained": 1, "most_instances": 1,
+            "pd_ratio_mean": none(), "pd_ratio_variance": none(), "pd_ratio_deviation": none(),
+        },
     }));
     run.csv(
         "request.csv",
@@ -66,7 +74,7 @@ fn figures_of_no_values() {
     );
     run.csv(
         "instances.csv",
-        "instance,pool,created,ready,draining,gone,busy,utilisation,steps,prefill_tokens,output_tokens,cached_tokens,preemptions,mean_kv_usage,peak_kv_usage,clamped_steps
-        0,all,0.0,0.0,0.02,0.02,0.0,0.0,0,0,0,0,0,0.0,0.0,0",
+        "instance,pool,role,created,ready,draining,gone,busy,busy_prefill,utilisation,steps,prefill_tokens,output_tokens,cached_tokens,preemptions,mean_kv_usage,peak_kv_usage,clamped_steps
+        0,all,aggregated,0.0,0.0,0.02,0.02,0.0,0.0,0.0,0,0,0,0,0,0.0,0.0,0",
     );
 }

@@ -30,8 +30,9 @@ fn a_turn_that_waits_arrives_when_the_one_before_ends() {
         "instances.csv",
         // Blocks: `s0` 2 until 18, then 3 (9 tokens) until 52; `u0` 1 from 18 to 37; `s1` 3 from 52 to 66 (two of them were found), 4 (13 tokens) until
         // 81; `s2` 1 from 500 to 514. 36 + 102 + 19 + 42 + 60 + 14 = 273, of 20 over 514; 4 at once.
-        "instance,pool,created,ready,draining,gone,busy,utilisation,steps,prefill_tokens,output_tokens,cached_tokens,preemptions,mean_kv_usage,peak_kv_usage,clamped_steps
-        0,all,0.0,0.0,,0.514,0.095,95/514,6,20,7,8,0,273/10280,0.2,0",
+        // Steps with prompts: 0 to 18, 18 to 37, 52 to 66 and 500 to 514: 18 + 19 + 14 + 14.
+        "instance,pool,role,created,ready,draining,gone,busy,busy_prefill,utilisation,steps,prefill_tokens,output_tokens,cached_tokens,preemptions,mean_kv_usage,peak_kv_usage,clamped_steps
+        0,all,aggregated,0.0,0.0,,0.514,0.095,0.065,95/514,6,20,7,8,0,273/10280,0.2,0",
     );
     // At 70: `s0`, `s1` and `u0` have come, in all 24 prompt tokens, and begun, with 8 tokens found; `s0` and `u0` have ended, with 4 output tokens.
     // Times to first token 18, 27 and 14; gaps 19 and 15; the instance was never idle. `s1` computes its 13th token and holds 4 blocks.

@@ -386,22 +386,26 @@ pub struct Served {
     pub finished: u64,
     /// Fraction (0..1) of the requests that arrived which met every objective; none where none arrived.
     pub attainment: Option<f64>,
-    /// Requests per second that met every objective.
-    pub goodput: f64,
-    /// The objectives in words, e.g. "TTFT within 2.00 s".
+    /// Requests per second that met every objective; none where no time passed.
+    pub goodput: Option<f64>,
+    /// The objectives in words, e.g. "TTFT <= 2 s, TBT <= 100 ms".
     pub objectives: String,
-    /// GPU-hours, start-up times included.
-    pub gpu_hours: f64,
+    /// GPU-hours, start-up times included; none where the GPUs of an instance are unknown.
+    pub gpu_hours: Option<f64>,
     /// Dollars, where the price of every GPU is known.
     pub dollars: Option<f64>,
 }
 
 impl Served {
+    /// What the cluster took, as a clause; empty where it is unknown.
     fn cost(&self) -> String {
+        let Some(hours) = self.gpu_hours else {
+            return String::new();
+        };
         let dollars = self
             .dollars
             .map_or(String::new(), |d| format!(" (${d:.2})"));
-        format!("{:.2} GPU-hours{dollars}", self.gpu_hours)
+        format!("; the cluster took {hours:.2} GPU-hours{dollars}")
     }
 }
 
@@ -412,27 +416,29 @@ pub fn simulation(s: &Served) -> String {
     };
     if s.finished == 0 && s.arrived == 1 {
         return format!(
-            "The only request did not finish and did not meet the SLO; the cluster took {}.",
+            "The only request did not finish and did not meet the SLO{}.",
             s.cost()
         );
     }
     if s.finished == 0 {
         return format!(
-            "None of the {} finished, so none met the SLO; the cluster took {}.",
+            "None of the {} finished, so none met the SLO{}.",
             count(s.arrived, "request", "requests"),
             s.cost()
         );
     }
+    let goodput = s
+        .goodput
+        .map_or(String::new(), |rate| format!(", {rate:.2} a second"));
     let unfinished = match s.arrived - s.finished {
         0 => String::new(),
         missing => format!(", {} did not finish", thousands(missing)),
     };
     format!(
-        "{} of the {} that arrived met the SLO ({}), {:.2} a second{unfinished}; the cluster took {}.",
+        "{} of the {} that arrived met the SLO ({}){goodput}{unfinished}{}.",
         share(attainment),
         count(s.arrived, "request", "requests"),
         s.objectives,
-        s.goodput,
         s.cost()
     )
 }

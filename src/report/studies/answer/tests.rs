@@ -193,9 +193,9 @@ fn served(arrived: u64, finished: u64, attainment: f64) -> Served {
         arrived,
         finished,
         attainment: (arrived > 0).then_some(attainment),
-        goodput: 3.17,
-        objectives: "TTFT within 2.00 s".into(),
-        gpu_hours: 7.89,
+        goodput: Some(3.17),
+        objectives: "TTFT <= 2 s".into(),
+        gpu_hours: Some(7.89),
         dollars: Some(37.54),
     }
 }
@@ -204,7 +204,7 @@ fn served(arrived: u64, finished: u64, attainment: f64) -> Served {
 fn a_simulation() {
     assert_eq!(
         simulation(&served(12_031, 12_031, 0.9366)),
-        "93.7 % of the 12,031 requests that arrived met the SLO (TTFT within 2.00 s), 3.17 a second; the cluster took 7.89 GPU-hours ($37.54)."
+        "93.7 % of the 12,031 requests that arrived met the SLO (TTFT <= 2 s), 3.17 a second; the cluster took 7.89 GPU-hours ($37.54)."
     );
     let unpriced = Served {
         dollars: None,
@@ -212,7 +212,7 @@ fn a_simulation() {
     };
     assert_eq!(
         simulation(&unpriced),
-        "90.0 % of the 10 requests that arrived met the SLO (TTFT within 2.00 s), 3.17 a second, 1 did not finish; the cluster took 7.89 GPU-hours."
+        "90.0 % of the 10 requests that arrived met the SLO (TTFT <= 2 s), 3.17 a second, 1 did not finish; the cluster took 7.89 GPU-hours."
     );
     assert_eq!(
         simulation(&served(1, 0, 0.0)),
@@ -223,6 +223,15 @@ fn a_simulation() {
         "None of the 5 requests finished, so none met the SLO; the cluster took 7.89 GPU-hours ($37.54)."
     );
     assert_eq!(simulation(&served(0, 0, 0.0)), "No request arrived.");
+    let unknown = Served {
+        goodput: None,
+        gpu_hours: None,
+        ..served(2, 2, 1.0)
+    };
+    assert_eq!(
+        simulation(&unknown),
+        "100.0 % of the 2 requests that arrived met the SLO (TTFT <= 2 s)."
+    );
 }
 
 fn candidate(name: &str, attainment: f64, dollars: f64) -> Candidate<'_> {

@@ -1,25 +1,25 @@
-//! `--animate`: the comparison as the load grows, as a GIF.
+//! A comparison as an animated GIF, a picture for each request rate.
 
 use std::path::Path;
 
 use super::charts;
 use super::read::METRIC_NAMES;
-use super::{Scenario, key};
+use super::{ScenarioGroup, key};
 use crate::base::error::{Error, Result};
 use crate::base::io::write_file;
 use crate::report::render::chart::{Chart, Marks, Panels, Scale, Series};
 
-/// Pixels across.
+/// Width in pixels.
 const WIDTH: f64 = 900.0;
 
-/// Hundredths of a second that a picture stays, and the last one.
+/// Hundredths of a second for which each picture is shown, and the last one.
 const DELAYS: (u16, u16) = (90, 300);
 
 /// Writes one picture for each request rate, from the lowest on: the lines grow, the axes stay.
 ///
 /// # Errors
 /// Fewer than two rates, or a file that cannot be written.
-pub fn write(scenario: &Scenario<'_>, path: &Path) -> Result<()> {
+pub fn write(scenario: &ScenarioGroup<'_>, path: &Path) -> Result<()> {
     let traces = scenario.traces();
     if !scenario.rated() || traces.len() < 2 {
         return Err(Error::usage(
@@ -36,7 +36,7 @@ pub fn write(scenario: &Scenario<'_>, path: &Path) -> Result<()> {
         .map(|trace| frame(scenario, key::rate(trace).unwrap_or_default()).png(WIDTH))
         .collect::<std::result::Result<Vec<_>, String>>()
         .map_err(fail)?;
-    // All colours of the last picture, which has everything in it, serve for all.
+    // The last picture has every line, so its colours serve for all.
     let last = frames.len() - 1;
     let images = frames
         .iter()
@@ -99,7 +99,7 @@ fn pixels(bytes: &[u8]) -> std::result::Result<Image, String> {
     Ok((side(info.width)?, side(info.height)?, rgb))
 }
 
-/// The most frequent colours, each of five bits a part.
+/// The most frequent colours, with five bits for each of red, green and blue.
 struct Palette {
     colors: Vec<u8>,
     nearest: Vec<u8>,
@@ -144,7 +144,7 @@ fn cell(pixel: &[u8]) -> usize {
         | usize::from(pixel[2] >> 3)
 }
 
-/// White stays white.
+/// The colour of a cell; white stays exactly white.
 fn color(cell: usize) -> [u8; 3] {
     [10, 5, 0].map(|shift| {
         let part = ((cell >> shift) & 31) as u32;
@@ -152,8 +152,8 @@ fn color(cell: usize) -> [u8; 3] {
     })
 }
 
-/// P90 of the three times and the missed objectives, up to a rate.
-fn frame(scenario: &Scenario<'_>, up_to: f64) -> Panels {
+/// P90 of TTFT, TBT and E2E, and the requests that missed the SLO, up to a rate.
+fn frame(scenario: &ScenarioGroup<'_>, up_to: f64) -> Panels {
     let mut charts: Vec<Chart> = (0..3)
         .map(|metric| {
             let name = METRIC_NAMES[metric];
@@ -172,10 +172,10 @@ fn frame(scenario: &Scenario<'_>, up_to: f64) -> Panels {
     }
     let mut missed = charts::by_rate(
         scenario,
-        "SLO missed",
-        "requests that missed the SLO",
+        "Requests that missed the SLO",
+        &scenario.missed_label(),
         None,
-        &|figures| figures.slo_violation_rate,
+        &|figures| figures.missed(),
     );
     missed.y.scale = Scale::PercentUsed;
     charts.push(missed);
@@ -189,7 +189,7 @@ fn frame(scenario: &Scenario<'_>, up_to: f64) -> Panels {
     }
 }
 
-/// Takes points beyond a rate out of the lines, and leaves their room.
+/// Removes points beyond a rate from the lines and keeps the axes as they are.
 fn cut(chart: &mut Chart, up_to: f64) {
     let mut room = Vec::new();
     for series in &mut chart.series {

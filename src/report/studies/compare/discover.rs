@@ -1,24 +1,24 @@
-//! Finds runs below a results folder, and what is missing between them.
+//! Search for runs below a results folder, and for the combinations that are missing.
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::key::{DEPTH, Key, LAYOUT, natural, trace_name};
-use super::{Run, Selection, Skipped, Study};
+use super::{ComparedRun, PolicyComparison, RunSelection, Skipped};
 use crate::base::error::{Error, Location, Result};
 use crate::report::render::shell::quoted;
 
-/// A cell of the grid without a run.
+/// A combination of policy, trace and seed without a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Missing {
-    /// Where its folder would be.
+    /// The folder that it would be in.
     pub folder: PathBuf,
-    /// What makes it.
+    /// The command that would produce it.
     pub command: String,
 }
 
-/// What lies below a root.
+/// Runs found below a root.
 pub(super) struct Found {
     pub(super) keys: Vec<Key>,
     pub(super) skipped: Vec<Skipped>,
@@ -62,7 +62,7 @@ fn walk(root: &Path, folder: &Path, names: &mut Vec<String>, found: &mut Found) 
             continue;
         };
         stray |= matches!(&*name, "summary.csv" | "summary.json");
-        // Links are followed, and hidden folders are none of ours.
+        // Links are followed; hidden folders are left out.
         if !name.starts_with('.') && entry.path().is_dir() {
             below.push(name);
         }
@@ -88,10 +88,10 @@ fn walk(root: &Path, folder: &Path, names: &mut Vec<String>, found: &mut Found) 
     Ok(())
 }
 
-/// Policies by traces by seeds of each scenario, less what is there.
-pub(super) fn missing(study: &Study, selection: &Selection) -> Vec<Missing> {
+/// All combinations of policy, trace and seed of each scenario that have no run.
+pub(super) fn missing(comparison: &PolicyComparison, selection: &RunSelection) -> Vec<Missing> {
     let mut missing = Vec::new();
-    for scenario in study.scenarios() {
+    for scenario in comparison.scenarios() {
         let add = |names: &mut Vec<String>, more: &mut dyn Iterator<Item = String>| {
             for name in more {
                 if !names.contains(&name) {
@@ -119,7 +119,7 @@ pub(super) fn missing(study: &Study, selection: &Selection) -> Vec<Missing> {
         for policy in &policies {
             for trace in &traces {
                 for seed in &seeds {
-                    let same = |run: &&&Run| {
+                    let same = |run: &&&ComparedRun| {
                         run.key.policy == *policy
                             && run.key.trace == *trace
                             && run.key.seed == *seed
@@ -137,8 +137,8 @@ pub(super) fn missing(study: &Study, selection: &Selection) -> Vec<Missing> {
                         ..like.key.clone()
                     };
                     missing.push(Missing {
-                        folder: key.path(&study.root),
-                        command: command(&key, &scenario.runs, &study.root),
+                        folder: key.path(&comparison.root),
+                        command: command(&key, &scenario.runs, &comparison.root),
                     });
                 }
             }
@@ -147,8 +147,8 @@ pub(super) fn missing(study: &Study, selection: &Selection) -> Vec<Missing> {
     missing
 }
 
-/// The command for a missing run: a sister's effective configuration on the right trace.
-fn command(key: &Key, runs: &[&Run], root: &Path) -> String {
+/// The command for a missing run: the configuration of the most similar run, on the right trace.
+fn command(key: &Key, runs: &[&ComparedRun], root: &Path) -> String {
     let sister = runs
         .iter()
         .find(|run| run.key.policy == key.policy && run.key.trace == key.trace)
@@ -174,7 +174,7 @@ fn command(key: &Key, runs: &[&Run], root: &Path) -> String {
     words.join(" ")
 }
 
-/// The word of a command that names the trace's file.
+/// The argument of a command that is the trace's file.
 fn trace_word(command: &str, trace: &str) -> Option<String> {
     let names = |word: &&str| {
         let path = word.trim_matches('\'');

@@ -1,36 +1,64 @@
-//! A comparison's files for programs: CSV under the names of the scripts that people know.
+//! The files of a comparison: pictures, JSON, and CSV under the column names of SplitwiseSim's scripts.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::charts;
 use super::read::{METRICS, PERCENTILES};
-use super::{Run, Scenario, Study};
-use crate::base::error::Result;
+use super::{ComparedRun, PolicyComparison, ScenarioGroup};
+use crate::base::error::{Error, Location, Result};
 use crate::base::io::write_json;
 use crate::base::table::{CsvFile, float};
+
+/// The default output folder of a comparison. A quick comparison has its own, so that it never replaces the full one.
+pub fn folder(results: &Path, quick: bool) -> PathBuf {
+    results.join(if quick {
+        "comparison-quick"
+    } else {
+        "comparison"
+    })
+}
+
+/// Refuses to replace a full comparison.
+fn spare_full_comparison(folder: &Path) -> Result<()> {
+    let path = folder.join("comparison.json");
+    let Ok(bytes) = std::fs::read(&path) else {
+        return Ok(());
+    };
+    let known: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
+    match known.and_then(|known| known.pointer("/reading/quick")?.as_bool()) {
+        Some(true) => Ok(()),
+        _ => Err(Error::input(
+            Location::file(&path),
+            "is of a full comparison, which a quick one would replace",
+            "give another output folder, or compare in full",
+        )),
+    }
+}
 
 /// Writes `results_summary.csv` and `comparison.json`, and for each scenario `summary_table.csv` and the pictures; where
 /// there are several scenarios, each has a folder.
 ///
 /// # Errors
-/// A file that cannot be written, or arrival times that cannot be read.
-pub fn write(study: &Study, json: &serde_json::Value, folder: &Path) -> Result<()> {
-    if !study.reading.quick {
-        results_summary(study, &folder.join("results_summary.csv"))?;
+/// A file that cannot be written, arrival times that cannot be read, or a quick comparison that would replace a full one.
+pub fn write(comparison: &PolicyComparison, json: &serde_json::Value, folder: &Path) -> Result<()> {
+    if comparison.reading.quick {
+        spare_full_comparison(folder)?;
+    } else {
+        results_summary(comparison, &folder.join("results_summary.csv"))?;
     }
-    for scenario in study.scenarios() {
+    for scenario in comparison.scenarios() {
         let own = match scenario.label.as_str() {
             "" => folder.to_path_buf(),
             label => folder.join(label),
         };
         summary_table(&scenario, &own.join("summary_table.csv"))?;
-        charts::save(&charts::all(&scenario, study.reading.quick)?, &own)?;
+        charts::save(&charts::all(&scenario, comparison.reading.quick)?, &own)?;
     }
     write_json(&folder.join("comparison.json"), json)
 }
 
-/// Policy and the means of TTFT, TBT and E2E at P90, to four digits.
-fn summary_table(scenario: &Scenario<'_>, path: &Path) -> Result<()> {
+/// Writes each policy's mean TTFT, TBT and E2E at P90, to four digits.
+fn summary_table(scenario: &ScenarioGroup<'_>, path: &Path) -> Result<()> {
     let mut csv = CsvFile::create(path, &["Policy", "TTFT P90", "TBT P90", "E2E P90"])?;
     for policy in scenario.policies() {
         let mean = |metric: usize| {
@@ -42,8 +70,8 @@ fn summary_table(scenario: &Scenario<'_>, path: &Path) -> Result<()> {
     csv.finish()
 }
 
-/// A run a line.
-fn results_summary(study: &Study, path: &Path) -> Result<()> {
+/// Writes a line for each run.
+fn results_summary(comparison: &PolicyComparison, path: &Path) -> Result<()> {
     let mut header: Vec<String> = ["policy", "trace", "seed", "oom"].map(Into::into).to_vec();
     // As the script orders them: for each percentile the slowdowns, then the times.
     for percentile in PERCENTILES {
@@ -77,11 +105,14 @@ fn results_summary(study: &Study, path: &Path) -> Result<()> {
     );
     let names: Vec<&str> = header.iter().map(String::as_str).collect();
     let mut csv = CsvFile::create(path, &names)?;
-    study.runs.iter().try_for_each(|run| csv.row(row(run)))?;
+    comparison
+        .runs
+        .iter()
+        .try_for_each(|run| csv.row(row(run)))?;
     csv.finish()
 }
 
-fn row(run: &Run) -> Vec<String> {
+fn row(run: &ComparedRun) -> Vec<String> {
     let number = |value: Option<f64>| value.map_or(String::new(), float);
     let count = |value: Option<u64>| value.map_or(String::new(), |value| value.to_string());
     let (key, figures) = (&run.key, &run.figures);
@@ -98,20 +129,20 @@ fn row(run: &Run) -> Vec<String> {
         row.extend((0..3).map(|metric| number(figures.times[metric][place])));
     }
     row.extend([
-        number(figures.throughput),
-        count(figures.total_requests),
+        number(figures.requests_per_second),
+        count(figures.arrived),
         count(figures.finished),
         number(figures.instance_hours),
         number(figures.gpu_hours),
-        number(figures.cost),
-        number(figures.slo_violation_rate),
-        count(scaling.map(super::Scaling::events)),
-        count(scaling.map(|scaling| scaling.scale_out)),
-        count(scaling.map(|scaling| scaling.scale_in)),
-        count(scaling.map(|scaling| scaling.flaps)),
+        number(figures.dollars),
+        number(figures.missed()),
+        count(scaling.map(|scaling| scaling.scaling_events)),
+        count(scaling.map(|scaling| scaling.changes.scale_out + scaling.changes.rebalance)),
+        count(scaling.map(|scaling| scaling.changes.scale_in + scaling.changes.rebalance)),
+        count(scaling.map(|scaling| scaling.changes.flaps)),
         count(scaling.map(|scaling| scaling.most_instances)),
-        number(scaling.and_then(|scaling| scaling.pd_mean)),
-        number(scaling.and_then(|scaling| scaling.pd_variance)),
+        number(scaling.and_then(|scaling| scaling.pd_ratio_mean)),
+        number(scaling.and_then(|scaling| scaling.pd_ratio_variance)),
         number(run.rate),
         key.start_state.clone(),
         key.cluster.clone(),

@@ -25,7 +25,7 @@ pub fn natural(a: &str, b: &str) -> Ordering {
     }
 }
 
-/// The leading digits or the leading others, and the rest.
+/// Splits off the leading digits, or else everything before the first digit.
 fn part(text: &str) -> (&str, &str) {
     let digit = text.starts_with(|c: char| c.is_ascii_digit());
     let end = text

@@ -1,4 +1,4 @@
-//! Runs of a results folder side by side: found by their paths, read in parallel, compared by policy.
+//! Comparison of the runs in a results folder by policy. Runs are found by their paths and read in parallel.
 
 pub mod animation;
 pub mod charts;
@@ -8,7 +8,6 @@ pub mod key;
 pub mod page;
 pub mod pairs;
 mod read;
-pub mod scaling;
 pub mod select;
 pub mod style;
 pub mod text;
@@ -21,23 +20,22 @@ use serde::Serialize;
 pub use discover::Missing;
 pub use key::Key;
 pub use read::{Figures, METRIC_NAMES, METRICS, PERCENTILES, Reading, arrivals};
-pub use scaling::Scaling;
-pub use select::Selection;
+pub use select::RunSelection;
 pub use style::Styles;
 
 use crate::base::error::{Error, Location, Result};
 
-/// One run that was read.
+/// A run that was read.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Run {
-    /// What it is a run of.
+pub struct ComparedRun {
+    /// Seed, start state, trace, cluster, model, scheduler and policy.
     #[serde(flatten)]
     pub key: Key,
-    /// Requests per second, where the trace's name tells them.
+    /// Requests per second, where the trace's name ends in them.
     pub rate: Option<f64>,
-    /// Where it lies.
+    /// Its folder.
     pub folder: PathBuf,
-    /// What it achieved.
+    /// Its figures.
     #[serde(flatten)]
     pub figures: Figures,
 }
@@ -45,35 +43,35 @@ pub struct Run {
 /// A folder that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Skipped {
-    /// Which.
+    /// The folder.
     pub folder: PathBuf,
     /// Place, problem and remedy in one line.
     pub why: String,
 }
 
-/// All runs that were wanted.
+/// The selected runs of a results folder.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Study {
+pub struct PolicyComparison {
     /// The results' root.
     pub root: PathBuf,
     /// How they were read.
     pub reading: Reading,
     /// By scenario, then policy, trace and seed.
-    pub runs: Vec<Run>,
-    /// Folders that were left out.
+    pub runs: Vec<ComparedRun>,
+    /// Folders that could not be read.
     pub skipped: Vec<Skipped>,
-    /// Cells of the grid that nobody ran.
+    /// Combinations of policy, trace and seed without a run.
     pub missing: Vec<Missing>,
-    /// How policies look.
+    /// Colours and signs of policies.
     pub styles: Styles,
 }
 
-impl Study {
-    /// Finds and reads the wanted runs below `root`.
+impl PolicyComparison {
+    /// Finds and reads the selected runs below `root`.
     ///
     /// # Errors
-    /// A root that is no folder, or below which no wanted run can be read.
-    pub fn read(root: &Path, selection: &Selection, reading: Reading) -> Result<Self> {
+    /// A root that is not a folder, or below which no selected run can be read.
+    pub fn read(root: &Path, selection: &RunSelection, reading: Reading) -> Result<Self> {
         let found = discover::find(root)?;
         let wanted: Vec<Key> = found
             .keys
@@ -91,7 +89,7 @@ impl Study {
         let (mut runs, mut skipped) = (Vec::new(), found.skipped);
         for (key, folder, figures) in read {
             match figures {
-                Ok(figures) => runs.push(Run {
+                Ok(figures) => runs.push(ComparedRun {
                     rate: key.rate(),
                     key,
                     folder,
@@ -116,7 +114,7 @@ impl Study {
         }
         let styles = Styles::new(runs.iter().map(|run| run.key.policy.as_str()));
         runs.sort_by(|a, b| order(&styles, &a.key, &b.key));
-        let mut study = Self {
+        let mut comparison = Self {
             root: root.to_path_buf(),
             reading,
             runs,
@@ -124,25 +122,25 @@ impl Study {
             missing: Vec::new(),
             styles,
         };
-        study.missing = discover::missing(&study, selection);
-        Ok(study)
+        comparison.missing = discover::missing(&comparison, selection);
+        Ok(comparison)
     }
 
-    /// Runs that can be compared with each other.
-    pub fn scenarios(&self) -> Vec<Scenario<'_>> {
-        let mut scenarios: Vec<Scenario<'_>> = Vec::new();
+    /// Groups of runs that can be compared with each other.
+    pub fn scenarios(&self) -> Vec<ScenarioGroup<'_>> {
+        let mut scenarios: Vec<ScenarioGroup<'_>> = Vec::new();
         for run in &self.runs {
             match scenarios.last_mut() {
                 Some(last) if last.parts == parts(&run.key) => last.runs.push(run),
-                _ => scenarios.push(Scenario {
+                _ => scenarios.push(ScenarioGroup {
                     parts: parts(&run.key),
                     runs: vec![run],
                     label: String::new(),
-                    study: self,
+                    comparison: self,
                 }),
             }
         }
-        // Only what tells them apart.
+        // The label has only the parts in which groups differ.
         let differ: [bool; 5] = std::array::from_fn(|part| {
             scenarios
                 .iter()
@@ -160,7 +158,7 @@ impl Study {
     }
 }
 
-/// What runs have in common that can be compared; traces that differ in their rates only are one, as are those without.
+/// What comparable runs have in common. Traces that differ in their rates only count as one, and so do all traces without a rate.
 fn parts(key: &Key) -> [&str; 5] {
     let family = if key.rate().is_some() {
         key.family()
@@ -194,17 +192,17 @@ fn trace_order(a: &str, b: &str) -> std::cmp::Ordering {
 
 /// Runs that differ in policy, rate (or trace) and seed only.
 #[derive(Debug, Clone)]
-pub struct Scenario<'a> {
+pub struct ScenarioGroup<'a> {
     parts: [&'a str; 5],
     /// In order of policy, trace, seed.
-    pub runs: Vec<&'a Run>,
-    /// What tells it apart from the study's others; empty where it is the only one.
+    pub runs: Vec<&'a ComparedRun>,
+    /// The parts of its path in which it differs from the other groups; empty where it is the only one.
     pub label: String,
-    /// The whole.
-    pub study: &'a Study,
+    /// The comparison that it belongs to.
+    pub comparison: &'a PolicyComparison,
 }
 
-impl<'a> Scenario<'a> {
+impl<'a> ScenarioGroup<'a> {
     /// The policies, in order.
     pub fn policies(&self) -> Vec<&'a str> {
         let mut policies: Vec<&str> = self
@@ -237,20 +235,20 @@ impl<'a> Scenario<'a> {
         names
     }
 
-    /// Whether its traces have rates.
+    /// Whether all its traces have rates.
     pub fn rated(&self) -> bool {
         self.runs.iter().all(|run| run.rate.is_some())
     }
 
-    /// Of one policy.
-    pub fn of_policy(&self, policy: &str) -> impl Iterator<Item = &'a Run> {
+    /// The runs of one policy.
+    pub fn of_policy(&self, policy: &str) -> impl Iterator<Item = &'a ComparedRun> {
         self.runs
             .iter()
             .copied()
             .filter(move |run| run.key.policy == policy)
     }
 
-    /// A figure of a policy on a trace: mean over seeds.
+    /// A policy's figure on a trace: the mean over seeds.
     pub fn cell(
         &self,
         policy: &str,
@@ -261,7 +259,7 @@ impl<'a> Scenario<'a> {
         mean(values.filter_map(|run| of(&run.figures)))
     }
 
-    /// A figure of a policy: mean over traces of means over seeds.
+    /// A policy's figure: the mean over traces of means over seeds.
     pub fn mean(&self, policy: &str, of: impl Fn(&Figures) -> Option<f64>) -> Option<f64> {
         let traces = self.traces();
         mean(
@@ -271,7 +269,35 @@ impl<'a> Scenario<'a> {
         )
     }
 
-    /// As people read it: the parts of its path.
+    /// The objectives of its runs: `SLO (TTFT <= 2 s, TBT <= 100 ms)`.
+    pub fn slo(&self) -> String {
+        let mut all = self.runs.iter().filter_map(|run| run.figures.objectives);
+        match all.next() {
+            None => "SLO".to_owned(),
+            Some(first) if all.all(|other| other == first) => format!("SLO ({first})"),
+            Some(_) => "SLO (each run's own)".to_owned(),
+        }
+    }
+
+    /// The axis label of [`Figures::missed`].
+    pub fn missed_label(&self) -> String {
+        format!("arrived requests that missed the {}", self.slo())
+    }
+
+    /// Policies whose seeds all give equal runs, request by request: nothing in them is random. A policy with one seed is not
+    /// among them.
+    pub fn policies_without_chance(&self) -> Vec<&'a str> {
+        let mut policies = self.policies();
+        policies.retain(|policy| {
+            let runs: Vec<&ComparedRun> = self.of_policy(policy).collect();
+            let same_trace = |pair: &&[&ComparedRun]| pair[0].key.trace == pair[1].key.trace;
+            let mut pairs = runs.windows(2).filter(same_trace).peekable();
+            pairs.peek().is_some() && pairs.all(|pair| did_the_same(pair[0], pair[1]))
+        });
+        policies
+    }
+
+    /// Trace, start state, cluster, model and scheduler, separated by commas.
     pub fn title(&self) -> String {
         let [family, start_state, cluster, model, scheduler] = self.parts;
         let trace = if family.is_empty() {
@@ -280,6 +306,14 @@ impl<'a> Scenario<'a> {
             format!("{family}, ")
         };
         format!("{trace}{start_state}, {cluster}, {model}, {scheduler}")
+    }
+}
+
+/// Whether all requests of two runs had equal outcomes and times; without files of single requests, whether percentiles are equal.
+fn did_the_same(a: &ComparedRun, b: &ComparedRun) -> bool {
+    match (a.figures.digest, b.figures.digest) {
+        (Some(a), Some(b)) => a == b,
+        _ => a.figures.times == b.figures.times,
     }
 }
 

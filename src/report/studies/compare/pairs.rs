@@ -1,177 +1,192 @@
-//! Whether policies differ from each other by more than chance.
+//! Statistical comparison of policies with each other.
 
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::charts::spread;
-use super::read::{METRIC_NAMES, request_times};
-use super::{Run, Scenario};
-use crate::metrics::statistics::{Comparison, Options, Statistic, compare, holm, sentence};
+use super::read::{METRIC_NAMES, Requests, requests, times};
+use super::{ComparedRun, ScenarioGroup};
+use crate::metrics::statistics::{
+    Comparison, Finding, Options, Statistic, Threshold, compare, holm, sentence,
+};
 
-/// Traces on which single requests are compared; each costs a bootstrap over all of them.
+/// Largest number of traces on which single requests are compared; each costs a bootstrap over all requests.
 const MOST_TRACES: usize = 3;
 
-/// Resamples over requests; their intervals are narrow anyway.
+/// Resamples over requests, for pairs with the first policy; their intervals are narrow anyway.
 const RESAMPLES: usize = 400;
 
-/// The same for pairs without the baseline, of which there are many.
+/// The same for the other pairs, of which there are many.
 const FEW_RESAMPLES: usize = 100;
+
+/// Resamples over seeds, where the few values do not have Student's intervals.
+const SEED_RESAMPLES: usize = 1000;
 
 /// A policy against another on a trace.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Pair {
     /// The trace.
     pub trace: String,
-    /// Which time.
+    /// `TTFT`, `TBT` or `E2E`.
     pub metric: &'static str,
-    /// What its values are.
+    /// What the values of its samples are: `P90 by seed` or `requests`.
     pub over: &'static str,
     /// The policy.
     pub policy: String,
-    /// What it is compared with: the first of all, or one that comes before it.
+    /// The policy that it is compared with.
     pub baseline: String,
-    /// What was found.
+    /// Samples, difference, tests.
     pub comparison: Comparison,
-    /// The same in a sentence.
+    /// The result.
+    pub finding: Finding,
+    /// The result in a sentence.
     pub sentence: String,
 }
 
-/// All policies against each other, those against the first one first: over the P90 of seeds, or over requests where there is one
-/// seed; single requests of pairs without the first policy on the last trace only. Corrected for their number. Where samples are too small, or files do not tell, there is no pair.
-pub fn pairs(scenario: &Scenario<'_>) -> Vec<Pair> {
+/// Compares all policies with each other, the first one's pairs first: over the P90 of each seed where seeds differ, else over
+/// requests (pairs without the first policy on the last trace only). p-values are corrected for the number of comparisons.
+/// There is no pair where a sample has fewer than two values or the files lack them.
+pub fn pairs(scenario: &ScenarioGroup<'_>) -> Vec<Pair> {
     let policies = scenario.policies();
-    if policies.len() < 2 {
-        return Vec::new();
-    }
-    // Seeds that change nothing are one run told twice.
-    let seeds = scenario.seeds().len() > 1 && policies.iter().any(|policy| vary(scenario, policy));
-    let traces = scenario.traces();
-    let traces = if seeds {
-        traces
-    } else {
-        spread(&traces, MOST_TRACES)
-    };
-    let mut pairs: Vec<Pair> = traces
-        .par_iter()
-        .map(|trace| {
-            if seeds {
-                let firsts = (0..policies.len() - 1).into_par_iter();
-                firsts
-                    .map(|first| {
-                        over_seeds(scenario, trace, policies[first], &policies[first + 1..])
-                    })
-                    .flatten()
-                    .collect::<Vec<_>>()
-            } else {
-                let all = traces.last() == Some(trace);
-                over_requests(scenario, trace, &policies, all)
+    // Seeds that change nothing give the same run again, which must not count as another observation.
+    let fixed = scenario.policies_without_chance();
+    let varies = |policy: &str| scenario.seeds().len() > 1 && !fixed.contains(&policy);
+    let varying: Vec<bool> = policies.iter().map(|policy| varies(policy)).collect();
+    let all = scenario.traces();
+    let some = spread(&all, MOST_TRACES);
+    let mut wanted = Vec::new();
+    for trace in &all {
+        for first in 0..policies.len() {
+            for second in first + 1..policies.len() {
+                let over_seeds = varying[first] || varying[second];
+                let is_shown = first == 0 && some.contains(trace) || all.last() == Some(trace);
+                if over_seeds || is_shown {
+                    wanted.push((*trace, first, second, over_seeds));
+                }
             }
-        })
-        .flatten()
-        .collect();
-    let adjusted = holm(
-        &pairs
-            .iter()
-            .map(|pair| pair.comparison.p)
-            .collect::<Vec<_>>(),
-    );
-    for (pair, p) in pairs.iter_mut().zip(adjusted) {
+        }
+    }
+    let read = |trace: &str| -> Vec<Option<Requests>> {
+        let is_needed = |place: usize| {
+            let wanted = wanted.iter().filter(|one| one.0 == trace && !one.3);
+            wanted
+                .into_iter()
+                .any(|one| one.1 == place || one.2 == place)
+        };
+        let one = |(place, policy): (usize, &&str)| {
+            let run = is_needed(place).then(|| runs(scenario, policy, trace).first().copied())?;
+            requests(&run?.folder).ok().flatten()
+        };
+        policies.par_iter().enumerate().map(one).collect()
+    };
+    // Only one trace's requests are in memory at a time.
+    let of_trace = |trace: &&str| {
+        let rows = read(trace);
+        let one = |(_, first, second, over_seeds): &&(&str, usize, usize, bool)| {
+            let (baseline, policy) = (policies[*first], policies[*second]);
+            match over_seeds {
+                true => over_seeds_of(scenario, trace, baseline, policy),
+                false => {
+                    let rows = rows[*first].as_ref().zip(rows[*second].as_ref());
+                    rows.map_or_else(Vec::new, |(base, own)| {
+                        let resamples = if *first == 0 {
+                            RESAMPLES
+                        } else {
+                            FEW_RESAMPLES
+                        };
+                        over_requests(trace, (policy, own), (baseline, base), resamples)
+                    })
+                }
+            }
+        };
+        let of_this: Vec<_> = wanted.iter().filter(|one| one.0 == *trace).collect();
+        of_this.par_iter().flat_map(one).collect::<Vec<Pair>>()
+    };
+    let mut pairs: Vec<Pair> = all.iter().flat_map(of_trace).collect();
+    let p: Vec<f64> = pairs.iter().map(|pair| pair.comparison.p).collect();
+    for (pair, p) in pairs.iter_mut().zip(holm(&p)) {
         pair.comparison.p_adjusted = p;
+        pair.finding = pair.comparison.finding();
         pair.sentence = sentence(&pair.policy, &pair.baseline, &pair.comparison, true);
     }
     pairs
 }
 
-/// Whether a policy's runs of a trace differ by seed.
-fn vary(scenario: &Scenario<'_>, policy: &str) -> bool {
-    let all: Vec<&Run> = scenario.of_policy(policy).collect();
-    let differ = |pair: &[&Run]| {
-        pair[0].key.trace == pair[1].key.trace && pair[0].figures.times != pair[1].figures.times
-    };
-    all.windows(2).any(differ)
-}
-
-fn runs<'a>(scenario: &Scenario<'a>, policy: &str, trace: &str) -> Vec<&'a Run> {
+fn runs<'a>(scenario: &ScenarioGroup<'a>, policy: &str, trace: &str) -> Vec<&'a ComparedRun> {
     let all = scenario.of_policy(policy);
     all.filter(|run| run.key.trace == trace).collect()
 }
 
-fn over_seeds(scenario: &Scenario<'_>, trace: &str, baseline: &str, others: &[&str]) -> Vec<Pair> {
+fn over_seeds_of(
+    scenario: &ScenarioGroup<'_>,
+    trace: &str,
+    baseline: &str,
+    policy: &str,
+) -> Vec<Pair> {
     let base = runs(scenario, baseline, trace);
-    let mut pairs = Vec::new();
-    for policy in others {
-        let own = runs(scenario, policy, trace);
-        for metric in 0..METRIC_NAMES.len() {
-            // The same seed has the same draws, so seeds that both have belong together.
-            let both = own.iter().filter_map(|run| {
-                let other = base.iter().find(|base| base.key.seed == run.key.seed)?;
-                run.figures.times[metric][1].zip(other.figures.times[metric][1])
-            });
-            let (a, b): (Vec<f64>, Vec<f64>) = both.unzip();
-            let options = Options {
-                paired: true,
-                // Few values have Student's intervals.
-                resamples: 1000,
-                ..Options::default()
-            };
-            pairs.extend(pair(
-                trace,
-                metric,
-                "P90 by seed",
-                (policy, &a),
-                (baseline, &b),
-                &options,
-            ));
-        }
-    }
-    pairs
+    let own = runs(scenario, policy, trace);
+    let one = |metric: usize| {
+        // The same seed makes the same random draws, so runs of one seed are paired.
+        let both = own.iter().filter_map(|run| {
+            let other = base.iter().find(|base| base.key.seed == run.key.seed)?;
+            run.figures.times[metric][1].zip(other.figures.times[metric][1])
+        });
+        let (a, b): (Vec<f64>, Vec<f64>) = both.unzip();
+        let options = Options {
+            paired: true,
+            resamples: SEED_RESAMPLES,
+            ..Options::default()
+        };
+        pair(
+            trace,
+            metric,
+            "P90 by seed",
+            (policy, &a),
+            (baseline, &b),
+            options,
+        )
+    };
+    (0..METRIC_NAMES.len()).filter_map(one).collect()
 }
 
-fn over_requests(scenario: &Scenario<'_>, trace: &str, policies: &[&str], all: bool) -> Vec<Pair> {
-    let times = |policy: &str| {
-        let run = runs(scenario, policy, trace).first().copied()?;
-        request_times(&run.folder).ok().flatten()
+fn over_requests(
+    trace: &str,
+    (policy, own): (&str, &Requests),
+    (baseline, base): (&str, &Requests),
+    resamples: usize,
+) -> Vec<Pair> {
+    // Both files list the trace's requests in its order, so lines are paired where both runs have the time.
+    let is_paired = own.is_whole && base.is_whole && own.rows.len() == base.rows.len();
+    let one = |metric: usize| {
+        let of = |requests: &Requests| -> Vec<Option<f64>> {
+            let rows = requests.rows.iter();
+            rows.map(|row| row.is_finished().then(|| times(row)[metric]).flatten())
+                .collect()
+        };
+        let (a, b) = (of(own), of(base));
+        let (a, b): (Vec<f64>, Vec<f64>) = match is_paired {
+            true => a.into_iter().zip(b).filter_map(|(a, b)| a.zip(b)).unzip(),
+            false => (
+                a.into_iter().flatten().collect(),
+                b.into_iter().flatten().collect(),
+            ),
+        };
+        let options = Options {
+            statistic: Statistic::Mean,
+            paired: is_paired,
+            resamples,
+            ..Options::default()
+        };
+        pair(
+            trace,
+            metric,
+            "requests",
+            (policy, &a),
+            (baseline, &b),
+            options,
+        )
     };
-    let times: Vec<_> = policies.par_iter().map(|policy| times(policy)).collect();
-    let firsts = if all { policies.len() - 1 } else { 1 };
-    let both: Vec<(usize, usize)> = (0..firsts)
-        .flat_map(|first| (first + 1..policies.len()).map(move |second| (first, second)))
-        .collect();
-    let one = |(first, second): &(usize, usize)| {
-        let (base, own) = (times[*first].as_ref()?, times[*second].as_ref()?);
-        let found = (0..METRIC_NAMES.len()).filter_map(|metric| {
-            let finite = |values: &[f64]| {
-                values
-                    .iter()
-                    .copied()
-                    .filter(|v| v.is_finite())
-                    .collect::<Vec<_>>()
-            };
-            let (a, b) = (finite(&own[metric]), finite(&base[metric]));
-            let options = Options {
-                statistic: Statistic::Mean,
-                // All requests ended in both, so each is there twice.
-                paired: a.len() == b.len() && own[2].len() == base[2].len(),
-                resamples: if *first == 0 {
-                    RESAMPLES
-                } else {
-                    FEW_RESAMPLES
-                },
-                ..Options::default()
-            };
-            pair(
-                trace,
-                metric,
-                "requests",
-                (policies[*second], &a),
-                (policies[*first], &b),
-                &options,
-            )
-        });
-        Some(found.collect::<Vec<_>>())
-    };
-    let found: Vec<Option<Vec<Pair>>> = both.par_iter().map(one).collect();
-    found.into_iter().flatten().flatten().collect()
+    (0..METRIC_NAMES.len()).filter_map(one).collect()
 }
 
 fn pair(
@@ -180,44 +195,63 @@ fn pair(
     over: &'static str,
     (policy, a): (&str, &[f64]),
     (baseline, b): (&str, &[f64]),
-    options: &Options,
+    options: Options,
 ) -> Option<Pair> {
-    let comparison = compare(a, b, options).ok()?;
+    let options = Options {
+        threshold: Some(Threshold::TIMES),
+        ..options
+    };
+    let comparison = compare(a, b, &options).ok()?;
     Some(Pair {
         trace: trace.to_owned(),
         metric: METRIC_NAMES[metric],
         over,
         policy: policy.to_owned(),
         baseline: baseline.to_owned(),
+        finding: comparison.finding(),
         comparison,
         sentence: String::new(),
     })
 }
 
-/// What is to be said of the trace with the highest rate: a line for each metric and policy against the first policy, and where
-/// the others are.
-pub fn text(pairs: &[Pair]) -> String {
+/// The findings on the trace with the highest rate, a line for each policy and metric against the first policy; before them,
+/// which policies' seeds give equal runs.
+pub fn text(scenario: &ScenarioGroup<'_>, pairs: &[Pair]) -> String {
+    let mut lines = Vec::new();
+    let fixed = scenario.policies_without_chance();
+    if !fixed.is_empty() {
+        lines.push(format!(
+            "the seeds of {} are equal, request by request: nothing in these runs is random, and they count once",
+            fixed.join(", ")
+        ));
+    }
     let Some(last) = pairs.last() else {
-        return String::new();
+        return lines.join("\n");
     };
-    let mut lines = vec![format!(
-        "on {}, over {} ({} values each):",
-        last.trace, last.over, last.comparison.a.count
-    )];
     let baseline = &pairs[0].baseline;
     let of_trace = |pair: &&Pair| pair.trace == last.trace;
     let (first, others): (Vec<&Pair>, Vec<&Pair>) = pairs
         .iter()
         .filter(of_trace)
         .partition(|pair| pair.baseline == *baseline);
-    for pair in first {
-        lines.push(format!("  {}: {}", pair.metric, pair.sentence));
+    for same in first.chunk_by(|a, b| a.over == b.over) {
+        lines.push(format!(
+            "on {}, over {} ({} values each):",
+            last.trace, same[0].over, same[0].comparison.a.count
+        ));
+        for pair in same {
+            lines.push(format!("  {}: {}", pair.metric, pair.sentence));
+        }
     }
     if !others.is_empty() {
         let count = others.len();
         lines.push(format!("  and {count} comparisons of the others with each other, in comparison.json and the report"));
     }
-    if last.over == "requests" {
+    lines.push(format!(
+        "  (a difference {} is not told as one)",
+        Threshold::TIMES
+    ));
+    if first.iter().any(|pair| pair.over == "requests") {
         lines.push("  (requests wait for each other, so single runs look surer than they are: take several seeds)".into());
     }
     lines.join("\n")

@@ -1,33 +1,33 @@
-//! Which runs are wanted: lists of names and of patterns.
+//! Selection of runs by lists of names and patterns.
 
 use serde::Serialize;
 
 use super::key::{Key, rate};
 use crate::base::error::{Error, Result};
 
-/// For each part of a [`Key`], patterns of which one must fit; an empty list takes all.
+/// For each part of a [`Key`], patterns of which at least one must match; an empty list matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Selection {
-    /// Of policies.
+pub struct RunSelection {
+    /// Autoscaling policies.
     pub policies: Vec<String>,
-    /// Of traces, with their rates or without.
+    /// Traces, named with their rates or without.
     pub traces: Vec<String>,
-    /// Rates of traces.
+    /// Request rates.
     pub rates: Vec<f64>,
-    /// Of seeds.
+    /// Seeds.
     pub seeds: Vec<String>,
-    /// Of start states.
+    /// Start states.
     pub start_states: Vec<String>,
-    /// Of clusters.
+    /// Clusters.
     pub clusters: Vec<String>,
-    /// Of schedulers.
+    /// Schedulers.
     pub schedulers: Vec<String>,
-    /// Of models.
+    /// Models.
     pub models: Vec<String>,
 }
 
-impl Selection {
-    /// Whether a run is wanted.
+impl RunSelection {
+    /// Whether a run is selected.
     pub fn takes(&self, key: &Key) -> bool {
         let any = |patterns: &[String], name: &str| {
             patterns.is_empty() || patterns.iter().any(|pattern| fits(pattern, name))
@@ -42,17 +42,17 @@ impl Selection {
             && any(&self.models, &key.model)
     }
 
-    /// Policies that were asked for by name, which must be there.
+    /// Policies asked for by name; they are missing where no run has them.
     pub fn named_policies(&self) -> impl Iterator<Item = &str> {
         named(&self.policies)
     }
 
-    /// Seeds that were asked for by name.
+    /// Seeds asked for by name.
     pub fn named_seeds(&self) -> impl Iterator<Item = &str> {
         named(&self.seeds)
     }
 
-    /// Traces of a family that were asked for: by whole name, or by the family's name and a rate.
+    /// Traces of a family asked for by whole name, or by the family's name and a rate.
     pub fn named_traces(&self, family: &str) -> Vec<String> {
         let whole = named(&self.traces)
             .filter(|name| {
@@ -63,10 +63,10 @@ impl Selection {
         whole.chain(rated).collect()
     }
 
-    /// Rates as they were typed.
+    /// Reads rates.
     ///
     /// # Errors
-    /// What is no number above 0.
+    /// A text that is not a number above 0.
     pub fn parse_rates(texts: &[String]) -> Result<Vec<f64>> {
         let one = |text: &String| match text.trim().parse::<f64>() {
             Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
@@ -79,18 +79,18 @@ impl Selection {
     }
 }
 
-/// Those without a sign of a pattern.
+/// Names without `*`, `?` and `[`.
 fn named(patterns: &[String]) -> impl Iterator<Item = &str> {
     let plain = |pattern: &&str| !pattern.contains(['*', '?', '[']);
     patterns.iter().map(String::as_str).filter(plain)
 }
 
-/// Whether a name fits a pattern, in which `*` stands for any letters, `?` for one, `[ab]` and `[a-c]` for one of these.
+/// Whether a name matches a pattern: `*` matches any characters, `?` one, `[ab]` and `[a-c]` one of those listed.
 pub fn fits(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) =
         (pattern.chars().collect(), name.chars().collect());
     let (mut p, mut n) = (0, 0);
-    // Where the last star stood, and how much of the name it takes so far.
+    // Place of the last star in the pattern, and how much of the name it matches so far.
     let mut star: Option<(usize, usize)> = None;
     while n < name.len() {
         if pattern.get(p) == Some(&'*') {
@@ -110,7 +110,7 @@ pub fn fits(pattern: &str, name: &str) -> bool {
     pattern[p..].iter().all(|letter| *letter == '*')
 }
 
-/// The place behind what fits one letter.
+/// The place in the pattern after what matches one character; `None` if nothing does.
 fn one(pattern: &[char], at: usize, letter: char) -> Option<usize> {
     match pattern.get(at)? {
         '?' => Some(at + 1),
@@ -154,9 +154,9 @@ mod tests {
 
     #[test]
     fn rates_that_are_none_are_refused() {
-        assert!(Selection::parse_rates(&["2.5".into(), "40".into()]).is_ok());
+        assert!(RunSelection::parse_rates(&["2.5".into(), "40".into()]).is_ok());
         for bad in ["x", "0", "-1", "inf", ""] {
-            assert!(Selection::parse_rates(&[bad.into()]).is_err(), "{bad}");
+            assert!(RunSelection::parse_rates(&[bad.into()]).is_err(), "{bad}");
         }
     }
 }

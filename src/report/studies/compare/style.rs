@@ -1,4 +1,4 @@
-//! How a policy looks: the same in every picture and page.
+//! Colour, sign and line pattern of a policy, the same in every picture and page.
 
 use crate::autoscale::policy::POLICIES;
 use crate::report::render::chart::{GREY, Look};
@@ -6,7 +6,7 @@ use crate::report::render::chart::{GREY, Look};
 /// The first of the registered policies' colours that others take: the darker ones, away from the usual baselines.
 const DARKER: usize = 8;
 
-/// Of a study's policies.
+/// Colours and signs of a comparison's policies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Styles {
     /// Policies that are not registered, by name.
@@ -14,7 +14,7 @@ pub struct Styles {
 }
 
 impl Styles {
-    /// For all policies of a study.
+    /// Takes all policies of a comparison.
     pub fn new<'a>(policies: impl Iterator<Item = &'a str>) -> Self {
         let mut others: Vec<String> = policies
             .filter(|policy| POLICIES.place(policy).is_none())
@@ -25,7 +25,7 @@ impl Styles {
         Self { others }
     }
 
-    /// The policy's place among all.
+    /// The policy's place in tables and legends.
     pub fn rank(&self, policy: &str) -> usize {
         match POLICIES.place(policy) {
             Some(place) => place,
@@ -44,7 +44,7 @@ impl Styles {
         policy.map_or(GREY, |policy| policy.color)
     }
 
-    /// Its sign and pattern.
+    /// Its sign and line pattern.
     pub fn look(&self, policy: &str) -> Look {
         Look::of(self.rank(policy), true)
     }

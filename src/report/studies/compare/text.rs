@@ -1,15 +1,15 @@
-//! A comparison for people and as JSON.
+//! A comparison as text and as JSON.
 
 use serde_json::{Value, json};
 
 use super::pairs::{self, Pair};
 use super::read::{Figures, METRICS, PERCENTILES};
-use super::{Scenario, Study};
+use super::{PolicyComparison, ScenarioGroup};
 use crate::report::render::number::{percent, seconds};
 use crate::report::render::table::table;
-use crate::report::studies::answer::{Candidate, comparison};
+use crate::report::studies::answer::{self, Candidate};
 
-/// One column of the table: less is better in all of them.
+/// A column of the table; in all of them less is better.
 struct Column {
     name: &'static str,
     of: fn(&Figures) -> Option<f64>,
@@ -33,8 +33,8 @@ const COLUMNS: [Column; 8] = [
         show: seconds,
     },
     Column {
-        name: "SLO missed",
-        of: |f| f.slo_violation_rate,
+        name: "missed SLO",
+        of: Figures::missed,
         show: percent,
     },
     Column {
@@ -44,26 +44,26 @@ const COLUMNS: [Column; 8] = [
     },
     Column {
         name: "cost",
-        of: |f| f.cost,
+        of: |f| f.dollars,
         show: |dollars| format!("${dollars:.2}"),
     },
     Column {
-        name: "scale events",
-        of: |f| Some(f.scaling.as_ref()?.events() as f64),
+        name: "scaling events",
+        of: |f| Some(f.scaling.as_ref()?.scaling_events as f64),
         show: |events| format!("{events:.1}"),
     },
     Column {
         name: "P/D variance",
-        of: |f| f.scaling.as_ref()?.pd_variance,
+        of: |f| f.scaling.as_ref()?.pd_ratio_variance,
         show: |variance| format!("{variance:.3}"),
     },
 ];
 
-/// A cell as people read it, and its value.
+/// A cell's text and its value.
 pub type Shown = (String, Option<f64>);
 
 /// Header and rows, each cell with its value; the best of a column is marked by `*`.
-pub fn rows(scenario: &Scenario<'_>) -> (Vec<String>, Vec<Vec<Shown>>) {
+pub fn rows(scenario: &ScenarioGroup<'_>) -> (Vec<String>, Vec<Vec<Shown>>) {
     let policies = scenario.policies();
     let mut header = vec!["policy".to_owned(), "runs".to_owned()];
     let all = scenario.traces().len() * scenario.seeds().len();
@@ -96,7 +96,7 @@ pub fn rows(scenario: &Scenario<'_>) -> (Vec<String>, Vec<Vec<Shown>>) {
             .copied()
             .fold(f64::INFINITY, f64::min);
         let best = values.iter().position(|value| *value == Some(least));
-        // All the same is nobody's merit, and what reads the same is the same.
+        // Nothing is marked where all cells read the same; cells that read like the best are all marked.
         let tie = shown.iter().all(|text| *text == shown[0]);
         for ((row, value), text) in rows.iter_mut().zip(&values).zip(&shown) {
             let mark = if !tie && best.is_some_and(|best| *text == shown[best]) {
@@ -112,9 +112,9 @@ pub fn rows(scenario: &Scenario<'_>) -> (Vec<String>, Vec<Vec<Shown>>) {
 
 /// The answer, a sentence for each scenario. Policies with missing runs are left out, since their means are over other traces
 /// and seeds.
-pub fn answer(study: &Study) -> String {
-    let scenarios = study.scenarios();
-    let one = |scenario: &Scenario<'_>| {
+pub fn answer(comparison: &PolicyComparison) -> String {
+    let scenarios = comparison.scenarios();
+    let one = |scenario: &ScenarioGroup<'_>| {
         let all = scenario.traces().len() * scenario.seeds().len();
         let policies = scenario.policies();
         let whole = policies
@@ -123,14 +123,12 @@ pub fn answer(study: &Study) -> String {
         let candidates: Vec<Candidate<'_>> = whole
             .map(|policy| Candidate {
                 name: policy,
-                attainment: scenario
-                    .mean(policy, |f| f.slo_violation_rate)
-                    .map(|missed| 1.0 - missed),
-                dollars: scenario.mean(policy, |f| f.cost),
-                gpu_hours: scenario.mean(policy, |f| f.gpu_hours),
+                attainment: scenario.mean(policy, |figures| figures.attainment),
+                dollars: scenario.mean(policy, |figures| figures.dollars),
+                gpu_hours: scenario.mean(policy, |figures| figures.gpu_hours),
             })
             .collect();
-        let text = comparison(&candidates, policies.len() - candidates.len());
+        let text = answer::comparison(&candidates, policies.len() - candidates.len());
         match scenarios.len() {
             1 => text,
             _ => format!("{}: {text}", scenario.title()),
@@ -139,10 +137,10 @@ pub fn answer(study: &Study) -> String {
     scenarios.iter().map(one).collect::<Vec<_>>().join(" ")
 }
 
-/// For the terminal: a table for each scenario.
-pub fn text(study: &Study, pairs: &[Vec<Pair>]) -> String {
+/// The text for the terminal: a table and findings for each scenario.
+pub fn text(comparison: &PolicyComparison, pairs: &[Vec<Pair>]) -> String {
     let mut out = Vec::new();
-    for (scenario, pairs) in study.scenarios().into_iter().zip(pairs) {
+    for (scenario, pairs) in comparison.scenarios().into_iter().zip(pairs) {
         let (header, rows) = rows(&scenario);
         let header: Vec<&str> = header.iter().map(String::as_str).collect();
         let aligned = |cell: String| match cell.strip_suffix(" *") {
@@ -159,38 +157,52 @@ pub fn text(study: &Study, pairs: &[Vec<Pair>]) -> String {
             })
             .collect();
         out.push(format!(
-            "{}: {}\n{}",
+            "{}: {}\n{}\n{}",
             scenario.title(),
             super::charts::counted(&scenario),
-            table(&header, &rows)
+            table(&header, &rows),
+            note(&scenario)
         ));
         if !pairs.is_empty() {
-            out.push(pairs::text(pairs));
+            out.push(pairs::text(&scenario, pairs));
         }
     }
-    let mut text = out.join("\n\n");
-    text.push_str("\nmeans over traces of means over seeds; * is the best of its column\n\n");
-    text.push_str(&answer(study));
-    text
+    out.push(answer(comparison));
+    out.join("\n\n")
 }
 
-/// The same for programs.
-pub fn json(study: &Study, pairs: &[Vec<Pair>], command: &str) -> Value {
-    let scenario = |(scenario, pairs): (&Scenario<'_>, &Vec<Pair>)| {
+/// The line below a table that says what its columns mean.
+fn note(scenario: &ScenarioGroup<'_>) -> String {
+    let missed = match scenario
+        .runs
+        .iter()
+        .any(|run| run.figures.attainment.is_some())
+    {
+        true => format!("; missed SLO: {}", scenario.missed_label()),
+        false => String::new(),
+    };
+    format!("means over traces of means over seeds; * is the best of its column{missed}")
+}
+
+/// The comparison as JSON.
+pub fn json(comparison: &PolicyComparison, pairs: &[Vec<Pair>], command: &str) -> Value {
+    let scenario = |(scenario, pairs): (&ScenarioGroup<'_>, &Vec<Pair>)| {
         let policy = |policy: &&str| {
             let mean = |of: fn(&Figures) -> Option<f64>| scenario.mean(policy, of);
             let mut value = json!({
                 "policy": policy,
                 "runs": scenario.of_policy(policy).count(),
-                "slo_violation_rate": mean(|f| f.slo_violation_rate),
-                "throughput": mean(|f| f.throughput),
+                "attainment": mean(|f| f.attainment),
+                "requests_per_second": mean(|f| f.requests_per_second),
+                "goodput": mean(|f| f.goodput),
                 "instance_hours": mean(|f| f.instance_hours),
                 "gpu_hours": mean(|f| f.gpu_hours),
-                "cost": mean(|f| f.cost),
-                "scale_events": mean(|f| Some(f.scaling.as_ref()?.events() as f64)),
-                "flaps": mean(|f| Some(f.scaling.as_ref()?.flaps as f64)),
-                "pd_ratio_mean": mean(|f| f.scaling.as_ref()?.pd_mean),
-                "pd_ratio_variance": mean(|f| f.scaling.as_ref()?.pd_variance),
+                "dollars": mean(|f| f.dollars),
+                "scaling_events": mean(|f| Some(f.scaling.as_ref()?.scaling_events as f64)),
+                "flaps": mean(|f| Some(f.scaling.as_ref()?.changes.flaps as f64)),
+                "most_instances": mean(|f| Some(f.scaling.as_ref()?.most_instances as f64)),
+                "pd_ratio_mean": mean(|f| f.scaling.as_ref()?.pd_ratio_mean),
+                "pd_ratio_variance": mean(|f| f.scaling.as_ref()?.pd_ratio_variance),
             });
             for (metric, name) in METRICS.iter().enumerate() {
                 for (place, percentile) in PERCENTILES.iter().enumerate() {
@@ -205,22 +217,24 @@ pub fn json(study: &Study, pairs: &[Vec<Pair>], command: &str) -> Value {
         json!({
             "label": scenario.label,
             "title": scenario.title(),
+            "slo": scenario.slo(),
+            "policies_with_equal_seeds": scenario.policies_without_chance(),
             "traces": scenario.traces(),
             "seeds": scenario.seeds(),
             "policies": scenario.policies().iter().map(policy).collect::<Vec<_>>(),
             "pairs": pairs,
         })
     };
-    let scenarios = study.scenarios();
+    let scenarios = comparison.scenarios();
     json!({
         "version": crate::base::version::VERSION,
         "command": command,
-        "results": study.root,
-        "reading": study.reading,
+        "results": comparison.root,
+        "reading": comparison.reading,
         "scenarios": scenarios.iter().zip(pairs).map(scenario).collect::<Vec<_>>(),
-        "runs": study.runs,
-        "missing": study.missing,
-        "skipped": study.skipped,
-        "answer": answer(study),
+        "runs": comparison.runs,
+        "missing": comparison.missing,
+        "skipped": comparison.skipped,
+        "answer": answer(comparison),
     })
 }

@@ -3,7 +3,7 @@
 use crate::base::Distribution;
 use crate::cache::engine::TierSummary;
 use crate::metrics::Summary;
-use crate::report::render::number::{bytes, percent, seconds, thousands};
+use crate::report::render::number::{bytes, or_dash, percent, seconds, thousands};
 use crate::report::render::table::{pairs, table};
 use crate::report::studies::answer;
 use serde_json::json;
@@ -90,8 +90,8 @@ pub fn text(summary: &Summary) -> String {
             format!(
                 " requests, {} in all, {} each, {} at most",
                 seconds(overlap.waiting_seconds_total),
-                seconds(waits.mean),
-                seconds(waits.max)
+                or_dash(waits.mean, seconds),
+                or_dash(waits.max, seconds)
             )
         } else {
             " requests".into()
@@ -129,7 +129,7 @@ pub fn text(summary: &Summary) -> String {
     }
     let distribution = |name: &str, d: &Distribution, show: &dyn Fn(f64) -> String| {
         let mut row = vec![name.to_owned()];
-        row.extend([d.mean, d.p5, d.p50, d.p90, d.p99, d.max].map(show));
+        row.extend([d.mean, d.p5, d.p50, d.p90, d.p99, d.max].map(|v| or_dash(v, show)));
         row
     };
     let mut spread = vec![

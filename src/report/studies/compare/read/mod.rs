@@ -1,0 +1,328 @@
+//! One run's figures, computed from its folder by the functions that `simulate` computes them by.
+
+mod folder;
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::base::Distribution;
+use crate::base::error::{Error, Location, Result};
+use crate::metrics::RequestRow;
+use crate::metrics::serving::{
+    Attainment, Cost, Fleet, LIMITED, LIMITED_AT, Latencies, ScalingFigures, Steps, Unfinished,
+    arrived, changes_so_far, finished, per_second, slowdowns,
+};
+use crate::sim::latency::SplitwiseTable;
+use crate::sim::{InstanceRecord, Objectives, Outcome};
+use crate::trace::Nanos;
+
+pub(super) use folder::{Requests, requests};
+
+/// The three times that are compared, as columns name them.
+pub const METRICS: [&str; 3] = LIMITED;
+
+/// The same as people name them.
+pub const METRIC_NAMES: [&str; 3] = ["TTFT", "TBT", "E2E"];
+
+/// The percentiles that are compared.
+pub const PERCENTILES: [u32; 3] = LIMITED_AT;
+
+/// A value by metric and percentile.
+pub(super) type Grid = [[Option<f64>; 3]; 3];
+
+/// What one run achieved; what its folder does not tell is `None`. Times are in seconds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Figures {
+    /// TTFT, TBT, E2E of finished requests at p50, p90, p99.
+    pub times: Grid,
+    /// The same as multiples of what an unloaded instance needs.
+    pub slowdowns: Grid,
+    /// Whether a request needed more memory than any instance has.
+    pub oom: bool,
+    /// Requests that arrived.
+    pub arrived: Option<u64>,
+    /// Requests that got all their tokens.
+    pub finished: Option<u64>,
+    /// Finished requests per second.
+    pub requests_per_second: Option<f64>,
+    /// Requests per second that finished and met all objectives.
+    pub goodput: Option<f64>,
+    /// Fraction of the requests that arrived which finished and met all objectives.
+    pub attainment: Option<f64>,
+    /// These objectives.
+    pub objectives: Option<Objectives>,
+    /// Hours of instances.
+    pub instance_hours: Option<f64>,
+    /// Hours of GPUs.
+    pub gpu_hours: Option<f64>,
+    /// Dollars.
+    pub dollars: Option<f64>,
+    /// How the cluster changed its size.
+    pub scaling: Option<ScalingFigures>,
+    /// Instances over time.
+    #[serde(skip)]
+    pub fleet: Option<Fleet>,
+    /// Instances started and drained so far, over time.
+    #[serde(skip)]
+    pub changes: Steps,
+    /// A hash of all requests' outcomes and times: equal where two runs did the same.
+    #[serde(skip)]
+    pub digest: Option<u64>,
+    /// The command that made the run.
+    #[serde(skip)]
+    pub command: Option<String>,
+}
+
+/// How a run is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Reading {
+    /// Only `summary.csv`.
+    pub quick: bool,
+    /// TTFT objective in seconds. Where any of the three is given, they stand for all of the run's own.
+    pub ttft_slo: Option<f64>,
+    /// TBT objective in seconds.
+    pub tbt_slo: Option<f64>,
+    /// E2E objective in seconds.
+    pub e2e_slo: Option<f64>,
+}
+
+impl Reading {
+    /// The objectives that stand for the runs' own, if any is given; a time without one has no limit.
+    fn objectives(&self) -> Option<Objectives> {
+        let given = [self.ttft_slo, self.tbt_slo, self.e2e_slo];
+        given.iter().any(Option::is_some).then(|| Objectives {
+            ttft_seconds: self.ttft_slo.unwrap_or(f64::INFINITY),
+            tbt_seconds: self.tbt_slo.unwrap_or(f64::INFINITY),
+            e2e_seconds: self.e2e_slo,
+        })
+    }
+}
+
+impl Figures {
+    /// Reads a run's folder.
+    ///
+    /// # Errors
+    /// A file that cannot be read as what it should be, or a run that was not finished.
+    pub fn read(folder: &Path, how: Reading) -> Result<Self> {
+        let mut figures = Self::default();
+        if how.quick {
+            figures.times = folder::summary_times(folder)?;
+            return Ok(figures);
+        }
+        let has = |name: &str| folder.join(name).is_file();
+        if !has("summary.json") && has("config.toml") {
+            return Err(Error::input(
+                Location::file(folder),
+                "was not finished: it has config.toml and no summary.json",
+                "run it again",
+            ));
+        }
+        if !has("summary.json") && !has("summary.csv") {
+            return Err(Error::input(
+                Location::file(folder),
+                "holds neither summary.csv nor summary.json",
+                "run it again, or remove the folder",
+            ));
+        }
+        if has("summary.csv") {
+            figures.times = folder::summary_times(folder)?;
+        }
+        let summary = folder::summary(folder)?;
+        let requests = requests(folder)?;
+        let instances = folder::instances(folder)?;
+        let end = end(summary.as_ref(), requests.as_ref(), instances.as_deref());
+        if let Some(requests) = &requests {
+            figures.take_requests(requests, &objectives(summary.as_ref(), how), end);
+        }
+        if let Some(instances) = &instances {
+            let end = end.unwrap_or_default();
+            let changes = folder::changes(folder, instances, end)?;
+            let log = folder::decisions(folder)?;
+            let fleet = Fleet::of(&changes, instances, end);
+            let cost = Cost::of(instances, &folder::resources(summary.as_ref()));
+            figures.instance_hours = Some(cost.instance_hours);
+            figures.gpu_hours = cost.gpu_hours;
+            figures.dollars = cost.dollars;
+            figures.scaling = Some(ScalingFigures::of(instances, &fleet, log.as_ref(), end));
+            figures.fleet = Some(fleet);
+            figures.changes = changes_so_far(instances, end);
+        }
+        match &summary {
+            // Only the run itself had its reference instance.
+            Some(summary) => figures.take_summary(summary),
+            None => {
+                let slow = requests.and_then(|requests| study_slowdowns(&requests.rows));
+                figures.slowdowns = slow.unwrap_or_default();
+            }
+        }
+        figures.oom |= has("oom.csv");
+        Ok(figures)
+    }
+
+    fn take_summary(&mut self, summary: &Value) {
+        for (metric, name) in METRICS.iter().enumerate() {
+            for (place, percentile) in PERCENTILES.iter().enumerate() {
+                let path = format!("/slowdown/{name}/p{percentile}");
+                self.slowdowns[metric][place] = summary.pointer(&path).and_then(Value::as_f64);
+            }
+        }
+        self.command = summary["command"].as_str().map(str::to_owned);
+    }
+
+    fn take_requests(&mut self, requests: &Requests, objectives: &Objectives, end: Option<Nanos>) {
+        let rows = &requests.rows;
+        let latencies = Latencies::of(rows);
+        self.times = [&latencies.ttft, &latencies.tbt, &latencies.e2e].map(at_percentiles);
+        let done = finished(rows);
+        self.finished = Some(done);
+        self.oom = Unfinished::of(rows).too_large > 0;
+        self.digest = requests.is_whole.then(|| digest(rows));
+        let rate = |count| per_second(count, end?.as_secs_f64());
+        self.requests_per_second = rate(done);
+        // Who did not finish is not in SplitwiseSim's files, and without them there is no base.
+        if requests.is_whole {
+            let attainment = Attainment::of(rows, objectives);
+            self.arrived = Some(arrived(rows));
+            self.attainment = attainment.all;
+            self.goodput = rate(attainment.requests);
+            self.objectives = Some(*objectives);
+        }
+    }
+
+    /// Fraction of the requests that arrived which did not finish or missed an objective.
+    pub fn missed(&self) -> Option<f64> {
+        self.attainment.map(|met| 1.0 - met)
+    }
+}
+
+fn at_percentiles(values: &Distribution) -> [Option<f64>; 3] {
+    [values.p50, values.p90, values.p99]
+}
+
+/// The objectives that a run is held against: those given, or else its own, or else the usual ones.
+fn objectives(summary: Option<&Value>, how: Reading) -> Objectives {
+    let own = || Objectives::deserialize(summary?.pointer("/slo/objectives")?).ok();
+    how.objectives().or_else(own).unwrap_or_default()
+}
+
+/// When a run ended: as its summary says, or else with its last instance or its last token; `None` where nothing tells.
+fn end(
+    summary: Option<&Value>,
+    requests: Option<&Requests>,
+    instances: Option<&[InstanceRecord]>,
+) -> Option<Nanos> {
+    if let Some(seconds) = summary.and_then(|summary| summary["end_seconds"].as_f64()) {
+        return Some(Nanos::from_secs_f64(seconds));
+    }
+    let ended = |row: &RequestRow| Some(Nanos::from_secs_f64(row.arrival? + row.e2e?));
+    let tokens = requests
+        .iter()
+        .flat_map(|all| all.rows.iter().filter_map(ended));
+    let lives = instances.into_iter().flatten().map(|life| life.gone);
+    tokens.chain(lives).max()
+}
+
+/// A hash of outcomes and times, bit by bit.
+fn digest(rows: &[RequestRow]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for row in rows {
+        (row.outcome as u8, row.prompt, row.output, row.cached).hash(&mut hasher);
+        for time in [row.arrival, row.queue, row.ttft, row.tbt, row.e2e] {
+            time.map(f64::to_bits).hash(&mut hasher);
+        }
+    }
+    hasher.finish()
+}
+
+/// Slowdowns against bloom-176b on a DGX-A100, as the Splitwise study has them; for runs without a reference of their own.
+fn study_slowdowns(rows: &[RequestRow]) -> Option<Grid> {
+    let known = SplitwiseTable::builtin().select("bloom-176b", "a100-80gb", 8);
+    let reference = known.ok()?;
+    let (slow, _) = slowdowns(rows, |prompt| {
+        let tokens = f64::from(prompt);
+        (reference.prompt(tokens), reference.token(tokens))
+    });
+    Some([&slow.ttft, &slow.tbt, &slow.e2e].map(at_percentiles))
+}
+
+/// Arrival times of a run's requests, in order; none where no file tells them.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn arrivals(folder: &Path) -> Result<Vec<f64>> {
+    let rows = requests(folder)?.map_or_else(Vec::new, |requests| requests.rows);
+    let arrived = rows.iter().filter(|row| row.outcome != Outcome::NotArrived);
+    let mut times: Vec<f64> = arrived.filter_map(|row| row.arrival).collect();
+    times.sort_by(f64::total_cmp);
+    Ok(times)
+}
+
+/// TTFT, TBT and E2E of a row.
+pub(super) fn times(row: &RequestRow) -> [Option<f64>; 3] {
+    [row.ttft, row.tbt, row.e2e]
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::report::studies::compare::read::*;
+
+    #[test]
+    fn given_objectives_stand_for_all_of_the_runs_own() {
+        let summary = serde_json::json!({"slo": {"objectives": {
+            "ttft_seconds": 1.0, "tbt_seconds": 0.05, "e2e_seconds": null
+        }}});
+        let own = objectives(Some(&summary), Reading::default());
+        assert_eq!((own.ttft_seconds, own.tbt_seconds), (1.0, 0.05));
+        assert_eq!(objectives(None, Reading::default()), Objectives::default());
+        let strict = Reading {
+            e2e_slo: Some(15.0),
+            ..Reading::default()
+        };
+        let given = objectives(Some(&summary), strict);
+        assert_eq!(given.to_string(), "E2E <= 15 s");
+    }
+
+    #[test]
+    fn a_run_without_a_summary_ends_with_its_last_token_or_instance() {
+        let row = RequestRow {
+            arrival: Some(2.0),
+            e2e: Some(3.5),
+            ..RequestRow::default()
+        };
+        let requests = Requests {
+            rows: vec![row],
+            is_whole: true,
+        };
+        let life = InstanceRecord {
+            gone: Nanos::from_secs_f64(4.0),
+            ..InstanceRecord::default()
+        };
+        let seconds = |end: Option<Nanos>| end.map(Nanos::as_secs_f64);
+        assert_eq!(
+            seconds(end(None, Some(&requests), Some(&[life.clone()]))),
+            Some(5.5)
+        );
+        assert_eq!(seconds(end(None, None, Some(&[life]))), Some(4.0));
+        assert_eq!(end(None, None, None), None);
+        let told = serde_json::json!({"end_seconds": 9.0});
+        assert_eq!(seconds(end(Some(&told), Some(&requests), None)), Some(9.0));
+    }
+
+    #[test]
+    fn equal_requests_have_equal_digests() {
+        let row = RequestRow {
+            ttft: Some(0.5),
+            ..RequestRow::default()
+        };
+        let other = RequestRow {
+            ttft: Some(0.5 + f64::EPSILON),
+            ..row
+        };
+        assert_eq!(digest(&[row]), digest(&[row]));
+        assert_ne!(digest(&[row]), digest(&[other]));
+        assert_ne!(digest(&[row]), digest(&[row, row]));
+    }
+}
