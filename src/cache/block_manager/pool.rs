@@ -8,6 +8,7 @@ use crate::cache::eviction::Links;
 
 /// Where a freed block without hash goes in the free queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FreeOrder {
     /// To the head.
     Current,

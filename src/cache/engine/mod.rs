@@ -103,6 +103,7 @@ pub enum Capacity {
 
 /// In which order a request uses its blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum UseOrder {
     /// First block first, so the prompt's head is the older part of it.
     HeadFirst,

@@ -6,6 +6,7 @@ use crate::base::registry::{Card, Named};
 
 /// What a router is built from.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct RouterContext {
     /// Seed of the run.
     pub seed: u64,

@@ -1,4 +1,4 @@
-//! Trace files: one file a format, one registry that readers, writers, help and messages share.
+//! Trace formats: files that hold a trace. One format is one file with its card; the list in this file registers it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -35,17 +35,17 @@ mod vllm_sim_text;
 /// How to read a trace.
 #[derive(Debug, Clone, Default)]
 pub struct ReadOptions {
-    /// Tokens per block of a file with hash ids that does not say so itself; none is the format's usual size.
+    /// Tokens per block of a file with hash ids that does not state it; `None` for the format's usual size.
     pub block_size: Option<u32>,
-    /// The format's name; none recognises it by content.
+    /// The format's name; `None` to recognise it by content.
     pub format: Option<String>,
-    /// Count broken lines instead of failing at the first.
+    /// Count malformed lines instead of failing at the first.
     pub tolerate: bool,
-    /// For formats of text.
+    /// Tokenizer for formats that hold text.
     pub tokenizer: Option<Text>,
 }
 
-/// A tokenizer for formats of text.
+/// A tokenizer for formats that hold text.
 #[derive(Clone)]
 pub struct Text(pub Arc<dyn Tokenizer>);
 
@@ -67,16 +67,16 @@ impl ReadOptions {
     }
 }
 
-/// What a reader met.
+/// Counts of a reader.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct ReadReport {
     /// Requests read.
     pub records: u64,
-    /// Lines that could not be read; zero unless they were tolerated.
+    /// Malformed lines; 0 unless they were tolerated.
     pub broken: u64,
-    /// One-based numbers of the first few of them.
+    /// One-based line numbers of the first few of them.
     pub broken_lines: Vec<u64>,
-    /// What was wrong with the first of them.
+    /// Problem of the first of them.
     pub first_problem: Option<String>,
 }
 
@@ -87,7 +87,7 @@ pub struct ReadTrace {
     pub trace: Trace,
     /// Name of the format.
     pub format: &'static str,
-    /// What the reader met.
+    /// Counts of the reader.
     pub report: ReadReport,
 }
 
@@ -97,9 +97,9 @@ pub type Detokenize<'a> = dyn Fn(&[u32]) -> Result<String> + 'a;
 /// How to write a trace.
 #[derive(Default)]
 pub struct WriteOptions<'a> {
-    /// Tokens per block, for formats of blocks; none is the format's usual size.
+    /// Tokens per block, for formats of blocks; `None` for the format's usual size.
     pub block_size: Option<u32>,
-    /// Turns ids into text, for formats of text.
+    /// Turns ids into text, for formats that hold text.
     pub detokenize: Option<&'a Detokenize<'a>>,
 }
 
@@ -114,16 +114,16 @@ impl<'a> WriteOptions<'a> {
     }
 }
 
-/// What a writer did.
+/// Result of a writer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct WriteReport {
-    /// Records written: requests, or what the format has in their place.
+    /// Records written: requests, or the format's counterpart.
     pub records: u64,
-    /// What the reader of the file should know, each one line.
+    /// Notes for the reader of the file, each one line.
     pub notes: Vec<String>,
 }
 
-/// The start of a file, taken apart once for all formats to look at.
+/// The start of a file, parsed once for all formats.
 pub struct Head<'a> {
     first_line: &'a [u8],
     bytes: &'a [u8],
@@ -131,13 +131,13 @@ pub struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    /// Of the first bytes of a file, which may end anywhere.
+    /// Parses the first bytes of a file, which may end anywhere.
     pub fn new(bytes: &'a [u8]) -> Self {
         let bytes = bytes.trim_ascii_start();
         let first_line = bytes.split(|byte| *byte == b'\n').next().unwrap_or(bytes);
         let first_line = first_line.trim_ascii_end();
         let mut keys = Vec::new();
-        // The line may be cut off by the buffer, even within a letter; the keys up to there are what there is.
+        // The buffer may end within the line, even within a character; only the keys before that are known.
         let whole = match std::str::from_utf8(first_line) {
             Ok(text) => text.len(),
             Err(error) => error.valid_up_to(),
@@ -176,7 +176,7 @@ impl<'a> Head<'a> {
     }
 }
 
-/// One kind of trace file.
+/// A trace format.
 pub trait TraceFormat: Sync {
     /// Name and summary.
     fn card(&self) -> &'static Card;
@@ -191,7 +191,7 @@ pub trait TraceFormat: Sync {
         self.card().summary
     }
 
-    /// Whether the content looks like it.
+    /// Whether the content looks like this format.
     fn sniff(&self, _head: &Head<'_>) -> bool {
         false
     }
