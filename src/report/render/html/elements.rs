@@ -12,6 +12,9 @@ const ECHARTS: &[u8] = include_bytes!("assets/echarts.common.min.js.zst");
 const STYLE: &str = include_str!("assets/report.css");
 const SCRIPT: &str = include_str!("assets/report.js");
 
+/// Bytes of a tile's value beyond which it is a sentence and not a figure.
+const LONG_TILE: usize = 40;
+
 impl Page {
     /// The HTML of the page.
     pub(super) fn render(&self) -> std::io::Result<String> {
@@ -35,7 +38,15 @@ impl Page {
             let (value, name) = (escape(value), escape(name));
             push(
                 &mut out,
-                format_args!("<li><b>{value}</b><span>{name}</span></li>\n"),
+                // A sentence needs the whole width.
+                format_args!(
+                    "<li{}><b>{value}</b><span>{name}</span></li>\n",
+                    if value.len() > LONG_TILE {
+                        " class=\"sentence\""
+                    } else {
+                        ""
+                    }
+                ),
             );
         }
         out.push_str("</ul>\n");

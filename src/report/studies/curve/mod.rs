@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::answer;
 use crate::base::error::Result;
 use crate::base::io::write_json;
 use crate::base::table::{CsvFile, float};
@@ -197,16 +198,39 @@ fn targets(rows: &[Row], ratio: impl Fn(&Row) -> f64) -> Vec<Target> {
     TARGETS.iter().filter_map(reach).collect()
 }
 
-/// The tables for the terminal, one per block size.
-pub fn text(studies: &[Study]) -> String {
-    studies
-        .iter()
-        .map(study_text)
-        .collect::<Vec<_>>()
-        .join("\n")
+/// The answer in a sentence.
+fn answer(studies: &[Study], engine: &str) -> String {
+    let one = |study: &Study| {
+        let enough = study
+            .targets
+            .iter()
+            .find(|target| target.part_of_best >= 0.95)?;
+        let best = study.targets.last()?;
+        Some(answer::Curve {
+            block_size: study.block_size,
+            sampled: study.method == "sample",
+            replayed: (study.method == "replays").then_some(study.points.len()),
+            enough: (
+                enough.hit_ratio,
+                enough.capacity_blocks,
+                enough.capacity_gib.map(|gib| gib * f64::from(1 << 30)),
+            ),
+            best: (best.hit_ratio, best.capacity_blocks),
+        })
+    };
+    answer::curve(&studies.iter().filter_map(one).collect::<Vec<_>>(), engine)
 }
 
-fn study_text(study: &Study) -> String {
+/// The tables for the terminal, one per block size.
+pub fn text(studies: &[Study], engine: &str) -> String {
+    let tables: Vec<String> = studies
+        .iter()
+        .map(|study| study_text(study, engine))
+        .collect();
+    format!("{}\n{}", tables.join("\n"), answer(studies, engine))
+}
+
+fn study_text(study: &Study, engine: &str) -> String {
     let with_size = study
         .targets
         .iter()
@@ -234,7 +258,7 @@ fn study_text(study: &Study) -> String {
         })
         .collect();
     let mut text = format!(
-        "{} tokens a block, {} look-ups{}{}\n{}\n",
+        "engine {engine}, eviction lru, {} tokens a block, {} look-ups{}{}\n{}\n",
         study.block_size,
         thousands(study.lookups),
         match study.distinct_blocks {
@@ -272,6 +296,8 @@ fn study_text(study: &Study) -> String {
 pub struct Files<'a> {
     /// One per block size.
     pub studies: &'a [Study],
+    /// The engine whose rules decide.
+    pub engine: &'a str,
     /// The trace, for the title.
     pub source: &'a str,
     /// What else was in force.
@@ -282,7 +308,7 @@ impl Files<'_> {
     /// As JSON: settings and studies.
     pub fn value(&self) -> serde_json::Value {
         serde_json::json!({"trace": self.source, "settings": self.settings, "version": crate::base::version::VERSION,
-            "curves": self.studies})
+            "answer": answer(self.studies, self.engine), "curves": self.studies})
     }
 
     /// Writes `curve.json`, `curve.csv`, `curve.png` and `curve.svg`.

@@ -8,9 +8,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::answer;
 use crate::base::error::Result;
 use crate::base::io::write_json;
 use crate::base::table::{CsvFile, float};
+use crate::cache::eviction::looks_ahead;
 use crate::cache::sweep::Counts;
 use crate::report::render::chart::{Axis, Chart, Grid, Marks, Scale, Series, color};
 use crate::report::render::number::percent;
@@ -72,8 +74,21 @@ impl<'a> Sheet<'a> {
     }
 }
 
+/// The answer in a sentence.
+fn answer(cells: &[Cell], engine: &str) -> String {
+    let cells = cells.iter().map(|cell| answer::Swept {
+        block_size: cell.block_size,
+        policy: &cell.policy,
+        offline: looks_ahead(&cell.policy),
+        capacity: &cell.capacity,
+        capacity_blocks: cell.capacity_blocks,
+        ratio: cell.counts.token_hit_ratio,
+    });
+    answer::sweep(&cells.collect::<Vec<_>>(), engine)
+}
+
 /// The table for the terminal: token hit ratios, policies down, capacities across.
-pub fn text(cells: &[Cell]) -> String {
+pub fn text(cells: &[Cell], engine: &str) -> String {
     let sheet = |sheet: &Sheet<'_>| {
         let mut header = vec!["token hit ratio"];
         header.extend(&sheet.capacities);
@@ -92,22 +107,21 @@ pub fn text(cells: &[Cell]) -> String {
             })
             .collect();
         format!(
-            "{} tokens a block\n{}\n",
+            "engine {engine}, {} tokens a block\n{}\n",
             sheet.block_size,
             table(&header, &rows)
         )
     };
-    Sheet::all(cells)
-        .iter()
-        .map(sheet)
-        .collect::<Vec<_>>()
-        .join("\n")
+    let tables: Vec<String> = Sheet::all(cells).iter().map(sheet).collect();
+    format!("{}\n{}", tables.join("\n"), answer(cells, engine))
 }
 
 /// What is written to a folder.
 pub struct Files<'a> {
     /// All cells, in order.
     pub cells: &'a [Cell],
+    /// The engine whose rules decide.
+    pub engine: &'a str,
     /// The trace.
     pub source: &'a str,
     /// What else was in force.
@@ -118,7 +132,7 @@ impl Files<'_> {
     /// As JSON.
     pub fn value(&self) -> serde_json::Value {
         serde_json::json!({"trace": self.source, "settings": self.settings, "version": crate::base::version::VERSION,
-            "cells": self.cells})
+            "answer": answer(self.cells, self.engine), "cells": self.cells})
     }
 
     /// Writes `sweep.json`, `sweep.csv`, and for each block size a heat map and lines.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::base::error::Result;
 use crate::report::render::chart::{Axis, Chart, Marks, Scale, Series, color};
 use crate::report::render::html::{Cell, Page, Table, Variant};
+use crate::report::studies::answer;
 use crate::report::studies::json_file::{
     commands, distinct, entry, number_cell, ratio_cell, read, shown,
 };
@@ -79,11 +80,14 @@ pub(in crate::report::studies) fn read_page(folder: &Path, command: &str) -> Res
     Ok(Page {
         title: "Eviction policies and capacities".into(),
         lead: shown(&value["trace"]),
-        tiles: vec![
-            (policies.len().to_string(), "policies".into()),
-            (sizes.len().to_string(), "block sizes".into()),
-            (cells.len().to_string(), "cells".into()),
-        ],
+        tiles: answer::tile(&value)
+            .into_iter()
+            .chain([
+                (policies.len().to_string(), "policies".into()),
+                (sizes.len().to_string(), "block sizes".into()),
+                (cells.len().to_string(), "cells".into()),
+            ])
+            .collect(),
         warning: "",
         tables: vec![Table {
             caption: "All cells".into(),

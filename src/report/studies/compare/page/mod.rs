@@ -9,11 +9,13 @@ use serde_json::json;
 
 use super::charts::counted;
 use super::pairs::Pair;
+use super::text::answer;
 use super::{ComparedRun, PolicyComparison, ScenarioGroup};
 use crate::base::error::Result;
 use crate::report::render::chart::Chart;
 use crate::report::render::html::{Page, Variant};
 use crate::report::render::number::thousands;
+use crate::report::studies::answer::ANSWER;
 use definitions::DEFINITIONS;
 use distributions::Thinning;
 use interactive::{by_rate, of_trace};
@@ -56,6 +58,7 @@ pub fn page(comparison: &PolicyComparison, pairs: &[Vec<Pair>], command: &str) -
     names.sort_unstable();
     names.dedup();
     let tiles = vec![
+        (answer(comparison), ANSWER.to_owned()),
         (names.len().to_string(), "policies".to_owned()),
         (thousands(comparison.runs.len() as u64), "runs".to_owned()),
         (
