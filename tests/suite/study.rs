@@ -19,15 +19,7 @@ fn trace(folder: &Path) -> String {
             "--output",
             &chats,
         ],
-        vec![
-            "gen-trace",
-            "--input",
-            &chats,
-            "--rate",
-            "8",
-            "--output",
-            &trace,
-        ],
+        vec!["gen-trace", &chats, "--rate", "8", "--output", &trace],
     ] {
         assert!(replay(&arguments).status.success());
     }
@@ -44,7 +36,7 @@ fn the_cheapest_that_keeps_the_objectives_is_chosen() {
         &trace,
         "--preset",
         "llama-8b-pd-4-4",
-        "--policies",
+        "--autoscaler",
         "heteroscale,kpa",
         "--test-instances",
         "3",
@@ -104,12 +96,12 @@ fn bad_questions_are_refused() {
         assert_eq!(output.status.code(), Some(2), "{told}");
         assert!(told.contains(says), "{told}");
     };
-    fails(&["--policies", "heteroscal"], "heteroscale");
+    fails(&["--autoscaler", "heteroscal"], "heteroscale");
     fails(&["--attainment", "1.5"], "--attainment 1.5");
     fails(&["--test-instances", "1"], "--test-instances");
     fails(
         &[
-            "--policies",
+            "--autoscaler",
             "kpa",
             "--test-requests",
             "50",
