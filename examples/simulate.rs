@@ -18,6 +18,8 @@ fn main() -> kvreplay::Result<()> {
         "{} of {} requests finished",
         serving.finished, serving.arrived
     );
-    println!("{:.2} GPU-hours", serving.cost.gpu_hours);
+    if let Some(hours) = serving.cost.gpu_hours {
+        println!("{hours:.2} GPU-hours");
+    }
     Ok(())
 }

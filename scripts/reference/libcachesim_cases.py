@@ -1,7 +1,8 @@
 """Counts the misses of libCacheSim's eviction policies on streams of equal blocks. Started by rebuild.py with the Python of
 the package's environment.
 
-Each stream is written as a trace with one block a request, `trace_STREAM.jsonl.gz`, and its misses as `STREAM.csv`.
+The misses of each stream are written as `STREAM.csv`, and the stream, unless a unit test makes it itself, as a trace with one
+block a request, `trace_STREAM.jsonl.gz`.
 """
 
 import argparse
@@ -143,6 +144,10 @@ def main():
     for name in selected:
         with open(os.path.join(arguments.out, f"{name}.csv"), "w", encoding="utf-8") as file:
             file.write("\n".join(lines[name]) + "\n")
+        if name.startswith("golden"):
+            # The unit tests make these themselves; a trace would give the blocks other ids, which W-TinyLFU hashes.
+            print(f"wrote {name}", flush=True)
+            continue
         requests = (
             json.dumps({"timestamp": at, "input_length": 512, "output_length": 1, "hash_ids": [block]})
             for at, block in enumerate(streams[name][0])

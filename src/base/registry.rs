@@ -7,6 +7,7 @@ use super::error::{Error, Result};
 
 /// What a part is called and what it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Card {
     /// Name that users write: lower case, unique in its registry.
     pub name: &'static str,

@@ -1,5 +1,6 @@
 //! The block-hashed KV cache: from tokens to blocks, and the rules by which engines keep and find them.
 
+mod block_manager;
 mod block_trace;
 pub mod capacity;
 pub mod curve;
@@ -12,6 +13,7 @@ pub mod sweep;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use block_manager::{BlockManager, EvictionSink, FreeOrder, HeldBlocks};
 pub use block_trace::{BlockId, BlockTrace, Facts, Run, RunCursor};
 pub use hashing::{BlockHasher, HashScheme};
 pub use published_hash::{BlockHash, HASH_NAMES, HashAlgorithm, published_hashes};

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::BlockTrace;
 use super::curve::Curve;
-use super::engine::{Capacity, EngineOptions, Happening, Outcome, Shape, Watch, build, replay};
+use super::engine::{
+    Capacity, EngineEvent, EngineObserver, EngineOptions, Outcome, Shape, build, replay,
+};
 use super::eviction::expires;
 use super::{BlockId, Run};
 use crate::base::error::Result;
@@ -165,7 +167,7 @@ impl Counter {
     }
 }
 
-impl Watch for Counter {
+impl EngineObserver for Counter {
     fn served(&mut self, run: &Run<'_>, now: Nanos, outcome: &Outcome, _: &[BlockId]) {
         self.add(run, now, outcome);
     }
@@ -174,8 +176,8 @@ impl Watch for Counter {
         self.evictions += went.len() as u64;
     }
 
-    fn happened(&mut self, _: usize, what: Happening) {
-        self.preemptions += u64::from(what == Happening::Preempted);
+    fn happened(&mut self, _: usize, what: EngineEvent) {
+        self.preemptions += u64::from(what == EngineEvent::Preempted);
     }
 }
 

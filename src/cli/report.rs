@@ -8,7 +8,7 @@ use super::compare::{SelectionArgs, SloArgs};
 use super::output;
 use crate::base::error::Error;
 use crate::report::studies::compare::{PolicyComparison, animation, page, pairs};
-use crate::report::studies::pages::Kind;
+use crate::report::studies::result_folder::ResultKind;
 
 /// Arguments of `replay report`.
 #[derive(Debug, Args)]
@@ -46,13 +46,13 @@ pub(super) struct ReportArgs {
 pub(super) fn run(args: &ReportArgs) -> anyhow::Result<()> {
     output::set_threads(args.threads)?;
     let command = super::typed_command();
-    let kind = Kind::of(&args.folder);
+    let kind = ResultKind::of(&args.folder);
     let default = match kind {
-        Kind::Other => args.folder.join("comparison").join("report.html"),
+        ResultKind::Other => args.folder.join("comparison").join("report.html"),
         _ => args.folder.join("report.html"),
     };
     let path = args.output.clone().unwrap_or(default);
-    if kind != Kind::Other {
+    if kind != ResultKind::Other {
         if args.animate.is_some() {
             return Err(Error::usage(
                 "--animate of a folder without runs of policies",

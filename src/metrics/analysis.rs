@@ -6,7 +6,8 @@ use crate::base::Distribution;
 use crate::base::error::Result;
 use crate::cache::curve::StackDistances;
 use crate::cache::engine::{
-    CacheEngine, Capacity, EngineOptions, Happening, Outcome, Shape, Watch, build, replay,
+    CacheEngine, Capacity, EngineEvent, EngineObserver, EngineOptions, Outcome, Shape, build,
+    replay,
 };
 use crate::cache::{BlockId, BlockTrace, Run};
 use crate::trace::{Nanos, Trace};
@@ -546,7 +547,7 @@ impl<'a> Analyzer<'a> {
 }
 
 /// Keeps the books of requests that overlap.
-impl Watch for Analyzer<'_> {
+impl EngineObserver for Analyzer<'_> {
     fn served(&mut self, run: &Run<'_>, now: Nanos, outcome: &Outcome, evicted: &[BlockId]) {
         self.keep_books(run, now, outcome, run.prompt, evicted);
     }
@@ -560,11 +561,11 @@ impl Watch for Analyzer<'_> {
         }
     }
 
-    fn happened(&mut self, request: usize, what: Happening) {
+    fn happened(&mut self, request: usize, what: EngineEvent) {
         let request = &mut self.result.requests[request];
         match what {
-            Happening::Preempted => request.preempted += 1,
-            Happening::Cut => request.cut = true,
+            EngineEvent::Preempted => request.preempted += 1,
+            EngineEvent::Truncated => request.cut = true,
         }
     }
 }

@@ -6,25 +6,42 @@ use toml::{Table, Value};
 
 use super::ScenarioConfig;
 use crate::base::error::{Error, Location, Result};
-use crate::base::parameters::Family;
+use crate::base::parameters::{Family, explain};
 use crate::sim::latency::LatencyCard;
 use crate::sim::replica::SchedulerCard;
 
 /// A fault in a TOML text, with its line.
 pub(super) fn fault(path: &Path, text: &str, error: &toml::de::Error) -> Error {
-    let at = match error.span() {
-        Some(span) => {
-            let before = &text.as_bytes()[..span.start.min(text.len())];
-            let line = before.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
-            Location::line(path, line)
-        }
+    let message = explain(error.message());
+    let line = error.span().map(|span| {
+        let before = &text.as_bytes()[..span.start.min(text.len())];
+        before.iter().filter(|byte| **byte == b'\n').count()
+    });
+    let at = match line_of_unknown_key(text, line.unwrap_or(0), &message).or(line) {
+        Some(line) => Location::line(path, line as u64 + 1),
         None => Location::file(path),
     };
     Error::input(
         at,
-        error.message().to_owned(),
+        message,
         "`replay simulate --help` and docs/simulation.md tell the keys",
     )
+}
+
+/// The line, from `first` on and counted from 0, on which the key stands that a message calls unknown.
+///
+/// A part's own table is read when the whole section is known, so the error's own place is the section.
+fn line_of_unknown_key(text: &str, first: usize, message: &str) -> Option<usize> {
+    let (_, rest) = message.split_once("unknown key")?;
+    let key = rest.split('`').nth(1)?;
+    let stands_on = |line: &str| {
+        let rest = line.trim_start().strip_prefix(key);
+        rest.is_some_and(|rest| rest.trim_start().starts_with('='))
+    };
+    text.lines()
+        .skip(first)
+        .position(stands_on)
+        .map(|line| first + line)
 }
 
 /// Sets keys in a table that was read, and reads the whole again.
@@ -36,7 +53,7 @@ pub(super) fn apply(mut table: Table, overrides: &[String]) -> Result<ScenarioCo
         .try_into()
         .map_err(|error: toml::de::Error| {
             Error::usage(
-                format!("override {}: {}", overrides.join(", "), error.message().trim()),
+                format!("override {}: {}", overrides.join(", "), explain(error.message().trim())),
                 "give keys as the configuration file has them, pools by name, e.g. pool.prefill.instances=4",
             )
         })
@@ -143,6 +160,27 @@ mod tests {
         };
         let expected = SchedulerConfig::of(&expected).expect("numbers");
         assert_eq!(config.scheduler, expected);
+    }
+
+    #[test]
+    fn unknown_keys_are_named_with_their_line() {
+        let text =
+            "seed = 1\n[autoscaling]\npolicy = \"kpa\"\n[autoscaling.kpa]\nstable_windw = 3\n";
+        let error = toml::from_str::<ScenarioConfig>(text).expect_err("a wrong key");
+        let message = fault(Path::new("a.toml"), text, &error).to_string();
+        let expected = "a.toml:5: autoscaling.kpa: unknown key `stable_windw`: did you mean `stable_window`? known: ";
+        assert!(message.starts_with(expected), "{message}");
+        let text = "[latency]\nkind = \"linear\"\nbas_ms = 3\n";
+        let error = toml::from_str::<ScenarioConfig>(text).expect_err("a wrong key");
+        let message = fault(Path::new("a.toml"), text, &error).to_string();
+        let expected =
+            "a.toml:3: latency model `linear`: unknown key `bas_ms`: did you mean `base_ms`?";
+        assert!(message.starts_with(expected), "{message}");
+        let text = "[slo]\nttft = 3\n";
+        let error = toml::from_str::<ScenarioConfig>(text).expect_err("a wrong key");
+        let message = fault(Path::new("a.toml"), text, &error).to_string();
+        let expected = "a.toml:2: unknown key `ttft`: ";
+        assert!(message.starts_with(expected), "{message}");
     }
 
     #[test]

@@ -1,248 +1,127 @@
 //! The KV cache memory of one instance, by blocks: counted only, or with contents that later requests can find.
 
-use crate::cache::BlockId;
-use crate::cache::engine::FreeOrder;
-use crate::cache::engine::vllm_pool::{Pool, Slot};
+use crate::cache::{BlockId, BlockManager, FreeOrder, HeldBlocks};
 use crate::sim::in_flight::{InFlightId, InFlightRequest};
 
-/// Blocks of one instance, and which requests hold them.
+/// The blocks of one instance, and which of them each request holds.
 #[derive(Debug)]
 pub struct Kv {
-    block_size: u32,
-    total: u32,
-    store: Store,
-}
-
-#[derive(Debug)]
-enum Store {
-    /// Blocks without content. Per request, how many it holds.
-    Counted { free: u32, held: Vec<u32> },
-    /// vLLM's block pool. Per request, its blocks, and how many of them can be found.
-    Cached { pool: Box<Pool>, held: Vec<Held> },
-}
-
-#[derive(Debug, Default, Clone)]
-struct Held {
-    slots: Vec<Slot>,
-    filled: u32,
+    manager: BlockManager,
+    /// By request.
+    held: Vec<HeldBlocks>,
 }
 
 impl Kv {
     /// Memory without a prefix cache.
     pub fn counted(block_size: u32, blocks: u32) -> Self {
         Self {
-            block_size,
-            total: blocks,
-            store: Store::Counted {
-                free: blocks,
-                held: Vec::new(),
-            },
+            manager: BlockManager::counted(blocks, block_size),
+            held: Vec::new(),
         }
     }
 
     /// Memory with vLLM's prefix cache, for contents below `contents`.
     pub fn cached(block_size: u32, blocks: u32, contents: u32) -> Self {
         Self {
-            block_size,
-            total: blocks,
-            store: Store::Cached {
-                pool: Box::new(Pool::new(blocks, contents, FreeOrder::Current)),
-                held: Vec::new(),
-            },
+            manager: BlockManager::cached(blocks, contents, block_size, FreeOrder::Current),
+            held: Vec::new(),
         }
     }
 
     /// Tokens per block.
     pub fn block_size(&self) -> u32 {
-        self.block_size
+        self.manager.block_size()
     }
 
     /// Blocks in all.
     pub fn total(&self) -> u32 {
-        self.total
+        self.manager.blocks()
     }
 
     /// Blocks that no request holds; some of them may have content that can be found.
     pub fn free(&self) -> u32 {
-        match &self.store {
-            Store::Counted { free, .. } => *free,
-            Store::Cached { pool, .. } => pool.free_slots(),
-        }
+        self.manager.free_blocks()
     }
 
-    /// Part of the blocks that requests hold.
+    /// Fraction of the blocks that requests hold.
     pub fn usage(&self) -> f64 {
-        f64::from(self.total - self.free()) / f64::from(self.total.max(1))
+        f64::from(self.total() - self.free()) / f64::from(self.total().max(1))
     }
 
-    /// So many blocks are a part of all, rounded down.
+    /// A fraction of all blocks as a number of blocks, rounded down.
     pub fn part(&self, fraction: f64) -> u32 {
-        (fraction * f64::from(self.total)) as u32
+        (fraction * f64::from(self.total())) as u32
     }
 
-    /// Blocks that so many tokens need.
+    /// Blocks that this many tokens need.
     pub fn blocks_for(&self, tokens: u32) -> u32 {
-        tokens.div_ceil(self.block_size)
+        tokens.div_ceil(self.block_size())
     }
 
     /// Blocks that a request holds.
     pub fn held(&self, id: InFlightId) -> u32 {
-        match &self.store {
-            Store::Counted { held, .. } => held.get(id as usize).copied().unwrap_or(0),
-            Store::Cached { held, .. } => held
-                .get(id as usize)
-                .map_or(0, |held| held.slots.len() as u32),
-        }
+        self.held.get(id as usize).map_or(0, HeldBlocks::len)
     }
 
-    /// How many leading blocks of a content are here, of at most `most`.
+    /// How many leading blocks of a content can be found here, of at most `most`.
     pub fn resident(&self, blocks: &[BlockId], most: u32) -> u32 {
-        let Store::Cached { pool, .. } = &self.store else {
-            return 0;
-        };
         let most = blocks.len().min(most as usize);
-        let found = blocks[..most]
-            .iter()
-            .take_while(|block| pool.find(**block).is_some());
-        found.count() as u32
+        self.manager.resident(&blocks[..most])
     }
 
     /// Tokens of a request that it would find: whole blocks, and never the last token, whose logits are needed (vLLM's
     /// `get_computed_blocks`).
-    pub fn lookup(&self, request_state: &InFlightRequest) -> u32 {
-        let most = request_state.tokens().saturating_sub(1) / self.block_size;
-        self.resident(&request_state.blocks, most) * self.block_size
+    pub fn lookup(&self, request: &InFlightRequest) -> u32 {
+        let size = self.block_size();
+        let most = request.tokens().saturating_sub(1) / size;
+        self.resident(&request.blocks, most) * size
     }
 
     /// Takes blocks for the first `tokens` tokens of a request that holds none; the first `cached` of them are found, as
-    /// [`Kv::lookup`] or [`Kv::resident`] said. Changes nothing and returns `false` if that does not fit and leave `reserve`
-    /// blocks free.
+    /// [`Kv::lookup`] or [`Kv::resident`] said. Changes nothing and returns `false` if that does not fit or would leave fewer
+    /// than `reserve` free blocks.
     pub fn admit(
         &mut self,
         id: InFlightId,
-        request_state: &InFlightRequest,
+        request: &InFlightRequest,
         cached: u32,
         tokens: u32,
         reserve: u32,
     ) -> bool {
         let needed = self.blocks_for(tokens);
-        let hits = cached / self.block_size;
-        debug_assert_eq!(self.held(id), 0);
-        match &mut self.store {
-            Store::Counted { free, held } => {
-                if needed + reserve > *free {
-                    return false;
-                }
-                *free -= needed;
-                *place(held, id) = needed;
-            }
-            Store::Cached { pool, held } => {
-                let place = place(held, id);
-                place.slots.clear();
-                let mut idle = 0;
-                for block in &request_state.blocks[..hits as usize] {
-                    let Some(slot) = pool.find(*block) else {
-                        debug_assert!(false, "a hit was taken back");
-                        return false;
-                    };
-                    idle += u32::from(pool.is_free(slot));
-                    place.slots.push(slot);
-                }
-                if needed - hits + idle + reserve > pool.free_slots() {
-                    place.slots.clear();
-                    return false;
-                }
-                for slot in &place.slots {
-                    pool.touch(*slot);
-                }
-                for _ in hits..needed {
-                    place.slots.extend(pool.take_quietly());
-                }
-                place.filled = hits;
-            }
-        }
-        true
+        let hits = cached / self.block_size();
+        let held = place(&mut self.held, id);
+        debug_assert!(held.is_empty());
+        let path = &request.blocks[..hits as usize];
+        let unheld = self.manager.lookup(path, held);
+        debug_assert_eq!(held.len(), hits, "blocks that were found are gone");
+        self.manager
+            .allocate(held, unheld, needed, reserve, &mut ())
     }
 
-    /// Takes what is missing for the first `tokens` tokens of a request; all or nothing.
+    /// Takes the blocks that the first `tokens` tokens of a request still need; all or nothing.
     pub fn grow(&mut self, id: InFlightId, tokens: u32) -> bool {
         let needed = self.blocks_for(tokens);
-        match &mut self.store {
-            Store::Counted { free, held } => {
-                let held = place(held, id);
-                let missing = needed.saturating_sub(*held);
-                if missing > *free {
-                    return false;
-                }
-                *free -= missing;
-                *held += missing;
-            }
-            Store::Cached { pool, held } => {
-                let slots = &mut place(held, id).slots;
-                let missing = needed.saturating_sub(slots.len() as u32);
-                if missing > pool.free_slots() {
-                    return false;
-                }
-                for _ in 0..missing {
-                    slots.extend(pool.take_quietly());
-                }
-            }
-        }
-        true
+        let held = place(&mut self.held, id);
+        self.manager.extend(held, needed, &mut ())
     }
 
-    /// The first `tokens` tokens of a request are, or are being, computed: full blocks can be found from now on.
-    pub fn fill(&mut self, id: InFlightId, request_state: &InFlightRequest, tokens: u32) {
-        let Store::Cached { pool, held } = &mut self.store else {
-            return;
-        };
-        let held = place(held, id);
-        let full = (tokens / self.block_size).min(request_state.blocks.len() as u32);
-        while held.filled < full {
-            let index = held.filled as usize;
-            pool.cache(held.slots[index], request_state.blocks[index]);
-            held.filled += 1;
-        }
+    /// The first `tokens` tokens of a request are, or are being, computed: its full blocks can be found from now on.
+    pub fn fill(&mut self, id: InFlightId, request: &InFlightRequest, tokens: u32) {
+        let full = tokens / self.block_size();
+        let held = place(&mut self.held, id);
+        self.manager.fill(held, &request.blocks, full);
     }
 
-    /// Content that was computed elsewhere is put into blocks that no request holds; what is here already stays as it is.
-    /// How many blocks were added: the rest of the content, as far as there is room beside what is held.
+    /// Puts content that was computed on another instance into blocks that no request holds. Returns how many blocks were
+    /// added: what can be found here already is not counted.
     pub fn insert(&mut self, blocks: &[BlockId]) -> u32 {
-        let Store::Cached { pool, .. } = &mut self.store else {
-            return 0;
-        };
-        let mut slots = Vec::with_capacity(blocks.len());
-        // What is here is held meanwhile, or else it might have to go for what follows it.
-        for block in blocks {
-            let Some(slot) = pool.find(*block) else {
-                break;
-            };
-            pool.touch(slot);
-            slots.push(slot);
-        }
-        let here = slots.len();
-        for block in &blocks[here..] {
-            let Some(slot) = pool.take_quietly() else {
-                break;
-            };
-            pool.cache(slot, *block);
-            slots.push(slot);
-        }
-        pool.release(&slots);
-        (slots.len() - here) as u32
+        self.manager.insert(blocks)
     }
 
-    /// A request gives all its blocks back; their content stays until they are taken.
+    /// A request gives all its blocks back; their content can be found until they are taken.
     pub fn release(&mut self, id: InFlightId) {
-        match &mut self.store {
-            Store::Counted { free, held } => *free += std::mem::take(place(held, id)),
-            Store::Cached { pool, held } => {
-                let held = place(held, id);
-                pool.release(&held.slots);
-                held.slots.clear();
-                held.filled = 0;
-            }
-        }
+        self.manager.free(place(&mut self.held, id));
     }
 }
 

@@ -14,7 +14,7 @@ const CLOSE: [&str; 3] = ["lirs", "gdsf", "lecar"];
 /// Follows its paper where libCacheSim does not.
 const OTHER: [&str; 1] = ["cacheus"];
 
-/// Each table of the folder, with the trace of its name.
+/// Each table of the folder that has a trace. Those without one belong to `src/cache/eviction/golden.rs`.
 fn misses_are_libcachesims() {
     let folder = shared("reference/libcachesim");
     let mut tables: Vec<_> = std::fs::read_dir(&folder)
@@ -28,6 +28,9 @@ fn misses_are_libcachesims() {
     for table in tables {
         let stem = table.file_stem().expect("named").to_string_lossy();
         let trace = folder.join(format!("trace_{stem}.jsonl.gz"));
+        if !trace.exists() {
+            continue;
+        }
         let mut rows = csv::Reader::from_path(&table).expect("opens");
         for row in rows.records() {
             let row = row.expect("a row");

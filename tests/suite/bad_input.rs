@@ -514,7 +514,7 @@ fn numbers_that_make_no_sense() {
         (&["--hold", "trace"], "`gen-trace --service-time`"),
         (
             &["--hold", "linear:1,1", "--engine", "ideal"],
-            "--engine vllm or sglang",
+            "use engine `vllm` or `sglang`",
         ),
         (&["--block-size", "0"], "at least 1"),
         (&["--num-gpu-blocks", "1"], "2 or more"),

@@ -280,7 +280,7 @@ fn tiers() {
         (&["--tier", "hbm:1GiB"][..], "--model"),
         (
             &["--tier", "hbm:4", "--engine", "vllm"][..],
-            "--engine ideal",
+            "use engine `ideal`",
         ),
         (
             &["--tier", "hbm:4", "--capacity", "5"][..],
@@ -288,7 +288,7 @@ fn tiers() {
         ),
         (
             &["--tier", "hbm:4", "--hold", "requests:4"][..],
-            "--hold none",
+            "use hold `none`",
         ),
     ] {
         let args = [&["analyze", path][..], more].concat();

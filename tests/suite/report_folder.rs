@@ -74,6 +74,35 @@ fn the_page_of_an_analysis_is_the_one_that_analyze_wrote() {
 }
 
 #[test]
+fn the_page_of_an_experiment_is_the_one_that_experiment_wrote() {
+    // With engine naive the page has four replays: as counted and as served, single-turn and multi-turn.
+    for engine in ["vllm", "naive"] {
+        let folder = tempfile::tempdir().expect("folder");
+        let out = text(folder.path());
+        stdout(&[
+            "experiment",
+            "--max-conversations",
+            "20",
+            "--engine",
+            engine,
+            "--input",
+            TRACE,
+            "--output-dir",
+            out,
+        ]);
+        let written = page(folder.path());
+        stdout(&["report", out]);
+        let reported = page(folder.path());
+        assert_eq!(cells(&written), cells(&reported), "{engine}");
+        assert_eq!(charts(&written), charts(&reported), "{engine}");
+        assert!(
+            written == reported,
+            "{engine}: the whole page, byte for byte"
+        );
+    }
+}
+
+#[test]
 fn a_folder_without_its_charts_is_refused() {
     let folder = tempfile::tempdir().expect("folder");
     let trace = folder.path().join("trace.jsonl");

@@ -240,11 +240,7 @@ fn schedulers() -> Vec<SchedulerConfig> {
 /// Every registered latency model that can be built without parameters, and some that cannot.
 static LATENCIES: LazyLock<Vec<LatencyFactory>> = LazyLock::new(|| {
     let model = ModelConfig::builtin("llama-3-8b").expect("is built in");
-    let context = LatencyContext {
-        model: Some(&model),
-        gpu: "h100-80gb",
-        seed: 5,
-    };
+    let context = LatencyContext::new(Some(&model), "h100-80gb", 5);
     let names = MODELS.iter().map(Named::name);
     let plain = names.map(|name| format!("kind = \"{name}\""));
     let further = [

@@ -11,6 +11,7 @@ use crate::base::error::{Error, Result};
 /// Whose planner it is. A variant decides what keys mean that are not set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Variant {
     /// The documented algorithm with its known weaknesses mended.
     #[default]
@@ -24,6 +25,7 @@ pub enum Variant {
 /// How instances that cost more than the budget are cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum BudgetRule {
     /// Rounds down and leaves the other role its minimum (Dynamo 1.0 and later).
     Floor,

@@ -14,6 +14,7 @@ use crate::base::registry::Card;
 /// Definition of utilisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Utilisation {
     /// Fraction of time in which an instance computes, as `DCGM_FI_DEV_GPU_UTIL` reports it.
     Busy,

@@ -15,6 +15,7 @@ use crate::base::registry::Card;
 /// How a signal is compared with its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum TargetType {
     /// Mean over instances, such as utilisation: desired = current x signal / target.
     #[default]

@@ -13,6 +13,7 @@ use crate::base::registry::Card;
 /// Which rate sizes the prefill fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum PrefillRate {
     /// Arriving requests, as in the fork.
     Requests,

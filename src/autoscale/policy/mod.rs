@@ -130,7 +130,8 @@ pub(super) fn needs_pair(name: &str, fleets: &[FleetKind]) -> Result<()> {
 }
 
 /// What a policy may know of the cluster before the run.
-#[derive(Debug)]
+#[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct PolicyContext<'a> {
     /// GPUs of one instance, by fleet.
     pub gpus: &'a [(FleetKind, u32)],
@@ -325,13 +326,7 @@ mod tests {
             let Some(tuned) = tuned else {
                 continue;
             };
-            policy.build(
-                &tuned,
-                &PolicyContext {
-                    gpus: &[],
-                    profile: None,
-                },
-            )?;
+            policy.build(&tuned, &PolicyContext::default())?;
             assert_ne!(
                 Some(&tuned),
                 policy.complete(&Parameters::default()).ok().as_ref()

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Which whole number is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Rounding {
     /// The next above: never less than what was worked out.
     Up,

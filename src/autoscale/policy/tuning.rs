@@ -9,6 +9,7 @@ use crate::sim::Objectives;
 ///
 /// A policy is tuned so that an instance carries a fraction of what it carried then, the headroom: what HeteroScale's
 /// Algorithm 1 (arXiv 2508.19559) calls workload-centric curation.
+#[non_exhaustive]
 pub struct TuningContext<'a> {
     /// Prefill instances of the load test; 0 where instances serve whole requests.
     pub prefill: u32,

@@ -4,7 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::super::{BlockTrace, HashScheme, eviction};
-use super::{CacheEngine, ENGINES, EngineOptions, Hold, Watch, ideal, naive, sglang, vllm};
+use super::{
+    CacheEngine, ENGINES, EngineObserver, EngineOptions, Hold, ideal, naive, sglang, vllm,
+};
 use crate::base::error::{Error, Result};
 use crate::base::registry::{Card, Named};
 
@@ -12,7 +14,7 @@ use crate::base::registry::{Card, Named};
 type Build = fn(&BlockTrace, &EngineOptions) -> Result<Box<dyn CacheEngine>>;
 
 /// Replays a trace whose requests overlap; returns the number of cached blocks at the end.
-type Replay = fn(&BlockTrace, &EngineOptions, &mut dyn Watch) -> Result<u32>;
+type Replay = fn(&BlockTrace, &EngineOptions, &mut dyn EngineObserver) -> Result<u32>;
 
 /// A serving system that runs requests: it caches outputs and always computes the last token of a prompt.
 #[derive(Debug, Clone, Copy)]
@@ -181,7 +183,7 @@ impl EngineCard {
         &self,
         trace: &BlockTrace,
         options: &EngineOptions,
-        watch: &mut dyn Watch,
+        watch: &mut dyn EngineObserver,
     ) -> Result<u32> {
         match self.kind {
             Kind::Server(server) => (server.replay)(trace, options, watch),

@@ -8,6 +8,7 @@ use crate::trace::{Nanos, Service};
 
 /// How long a request keeps its blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Hold {
     /// Given back before the next request comes.
     None,

@@ -8,7 +8,7 @@ mod ideal;
 mod naive;
 mod overlap;
 #[cfg(test)]
-mod overlap_tests;
+pub(crate) mod overlap_tests;
 mod rules;
 mod server;
 mod sglang;
@@ -19,19 +19,18 @@ mod tiered;
 #[cfg(test)]
 mod tiered_tests;
 mod vllm;
-pub(crate) mod vllm_manager;
-pub(crate) mod vllm_pool;
 
+pub use super::block_manager::FreeOrder;
 pub use card::{EngineCard, EngineKind};
 pub use hold::Hold;
 pub use ideal::Ideal;
 pub use naive::Naive;
-pub use overlap::{Happening, Watch, replay};
+pub use overlap::{EngineEvent, EngineObserver, replay};
 pub use sglang::{Running, Sglang, UnboundedSglang};
 pub use sglang_order::ORDERS;
 pub use tier::{Tier, TierSpec, TierSummary};
 pub use tiered::{TierCounts, Tiered};
-pub use vllm::{FreeOrder, UnboundedVllm, Vllm};
+pub use vllm::{UnboundedVllm, Vllm};
 
 use super::{BlockId, BlockTrace, Facts, HashScheme, Run};
 use crate::base::error::{Error, Result};
@@ -104,6 +103,7 @@ pub enum Capacity {
 
 /// In which order a request uses its blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum UseOrder {
     /// First block first, so the prompt's head is the older part of it.
     HeadFirst,

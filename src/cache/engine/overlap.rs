@@ -1,9 +1,9 @@
 //! Requests that overlap: one clock, and what running requests do to a manager's blocks as time passes.
 //!
-//! A request is admitted when its prompt fits, first come, first served: nobody overtakes the head of the queue. It holds its
-//! blocks while its prompt is computed and its tokens are generated, one after the other. Whoever waits is looked up anew each
-//! time that others have ended. Where a running request finds no room for a token, the manager's rule says which one has to
-//! go; it waits again, and what it had generated is part of its prompt then.
+//! A request is admitted when its prompt fits, first come, first served: no request overtakes the head of the queue. It holds its
+//! blocks while its prompt is computed and its tokens are generated, one after the other. Waiting requests are looked up again each
+//! time that others have ended. Where a running request finds no room for a token, the manager's rule says which request is
+//! preempted; it waits again, and the tokens that it had generated are part of its prompt then.
 //!
 //! Things that happen at the same time come in the order of an engine's step: requests end, then those that run take blocks,
 //! then those that wait are admitted, then others come.
@@ -15,25 +15,25 @@ use super::{EngineOptions, Hold, Outcome};
 use crate::base::error::{Error, Result};
 use crate::trace::Nanos;
 
-/// What else may happen to a request.
+/// What may happen to a request after it was admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Happening {
-    /// It lost its blocks to another one, and waits again.
+pub enum EngineEvent {
+    /// It lost its blocks to another request and waits again.
     Preempted,
-    /// Its output needs more blocks than there are, and takes no more.
-    Cut,
+    /// Its output needs more blocks than the cache has, so it was truncated.
+    Truncated,
 }
 
-/// Whoever wants to know what happens.
-pub trait Watch {
-    /// A request got its blocks, or was turned away. Requests come in the order in which they arrived.
+/// Receives what an engine does to each request.
+pub trait EngineObserver {
+    /// A request got its blocks, or was rejected. Requests come in the order in which they arrived.
     fn served(&mut self, run: &Run<'_>, now: Nanos, outcome: &Outcome, evicted: &[BlockId]);
 
     /// A request that was served before filled some blocks; others lost their content to it.
     fn changed(&mut self, request: usize, now: Nanos, came: &[BlockId], went: &[BlockId]);
 
     /// Something else happened to a request that was served before.
-    fn happened(&mut self, request: usize, what: Happening);
+    fn happened(&mut self, request: usize, what: EngineEvent);
 }
 
 /// When others can find the blocks of a running request.
@@ -45,9 +45,9 @@ pub(crate) enum Findable {
     AtEnd,
 }
 
-/// A prompt that wants blocks.
+/// A prompt to be admitted.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ask<'a> {
+pub(crate) struct PromptRequest<'a> {
     /// Its full blocks.
     pub(crate) path: &'a [BlockId],
     /// So many of them may be looked up.
@@ -56,7 +56,7 @@ pub(crate) struct Ask<'a> {
     pub(crate) needed: u32,
 }
 
-/// A running request that may have to go.
+/// A running request that may be preempted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Candidate {
     /// Rises with each admission.
@@ -82,7 +82,7 @@ pub(crate) trait Manager {
     /// Looks a prompt up and takes what it needs; how many blocks were found, or `None` if it does not fit.
     fn admit(
         &mut self,
-        ask: &Ask<'_>,
+        prompt: &PromptRequest<'_>,
         held: &mut Self::Held,
         evicted: &mut Vec<BlockId>,
     ) -> Option<u32>;
@@ -105,7 +105,7 @@ pub(crate) trait Manager {
     /// The request loses what it holds.
     fn preempt(&mut self, held: &mut Self::Held);
 
-    /// Of those that run, the one with the lowest rank goes.
+    /// The running request with the lowest rank is preempted.
     fn rank(candidate: &Candidate) -> (u64, u64);
 
     /// Blocks that can be found.
@@ -119,7 +119,11 @@ pub(crate) trait Manager {
 ///
 /// # Errors
 /// As [`super::build`]; a trace that should have service times and has none.
-pub fn replay(trace: &BlockTrace, options: &EngineOptions, watch: &mut dyn Watch) -> Result<u32> {
+pub fn replay(
+    trace: &BlockTrace,
+    options: &EngineOptions,
+    watch: &mut dyn EngineObserver,
+) -> Result<u32> {
     super::check(options)?;
     if options.hold == Hold::Trace {
         require_service(trace)?;
@@ -145,7 +149,7 @@ pub(super) fn drive<M: Manager>(
     manager: M,
     trace: &BlockTrace,
     options: &EngineOptions,
-    watch: &mut dyn Watch,
+    watch: &mut dyn EngineObserver,
 ) -> u32 {
     let mut server = Server::new(manager, Rules::new(trace, options), options.hold, watch);
     let mut cursor = trace.cursor();
@@ -154,6 +158,6 @@ pub(super) fn drive<M: Manager>(
         server.arrive(&run);
     }
     server.advance(Nanos(u64::MAX));
-    debug_assert!(server.live == 0 && server.manager.is_idle());
+    debug_assert!(server.in_flight == 0 && server.manager.is_idle());
     server.manager.cached_blocks()
 }

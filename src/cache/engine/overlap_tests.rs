@@ -1,16 +1,15 @@
 //! Requests that overlap, worked by hand, and what must always hold. A token is a nanosecond of time, a block 4 tokens.
 
-use super::overlap::{Ask, Candidate, Findable, Manager, drive};
-use super::vllm_manager::{Held, VllmManager};
+use super::overlap::{Candidate, Findable, Manager, PromptRequest, drive};
 use super::*;
-use crate::metrics::analyze;
+use crate::cache::{BlockManager, HeldBlocks};
 use crate::trace::{Content, NewRequest, Trace, TraceBuilder, TraceMeta};
 use proptest::prelude::*;
 
 /// Arrival, prompt and output of each request.
-type Plan = (u64, Vec<u32>, Vec<u32>);
+pub(crate) type Plan = (u64, Vec<u32>, Vec<u32>);
 
-fn trace(plan: &[Plan]) -> Trace {
+pub(crate) fn trace(plan: &[Plan]) -> Trace {
     let mut builder = TraceBuilder::new(Content::Tokens);
     for (index, (arrival, prompt, output)) in plan.iter().enumerate() {
         let id = index.to_string();
@@ -34,18 +33,18 @@ fn trace(plan: &[Plan]) -> Trace {
         .expect("is whole")
 }
 
-fn blocks(trace: &Trace) -> BlockTrace {
+pub(crate) fn blocks(trace: &Trace) -> BlockTrace {
     BlockTrace::new(trace, Some(4), HashScheme::Chained).expect("has blocks")
 }
 
-fn linear(prefill: u64, decode: u64) -> Hold {
+pub(crate) fn linear(prefill: u64, decode: u64) -> Hold {
     Hold::Linear {
         prefill_per_token: Nanos(prefill),
         decode_per_token: Nanos(decode),
     }
 }
 
-fn options(engine: &str, capacity: Capacity, hold: Hold) -> EngineOptions {
+pub(crate) fn options(engine: &str, capacity: Capacity, hold: Hold) -> EngineOptions {
     EngineOptions {
         engine: engine.parse().expect("known"),
         capacity,
@@ -61,7 +60,7 @@ struct Log {
     preempted: Vec<usize>,
 }
 
-impl Watch for Log {
+impl EngineObserver for Log {
     fn served(&mut self, run: &Run<'_>, now: Nanos, outcome: &Outcome, evicted: &[BlockId]) {
         assert_eq!(run.index, self.met.len(), "in the order of arrival");
         assert_eq!(outcome.evicted as usize, evicted.len());
@@ -72,10 +71,10 @@ impl Watch for Log {
         self.met[request].1.evicted += went.len() as u32;
     }
 
-    fn happened(&mut self, request: usize, what: Happening) {
+    fn happened(&mut self, request: usize, what: EngineEvent) {
         match what {
-            Happening::Preempted => self.preempted.push(request),
-            Happening::Cut => self.met[request].1.cut = true,
+            EngineEvent::Preempted => self.preempted.push(request),
+            EngineEvent::Truncated => self.met[request].1.cut = true,
         }
     }
 }
@@ -252,10 +251,26 @@ fn a_trace_that_has_service_times() {
 #[test]
 fn what_engines_refuse() {
     for (engine, hold, words) in [
-        ("ideal", linear(1, 1), "take --engine vllm or sglang"),
-        ("block", Hold::Trace, "take --engine vllm or sglang"),
-        ("naive", Hold::Requests(1), "take --engine vllm or sglang"),
-        ("sglang", Hold::Requests(1), "take --hold linear"),
+        (
+            "ideal",
+            linear(1, 1),
+            "use engine `vllm` or `sglang`, or hold `none`",
+        ),
+        (
+            "block",
+            Hold::Trace,
+            "use engine `vllm` or `sglang`, or hold `none`",
+        ),
+        (
+            "naive",
+            Hold::Requests(1),
+            "use engine `vllm` or `sglang`, or hold `none`",
+        ),
+        (
+            "sglang",
+            Hold::Requests(1),
+            "hold `linear:PREFILL_MS,DECODE_MS`",
+        ),
     ] {
         let error = check(&options(engine, Capacity::Unbounded, hold)).expect_err("refused");
         assert!(error.to_string().contains(words), "{error}");
@@ -267,12 +282,12 @@ fn what_engines_refuse() {
 
 /// vLLM's manager, with a second account of who holds which block.
 struct Audited {
-    manager: VllmManager,
+    manager: BlockManager,
     held: Vec<u32>,
 }
 
 impl Audited {
-    fn hold(&mut self, held: &Held, from: usize) {
+    fn hold(&mut self, held: &HeldBlocks, from: usize) {
         for slot in &held.slots()[from..] {
             self.held[*slot as usize] += 1;
         }
@@ -284,7 +299,7 @@ impl Audited {
 }
 
 impl Manager for Audited {
-    type Held = Held;
+    type Held = HeldBlocks;
     const FINDABLE: Findable = Findable::AsFilled;
     const TO_THE_FRONT: bool = true;
 
@@ -292,17 +307,22 @@ impl Manager for Audited {
         self.manager.blocks()
     }
 
-    fn admit(&mut self, ask: &Ask<'_>, held: &mut Held, evicted: &mut Vec<BlockId>) -> Option<u32> {
+    fn admit(
+        &mut self,
+        ask: &PromptRequest<'_>,
+        held: &mut HeldBlocks,
+        evicted: &mut Vec<BlockId>,
+    ) -> Option<u32> {
         let hits = self.manager.admit(ask, held, evicted)?;
         self.hold(held, 0);
         Some(hits)
     }
 
-    fn prefilled(&mut self, _: &mut Held, _: &[BlockId]) {}
+    fn prefilled(&mut self, _: &mut HeldBlocks, _: &[BlockId]) {}
 
     fn grow(
         &mut self,
-        held: &mut Held,
+        held: &mut HeldBlocks,
         computed: u32,
         path: &[BlockId],
         evicted: &mut Vec<BlockId>,
@@ -313,13 +333,13 @@ impl Manager for Audited {
         grown
     }
 
-    fn finish(&mut self, held: &mut Held, path: &[BlockId]) -> usize {
+    fn finish(&mut self, held: &mut HeldBlocks, path: &[BlockId]) -> usize {
         let blocks = path.len().min(held.slots().len());
         self.preempt(held);
         blocks
     }
 
-    fn preempt(&mut self, held: &mut Held) {
+    fn preempt(&mut self, held: &mut HeldBlocks) {
         for slot in held.slots() {
             self.held[*slot as usize] -= 1;
         }
@@ -328,11 +348,11 @@ impl Manager for Audited {
     }
 
     fn rank(candidate: &Candidate) -> (u64, u64) {
-        VllmManager::rank(candidate)
+        BlockManager::rank(candidate)
     }
 
     fn cached_blocks(&self) -> u32 {
-        self.manager.cached()
+        self.manager.cached_contents()
     }
 
     fn is_idle(&self) -> bool {
@@ -354,7 +374,7 @@ impl Manager for Pinned {
 
     fn admit(
         &mut self,
-        ask: &Ask<'_>,
+        ask: &PromptRequest<'_>,
         held: &mut Self::Held,
         evicted: &mut Vec<BlockId>,
     ) -> Option<u32> {
@@ -412,7 +432,7 @@ impl Manager for Pinned {
 }
 
 /// Prompts over two letters, so that many begin alike; some repeat a prompt and its output.
-fn plans() -> impl Strategy<Value = Vec<Plan>> {
+pub(crate) fn plans() -> impl Strategy<Value = Vec<Plan>> {
     let tokens = |most| prop::collection::vec(0u32..2, 1..most);
     let request = (0u64..12, tokens(30), tokens(20), any::<bool>());
     prop::collection::vec(request, 1..40).prop_map(|requests| {
@@ -456,48 +476,6 @@ proptest! {
             prop_assert_eq!(log.met.len(), plan.len());
             for ((_, outcome), (_, prompt, _)) in log.met.iter().zip(&plan) {
                 prop_assert_eq!(outcome.rejected, prompt.len().div_ceil(4) > capacity as usize);
-            }
-        }
-    }
-
-    /// No time, no overlap.
-    #[test]
-    fn without_time_requests_follow_each_other(plan in plans(), capacity in 1u32..24, outputs: bool) {
-        let trace = trace(&plan);
-        let blocks = blocks(&trace);
-        for engine in ["vllm", "sglang"] {
-            for capacity in [Capacity::Blocks(capacity), Capacity::Unbounded] {
-                let with = |hold| {
-                    let options = EngineOptions {
-                        cache_output: Some(outputs),
-                        ..options(engine, capacity, hold)
-                    };
-                    analyze(&trace, &blocks, &options).expect("replays")
-                };
-                let (none, zero) = (with(Hold::None), with(linear(0, 0)));
-                prop_assert_eq!(&none.requests, &zero.requests, "{}", engine);
-                prop_assert_eq!(none.resident_blocks, zero.resident_blocks);
-            }
-        }
-    }
-
-    /// With all the room there can be, overlap only hides what is not computed yet: nobody waits, and no more is found.
-    #[test]
-    fn with_room_nobody_waits(plan in plans(), prefill in 0u64..3, decode in 0u64..4) {
-        let trace = trace(&plan);
-        let blocks = blocks(&trace);
-        for engine in ["vllm", "sglang"] {
-            let with = |capacity, hold| {
-                analyze(&trace, &blocks, &options(engine, capacity, hold)).expect("replays")
-            };
-            let held = linear(prefill, decode);
-            let bounded = with(Capacity::Blocks(4_000), held);
-            let unbounded = with(Capacity::Unbounded, held);
-            prop_assert_eq!(&bounded.requests, &unbounded.requests, "{}", engine);
-            let apart = with(Capacity::Unbounded, Hold::None);
-            for (beside, apart) in unbounded.requests.iter().zip(&apart.requests) {
-                prop_assert!(beside.waited.is_none() && beside.preempted == 0);
-                prop_assert!(beside.cached_tokens <= apart.cached_tokens);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use super::super::{BlockId, Facts, Run};
-use super::overlap::{Ask, Candidate, Findable, Happening, Manager, Watch};
+use super::overlap::{Candidate, EngineEvent, EngineObserver, Findable, Manager, PromptRequest};
 use super::rules::Rules;
 use super::{Hold, Outcome, Shape, tokens_in};
 use crate::trace::{Nanos, Service};
@@ -37,7 +37,7 @@ enum Class {
 
 /// A request from its arrival to its end.
 #[derive(Debug, Default)]
-struct Live<H> {
+struct InFlightRequest<H> {
     index: usize,
     facts: Facts,
     /// Full blocks of prompt and output; its first `prompt` are those that the prompt has.
@@ -67,22 +67,27 @@ pub(super) struct Server<'w, M: Manager> {
     pub(super) manager: M,
     rules: Rules,
     hold: Hold,
-    watch: &'w mut dyn Watch,
+    watch: &'w mut dyn EngineObserver,
     now: Nanos,
     events: BinaryHeap<Reverse<Event>>,
     admissions: u64,
-    requests: Vec<Live<M::Held>>,
+    requests: Vec<InFlightRequest<M::Held>>,
     /// Places in `requests` to be used again.
     spare: Vec<usize>,
     /// Requests that have come and not ended.
-    pub(super) live: usize,
+    pub(super) in_flight: usize,
     running: Vec<usize>,
     waiting: VecDeque<usize>,
     evicted: Vec<BlockId>,
 }
 
 impl<'w, M: Manager> Server<'w, M> {
-    pub(super) fn new(manager: M, rules: Rules, hold: Hold, watch: &'w mut dyn Watch) -> Self {
+    pub(super) fn new(
+        manager: M,
+        rules: Rules,
+        hold: Hold,
+        watch: &'w mut dyn EngineObserver,
+    ) -> Self {
         Self {
             manager,
             rules,
@@ -93,7 +98,7 @@ impl<'w, M: Manager> Server<'w, M> {
             admissions: 0,
             requests: Vec::new(),
             spare: Vec::new(),
-            live: 0,
+            in_flight: 0,
             running: Vec::new(),
             waiting: VecDeque::new(),
             evicted: Vec::new(),
@@ -126,28 +131,28 @@ impl<'w, M: Manager> Server<'w, M> {
     pub(super) fn arrive(&mut self, run: &Run<'_>) {
         self.now = run.facts.arrival;
         let id = self.spare.pop().unwrap_or_else(|| {
-            self.requests.push(Live::default());
+            self.requests.push(InFlightRequest::default());
             self.requests.len() - 1
         });
         let request = &mut self.requests[id];
         request.path.clear();
         request.path.extend_from_slice(run.all);
-        *request = Live {
+        *request = InFlightRequest {
             index: run.index,
             facts: run.facts,
             path: std::mem::take(&mut request.path),
             prompt: run.prompt.len(),
             lookups: self.rules.lookups(run, Shape::of(&run.facts)),
             held: std::mem::take(&mut request.held),
-            ..Live::default()
+            ..InFlightRequest::default()
         };
-        self.live += 1;
+        self.in_flight += 1;
         let first = self.waiting.is_empty();
         self.waiting.push_back(id);
         if first {
             self.admit_waiting();
         }
-        // Wherever it is now, it is not gone: a request that was turned away has left its place.
+        // The place is still this request's: even a rejected one was reported before it left.
         let request = &mut self.requests[id];
         request.late = !request.served;
     }
@@ -174,7 +179,7 @@ impl<'w, M: Manager> Server<'w, M> {
                 };
                 (full, most.min(full))
             };
-            let ask = Ask {
+            let ask = PromptRequest {
                 path: &request.path[..blocks],
                 lookups,
                 needed: tokens.div_ceil(size).max(blocks as u32),
@@ -200,7 +205,7 @@ impl<'w, M: Manager> Server<'w, M> {
         }
     }
 
-    /// Tells of an admission, or that a request was turned away.
+    /// Reports an admission or a rejection.
     fn report(&mut self, id: usize, hits: Option<u32>, blocks: usize) {
         let request = &mut self.requests[id];
         let evicted = &self.evicted;
@@ -336,7 +341,7 @@ impl<'w, M: Manager> Server<'w, M> {
             // With more blocks than there are it cannot go on, whoever goes.
             if computed.div_ceil(self.rules.block_size) > self.manager.capacity() {
                 request.cut = true;
-                self.watch.happened(request.index, Happening::Cut);
+                self.watch.happened(request.index, EngineEvent::Truncated);
                 break;
             }
             let now = self.now;
@@ -366,7 +371,7 @@ impl<'w, M: Manager> Server<'w, M> {
         request.generated = request.generated_at(self.now);
         request.admission = 0;
         self.manager.preempt(&mut request.held);
-        self.watch.happened(request.index, Happening::Preempted);
+        self.watch.happened(request.index, EngineEvent::Preempted);
         if M::TO_THE_FRONT {
             self.waiting.push_front(id);
         } else {
@@ -404,11 +409,11 @@ impl<'w, M: Manager> Server<'w, M> {
 
     fn leave(&mut self, id: usize) {
         self.spare.push(id);
-        self.live -= 1;
+        self.in_flight -= 1;
     }
 }
 
-impl<H> Live<H> {
+impl<H> InFlightRequest<H> {
     /// Full blocks of what is computed; where outputs take no blocks, the prompt's.
     fn full_blocks(&self, rules: &Rules) -> usize {
         if rules.decodes(Shape::of(&self.facts)) {

@@ -4,7 +4,7 @@
 
 use super::super::{BlockId, BlockTrace, HashScheme, Run};
 use super::card::{EngineCard, ServerCard};
-use super::overlap::{Ask, Candidate, Findable, Manager, drive};
+use super::overlap::{Candidate, Findable, Manager, PromptRequest, drive};
 use super::sglang_order::Order;
 use super::sglang_tree::{NodeId, Tree};
 use super::vllm::UnboundedVllm;
@@ -246,7 +246,7 @@ impl Manager for Sglang {
 
     fn admit(
         &mut self,
-        ask: &Ask<'_>,
+        ask: &PromptRequest<'_>,
         held: &mut Self::Held,
         evicted: &mut Vec<BlockId>,
     ) -> Option<u32> {
@@ -346,7 +346,7 @@ impl Manager for UnboundedSglang {
         u32::MAX
     }
 
-    fn admit(&mut self, ask: &Ask<'_>, (): &mut (), _: &mut Vec<BlockId>) -> Option<u32> {
+    fn admit(&mut self, ask: &PromptRequest<'_>, (): &mut (), _: &mut Vec<BlockId>) -> Option<u32> {
         Some(self.0.find(&ask.path[..ask.lookups]) as u32)
     }
 
@@ -398,7 +398,7 @@ fn require_prefixes(trace: &BlockTrace) -> Result<()> {
                          not stand for whole prefixes, so they make no radix tree",
                         run.index + 1
                     ),
-                    "take --engine ideal",
+                    "use engine `ideal`",
                 ));
             }
             previous = *block;

@@ -136,7 +136,7 @@ fn only_the_prefix_rule_has_tiers() {
     let error = Tiered::new(&blocks, &tiers_of(&[Some(1)]), &EngineOptions::default())
         .err()
         .expect("refused");
-    assert!(error.to_string().contains("--engine ideal"), "{error}");
+    assert!(error.to_string().contains("use engine `ideal`"), "{error}");
 }
 
 fn prompts() -> impl Strategy<Value = Vec<Vec<u32>>> {

@@ -4,11 +4,10 @@
 
 use std::collections::VecDeque;
 
-use super::super::{BlockId, BlockTrace, Run};
+use super::super::{BlockId, BlockManager, BlockTrace, HeldBlocks, Run};
 use super::card::{EngineCard, ServerCard, only_lru};
-use super::overlap::{Ask, Candidate, Findable, Manager, drive};
+use super::overlap::{Candidate, Findable, Manager, PromptRequest, drive};
 use super::rules::Rules;
-use super::vllm_manager::{Held, VllmManager};
 use super::{CacheEngine, Capacity, EngineOptions, Hold, Outcome, Shape};
 
 /// Name and summary.
@@ -38,24 +37,15 @@ pub(super) const CARD: EngineCard = EngineCard::server(
     },
 );
 
-/// Where a freed block without hash goes in the free queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FreeOrder {
-    /// To the head.
-    Current,
-    /// To the tail, as all others: before vLLM PR 42656.
-    Legacy,
-}
-
 /// With a finite pool.
 #[derive(Debug)]
 pub struct Vllm {
-    manager: VllmManager,
+    manager: BlockManager,
     rules: Rules,
     hold: usize,
-    running: VecDeque<Held>,
+    running: VecDeque<HeldBlocks>,
     /// Emptied, to be used again.
-    spare: Vec<Held>,
+    spare: Vec<HeldBlocks>,
 }
 
 impl Vllm {
@@ -84,8 +74,8 @@ impl Vllm {
 }
 
 /// An empty pool by these options.
-pub(super) fn manager(trace: &BlockTrace, blocks: u32, options: &EngineOptions) -> VllmManager {
-    VllmManager::new(
+pub(super) fn manager(trace: &BlockTrace, blocks: u32, options: &EngineOptions) -> BlockManager {
+    BlockManager::cached(
         blocks,
         trace.distinct(),
         trace.block_size(),
@@ -116,11 +106,13 @@ impl CacheEngine for Vllm {
             let unheld = self.manager.lookup(lookups, &mut held);
             let hits = held.len();
             // A request that does not fit waits until others end.
-            if self
-                .manager
-                .allocate(&mut held, unheld, needed, run.prompt, evicted)
-                || !self.release_oldest()
-            {
+            if self.manager.allocate(&mut held, unheld, needed, 0, evicted) {
+                // The prompt's full blocks can be found from its admission on, before anything is computed.
+                self.manager
+                    .fill(&mut held, run.prompt, run.prompt.len() as u32);
+                break hits;
+            }
+            if !self.release_oldest() {
                 break hits;
             }
         };
@@ -128,7 +120,9 @@ impl CacheEngine for Vllm {
         if self.rules.decodes(request) {
             let computed = request.input_length + request.output_length - 1;
             // Without room to go on the output ends. An engine would preempt, which needs requests that overlap.
-            outcome.cut = !self.manager.grow(&mut held, computed, run.all, evicted);
+            outcome.cut = !self
+                .manager
+                .decode_to(&mut held, computed, run.all, evicted);
         }
         outcome.evicted = (evicted.len() - before) as u32;
         self.running.push_back(held);
@@ -136,13 +130,13 @@ impl CacheEngine for Vllm {
     }
 
     fn resident(&self) -> u32 {
-        self.manager.cached()
+        self.manager.cached_contents()
     }
 }
 
 /// Requests that overlap: a block can be found as soon as it is full, a prompt's from its admission on.
-impl Manager for VllmManager {
-    type Held = Held;
+impl Manager for BlockManager {
+    type Held = HeldBlocks;
     const FINDABLE: Findable = Findable::AsFilled;
     const TO_THE_FRONT: bool = true;
 
@@ -150,32 +144,40 @@ impl Manager for VllmManager {
         self.blocks()
     }
 
-    fn admit(&mut self, ask: &Ask<'_>, held: &mut Held, evicted: &mut Vec<BlockId>) -> Option<u32> {
+    fn admit(
+        &mut self,
+        ask: &PromptRequest<'_>,
+        held: &mut HeldBlocks,
+        evicted: &mut Vec<BlockId>,
+    ) -> Option<u32> {
         let unheld = self.lookup(&ask.path[..ask.lookups], held);
         let hits = held.len();
-        self.allocate(held, unheld, ask.needed, ask.path, evicted)
-            .then_some(hits)
+        if !self.allocate(held, unheld, ask.needed, 0, evicted) {
+            return None;
+        }
+        self.fill(held, ask.path, ask.path.len() as u32);
+        Some(hits)
     }
 
-    fn prefilled(&mut self, _: &mut Held, _: &[BlockId]) {}
+    fn prefilled(&mut self, _: &mut HeldBlocks, _: &[BlockId]) {}
 
     fn grow(
         &mut self,
-        held: &mut Held,
+        held: &mut HeldBlocks,
         computed: u32,
         path: &[BlockId],
         evicted: &mut Vec<BlockId>,
     ) -> bool {
-        VllmManager::grow(self, held, computed, path, evicted)
+        self.decode_to(held, computed, path, evicted)
     }
 
-    fn finish(&mut self, held: &mut Held, path: &[BlockId]) -> usize {
+    fn finish(&mut self, held: &mut HeldBlocks, path: &[BlockId]) -> usize {
         let blocks = path.len().min(held.len() as usize);
         self.free(held);
         blocks
     }
 
-    fn preempt(&mut self, held: &mut Held) {
+    fn preempt(&mut self, held: &mut HeldBlocks) {
         self.free(held);
     }
 
@@ -185,7 +187,7 @@ impl Manager for VllmManager {
     }
 
     fn cached_blocks(&self) -> u32 {
-        self.cached()
+        self.cached_contents()
     }
 
     fn is_idle(&self) -> bool {
@@ -258,7 +260,7 @@ impl Manager for UnboundedVllm {
         u32::MAX
     }
 
-    fn admit(&mut self, ask: &Ask<'_>, (): &mut (), _: &mut Vec<BlockId>) -> Option<u32> {
+    fn admit(&mut self, ask: &PromptRequest<'_>, (): &mut (), _: &mut Vec<BlockId>) -> Option<u32> {
         let hits = self.find(&ask.path[..ask.lookups]);
         self.add(&ask.path[hits..]);
         Some(hits as u32)

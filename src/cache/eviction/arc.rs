@@ -1,5 +1,5 @@
-//! ARC (Megiddo and Modha, FAST 2003): an LRU of what was used once and one of what was used again, each with a memory of
-//! what it evicted; a block that is found in a memory moves the border between the two in its favour.
+//! ARC (Megiddo and Modha, FAST 2003): an LRU list of blocks used once and one of blocks used again, each with a ghost list of
+//! what it evicted; a hit in a ghost list moves the border between the two in that list's favour.
 //!
 //! As `ARC.c` of libCacheSim, miss for miss.
 
@@ -23,7 +23,7 @@ const AGAIN_GONE: u32 = 3;
 pub struct Arc {
     lists: Queues,
     capacity: u32,
-    /// How many of those used once shall stay.
+    /// Target number of resident blocks that were used once.
     target: f64,
 }
 
@@ -37,12 +37,12 @@ impl Arc {
         }
     }
 
-    /// How far the border moves for a block of one memory: further, the larger the other is.
+    /// How far the border moves for a hit in one ghost list: further, the larger the other is.
     fn stride(&self, found: u32, other: u32) -> f64 {
         (f64::from(self.lists.len(other)) / f64::from(self.lists.len(found))).max(1.0)
     }
 
-    /// Makes room: the oldest of the list that is larger than it shall be goes, and is remembered.
+    /// Makes room: evicts the oldest block of the list that exceeds its target and remembers it in the ghost list.
     fn replace(&mut self, asked_again: bool) -> Option<BlockId> {
         let once = f64::from(self.lists.len(ONCE));
         let too_many = once > self.target || (asked_again && once == self.target);
@@ -56,7 +56,7 @@ impl Arc {
         Some(victim)
     }
 
-    /// Makes room for a block that nobody remembers; the memories give way first.
+    /// Makes room for a block that is in no list; ghost entries are dropped first.
     fn replace_for_new(&mut self) -> Option<BlockId> {
         let seen_once = self.lists.len(ONCE) + self.lists.len(ONCE_GONE);
         if seen_once >= self.capacity {

@@ -1,7 +1,7 @@
-//! Belady's bound (1966): the block whose next use is furthest goes, of several the deepest. Knows the future.
+//! Belady's bound (1966): evicts the block whose next use is furthest in the future, of several the deepest.
 //!
-//! Entries of blocks that were used since are left in the heap: they speak of the past, so they stay at its bottom. Blocks
-//! that are used no more need no heap, only their depths.
+//! Stale entries stay in the heap: their next use lies in the past, so they remain at its bottom. Blocks that are not used
+//! again need no heap, only their depths.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -19,14 +19,14 @@ pub(super) const CARD: EvictionCard = EvictionCard::new(
 /// The key of a block that is not resident.
 const ABSENT: u64 = u64::MAX;
 
-/// Entries per place of the cache from which on stale ones are dropped.
+/// Stale entries are dropped when there are this many entries per resident block.
 const ROOM: usize = 4;
 
-/// Blocks that are used no more, by depth; of one depth the last to come first.
+/// Blocks that are not used again, by depth; of equal depth, the last one added first.
 #[derive(Debug, Default)]
 pub(super) struct Unused {
     by_depth: Vec<Vec<BlockId>>,
-    /// No deeper one holds any.
+    /// Deepest level that is not empty.
     end: usize,
 }
 
@@ -40,7 +40,7 @@ impl Unused {
         self.end = self.end.max(depth + 1);
     }
 
-    /// Takes out the deepest.
+    /// Removes the deepest block.
     pub(super) fn pop(&mut self) -> Option<BlockId> {
         while self.end > 0 {
             if let Some(block) = self.by_depth[self.end - 1].pop() {
@@ -56,9 +56,9 @@ impl Unused {
 #[derive(Debug)]
 pub struct Belady {
     unused: Unused,
-    /// Furthest on top.
+    /// Heap with the furthest next use on top.
     heap: BinaryHeap<(u64, Reverse<BlockId>)>,
-    /// Per block, its next use and below that its depth.
+    /// Per block, its next use in the upper bits and its depth in the lower.
     keys: Vec<u64>,
     capacity: u32,
     length: u32,
@@ -107,7 +107,7 @@ impl Belady {
     }
 }
 
-/// The later, the deeper, the higher.
+/// Sort key: later next uses are higher, then deeper blocks.
 pub(super) fn next_use(used: &Use) -> u64 {
     (u64::from(used.next) << 32 | u64::from(used.depth)).min(ABSENT - 1)
 }

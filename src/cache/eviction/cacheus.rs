@@ -1,9 +1,9 @@
 //! Cacheus (Rodriguez et al., FAST 2021): LeCaR with better experts and a learning rate that learns.
 //!
-//! One expert is an LRU that resists scans: new blocks wait in one part until they are used, only then enter the other, and
-//! the border moves as blocks come back. The other is an LFU that resists churn: of the least used the newest goes. Follows
-//! the paper; libCacheSim's `Cacheus.c` never moves that border, since its flags are lost when a block changes lists, and
-//! rounds its hit rate down to 0 where it learns the rate, so counts of misses differ.
+//! One expert is an LRU that resists scans: new blocks wait in one segment until they are used, only then enter the other, and
+//! the border moves as evicted blocks return. The other is an LFU that resists churn: of the least used it evicts the newest.
+//! Follows the paper; libCacheSim's `Cacheus.c` never moves that border, since its flags are lost when a block changes lists,
+//! and rounds its hit rate down to 0 where it learns the rate, so counts of misses differ.
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -18,21 +18,21 @@ pub(super) const CARD: EvictionCard = EvictionCard::new(
     |context, _| Some(Box::new(Cacheus::new(context))),
 );
 
-/// Not used since they came, and those that sank from the other part.
+/// Blocks not used since insertion, and those demoted from the other segment.
 const WAITING: u32 = 0;
 const USED: u32 = 1;
-/// Evicted ones, whose counts are remembered.
+/// Evicted blocks, whose counts are remembered.
 const GONE: u32 = 2;
 
-/// What the scan-resisting expert evicted, and what the churn-resisting one did.
+/// Ghost lists of the scan-resistant and of the churn-resistant expert.
 const BY_AGE: u32 = 0;
 const BY_COUNT: u32 = 1;
 
-/// Marks of a block in the first expert's lists: it was evicted or waits without a use, or sank.
+/// Marks of a block in the first expert's lists: evicted or waiting without a use, or demoted.
 const NEW: u32 = 1;
 const SUNK: u32 = 2;
 
-/// Both experts, their memories and what was learnt.
+/// Both experts, their ghost lists and the learnt weights.
 #[derive(Debug)]
 pub struct Cacheus {
     ages: Queues,
@@ -40,12 +40,12 @@ pub struct Cacheus {
     memories: Queues,
     lowest: u32,
     capacity: u32,
-    /// How many may wait.
+    /// Most blocks in the waiting segment.
     waiting: f64,
-    /// Marked blocks: new ones among the evicted, sunk ones among the resident.
+    /// Number of marked blocks: new ones among the evicted, demoted ones among the resident.
     new: u32,
     sunk: u32,
-    /// Of the scan-resisting expert; the other has the rest of 1.
+    /// Weight of the scan-resistant expert, 0 to 1; the other has the rest.
     weight: f64,
     rate: Rate,
     random: Pcg64,
@@ -59,7 +59,7 @@ struct Rate {
     hit_ratio: f64,
     hits: u32,
     uses: u32,
-    /// Turns in a row without gain.
+    /// Consecutive rounds without gain.
     stuck: u32,
 }
 
@@ -121,14 +121,14 @@ impl Cacheus {
         }
     }
 
-    /// How far the border moves: further, the more there are of the other mark.
+    /// How far the border moves: further, the more blocks have the other mark.
     fn stride(found: u32, other: u32) -> f64 {
         (f64::from(other) / f64::from(found.max(1)))
             .round()
             .max(1.0)
     }
 
-    /// Lets the oldest used blocks sink until the part is as small as it shall be.
+    /// Demotes the oldest used blocks until the segment has its target size.
     fn settle(&mut self) {
         let most = (f64::from(self.capacity) - self.waiting).max(0.0);
         while f64::from(self.ages.len(USED)) > most
@@ -152,7 +152,7 @@ impl Cacheus {
     fn hit(&mut self, block: BlockId) {
         self.rate.hits += 1;
         if self.ages.queue_of(block) == WAITING && self.ages.count(block) & SUNK != 0 {
-            // It should not have sunk: more room for used ones.
+            // It should not have been demoted: give the used segment more room.
             let stride = Self::stride(self.sunk, self.new);
             self.waiting = (self.waiting - stride).max(1.0);
             self.sunk -= 1;
@@ -164,7 +164,7 @@ impl Cacheus {
         self.set_uses(block, uses);
     }
 
-    /// Lowers the weight of who evicted the block.
+    /// Lowers the weight of the expert that evicted the block.
     fn regret(&mut self, block: BlockId) {
         let memory = self.memories.queue_of(block);
         if memory == NONE {
@@ -178,7 +178,7 @@ impl Cacheus {
         } else {
             count *= factor;
         }
-        // Both stay possible, or nothing would be learnt any more.
+        // Neither weight reaches 0, or nothing could be learnt any more.
         self.weight = (age / (age + count)).clamp(0.01, 0.99);
     }
 
@@ -224,7 +224,7 @@ impl Cacheus {
             return;
         }
         if self.ages.count(block) == NEW {
-            // It should have waited longer: more room for new ones.
+            // It should have waited longer: give new blocks more room.
             let stride = Self::stride(self.new, self.sunk);
             let most = f64::from(self.capacity - 1).max(1.0);
             self.waiting = (self.waiting + stride).min(most);

@@ -1,4 +1,4 @@
-//! CLOCK, or second chance (Corbató, 1968): a queue in which a used block is passed over once.
+//! CLOCK, or second chance (Corbató, 1968): a queue in which a block that was used is passed over once.
 //!
 //! As `Clock.c` of libCacheSim with its default of one bit; `clock:BITS` counts uses up to `2^BITS - 1`.
 
@@ -13,19 +13,19 @@ pub(super) const CARD: EvictionCard =
     })
     .with_parameter("the BITS of its counter, as clock:2");
 
-/// A queue with a small count of uses.
+/// A queue with a small use counter per block.
 #[derive(Debug)]
 pub struct Clock {
     order: Ring,
     resident: Bits,
-    /// Uses of resident blocks since they came or were passed over.
+    /// Uses of resident blocks since insertion, minus the times they were passed over.
     counts: Vec<u16>,
     most: u16,
     steps: u64,
 }
 
 impl Clock {
-    /// An empty cache that counts with so many bits.
+    /// An empty cache whose counters have this many bits.
     pub fn new(context: &EvictionContext, bits: u32) -> Self {
         Self {
             order: Ring::new(context.capacity),
@@ -36,7 +36,7 @@ impl Clock {
         }
     }
 
-    /// Turns the queue until its oldest block was not used.
+    /// Turns the queue until its oldest block has a count of 0.
     fn find_victim(&mut self) {
         loop {
             let count = &mut self.counts[self.order.oldest() as usize];

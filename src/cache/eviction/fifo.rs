@@ -1,4 +1,4 @@
-//! First in, first out: the block that came first goes, whatever its use.
+//! First in, first out: evicts the block that was inserted first, whatever its use.
 
 use super::ring::{Bits, Ring};
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};

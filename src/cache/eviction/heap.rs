@@ -1,13 +1,13 @@
 //! A heap from which any entry can be taken.
 
-/// What comes first has the lowest key.
+/// Sort key of an entry; the lowest comes first.
 pub(crate) type Key = (i64, u64);
 
-/// Entries by index, lowest key first; an entry can be taken out or ranked anew, so nothing stale is left behind.
+/// Entries by index, lowest key first. Entries can be removed and can change their key, so none is ever stale.
 #[derive(Debug, Default)]
 pub(crate) struct Heap {
     entries: Vec<(Key, u32)>,
-    /// Per entry, where it stands; [`NOWHERE`] if it does not.
+    /// Per entry, its position in the heap; [`NOWHERE`] if it is not in it.
     places: Vec<u32>,
 }
 
@@ -20,7 +20,7 @@ impl Heap {
             .is_some_and(|place| *place != NOWHERE)
     }
 
-    /// Lets an entry in, or ranks it anew.
+    /// Inserts an entry, or changes its key.
     pub(crate) fn put(&mut self, entry: u32, key: Key) {
         if self.places.len() <= entry as usize {
             self.places.resize(entry as usize + 1, NOWHERE);
@@ -39,7 +39,7 @@ impl Heap {
         self.sink(place);
     }
 
-    /// Takes an entry out, if it is in.
+    /// Removes an entry, if it is in the heap.
     pub(crate) fn remove(&mut self, entry: u32) {
         if !self.contains(entry) {
             return;
@@ -53,14 +53,14 @@ impl Heap {
         }
     }
 
-    /// Takes out the entry with the lowest key.
+    /// Removes the entry with the lowest key.
     pub(crate) fn pop(&mut self) -> Option<u32> {
         let entry = self.entries.first()?.1;
         self.remove(entry);
         Some(entry)
     }
 
-    /// How many entries there are.
+    /// Number of entries.
     pub(crate) fn len(&self) -> u32 {
         self.entries.len() as u32
     }

@@ -1,11 +1,11 @@
-//! Only leaves may go: a block whose successors are in the cache is kept, because they could not be found without it.
+//! Only leaves are evicted: a block whose successors are resident is kept, because they could not be found without it.
 //!
-//! `leaf-lru` evicts the leaf that was not used for longest, as radix caches do with nodes (SGLang's `radix_cache.py`).
-//! `belady-leaf` evicts the leaf whose next use is furthest: the bound under that constraint. A block for which nothing but
-//! its own predecessor could go is not let in, and neither is what comes behind it.
+//! `leaf-lru` evicts the least recently used leaf, as radix caches do with nodes (SGLang's `radix_cache.py`). `belady-leaf`
+//! evicts the leaf whose next use is furthest: the bound under that constraint. A block for which only its own predecessor
+//! could be evicted is not admitted, and neither are the blocks behind it.
 //!
-//! Neither order is kept up to date as blocks are used. Entries are checked when a victim is looked for, and those of blocks
-//! that were used since, or that are no leaves, are dropped; so a use costs little more than noting it.
+//! Neither order is kept up to date as blocks are used. Entries are checked when a victim is searched, and stale ones (the
+//! block was used since, or is not a leaf) are dropped; so a use costs little more than recording it.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -37,47 +37,47 @@ const UNUSED: u64 = (u32::MAX as u64) << 32;
 
 #[derive(Debug, Clone, Copy)]
 struct Node {
-    /// When it was used last, or is used next; [`ABSENT`] if it is not resident.
+    /// Time of its last or next use; [`ABSENT`] if it is not resident.
     key: u64,
     parent: u32,
-    /// Successors in the cache.
+    /// Number of resident successors.
     children: u32,
 }
 
 impl Node {
-    /// Whether it may go, and an entry with this key speaks of it as it is.
+    /// Whether it is a leaf and an entry with this key is up to date.
     fn is_leaf_at(&self, key: u64) -> bool {
         self.key == key && self.children == 0
     }
 }
 
-/// Which leaf goes first.
+/// Which leaf is evicted first.
 #[derive(Debug)]
 enum Order {
-    /// The one not used for longest.
+    /// The least recently used leaf.
     LastUse {
         clock: u64,
-        /// Uses in order, from behind the last one that was looked at.
+        /// Uses in order, after the last one that was examined.
         log: VecDeque<(u64, BlockId)>,
-        /// The last one that was looked at. What is no leaf is passed over there.
+        /// Time of the last use that was examined. Blocks that are not leaves are passed over there.
         passed: u64,
-        /// What was passed over and became a leaf after that: older than all of the log.
+        /// Blocks that were passed over and became leaves later: older than all of the log.
         late: BinaryHeap<Reverse<(u64, BlockId)>>,
     },
-    /// The one used furthest from now, of several the deepest. Stale entries speak of the past, so they stay at the bottom.
+    /// The leaf whose next use is furthest, of several the deepest. Stale entries lie in the past, so they stay at the bottom.
     NextUse {
         leaves: BinaryHeap<(u64, Reverse<BlockId>)>,
         unused: Unused,
-        /// The block used last, which most likely is no leaf for long: it has no entry yet.
+        /// The block used last, which most likely will not stay a leaf: it has no entry yet.
         tip: u32,
     },
 }
 
-/// Entries per place of the cache from which on stale ones are dropped.
+/// Stale entries are dropped when there are this many entries per resident block.
 const ROOM: usize = 4;
 
 impl Order {
-    /// A block was used.
+    /// Records the use of a block.
     fn touch(&mut self, nodes: &mut [Node], used: &Use, room: usize) {
         let node = &mut nodes[used.block as usize];
         match self {
@@ -96,7 +96,7 @@ impl Order {
         }
     }
 
-    /// A block lost its last successor, or is a leaf still when another is used.
+    /// Records that a block lost its last successor, or is still a leaf when another block is used.
     fn add_leaf(&mut self, nodes: &[Node], block: BlockId, room: usize) {
         let key = nodes[block as usize].key;
         match self {
@@ -128,7 +128,7 @@ impl Order {
         }
     }
 
-    /// Takes out the entry of the first leaf.
+    /// Removes the entry of the leaf to evict first.
     fn pop(&mut self, nodes: &[Node]) -> Option<BlockId> {
         match self {
             Self::LastUse {
@@ -167,11 +167,11 @@ impl Order {
 pub struct Leaves {
     nodes: Vec<Node>,
     order: Order,
-    /// The last block that was not let in, until it is.
+    /// The last block that was refused, until it is admitted.
     refused: u32,
     capacity: u32,
     length: u32,
-    /// Entries of the order that are kept at most.
+    /// Most entries in the order.
     room: usize,
     steps: u64,
 }
@@ -209,7 +209,7 @@ impl Leaves {
         }
     }
 
-    /// The block used last needs an entry, unless this one stands on it.
+    /// Adds the entry of the block used last, unless this block is its successor.
     fn settle_tip(&mut self, parent: u32) {
         if let Order::NextUse { tip, .. } = &mut self.order
             && *tip != NONE
@@ -223,7 +223,7 @@ impl Leaves {
         }
     }
 
-    /// Lets a leaf go, other than the predecessor of what comes.
+    /// Evicts a leaf other than the predecessor of the new block.
     fn evict(&mut self, spared: u32) -> Option<BlockId> {
         let mut victim = self.order.pop(&self.nodes)?;
         if victim == spared {

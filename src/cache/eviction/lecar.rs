@@ -1,8 +1,8 @@
-//! LeCaR (Vietri et al., HotStorage 2018): each victim is the choice of LRU or of LFU, by the throw of a die whose weights
-//! learn. A block that comes back soon after one of them evicted it lowers that one's weight.
+//! LeCaR (Vietri et al., HotStorage 2018): each victim is chosen by LRU or by LFU, drawn with weights that are learnt. A miss on
+//! a block soon after one of them evicted it lowers that one's weight.
 //!
 //! Parameters as `LeCaR.c` of libCacheSim: learning rate 0.45, discount 0.005 over the capacity, equal weights at first, a
-//! memory of half the capacity for each. The die is another one, so counts of misses differ by chance.
+//! ghost list of half the capacity for each. The random numbers differ, so counts of misses differ by chance.
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -18,29 +18,29 @@ pub(super) const CARD: EvictionCard = EvictionCard::new(
 );
 
 const RESIDENT: u32 = 0;
-/// What LRU evicted.
+/// Ghost list of LRU.
 const BY_AGE: u32 = 1;
-/// What LFU evicted.
+/// Ghost list of LFU.
 const BY_COUNT: u32 = 2;
 
 const LEARNING_RATE: f64 = 0.45;
-/// No weight ever is 0.
+/// Lower bound of the weights.
 const LEAST: f64 = 1e-10;
 
-/// The orders of both experts, their memories and weights.
+/// The orders of both experts, their ghost lists and weights.
 #[derive(Debug)]
 pub struct Lecar {
     ages: Queues,
-    /// Of resident blocks, a queue for each count.
+    /// Resident blocks, one queue per count.
     counts: Queues,
-    /// No resident block has a lower count.
+    /// Lower bound of the resident blocks' counts.
     lowest: u32,
-    /// When evicted blocks were.
+    /// Time at which each block was evicted.
     gone: Vec<u64>,
     capacity: u32,
-    /// Logarithm of what regret is worth after one more use of anything.
+    /// Logarithm of the factor by which regret fades per use.
     discount: f64,
-    /// Of LRU; LFU has the rest of 1.
+    /// Weight of LRU, 0 to 1; LFU has the rest.
     weight: f64,
     clock: u64,
     random: Pcg64,
@@ -62,7 +62,7 @@ impl Lecar {
         }
     }
 
-    /// Lowers the weight of who evicted the block.
+    /// Lowers the weight of the expert that evicted the block.
     fn regret(&mut self, block: BlockId, memory: u32) {
         let ago = (self.clock - self.gone[block as usize]) as f64;
         let factor = libm::exp(-LEARNING_RATE * libm::exp(self.discount * ago));
@@ -87,7 +87,7 @@ impl Lecar {
         self.counts.remove(victim);
         self.gone[victim as usize] = self.clock;
         let memory = if by_age { BY_AGE } else { BY_COUNT };
-        // Where both agree, neither can be blamed.
+        // Where both agree, the eviction is remembered for neither.
         if oldest != rarest && self.capacity >= 2 {
             if self.ages.len(memory) == self.capacity / 2 {
                 self.ages.pop(memory);

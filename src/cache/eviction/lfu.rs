@@ -1,6 +1,6 @@
-//! Least frequently used: the block with the fewest uses since it came goes, the least recently used of several.
+//! Least frequently used: evicts the block with the fewest uses since insertion, the least recently used of several.
 //!
-//! `lfu-aging` adds what the last victim had to every new count, so that old fame fades (LFU-DA, Arlitt et al., 1999).
+//! `lfu-aging` adds the last victim's count to every new count, so that old counts fade (LFU-DA, Arlitt et al., 1999).
 
 use super::queues::{NONE, Queues};
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
@@ -17,10 +17,10 @@ pub(super) const LFU_AGING: EvictionCard =
         Some(Box::new(Lfu::new(context, true)))
     });
 
-/// Blocks by their count, a queue for each.
+/// Blocks by their count, one queue per count.
 #[derive(Debug)]
 pub struct Lfu {
-    /// Counts in the queues' numbers are above this.
+    /// Offset of the counts in the queues' numbers.
     base: u32,
     counts: Queues,
     lowest: u32,

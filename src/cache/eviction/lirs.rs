@@ -1,10 +1,10 @@
-//! LIRS (Jiang and Zhang, SIGMETRICS 2002): what counts is the time between a block's last two uses, not since the last.
+//! LIRS (Jiang and Zhang, SIGMETRICS 2002): ranks blocks by the time between their last two uses, not since the last one.
 //!
-//! Blocks with short gaps are warm and own 99 of 100 places; the others are cold and pass through a short queue. A stack
-//! orders all by last use and remembers evicted ones above its lowest warm block: a cold block that is used while the stack
-//! still knows it had a shorter gap than that block, and takes its place.
+//! Blocks with short gaps are warm and hold 99 % of the capacity; the others are cold and pass through a short queue. A stack
+//! orders all by last use and remembers evicted blocks above its lowest warm block: a cold block that is used while it is in
+//! the stack has a shorter gap than that warm block, and takes its place.
 //!
-//! Parameters as `LIRS.c` of libCacheSim: one place of 100 is cold, the stack holds twice the capacity at most.
+//! Parameters as `LIRS.c` of libCacheSim: 1 % of the capacity is cold, the stack holds at most twice the capacity.
 
 use super::queues::{NONE, Queues};
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
@@ -16,16 +16,16 @@ pub(super) const CARD: EvictionCard = EvictionCard::new(
     |context, _| Some(Box::new(Lirs::new(context))),
 );
 
-/// The resident cold blocks, in order of coming.
+/// The resident cold blocks, in order of insertion.
 const COLD: u32 = 0;
-/// Evicted ones that the stack still knows, in order of leaving.
+/// Evicted blocks that are still in the stack, in order of eviction.
 const GONE: u32 = 1;
 
 /// The stack and the queues.
 #[derive(Debug)]
 pub struct Lirs {
     stack: Queues,
-    /// Of blocks that are not warm; a block in the stack and in none of these is warm.
+    /// Queues of blocks that are not warm; a block in the stack and in none of these is warm.
     cold: Queues,
     capacity: u32,
     warm: u32,
@@ -51,7 +51,7 @@ impl Lirs {
         self.stack.queue_of(block) != NONE
     }
 
-    /// Evicts the oldest cold block where there is no room for another.
+    /// Evicts the oldest cold block if there is no room for another.
     fn make_room(&mut self, evicted: &mut Vec<BlockId>) {
         if self.cold.len(COLD) < self.most_cold {
             return;
@@ -64,7 +64,7 @@ impl Lirs {
         }
     }
 
-    /// Makes the lowest warm block cold, so that another can be warm.
+    /// Makes the lowest warm block cold, so that another can become warm.
     fn cool(&mut self, evicted: &mut Vec<BlockId>) {
         if self.warm < self.most_warm {
             return;
@@ -77,7 +77,7 @@ impl Lirs {
         }
     }
 
-    /// Takes what is not warm off the stack's bottom.
+    /// Removes blocks that are not warm from the stack's bottom.
     fn prune(&mut self) {
         while let Some(lowest) = self.stack.front(0)
             && self.stack.len(0) > 1
@@ -91,7 +91,7 @@ impl Lirs {
         }
     }
 
-    /// Forgets evicted blocks where the stack is too long.
+    /// Forgets evicted blocks if the stack is too long.
     fn forget(&mut self) {
         while self.stack.len(0) > self.capacity.saturating_mul(2)
             && let Some(oldest) = self.cold.pop(GONE)
@@ -121,7 +121,7 @@ impl Eviction for Lirs {
             return true;
         }
         if known {
-            // Used again while the stack knew it: it becomes warm.
+            // Used again while it was in the stack: it becomes warm.
             self.stack.move_to(0, block);
             self.cold.remove(block);
             self.cool(evicted);
@@ -134,7 +134,7 @@ impl Eviction for Lirs {
                 self.make_room(evicted);
             }
             self.cold.move_to(COLD, block);
-            // With one place nothing is ever warm, and the stack says nothing.
+            // With a capacity of one block nothing is ever warm.
             if self.most_warm > 0 {
                 self.stack.push(0, block);
             }

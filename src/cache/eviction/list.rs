@@ -8,7 +8,7 @@ const NONE: u32 = u32::MAX;
 pub struct Links {
     next: Vec<u32>,
     previous: Vec<u32>,
-    /// Two ends, so that pushing never meets a special case.
+    /// Two sentinels, so that pushing needs no special case.
     head: u32,
     tail: u32,
     len: u32,
@@ -26,12 +26,12 @@ impl Links {
         }
     }
 
-    /// How many are in the list.
+    /// Number of indices in the list.
     pub fn len(&self) -> u32 {
         self.len
     }
 
-    /// Whether none is.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -41,7 +41,7 @@ impl Links {
         (self.head != NONE).then_some(self.head)
     }
 
-    /// Puts an index that is not in the list at its end.
+    /// Appends an index that is not in the list.
     pub fn push_back(&mut self, index: u32) {
         self.previous[index as usize] = self.tail;
         self.next[index as usize] = NONE;
@@ -53,7 +53,7 @@ impl Links {
         self.len += 1;
     }
 
-    /// Puts an index that is not in the list at its front.
+    /// Prepends an index that is not in the list.
     pub fn push_front(&mut self, index: u32) {
         self.next[index as usize] = self.head;
         self.previous[index as usize] = NONE;
@@ -65,7 +65,7 @@ impl Links {
         self.len += 1;
     }
 
-    /// Takes out an index that is in the list.
+    /// Removes an index that is in the list.
     pub fn remove(&mut self, index: u32) {
         let (before, after) = (self.previous[index as usize], self.next[index as usize]);
         match before {
@@ -79,7 +79,7 @@ impl Links {
         self.len -= 1;
     }
 
-    /// Takes out the first.
+    /// Removes and returns the first index.
     pub fn pop_front(&mut self) -> Option<u32> {
         let first = self.front()?;
         self.remove(first);

@@ -1,8 +1,9 @@
-//! Least recently used: the block that was not used for longest goes.
+//! Evicts the least recently used block.
 //!
-//! The order is a log of uses and not a linked list: a use appends to the log and says so in one word of its block, so a hit
-//! touches one cache line where a list touches four that lie anywhere. An entry is stale when its block was used later; stale
-//! ones are passed over when a victim is looked for, and dropped when the log is full. Both cost a constant per use on average.
+//! The order is a log of uses and not a linked list: a use appends to the log and stores its position in one word per block,
+//! so a hit touches one cache line where a list touches four scattered ones. An entry is stale when its block was used later;
+//! stale entries are skipped when a victim is searched, and dropped when the log is full. Both cost a constant per use on
+//! average.
 
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
@@ -12,13 +13,13 @@ pub(super) const CARD: EvictionCard =
         Some(Box::new(Lru::new(context)))
     });
 
-/// Not in the cache.
+/// Position of a block that is not resident.
 const ABSENT: u32 = u32::MAX;
 
-/// The log holds at most so many entries per place of the cache: with 4, three quarters of them are stale when it is full.
+/// Most log entries per block of capacity: with 4, three quarters of them are stale when the log is full.
 const ROOM: usize = 4;
 
-/// How many entries are read at once ahead of the search for a victim.
+/// Number of entries that are read ahead of the search for a victim.
 const AHEAD: usize = 16;
 
 /// The order of last use.
@@ -26,9 +27,9 @@ const AHEAD: usize = 16;
 pub struct Lru {
     /// Blocks in order of use.
     log: Vec<BlockId>,
-    /// Per block, where in the log its last use stands.
+    /// Per block, the position of its last use in the log.
     last: Vec<u32>,
-    /// Before this, all entries are stale.
+    /// All entries before this position are stale.
     oldest: usize,
     room: usize,
     capacity: u32,
@@ -51,7 +52,7 @@ impl Lru {
         }
     }
 
-    /// Reads what the next victims' search will ask for, all at once, so that their cache misses overlap.
+    /// Reads the words that the next searches will need all at once, so that their cache misses overlap.
     fn look_ahead(&self, at: usize) {
         let next = (at + AHEAD).min(self.log.len())..(at + 2 * AHEAD).min(self.log.len());
         let words = self.log[next]
@@ -77,7 +78,7 @@ impl Lru {
         None
     }
 
-    /// Drops what is stale.
+    /// Drops stale entries.
     #[cold]
     fn compact(&mut self) {
         self.steps += (self.log.len() - self.oldest) as u64;

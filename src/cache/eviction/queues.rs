@@ -10,7 +10,7 @@ struct Node {
     next: u32,
     previous: u32,
     queue: u32,
-    /// For the policy: a frequency or a mark.
+    /// A frequency or a mark, for the policy's own use.
     count: u32,
 }
 
@@ -27,7 +27,7 @@ const EMPTY: Ends = Ends {
     length: 0,
 };
 
-/// The queues; the front is the old end, where things leave.
+/// The queues; blocks leave at the front, the oldest end.
 #[derive(Debug, Clone)]
 pub(super) struct Queues {
     nodes: Vec<Node>,
@@ -51,7 +51,7 @@ impl Queues {
         }
     }
 
-    /// Entries linked, unlinked and looked at so far.
+    /// Entries linked, unlinked and examined so far.
     pub(super) fn steps(&self) -> u64 {
         self.steps
     }
@@ -73,19 +73,19 @@ impl Queues {
         self.ends[queue as usize].length
     }
 
-    /// The oldest of a queue.
+    /// The oldest block of a queue.
     pub(super) fn front(&self, queue: u32) -> Option<BlockId> {
         let front = self.ends[queue as usize].front;
         (front != NONE).then_some(front)
     }
 
-    /// The youngest of a queue.
+    /// The youngest block of a queue.
     pub(super) fn back(&self, queue: u32) -> Option<BlockId> {
         let back = self.ends[queue as usize].back;
         (back != NONE).then_some(back)
     }
 
-    /// The one behind a block, which is younger.
+    /// The next younger block of the same queue.
     #[cfg(test)]
     fn younger(&mut self, block: BlockId) -> Option<BlockId> {
         self.steps += 1;

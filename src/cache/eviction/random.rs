@@ -1,4 +1,4 @@
-//! Random: any block goes, each as likely as the others.
+//! Evicts a random block, each with the same probability.
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -11,10 +11,10 @@ pub(super) const CARD: EvictionCard =
         Some(Box::new(Random::new(context)))
     });
 
-/// Not in the cache.
+/// Position of a block that is not resident.
 const NOWHERE: u32 = u32::MAX;
 
-/// Blocks in no order.
+/// Resident blocks in no order.
 #[derive(Debug)]
 pub struct Random {
     blocks: Vec<BlockId>,
@@ -49,7 +49,7 @@ impl Eviction for Random {
         }
         self.steps += 1;
         if self.len() == self.capacity {
-            // The new one takes the victim's place.
+            // The new block takes the victim's place.
             let place = self.random.random_range(0..self.capacity);
             let victim = std::mem::replace(&mut self.blocks[place as usize], block);
             self.places[victim as usize] = NOWHERE;

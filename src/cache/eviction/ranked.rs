@@ -1,4 +1,4 @@
-//! Policies that give each block a rank, and evict the lowest. One heap serves them; each says its rank in a line.
+//! Policies that give each block a rank and evict the lowest. They share one heap; each defines its rank in a line.
 
 use super::heap::{Heap, Key};
 use super::queues::NONE;
@@ -39,22 +39,22 @@ pub(super) const LENGTH_AWARE: EvictionCard = EvictionCard::new(
     |context, _| Some(Box::new(Ranked::new(context, Rank::LengthAware))),
 );
 
-/// By what blocks are ranked.
+/// The rank of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rank {
     /// The request's priority, then last use: SGLang's `priority` for blocks.
     Priority,
-    /// Uses since it came; of the least used the deepest, then by last use: Mooncake's length-aware order (Qin et al., FAST 2025), which
-    /// keeps the heads of prompts.
+    /// Uses since insertion; of the least used the deepest first, then by last use: Mooncake's length-aware order (Qin et
+    /// al., FAST 2025), which keeps the heads of prompts.
     LengthAware,
-    /// Uses times the cost to compute it again, above what the last victim had: Greedy-Dual with frequency (Cherkasova,
-    /// 1998), where the cost is attention over the blocks before it, so it grows with depth.
+    /// Uses times the cost of recomputing the block, plus the last victim's rank: Greedy-Dual with frequency (Cherkasova,
+    /// 1998). The cost is attention over the blocks before it, so it grows with depth.
     CostAware,
-    /// Uses, above what the last victim had: Greedy-Dual with frequency where all blocks cost the same and are of one size,
-    /// which is LFU with dynamic aging. As `GDSF.cpp` of libCacheSim.
+    /// Uses plus the last victim's rank: Greedy-Dual with frequency where all blocks have the same cost and size, which is LFU
+    /// with dynamic aging. As `GDSF.cpp` of libCacheSim.
     GreedyDual,
-    /// Blocks of sessions that are over go first, then by last use. That a session has turns to come is read off the
-    /// trace; a server would have to guess it.
+    /// Blocks of finished sessions first, then by last use. Whether a session has more turns is read from the trace; a server
+    /// would have to predict it.
     SessionAware,
 }
 
@@ -66,7 +66,7 @@ pub struct Ranked {
     uses: Vec<u32>,
     capacity: u32,
     clock: u64,
-    /// Under [`Rank::CostAware`] and [`Rank::GreedyDual`], what the last victim was worth.
+    /// Under [`Rank::CostAware`] and [`Rank::GreedyDual`], the last victim's rank.
     inflation: i64,
     steps: u64,
 }

@@ -1,9 +1,9 @@
-//! A full queue as a ring, and marks of blocks as bits: the least memory that FIFO and CLOCK can do with, so that it stays in
-//! the processor's caches.
+//! A queue as a ring, and marks of blocks as bits: the least memory that FIFO and CLOCK need, so that it stays in the
+//! processor's caches.
 
 use super::BlockId;
 
-/// A queue with so many places; its oldest entry stands at the hand once it is full.
+/// A queue of fixed capacity; once it is full, its oldest entry is at the hand.
 #[derive(Debug)]
 pub(super) struct Ring {
     places: Vec<BlockId>,
@@ -28,12 +28,12 @@ impl Ring {
         self.len() == self.capacity
     }
 
-    /// The oldest of a full queue.
+    /// The oldest entry of a full queue.
     pub(super) fn oldest(&self) -> BlockId {
         self.places[self.hand as usize]
     }
 
-    /// Makes the oldest of a full queue the youngest.
+    /// Makes the oldest entry of a full queue the youngest.
     pub(super) fn turn(&mut self) {
         self.hand += 1;
         if self.hand == self.capacity {
@@ -41,7 +41,7 @@ impl Ring {
         }
     }
 
-    /// Adds the youngest; the oldest goes where the queue is full.
+    /// Adds an entry; returns the oldest one, which it replaces, if the queue is full.
     pub(super) fn push(&mut self, block: BlockId) -> Option<BlockId> {
         if !self.is_full() {
             self.places.push(block);
@@ -53,7 +53,7 @@ impl Ring {
     }
 }
 
-/// A bit per block.
+/// One bit per block.
 #[derive(Debug)]
 pub(super) struct Bits(Vec<u64>);
 

@@ -1,7 +1,7 @@
-//! S3-FIFO (Yang et al., SOSP 2023): a small queue that most blocks leave at once, a main queue, and a memory of what left.
+//! S3-FIFO (Yang et al., SOSP 2023): a small queue that most blocks leave soon, a main queue, and a ghost list of evicted blocks.
 //!
-//! Parameters as `S3FIFO.c` of libCacheSim: a tenth of the capacity is small, the memory holds nine tenths, two uses in the
-//! small queue lead to the main one, where uses count up to 3.
+//! Parameters as `S3FIFO.c` of libCacheSim: the small queue has a tenth of the capacity, the ghost list nine tenths, two uses
+//! in the small queue promote a block to the main one, where uses count up to 3.
 
 use super::queues::{NONE, Queues};
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
@@ -17,7 +17,7 @@ const SMALL: u32 = 0;
 const MAIN: u32 = 1;
 const GHOST: u32 = 2;
 
-/// Uses in the small queue that lead to the main one.
+/// Uses in the small queue after which a block is promoted to the main one.
 const PROMOTED: u32 = 2;
 
 /// The three queues.
@@ -28,7 +28,7 @@ pub struct S3Fifo {
     small: u32,
     main: u32,
     ghosts: u32,
-    /// Whether anything ever had to go.
+    /// Whether any block was ever evicted.
     full: bool,
 }
 
@@ -58,7 +58,7 @@ impl S3Fifo {
             self.queues.set_count(block, 0);
             self.queues.push(MAIN, block);
         }
-        // All went to the main queue, and none out.
+        // All blocks were promoted to the main queue, and none was evicted.
         self.evict_main()
     }
 

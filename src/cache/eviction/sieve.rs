@@ -1,5 +1,5 @@
-//! SIEVE (Zhang et al., NSDI 2024): a queue that keeps its order, and a hand that walks from old to young, sparing what was
-//! used since it last came by.
+//! SIEVE (Zhang et al., NSDI 2024): a queue that keeps its order, and a hand that walks from old to young and passes over blocks
+//! that were used since its last visit.
 
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
@@ -10,7 +10,7 @@ pub(super) const CARD: EvictionCard = EvictionCard::new(
     |context, _| Some(Box::new(Sieve::new(context))),
 );
 
-/// A place in the queue whose block is gone.
+/// A place in the queue whose block was evicted.
 const GONE: u32 = u32::MAX;
 
 /// Marks of a block.
@@ -19,10 +19,10 @@ const USED: u8 = 2;
 
 /// The queue and its hand.
 ///
-/// What leaves the middle leaves a gap; gaps are closed when there are as many as blocks, so each use pays a constant.
+/// An eviction from the middle leaves a gap; gaps are closed when there are as many as blocks, so each use costs a constant.
 #[derive(Debug)]
 pub struct Sieve {
-    /// Old to young.
+    /// Blocks from old to young.
     order: Vec<BlockId>,
     marks: Vec<u8>,
     hand: usize,
@@ -50,7 +50,7 @@ impl Sieve {
         loop {
             let at = self.hand;
             let block = self.order[at];
-            // Behind the youngest comes the oldest; the youngest is never a gap when this begins.
+            // After the youngest comes the oldest; the youngest is never a gap when this begins.
             self.hand = if at + 1 == self.order.len() {
                 0
             } else {
@@ -77,7 +77,7 @@ impl Sieve {
         let behind = self.order[..self.hand].iter();
         self.hand = behind.filter(|block| **block != GONE).count();
         self.order.retain(|block| *block != GONE);
-        // It stood before the youngest place, which was a gap.
+        // It was before the youngest place, which was a gap.
         if self.hand == self.order.len() {
             self.hand = 0;
         }

@@ -1,4 +1,4 @@
-//! Segmented LRU (Karedla et al., 1994): each use lifts a block one segment, and what no longer fits there sinks.
+//! Segmented LRU (Karedla et al., 1994): each use promotes a block by one segment, and blocks that no longer fit are demoted.
 //!
 //! Four equal segments, as `SLRU.c` of libCacheSim; a new block enters the lowest segment with room.
 
@@ -33,7 +33,7 @@ impl Slru {
         }
     }
 
-    /// Lets the oldest blocks of too full segments sink.
+    /// Demotes the oldest blocks of segments that are too full.
     fn settle(&mut self, from: u32, evicted: &mut Vec<BlockId>) {
         for segment in (0..=from).rev() {
             while self.segments.len(segment) > self.each {

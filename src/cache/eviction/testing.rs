@@ -1,10 +1,10 @@
-//! How the tests of policies play a stream.
+//! Replays a stream of uses in tests of policies.
 
 use super::{BlockId, Eviction, EvictionContext, Use};
 
-/// What came of it.
+/// Result of a replay.
 pub(super) struct Played {
-    /// `h` for a hit, `.` for a miss.
+    /// One character per use: `h` for a hit, `.` for a miss.
     pub(super) hits: String,
     pub(super) evicted: Vec<BlockId>,
 }

@@ -1,5 +1,5 @@
-//! Time to live: a block that was not used for so long is gone, as hosted prompt caches promise. Where there is no room
-//! before that, the least recently used goes.
+//! Time to live: a block is evicted when it has not been used for a fixed time, as hosted prompt caches promise. If the cache is
+//! full before that, the least recently used block is evicted.
 
 use super::queues::{NONE, Queues};
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
@@ -17,7 +17,7 @@ pub(super) const CARD: EvictionCard = EvictionCard::new(
 .with_parameter("SECONDS since the last use, as ttl:300")
 .that_expires();
 
-/// The order of last use, with its times.
+/// The order of last use, with the times.
 #[derive(Debug)]
 pub struct Ttl {
     order: Queues,
@@ -27,7 +27,7 @@ pub struct Ttl {
 }
 
 impl Ttl {
-    /// An empty cache whose blocks live so long after their last use.
+    /// An empty cache whose blocks live for `lifetime` after their last use.
     pub fn new(context: &EvictionContext, lifetime: Nanos) -> Self {
         Self {
             order: Queues::new(context.blocks, 1),

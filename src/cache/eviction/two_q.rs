@@ -1,6 +1,7 @@
-//! 2Q (Johnson and Shasha, VLDB 1994): new blocks pass through a queue; only what comes back after that enters the LRU.
+//! 2Q (Johnson and Shasha, VLDB 1994): new blocks pass through a queue; only blocks that are used again after it enter the LRU
+//! list.
 //!
-//! Parameters as `TwoQ.c` of libCacheSim: a quarter of the capacity for the queue, a memory of half of it.
+//! Parameters as `TwoQ.c` of libCacheSim: a quarter of the capacity for the queue, half of it for the ghost list.
 
 use super::queues::{NONE, Queues};
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
@@ -16,7 +17,7 @@ const IN: u32 = 0;
 const OUT: u32 = 1;
 const MAIN: u32 = 2;
 
-/// The queue, the memory of what left it, and the LRU.
+/// The queue, its ghost list, and the LRU list.
 #[derive(Debug)]
 pub struct TwoQ {
     queues: Queues,

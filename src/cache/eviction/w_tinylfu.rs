@@ -1,5 +1,5 @@
-//! W-TinyLFU (Einziger, Friedman and Manes, ACM TOS 2017): new blocks enter through a small LRU window; what leaves it must
-//! have been used more often than what the main part, a segmented LRU, would evict for it.
+//! W-TinyLFU (Einziger, Friedman and Manes, ACM TOS 2017): new blocks enter through a small LRU window; a block that leaves it is
+//! admitted to the main part, a segmented LRU, only if it was used more often than the block it would replace.
 //!
 //! As `WTinyLFU.c` of libCacheSim: a window of one in 100, a fifth of the main part on probation; the window is filled to
 //! the capacity before the main part is, and uses are counted on entry, in the main part and when leaving the window. All
@@ -28,7 +28,7 @@ const PROTECTED: u32 = 2;
 /// Counters per block for one error in a thousand: `-ln(0.001) / ln(2)^2`; and as many hashes as serve them best.
 const COUNTERS_PER_BLOCK: f64 = 14.377_587_3;
 const HASHES: usize = 10;
-/// The count in a byte, and the mark of one that ran over.
+/// The count in a byte, and the mark of a counter that overflowed.
 const LOW: u8 = 127;
 const CARRIED: u8 = 128;
 /// libCacheSim's seeds of XXH64 (`hash.h`), so that blocks share the counters that they share there.
@@ -49,14 +49,14 @@ fn xxh64(number: u64, seed: u64) -> u64 {
     hash ^ hash >> 32
 }
 
-/// Counts of uses, shared by blocks: a block was used at most as often as the least of its counters says.
+/// Use counters shared by blocks: a block was used at most as often as the smallest of its counters.
 ///
 /// A counter is a byte, so that the processor's caches hold most of them: seven bits, and a mark where 128 and more were
 /// carried over to `high`.
 #[derive(Debug)]
 struct Sketch {
     counters: Vec<u8>,
-    /// By place, how often its counter ran over; only of those that did.
+    /// Number of overflows per counter; only of counters that overflowed.
     high: HashMap<u32, u32>,
     /// `2^64 / length`, rounded up: makes a remainder two multiplications (Lemire, Kaser and Kurz, 2019).
     inverse: u64,
@@ -73,7 +73,7 @@ impl Sketch {
         }
     }
 
-    /// Where a block's counters are, by double hashing.
+    /// Positions of a block's counters, by double hashing.
     fn places(&self, block: BlockId) -> [u32; HASHES] {
         let [mut at, stride] = SEEDS.map(|seed| xxh64(u64::from(block), seed) as u32);
         let length = self.counters.len() as u128;
@@ -167,7 +167,7 @@ impl WTinyLfu {
             .or_else(|| self.parts.front(PROTECTED))
     }
 
-    /// Lets a block into the main part, into the lowest segment with room.
+    /// Admits a block to the main part, into the lowest segment with room.
     fn admit(&mut self, block: BlockId) {
         let protected = self.parts.len(PROBATION) >= self.probation
             && self.parts.len(PROTECTED) < self.protected;
@@ -175,8 +175,8 @@ impl WTinyLfu {
             .move_to(if protected { PROTECTED } else { PROBATION }, block);
     }
 
-    /// Moves the window into the main part as far as there is room, then lets its oldest block or the main part's next
-    /// victim go.
+    /// Moves the window into the main part as far as there is room, then evicts its oldest block or the main part's next
+    /// victim.
     fn evict(&mut self, evicted: &mut Vec<BlockId>) {
         while let Some(candidate) = self.parts.front(WINDOW) {
             let places = self.counts.places(candidate);
@@ -217,7 +217,7 @@ impl WTinyLfu {
             && let Some(oldest) = self.parts.pop(PROTECTED)
         {
             self.parts.push(PROBATION, oldest);
-            // A place that rounding left to neither segment may have been filled here.
+            // A place that rounding gave to neither segment may have been filled here.
             if self.parts.len(PROBATION) > self.probation {
                 evicted.extend(self.parts.pop(PROBATION));
             }

@@ -13,7 +13,6 @@ use clap::Args;
 use self::config::PlannerArgs;
 use self::live::LiveArgs;
 use super::engine_args::EngineArgs;
-use super::output;
 use crate::base::error::Error;
 
 /// Arguments of `replay plan`.
@@ -96,9 +95,6 @@ pub(super) fn run(args: &PlanArgs) -> anyhow::Result<()> {
         .into()),
         (Some(file), false) if args.backtest => trace::backtest(args, file, &config),
         (Some(file), false) => trace::plan(args, file, config, &gpus),
-        (None, _) => {
-            output::note(&gpus.sentence(&config));
-            live::run(args, config)
-        }
+        (None, _) => live::run(args, config, &gpus),
     }
 }

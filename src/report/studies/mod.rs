@@ -3,8 +3,8 @@
 pub mod compare;
 pub mod curve;
 pub mod experiment;
-pub mod pages;
-mod scaling;
+mod json_file;
+pub mod result_folder;
 pub mod sharing;
 pub mod simulation;
 pub mod splitwise;

@@ -17,6 +17,7 @@ pub type LatencyConfig = Chosen<LatencyCard>;
 
 /// What a latency model may know of the pool whose steps it times.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct LatencyContext<'a> {
     /// The language model, if its sizes are known.
     pub model: Option<&'a ModelConfig>,
@@ -27,6 +28,11 @@ pub struct LatencyContext<'a> {
 }
 
 impl<'a> LatencyContext<'a> {
+    /// A pool of instances of a language model (if its sizes are known) on a named GPU, in a run with this seed.
+    pub fn new(model: Option<&'a ModelConfig>, gpu: &'a str, seed: u64) -> Self {
+        Self { model, gpu, seed }
+    }
+
     /// The language model.
     ///
     /// # Errors

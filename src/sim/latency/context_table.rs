@@ -6,15 +6,14 @@
 //! |---|---|---|
 //! | `tokens` | | all tokens computed in the step, one for each decode included |
 //! | `prefill_tokens` | `num_prefill_tokens`, `prefill_chunk` | prompt tokens computed; without this column, `tokens` less `decodes` |
-//! | `prefill_context` | `prefill_kv`, `kv_prefill` | tokens of these prompts that were there before, summed |
-//! | `decodes` | `num_decode`, `n_decode` | requests that compute one sampled token |
+//! | `prefill_context` | `prefill_kv`, `kv_prefill` | tokens of these prompts whose KV cache existed before, summed |
+//! | `decodes` | `num_decode`, `n_decode` | requests that decode one token |
 //! | `context` | `decode_kv_avg`, `kv_decode` | their mean context in tokens |
-//! | `ms` | `total_ms`, `time_ms`; `us`, `time_us`; `seconds` | what the step took |
+//! | `ms` | `total_ms`, `time_ms`; `us`, `time_us`; `seconds` | duration of the step |
 //!
-//! A column that is missing has no influence. Times are interpolated on the grid of what was measured (see `grid.rs`), taken
-//! at its edge beyond, and such steps are counted. Steps without prefills, without decodes, and with both are three tables; if
-//! steps with both were not measured, the decodes are taken to add what they add to the cheapest step of decodes, and the step
-//! counts as outside.
+//! A missing column has no influence. Times are interpolated on the measured grid (see `grid.rs`); outside it, the edge is used
+//! and the step is counted. Steps without prefills, without decodes, and with both are three tables; if steps with both were not
+//! measured, decodes are assumed to add as much as they add to the cheapest decode step, and the step counts as outside.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,18 +46,18 @@ const CONTEXT: usize = 4;
 /// Columns of times, with what makes them milliseconds.
 const TIMES: [(usize, f64); 3] = [(5, 1.0), (6, 1e-3), (7, 1e3)];
 
-/// What was measured.
+/// The measured steps.
 #[derive(Debug)]
 struct Tables {
-    /// By prompt tokens and their context.
+    /// Prefill steps, by prompt tokens and their context.
     prefill: Option<Grid<2>>,
-    /// By decodes and their mean context.
+    /// Decode steps, by decodes and their mean context.
     decode: Option<Grid<2>>,
-    /// By all four.
+    /// Steps with both, by all four.
     mixed: Option<Grid<4>>,
 }
 
-/// See the module.
+/// Durations from a table of measured steps.
 #[derive(Debug, Clone)]
 pub struct ContextTable {
     tables: Arc<Tables>,
@@ -85,7 +84,7 @@ impl ContextTable {
     /// Reads a table.
     ///
     /// # Errors
-    /// A file that cannot be read, has no rows, no time, or nothing that the time depends on.
+    /// A file that cannot be read, or that has no rows, no times, or no column that the time depends on.
     pub fn load(path: &Path) -> Result<Self> {
         let (mut prefill, mut decode, mut mixed) = (Vec::new(), Vec::new(), Vec::new());
         let expected =
@@ -124,7 +123,7 @@ impl ContextTable {
             return refuse("has no rows with tokens");
         }
         if !mixed.is_empty() {
-            // What few decodes add to a prefill lies between what none and what the fewest measured add, where both are known.
+            // Fewer decodes than measured add between nothing and what the fewest measured ones add, where both are known.
             let known: Vec<[f64; 2]> = mixed.iter().map(|(keys, _)| [keys[0], keys[1]]).collect();
             let alone = prefill.iter().filter(|(keys, _)| known.contains(keys));
             let alone = alone.map(|([chunk, past], time)| ([*chunk, *past, 0.0, 0.0], *time));

@@ -1,4 +1,4 @@
-//! GPUs by name: how fast they compute, read and talk to each other, from their makers' data sheets.
+//! GPUs by name: peak rates of arithmetic, memory and links, from their makers' data sheets.
 //!
 //! Rates are for dense matrices, accumulated in 32 bits, without structured sparsity. Links are per GPU and direction: NVLink
 //! or Infinity Fabric where the board has it, else PCIe.
@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::error::{Error, Result};
 
-/// What a GPU can do at best.
+/// Peak rates of a GPU.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gpu {
-    /// TFLOP/s of 16-bit floats.
+    /// Arithmetic on 16-bit floats in TFLOP/s.
     pub tflops_16: f64,
-    /// TFLOP/s of 8-bit floats; as 16-bit ones where the GPU has no such units.
+    /// Arithmetic on 8-bit floats in TFLOP/s; as on 16-bit ones if the GPU has no such units.
     pub tflops_8: f64,
-    /// GB/s of memory.
+    /// Memory bandwidth in GB/s.
     pub memory_gbps: f64,
-    /// GB/s of the link to other GPUs, in one direction.
+    /// Bandwidth of the link to other GPUs in GB/s, in one direction.
     pub link_gbps: f64,
 }
 
@@ -30,7 +30,7 @@ const fn gpu(tflops_16: f64, tflops_8: f64, memory_gbps: f64, link_gbps: f64) ->
     }
 }
 
-/// All, under the names that [`crate::cache::capacity::GPUS`] has for their memory.
+/// All GPUs, under the names of [`crate::cache::capacity::GPUS`].
 pub const GPUS: [(&str, Gpu); 14] = [
     // NVIDIA L4 data sheet (2023): 242 and 485 with sparsity; PCIe 4.0 x16.
     ("l4-24gb", gpu(121.0, 242.0, 300.0, 32.0)),

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 /// Linear interpolation on a nested grid of `N` axes.
 ///
 /// Each value of the first axis has its own values of the second, each of these its own of the third, and so on: measured
-/// grids are seldom a full product. Between two values of an axis the two nested results are weighed by distance, so that
-/// measured points come out exactly and the result is continuous. Outside, the nearest edge is taken.
+/// grids are seldom a full product. Between two values of an axis the two nested results are weighted by distance, so
+/// that measured points are reproduced exactly and the result is continuous. Outside, the nearest edge is used.
 #[derive(Debug, Clone)]
 pub(super) struct Grid<const N: usize> {
     axes: [Axis; N],
@@ -17,7 +17,7 @@ pub(super) struct Grid<const N: usize> {
 #[derive(Debug, Clone, Default)]
 struct Axis {
     keys: Vec<f64>,
-    /// Where each key's run begins in the next axis, or which value is its own; one more at the end.
+    /// Start of each key's run in the next axis, or the index of its value; one more at the end.
     starts: Vec<u32>,
 }
 
@@ -70,7 +70,7 @@ impl<const N: usize> Grid<N> {
         Some(grid)
     }
 
-    /// The value at a point; sets `outside` where an axis had to be clamped. An axis of one value is none, and clamps nothing.
+    /// The value at a point; sets `outside` if an axis had to be clamped. An axis with one value is ignored.
     pub(super) fn at(&self, point: &[f64; N], outside: &mut bool) -> f64 {
         self.nested(0, 0..self.axes[0].keys.len(), point, outside)
     }

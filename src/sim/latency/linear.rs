@@ -1,4 +1,4 @@
-//! Time linear in tokens: the three numbers of vLLM's simulator, and two more that are 0 there.
+//! Durations linear in tokens, as in vLLM's simulator, with a term for context that is 0 there.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,12 +17,12 @@ pub struct Linear {
     pub prefill_ms_per_token: f64,
     /// Milliseconds per decode in the batch.
     pub decode_ms_per_request: f64,
-    /// Milliseconds per token of KV that decodes read.
+    /// Milliseconds per context token that decodes read.
     pub context_ms_per_token: f64,
 }
 
 impl Default for Linear {
-    /// About what an 8B model needs on an A100.
+    /// Roughly an 8B model on an A100.
     fn default() -> Self {
         Self {
             base_ms: 10.0,

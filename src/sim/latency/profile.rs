@@ -1,4 +1,4 @@
-//! A profile of kernels: what each layer takes on one machine, in the form of LLMServingSim's `profiler/perf`.
+//! A profile of kernels: the duration of each layer on one machine, in the form of LLMServingSim's `profiler/perf`.
 //!
 //! A folder of CSV files, plain or compressed, times in microseconds:
 //!
@@ -10,9 +10,8 @@
 //! | `moe.csv` | `tokens, activated_experts, time_us` | experts, if the model has them |
 //!
 //! A step takes: embedding, final norm, output head and sampler once; twice the norm and all-reduce of each layer; once its
-//! other parts; and the host's overhead, the one number that is not in the profile (`replay calibrate` fits it; below 0 it says
-//! that the engine runs kernels faster than they were timed). Prefills
-//! count by the sums of their tokens and of their contexts, decodes by number and mean context, as they were measured. The
+//! other parts; and the host's overhead, the one number that is not in the profile (`replay calibrate` fits it; a negative one
+//! means that the engine runs kernels faster than they were timed). Prefills count by the sums of their tokens and of their contexts, decodes by number and mean context, as they were measured. The
 //! experts that a batch touches are the expected number, if each token chose at random.
 
 use std::path::{Path, PathBuf};
@@ -28,7 +27,7 @@ use crate::base::registry::Card;
 use crate::base::table::TableReader;
 use crate::cache::capacity::ModelConfig;
 
-/// Where a part of the model stands in a step.
+/// How often a part of the model runs in a step.
 #[derive(Clone, Copy)]
 enum Place {
     Once,
@@ -59,11 +58,11 @@ struct Experts {
     /// Time by tokens and experts touched, in microseconds.
     time: Grid<2>,
     count: f64,
-    /// Part of the experts that a token does not go through.
+    /// Fraction of the experts that a token does not use.
     missed: f64,
 }
 
-/// What was measured.
+/// The measured tables.
 #[derive(Debug)]
 struct Tables {
     layers: f64,
@@ -78,7 +77,7 @@ struct Tables {
     experts: Option<Experts>,
 }
 
-/// See the module.
+/// Durations from a profile of kernels.
 #[derive(Debug, Clone)]
 pub struct Profile {
     tables: Arc<Tables>,
@@ -166,7 +165,7 @@ impl Profile {
     /// Reads the profile in a folder, for a model of `layers`.
     ///
     /// # Errors
-    /// Files that are missing or broken, layers of unknown names, experts in one of model and profile only.
+    /// Files that are missing or malformed, unknown layer names, or experts in only one of model and profile.
     pub fn load(folder: &Path, model: &ModelConfig, host_overhead_ms: f64) -> Result<Self> {
         if !host_overhead_ms.is_finite() {
             return Err(Error::usage(
@@ -232,7 +231,7 @@ impl Profile {
                 row.number(3)?,
             ];
             let time = row.number(4)?;
-            // Where a chunk was measured without decodes only, it must not stand for steps with decodes.
+            // A chunk that was measured only without decodes says nothing about steps with decodes.
             if decodes == 0.0 {
                 prefill.push(([chunk, past], time));
             } else {
@@ -292,7 +291,7 @@ impl Profile {
 }
 
 impl Tables {
-    /// Microseconds on the GPU.
+    /// Duration on the GPU in microseconds.
     fn microseconds(&self, step: &Step, outside: &mut bool) -> f64 {
         let tokens = step.tokens() as f64;
         let mut time = self.tokens.at(&[tokens], outside)

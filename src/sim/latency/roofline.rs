@@ -1,10 +1,10 @@
-//! A model of time from first principles: what a step computes and moves, against what a GPU can do at best.
+//! Durations from first principles: the arithmetic and memory traffic of a step against the GPU's peak rates.
 //!
 //! Each part of a step takes the longer of its arithmetic and its memory traffic (Williams, Waterman and Patterson, "Roofline",
-//! 2009), at a stated part of the GPU's peak, and the parts follow each other:
+//! 2009), at a configured fraction of the GPU's peak, and the parts run one after the other:
 //!
-//! - *Projections, feed-forward layers, experts, output head*: two operations per weight and token; weights are read once. Of
-//!   the experts those are read that a batch is expected to touch, if each token chose at random: `E (1 - (1 - k/E)^T)`.
+//! - *Projections, feed-forward layers, experts, output head*: two operations per weight and token; weights are read once. The
+//!   number of experts read is the expected one, if each token chose at random: `E (1 - (1 - k/E)^T)`.
 //! - *Attention*: four operations per head, value and pair of tokens (two products), causal within a chunk and cut off by the
 //!   layer's window; keys and values of the context are read once per request. Latent attention (MLA) decodes on the compressed
 //!   vectors and prefills on what they unfold to (arXiv 2405.04434).
@@ -77,19 +77,19 @@ struct Kind {
     window: f64,
 }
 
-/// See the module. Rates are of one GPU; so is the work, where tensor parallelism divides it.
+/// Durations from first principles. Rates are of one GPU; so is the work, where tensor parallelism divides it.
 #[derive(Debug, Clone)]
 pub struct Roofline {
     config: RooflineConfig,
     kinds: Vec<Kind>,
-    /// Weights that every token is multiplied with, and their bytes.
+    /// Number of weights that every token is multiplied with, and their bytes.
     dense: (f64, f64),
     experts: Option<Experts>,
-    /// Weights of the output head, and their bytes.
+    /// Number of weights of the output head, and their bytes.
     head: (f64, f64),
     /// Operations per pair of tokens: in a prefill, in a decode.
     per_pair: (f64, f64),
-    /// Operations to unfold a token of a prefill's context.
+    /// Operations to decompress a context token in a prefill (MLA).
     per_past: f64,
     /// Bytes of keys and values of a token in one layer.
     kv_bytes: f64,
@@ -116,15 +116,15 @@ struct Experts {
     layers: f64,
     count: f64,
     active: f64,
-    /// Weights of one, and their bytes.
+    /// Number of weights of one expert, and their bytes.
     one: (f64, f64),
 }
 
 impl Roofline {
-    /// Of a model on GPUs of one kind; the model says how it is stored, and with it how many GPUs share its layers.
+    /// Creates the model for a language model on one kind of GPU; the language model says how many GPUs share its layers.
     ///
     /// # Errors
-    /// A model of unknown sizes or in stages, efficiencies that are not in (0, 1], overheads below 0.
+    /// A language model of unknown sizes or with pipeline stages, an efficiency outside (0, 1], a negative overhead.
     pub fn new(gpu: &Gpu, model: &ModelConfig, config: RooflineConfig) -> Result<Self> {
         check(&config)?;
         let Some(shapes) = model.shapes() else {
@@ -221,7 +221,7 @@ impl Roofline {
             })
             .sum();
         let decodes = f64::from(step.decodes);
-        // The token that is computed looks at itself, too.
+        // The token that is computed attends to itself, too.
         let seen = decodes * (step.mean_decode_context() + 1.0).min(window);
         prefills
             + self.longer(
@@ -286,9 +286,9 @@ fn check(config: &RooflineConfig) -> Result<()> {
     }
 }
 
-/// Pairs of tokens that a chunk's attention looks at: token `i` of it sees `past + i` tokens, itself included, or a window.
+/// Pairs of tokens in a chunk's attention: its token `i` attends to `past + i` tokens, itself included, or to a window.
 fn pairs(tokens: f64, past: f64, window: f64) -> f64 {
-    // So many of its tokens do not yet fill the window.
+    // Number of its tokens that do not fill the window yet.
     let growing = (window - past).clamp(0.0, tokens);
     let rest = if growing < tokens {
         (tokens - growing) * window
@@ -298,7 +298,7 @@ fn pairs(tokens: f64, past: f64, window: f64) -> f64 {
     growing * past + growing * (growing + 1.0) / 2.0 + rest
 }
 
-/// Layers by their windows, in the order in which they first stand.
+/// Number of layers by window, in order of first appearance.
 fn kinds(windows: &[Option<u64>]) -> Vec<Kind> {
     let mut kinds: Vec<Kind> = Vec::new();
     for window in windows {
@@ -314,7 +314,7 @@ fn kinds(windows: &[Option<u64>]) -> Vec<Kind> {
     kinds
 }
 
-/// What attention computes and reads in one layer.
+/// Arithmetic and memory traffic of attention in one layer.
 struct Attended {
     prefill_pair: f64,
     decode_pair: f64,
@@ -328,7 +328,7 @@ impl Attended {
         match shapes.attention {
             Attention::Grouped { kv_heads, dim } => {
                 let pair = 4.0 * heads * dim as f64;
-                // More GPUs than heads: each holds one.
+                // More GPUs than KV heads: each GPU holds one head.
                 let held = (kv_heads as f64 / gpus as f64).max(1.0);
                 Self {
                     prefill_pair: pair,
@@ -347,14 +347,14 @@ impl Attended {
                 prefill_pair: 2.0 * heads * (nope + rope + value) as f64,
                 decode_pair: 2.0 * heads * (2 * rank + rope) as f64,
                 per_past: 2.0 * heads * (rank * (nope + value)) as f64,
-                // Every GPU holds the whole vector.
+                // Every GPU holds the whole compressed vector.
                 kv_bytes: (rank + rope) as f64 * kv_value,
             },
         }
     }
 }
 
-/// Weights that every token is multiplied with, outside embeddings and output head.
+/// Number of weights that every token is multiplied with, outside embeddings and output head.
 fn dense(shapes: &Shapes) -> f64 {
     let (hidden, heads) = (shapes.hidden, shapes.heads);
     let attention = match shapes.attention {
@@ -386,7 +386,7 @@ fn dense(shapes: &Shapes) -> f64 {
 }
 
 /// Bytes of values that a token moves between kernels in all layers: two norms with their residuals, read and written; queries
-/// and keys rotated; the gate and what it lets through.
+/// and keys rotated; the gate and its product.
 fn moved(shapes: &Shapes, share: f64) -> f64 {
     let hidden = shapes.hidden as f64;
     let rotated = match shapes.attention {

@@ -34,7 +34,7 @@ const MEASURED: [usize; 7] = [0, 1, 2, 3, 4, 5, 6];
 const MEDIANS: [usize; 6] = [0, 1, 2, 7, 8, 9];
 const REMEDY: &str = "give a perf_model.csv as SplitwiseSim's, or a table of medians";
 
-/// What an iteration with prompts and decodes takes, as multiple of prompts alone.
+/// Duration of an iteration with prompts and decodes, as a multiple of one with the prompts alone.
 const MIXED: f64 = 1.1;
 
 /// All measured pairs of model and hardware.
@@ -147,7 +147,7 @@ impl SplitwiseTable {
     /// The times of `model` on GPUs named `hardware` at this tensor parallelism; extrapolating.
     ///
     /// # Errors
-    /// [`Error::Usage`] where nobody measured that, with what was.
+    /// [`Error::Usage`] for a combination that was not measured; it lists those that were.
     pub fn select(
         &self,
         model: &str,
@@ -183,29 +183,29 @@ impl SplitwiseTable {
 }
 
 impl IterationTimes {
-    /// Outside of the measured range: whether the end lines are prolonged, or the end values stay.
+    /// Outside the measured range: extrapolate the end lines, or keep the end values.
     #[must_use]
     pub fn extrapolate(mut self, extrapolate: bool) -> Self {
         self.extrapolate = extrapolate;
         self
     }
 
-    /// Whether nobody measured so few or so many tokens.
+    /// Whether a number of tokens is outside the measured range.
     pub fn is_outside(&self, tokens: f64) -> bool {
         tokens < self.tokens[0] || tokens > self.tokens[self.tokens.len() - 1]
     }
 
-    /// Seconds of an iteration over prompts of so many tokens together.
+    /// Duration in seconds of an iteration over prompts with this many tokens together.
     pub fn prompt(&self, tokens: f64) -> f64 {
         self.line(&self.prompt, tokens)
     }
 
-    /// Seconds of an iteration in which so many requests decode one token each.
+    /// Duration in seconds of an iteration in which this many requests decode one token each.
     pub fn token(&self, tokens: f64) -> f64 {
         self.line(&self.token, tokens)
     }
 
-    /// Seconds of an iteration: `prompt_tokens` of whole prompts, or `None` without a prompt, and `token_tasks` decodes.
+    /// Duration in seconds of an iteration of `prompt_tokens` of whole prompts (`None` without a prompt) and `token_tasks` decodes.
     pub fn iteration(&self, prompt_tokens: Option<u64>, token_tasks: u64) -> f64 {
         match prompt_tokens {
             None => self.token(token_tasks as f64),

@@ -1,8 +1,8 @@
-//! The Splitwise authors' measurements, read as they were made: a decode step by the tokens that it reads.
+//! The Splitwise authors' measurements, looked up as they were made: a decode step by the context tokens that it reads.
 //!
 //! They measured batches of equal prompts, at prompt tokens times batch size. SplitwiseSim asks the table for the number of
-//! sequences instead, so its decodes do not feel their context: up to twice too fast. Beyond the table, its edge is taken
-//! and counted. Steps of both kinds take SplitwiseSim's factor 1.1 on the prompt's time, or the decodes' time if longer.
+//! sequences instead, so its decodes ignore their context and are up to twice too fast. Beyond the table, its edge is used
+//! and the step is counted. Steps of both kinds take SplitwiseSim's factor 1.1 on the prompt's time, or the decodes' time if longer.
 
 use std::path::PathBuf;
 
@@ -25,7 +25,7 @@ pub struct SplitwiseTableConfig {
     pub hardware: String,
     /// GPUs of an instance, in the table.
     pub tensor_parallel: u32,
-    /// Another file of the same form than the one that ships.
+    /// Another file in the form of the one that ships.
     pub file: Option<PathBuf>,
 }
 
@@ -54,11 +54,11 @@ pub struct SplitwiseTimes {
     clamped: Clamped,
 }
 
-/// What decodes beside a prompt add to it, of `performance_model.py`.
+/// Factor for decodes beside a prompt, from `performance_model.py`.
 const MIXED: f64 = 1.1;
 
 impl SplitwiseTimes {
-    /// Of one model on one kind of GPU.
+    /// Durations of one model on one kind of GPU.
     pub fn new(times: IterationTimes) -> Self {
         Self {
             times: times.extrapolate(false),

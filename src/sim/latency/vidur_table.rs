@@ -21,7 +21,7 @@ const CONTEXT: u32 = 64;
 /// Tokens of a step in one row of the exact linear table.
 const ROUND: u32 = 8;
 
-/// Part that attention takes longer where several requests of a kind share a step.
+/// Fraction by which attention takes longer where several requests of a kind share a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BatchingOverhead {
     /// For prompts.
@@ -95,14 +95,14 @@ pub struct VidurTable {
     clamped: Clamped,
 }
 
-/// What a step is, as far as its time depends on it.
+/// The properties of a step that its duration depends on.
 #[derive(Debug, Clone, Copy)]
-struct Shape {
+struct StepFeatures {
     tokens: u32,
     prefills: usize,
-    /// Root of the sum of squares of the pieces of prompts.
+    /// Root of the sum of squares of the chunks' tokens.
     piece: f64,
-    /// Context of those pieces, each rounded up to 64, and not rounded.
+    /// Context of those chunks, each rounded up to 64, and not rounded.
     rounded_past: u64,
     past: u64,
     decodes: u32,
@@ -110,7 +110,7 @@ struct Shape {
     context: u64,
 }
 
-impl Shape {
+impl StepFeatures {
     fn of(step: &Step) -> Self {
         let mut shape = Self {
             tokens: step.tokens() as u32,
@@ -175,7 +175,7 @@ impl VidurTable {
     /// none, `<prefix>_compact_components.csv`.
     ///
     /// # Errors
-    /// [`Error::Input`] where no such file is there or one is not as it should be; [`Error::Io`] where it cannot be read.
+    /// [`Error::Input`] if no such file exists or one is malformed; [`Error::Io`] if one cannot be read.
     pub fn read(folder: &Path, prefix: &str, overhead: BatchingOverhead) -> Result<Self> {
         let file = |name: &str| {
             ["csv", "csv.gz", "csv.zst"]
@@ -260,7 +260,7 @@ const PRESETS: [(&str, &str, BatchingOverhead); 3] = [
 
 impl LatencyModel for VidurTable {
     fn seconds(&mut self, step: &Step) -> f64 {
-        let shape = Shape::of(step);
+        let shape = StepFeatures::of(step);
         let mut outside = false;
         let (linear, prefill, decode) = match &*self.tables {
             Tables::Exact(exact) => exact.parts(&shape, &mut outside),
@@ -292,7 +292,7 @@ impl Exact {
     }
 
     /// Milliseconds of everything but attention, of prompts' attention and of decodes'.
-    fn parts(&self, shape: &Shape, outside: &mut bool) -> (f64, f64, f64) {
+    fn parts(&self, shape: &StepFeatures, outside: &mut bool) -> (f64, f64, f64) {
         let mut at = |index: u64, count: usize| {
             let most = count as u64 - 1;
             *outside |= index > most;
@@ -355,7 +355,7 @@ impl Compact {
         })
     }
 
-    fn parts(&self, shape: &Shape, outside: &mut bool) -> (f64, f64, f64) {
+    fn parts(&self, shape: &StepFeatures, outside: &mut bool) -> (f64, f64, f64) {
         let linear = self.linear.at(f64::from(shape.tokens), 0.0, outside);
         let mut prefill = 0.0;
         if shape.prefills > 0 {
@@ -393,8 +393,8 @@ impl Grid {
         Ok(Self { x, y, values })
     }
 
-    /// The value at a point. Below the first point of an axis it is that point's, as steps have a least cost; beyond the
-    /// last one it is the last point's, and `outside` says so.
+    /// The value at a point. Below the first point of an axis it is that point's, as steps have a minimum cost; beyond the
+    /// last one it is the last point's, and `outside` is set.
     fn at(&self, x: f64, y: f64, outside: &mut bool) -> f64 {
         let (row, across) = place(&self.x, x, outside);
         let (column, along) = place(&self.y, y, outside);
@@ -409,7 +409,7 @@ impl Grid {
     }
 }
 
-/// The interval of an axis that a value lies in, and how far in it.
+/// The interval of an axis that contains a value, and the value's relative position in it.
 fn place(axis: &[f64], value: f64, outside: &mut bool) -> (usize, f64) {
     let last = axis.len() - 1;
     *outside |= value > axis[last] && last > 0;
@@ -482,7 +482,7 @@ fn matrix(path: &Path) -> Result<Dense> {
     Ok(Dense { width, values })
 }
 
-/// A table by context in steps of 64 and tokens, of which each row says from how many tokens on its value holds. `widths`
+/// A table by context in steps of 64 and tokens, in which each row gives the number of tokens from which its value holds. `widths`
 /// is the table that has one row for each number of tokens.
 fn runs(path: &Path, widths: &Path) -> Result<Dense> {
     let width = column(widths, 1)?.len();
@@ -495,7 +495,7 @@ fn runs(path: &Path, widths: &Path) -> Result<Dense> {
         let done = values.len() / width;
         let inside = values.len() % width;
         if inside > 0 && context / f64::from(CONTEXT) != done as f64 {
-            // The row before is complete.
+            // The previous row is complete.
             values.resize((done + 1) * width, last.unwrap_or(value));
         }
         let row = values.len() / width;
@@ -520,90 +520,5 @@ fn runs(path: &Path, widths: &Path) -> Result<Dense> {
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::sim::latency::Chunk;
-    use crate::sim::latency::vidur_table::*;
-
-    fn tables(folder: &Path) {
-        let write = |name: &str, text: &str| {
-            std::fs::write(folder.join(format!("x_exact_{name}.csv")), text).expect("written");
-        };
-        write("linear_ms", "tokens,ms\n8,1\n16,2\n");
-        let saves: String = (1..=16).map(|n| format!("{n},0.{n:02}\n")).collect();
-        write("kvsave_ms", &format!("tokens,ms\n{saves}"));
-        write("decode_ms", "batch,kv0,kv64\n1,10,20\n2,30,40\n");
-        // With 64 tokens of context: 300 for up to 4 tokens, 400 from 5 on.
-        write(
-            "prefill_ms_rle",
-            "kv,from,ms\n0,1,100\n0,9,200\n64,1,300\n64,5,400\n",
-        );
-    }
-
-    #[test]
-    fn a_step_by_hand() {
-        let folder = tempfile::tempdir().expect("folder");
-        tables(folder.path());
-        let mut table =
-            VidurTable::read(folder.path(), "x", BatchingOverhead::GROUPED).expect("tables");
-        let chunk = |tokens, past| Chunk { tokens, past };
-        let mut step = Step {
-            // The root of 9 + 16 is 5, and 1 token of context is rounded to 64.
-            prefills: vec![chunk(3, 0), chunk(4, 1)],
-            decodes: 1,
-            // With the token being decoded 64.
-            decode_context: 63,
-            sampled: 1,
-        };
-        // 8 tokens: 1 + 0.08; prompts 400 x 1.1, as there are two; one decode 20.
-        let ms = 1.08 + 440.0 + 20.0;
-        assert!((table.seconds(&step) * 1e3 - ms).abs() < 1e-9);
-        // Two decodes with 65 and 64 tokens, on the average 64.
-        step.prefills.clear();
-        step.decodes = 2;
-        step.decode_context = 127;
-        assert!((table.seconds(&step) * 1e3 - (1.02 + 44.0)).abs() < 1e-9);
-        assert_eq!(table.clamped(), Clamped { steps: 0, of: 2 });
-        // 65 tokens of context are beyond the table.
-        step.decode_context = 128 + 128;
-        assert!((table.seconds(&step) * 1e3 - (1.02 + 44.0)).abs() < 1e-9);
-        assert_eq!(table.clamped(), Clamped { steps: 1, of: 3 });
-    }
-
-    #[test]
-    fn tables_that_are_not_whole_are_refused() {
-        let folder = tempfile::tempdir().expect("folder");
-        tables(folder.path());
-        let path = folder.path().join("x_exact_decode_ms.csv");
-        std::fs::write(&path, "batch,kv0,kv64\n1,10,20\n3,30,40\n").expect("written");
-        let read = VidurTable::read(folder.path(), "x", BatchingOverhead::NONE);
-        let message = read.expect_err("batch 2 is missing").to_string();
-        assert!(message.contains("x_exact_decode_ms.csv:3: first column is 3, expected 2"));
-        std::fs::remove_file(&path).expect("removed");
-        assert!(VidurTable::read(folder.path(), "x", BatchingOverhead::NONE).is_err());
-    }
-
-    #[test]
-    fn presets_interpolate_between_their_points() {
-        let names: Vec<&str> = VidurTable::presets().collect();
-        assert_eq!(names.len(), 3);
-        for name in names {
-            let mut table = VidurTable::preset(name).expect("it ships");
-            let mut at = |tokens: u32| {
-                let prefills = vec![Chunk { tokens, past: 0 }];
-                table.seconds(&Step {
-                    prefills,
-                    sampled: 1,
-                    ..Step::default()
-                })
-            };
-            // Neighbouring points are 512 and 544 for linear layers, and 512 and 768 for attention.
-            let (low, middle, high) = (at(512), at(516), at(520));
-            assert!(
-                low <= middle && middle <= high,
-                "{name}: {low} {middle} {high}"
-            );
-            assert!(table.clamped().steps == 0);
-        }
-        assert!(VidurTable::preset("b200").is_err());
-    }
-}
+#[path = "vidur_table_tests.rs"]
+mod tests;

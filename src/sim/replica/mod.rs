@@ -31,23 +31,24 @@ pub struct Slice {
     pub tokens: u32,
 }
 
-/// What a scheduler works on: the instance's memory, and the requests.
+/// The instance and the requests that a scheduler works on.
 #[derive(Debug)]
 pub struct Context<'a> {
-    /// Now.
+    /// Current time.
     pub now: Nanos,
     /// All requests of the cluster.
     pub in_flight: &'a mut InFlightRequests,
-    /// The instance's memory.
+    /// The instance's KV cache.
     pub kv: &'a mut Kv,
-    /// Prompt tokens, and tokens to be computed again, that the instance has still to compute.
+    /// Tokens that the instance still has to compute: of prompts, and of preempted requests.
     pub backlog: &'a mut u64,
-    /// Times that a request lost its memory here.
+    /// Number of preemptions on this instance.
     pub preemptions: &'a mut u64,
 }
 
 impl Context<'_> {
-    /// A request enters a batch for the first time, or again after it was preempted: `cached` of its tokens were found.
+    /// Records that a request enters a batch for the first time or after a preemption; `cached` of its tokens were found in
+    /// the prefix cache.
     pub fn begin(&mut self, id: InFlightId, cached: u32) {
         let request_state = &mut self.in_flight[id];
         *self.backlog -= u64::from(request_state.backlog());
@@ -58,7 +59,7 @@ impl Context<'_> {
         *self.backlog += u64::from(request_state.backlog());
     }
 
-    /// A request loses its memory, and with it what was computed; what was sampled stays.
+    /// Preempts a request: it loses its KV cache and keeps the tokens that were sampled.
     pub fn preempt(&mut self, id: InFlightId) {
         self.kv.release(id);
         let request_state = &mut self.in_flight[id];
@@ -69,8 +70,8 @@ impl Context<'_> {
         *self.backlog += u64::from(request_state.backlog());
     }
 
-    /// A request loses its memory and starts again with `prompt` tokens, of those that are there, as its prompt; the
-    /// tokens that are missing then are its output. Its length stays, prompt and output do not.
+    /// Preempts a request and restarts it with `prompt` of its known tokens as its prompt; the remaining tokens become its
+    /// output. Its total length stays the same.
     pub fn restart(&mut self, id: InFlightId, prompt: u32) {
         self.kv.release(id);
         let request_state = &mut self.in_flight[id];
@@ -88,31 +89,31 @@ impl Context<'_> {
 /// Forms the batches of one instance.
 ///
 /// The driver calls [`enqueue`](Self::enqueue) for each request, [`form`](Self::form) whenever the instance is idle and
-/// something changed, and after the step, where requests are done, [`retire`](Self::retire). It keeps the tokens' books
-/// between; memory is the scheduler's to take and to preempt, and the driver's to give back when a request is done.
+/// something changed, and after the step, where requests are done, [`retire`](Self::retire). It counts the
+/// tokens; the scheduler allocates memory and preempts, and the driver frees memory when a request is done.
 pub trait ReplicaScheduler: Send + std::fmt::Debug {
-    /// A request has come; where its KV came from another instance, its memory is taken already.
+    /// Adds a request. If its KV cache came from another instance, its memory is allocated already.
     fn enqueue(&mut self, id: InFlightId, context: &mut Context<'_>);
 
-    /// Puts the next batch together; an empty one if nothing can run.
+    /// Forms the next batch; an empty one if nothing can run.
     fn form(&mut self, context: &mut Context<'_>, batch: &mut Vec<Slice>);
 
-    /// Requests of the last batch are done (see [`super::InFlightRequest::is_done`]): they are to be forgotten.
+    /// Removes the requests of the last batch that are done (see [`super::InFlightRequest::is_done`]).
     fn retire(&mut self, in_flight: &InFlightRequests);
 
-    /// Requests that wait for their first batch, or for one after they were preempted.
+    /// Number of requests that wait for their first batch, or for the first after a preemption.
     fn waiting(&self) -> usize;
 
-    /// Requests that hold memory and are computed.
+    /// Number of requests that hold memory and are computed.
     fn running(&self) -> usize;
 
-    /// The one of them that is let in next.
+    /// The waiting request that is admitted next.
     fn next_waiting(&self) -> Option<InFlightId>;
 
-    /// Most requests that it computes at once.
+    /// Most requests that are computed at once.
     fn most_running(&self) -> usize;
 
-    /// Gives up all requests that wait and hold no memory, in order, to be sent elsewhere.
+    /// Removes and returns all waiting requests that hold no memory, in order, so that they can be routed again.
     fn give_up_waiting(&mut self, kv: &Kv) -> Vec<InFlightId>;
 }
 

@@ -1,4 +1,4 @@
-//! Sarathi-Serve with a least budget for prompts and with priorities: `sarathi/core/scheduler/opt_sarathi_scheduler.py` of
+//! Sarathi-Serve with a minimum chunk size for prompts and with priorities: `sarathi/core/scheduler/opt_sarathi_scheduler.py` of
 //! Charmstok/sarathi-serve at a8b2e3d. Without threshold and first come first served it is Sarathi-Serve itself.
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use crate::base::registry::Card;
 use crate::sim::in_flight::{InFlightId, InFlightRequest, InFlightRequests};
 use crate::sim::kv::Kv;
 
-/// Who of those in memory comes first.
+/// Order in which prompts in memory are scheduled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Policy {
@@ -21,11 +21,11 @@ pub enum Policy {
     Spf,
     /// Shortest remaining prompt first; decodes have none.
     Srtf,
-    /// Waiting time against remaining prompt, both weighted.
+    /// Weighted waiting time minus weighted remaining prompt, highest first.
     Aging,
 }
 
-/// Which way [`Policy::Srtf`] sorts.
+/// Direction in which [`Policy::Srtf`] sorts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SrtfRule {
@@ -36,33 +36,33 @@ pub enum SrtfRule {
     AsShipped,
 }
 
-/// The fork's own names and defaults.
+/// Configuration under the fork's names, with its defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OptSarathiConfig {
-    /// Tokens of a step; decodes take theirs whether it has room or not.
+    /// Token budget of a step; decodes are scheduled even beyond it.
     pub chunk_size: u32,
-    /// A prompt gets a piece only while at least so many tokens of the step are left; 0 is Sarathi-Serve's rule.
+    /// A prompt gets a chunk only while at least this many tokens of the budget are left; 0 is Sarathi-Serve's rule.
     pub min_chunk_threshold: u32,
-    /// Requests in memory.
+    /// Most requests in memory.
     pub max_num_seqs: u32,
-    /// Part of the blocks that must stay free when a request is let in.
+    /// Fraction of the blocks that must stay free when a request is admitted.
     pub watermark_blocks_fraction: f64,
-    /// Who of those in memory comes first. Who waits does so in order of arrival.
+    /// Order of the prompts in memory. Waiting requests are admitted in order of arrival.
     pub policy: Policy,
-    /// Which way `srtf` sorts.
+    /// Direction in which `srtf` sorts.
     pub srtf: SrtfRule,
     /// Priority per second since arrival (`aging`).
     pub time_weight: f64,
-    /// Priority per prompt token that remains, negative (`aging`). Only the ratio of the two weights matters.
+    /// Priority per remaining prompt token, negative (`aging`). Only the ratio of the two weights matters.
     pub prompt_weight: f64,
-    /// Prompt tokens that weigh as much as a second of waiting: that ratio as one number, in place of both.
+    /// Prompt tokens that weigh as much as a second of waiting: the ratio of both weights, in place of them.
     pub aging_tokens_per_second: Option<f64>,
-    /// Whether the step's tokens depend on how far a prompt is.
+    /// Make the token budget depend on how much of a prompt has been computed.
     pub enable_dynamic_chunking_schedule: bool,
-    /// Tokens of a step in the last stage.
+    /// Token budget in the last stage.
     pub low_chunk_size: u32,
-    /// Tokens of a step in the first stage.
+    /// Token budget in the first stage.
     pub high_chunk_size: u32,
     /// Prompt tokens over all stages.
     pub chunk_schedule_max_tokens: u32,
@@ -103,7 +103,7 @@ impl SchedulerParameters for OptSarathiConfig {
 }
 
 impl OptSarathiConfig {
-    /// Refuses what the fork refuses, and what would never let a prompt run.
+    /// Checks the parameters: what the fork refuses, and what would never let a prompt run.
     ///
     /// # Errors
     /// [`Error::Usage`] where a number is out of range.
@@ -172,7 +172,7 @@ impl OptSarathiConfig {
         Ok(())
     }
 
-    /// Tokens of a step by stage of a prompt: evenly spaced from high to low, in multiples of 32.
+    /// Token budget by stage of a prompt: evenly spaced from high to low, in multiples of 32.
     fn stages(&self) -> Vec<u32> {
         if !self.enable_dynamic_chunking_schedule {
             return vec![self.chunk_size];
@@ -198,7 +198,7 @@ impl OptSarathiConfig {
         }
     }
 
-    /// Weights of a second and of a token that remains.
+    /// Weights of a second of waiting and of a remaining token.
     fn weights(&self) -> (f64, f64) {
         match self.aging_tokens_per_second {
             Some(ratio) => (ratio, -1.0),
@@ -212,15 +212,15 @@ impl OptSarathiConfig {
 pub struct OptSarathi {
     config: OptSarathiConfig,
     queues: Queues,
-    /// Tokens of a step, by stage of a prompt.
+    /// Token budget by stage of a prompt.
     stages: Vec<u32>,
     stage_tokens: u32,
-    /// Priorities of those that run, negated, with their places.
+    /// Negated priorities of the running requests, with their places.
     keys: Vec<(f64, u32, InFlightId)>,
 }
 
 impl OptSarathi {
-    /// With nothing to do yet.
+    /// Creates an idle scheduler.
     ///
     /// # Errors
     /// As [`OptSarathiConfig::check`].
@@ -235,7 +235,7 @@ impl OptSarathi {
         })
     }
 
-    /// Whom to ask first: the smallest comes first. `now` is the same for all, so it is left out of a waiting time.
+    /// Sort key: the smallest is scheduled first. The current time is the same for all, so waiting times leave it out.
     fn key(&self, request_state: &InFlightRequest) -> f64 {
         let remaining = f64::from(request_state.prompt.saturating_sub(request_state.computed));
         match (self.config.policy, self.config.srtf) {
@@ -250,7 +250,7 @@ impl OptSarathi {
         }
     }
 
-    /// Sorts those that run by priority; equal ones keep their order.
+    /// Sorts the running requests by priority; equal ones keep their order.
     fn sort(&mut self, in_flight: &InFlightRequests) {
         let mut keys = std::mem::take(&mut self.keys);
         keys.clear();
@@ -262,7 +262,7 @@ impl OptSarathi {
         self.keys = keys;
     }
 
-    /// Tokens that a prompt may have of this step: what is left of it, unless that is below the threshold.
+    /// Tokens of this step's budget that a prompt may use: what is left, unless that is below the threshold.
     fn left(&self, computed: u32, batched: u32) -> u32 {
         let stage = (computed / self.stage_tokens) as usize;
         let size = self.stages[stage.min(self.stages.len() - 1)];
@@ -288,7 +288,7 @@ impl ReplicaScheduler for OptSarathi {
         self.queues.running.extend(decodes);
         let mut batched = batch.len() as u32;
 
-        // Prompts in memory. One that gets nothing stays there.
+        // Prompts in memory. One that gets no tokens stays there.
         for place in 0..self.queues.prefills.len() {
             let id = self.queues.prefills[place];
             let request_state = &context.in_flight[id];

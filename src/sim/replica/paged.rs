@@ -1,4 +1,5 @@
-//! What the schedulers with paged memory have in common: who waits, who runs, and decodes that preempt for a block.
+//! Common to the schedulers with paged memory: queues of waiting and running requests, and preemption by decodes that need a
+//! block.
 
 use std::collections::VecDeque;
 
@@ -6,31 +7,31 @@ use super::{Context, Slice};
 use crate::sim::in_flight::{InFlightId, InFlightRequests};
 use crate::sim::kv::Kv;
 
-/// Queues of one instance. A request that runs holds memory; one that waits does not.
+/// Queues of one instance. Running requests hold memory; waiting ones do not.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
-    /// Not in memory, first come first served; who is preempted waits in front.
+    /// Waiting requests, first come first served; preempted ones wait in front.
     pub(super) waiting: VecDeque<InFlightId>,
-    /// In memory and not in the last batch, in the order in which they are asked.
+    /// Running requests that were not in the last batch, in the order in which they are scheduled.
     pub(super) running: Vec<InFlightId>,
-    /// In the last batch, in its order.
+    /// Requests of the last batch, in its order.
     pub(super) batched: Vec<InFlightId>,
-    /// Prompts that are computed in part, found among those that run.
+    /// Running requests whose prompt is partly computed.
     pub(super) prefills: Vec<InFlightId>,
 }
 
-/// What a preempted request starts again with.
+/// Tokens with which a preempted request restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Restart {
-    /// All tokens that are there.
+    /// All known tokens.
     Tokens,
-    /// The tokens that were computed, and the one being decoded: Vidur's `Request.restart`. A prompt that was computed in
-    /// part is cut short, and the rest of it is decoded.
+    /// The computed tokens and the one being decoded: Vidur's `Request.restart`. A partly computed prompt is truncated, and
+    /// the rest of it is decoded.
     Processed,
 }
 
 impl Queues {
-    /// A request has come; what came with its KV runs at once.
+    /// Adds a request; one that came with its KV cache runs at once.
     pub(super) fn enqueue(&mut self, id: InFlightId, kv: &Kv) {
         if kv.held(id) > 0 {
             self.running.push(id);
@@ -39,36 +40,36 @@ impl Queues {
         }
     }
 
-    /// The last batch is over: its requests line up behind the others.
+    /// Ends the last batch: its requests go behind the other running ones.
     pub(super) fn line_up(&mut self) {
         self.running.append(&mut self.batched);
     }
 
-    /// Requests in memory.
+    /// Number of requests in memory.
     pub(super) fn in_memory(&self) -> usize {
         self.running.len() + self.batched.len()
     }
 
-    /// Whether nobody has memory or is about to get some.
+    /// Whether no request holds memory or is about to.
     pub(super) fn is_alone(&self, batch: &[Slice]) -> bool {
         batch.is_empty() && self.in_memory() == 0
     }
 
-    /// Forgets those that are done.
+    /// Removes requests that are done.
     pub(super) fn retire(&mut self, in_flight: &InFlightRequests) {
         self.batched.retain(|id| !in_flight[*id].is_done());
         self.running.retain(|id| !in_flight[*id].is_done());
     }
 
-    /// Sorts those that run by arrival; equal arrivals keep their order.
+    /// Sorts the running requests by arrival; equal arrivals keep their order.
     pub(super) fn sort_by_arrival(&mut self, in_flight: &InFlightRequests) {
         if !self.running.is_sorted_by_key(|id| in_flight[*id].arrival) {
             self.running.sort_by_key(|id| in_flight[*id].arrival);
         }
     }
 
-    /// Decodes of those that run, in order, up to `most` of them; prompts on the way go to `prefills`. A decode needs one
-    /// free block, whether it will take it or not; else the last that runs is preempted, and at last the one that asks.
+    /// Schedules decodes of running requests, in order, up to `most`; unfinished prompts among them go to `prefills`. A decode
+    /// needs one free block, whether it uses it or not; otherwise the last running request is preempted, finally this one.
     pub(super) fn decode(
         &mut self,
         context: &mut Context<'_>,
@@ -116,15 +117,15 @@ impl Queues {
         self.running.drain(..next);
     }
 
-    /// Puts all but the first `served` of `prefills` back, in front of those that run.
+    /// Puts all but the first `served` of `prefills` back in front of the running requests.
     pub(super) fn put_back(&mut self, served: usize) {
         let skipped = self.prefills.drain(..).skip(served);
         self.running.splice(..0, skipped);
     }
 
-    /// The first that waits gets memory for all its tokens, and the batch its next ones, `most` at most; `false` if none
-    /// waits, or that would not leave `reserve` blocks. Where nobody else has memory, none need be left: waiting would not
-    /// help, though Vidur would wait for ever.
+    /// Admits the first waiting request: it gets memory for all its tokens, and the batch at most `most` of them. Returns
+    /// `false` if none waits, or if fewer than `reserve` blocks would stay free. If no other request holds memory, none need
+    /// stay free: waiting would not help, though Vidur would wait for ever.
     pub(super) fn admit(
         &mut self,
         context: &mut Context<'_>,
@@ -151,7 +152,7 @@ impl Queues {
         true
     }
 
-    /// Gives up those that wait.
+    /// Removes and returns the waiting requests.
     pub(super) fn give_up_waiting(&mut self) -> Vec<InFlightId> {
         self.waiting.drain(..).collect()
     }

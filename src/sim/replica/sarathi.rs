@@ -1,5 +1,5 @@
-//! Sarathi as Vidur has it: `vidur/scheduler/replica_scheduler/sarathi_replica_scheduler.py` at 7d47513. Decodes first, then
-//! pieces of prompts up to a budget of tokens, then new requests; memory for a whole prompt is taken at once.
+//! Sarathi as modelled by Vidur: `vidur/scheduler/replica_scheduler/sarathi_replica_scheduler.py` at 7d47513. Decodes first, then
+//! chunks of prompts up to a token budget, then new requests; memory for a whole prompt is allocated at once.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,18 +10,18 @@ use crate::base::registry::Card;
 use crate::sim::in_flight::{InFlightId, InFlightRequests};
 use crate::sim::kv::Kv;
 
-/// Vidur's own names and defaults.
+/// Configuration under Vidur's names, with its defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SarathiConfig {
-    /// Tokens of a step; decodes take theirs whether it has room or not.
+    /// Token budget of a step; decodes are scheduled even beyond it.
     pub chunk_size: u32,
-    /// Requests of a step, and in memory.
+    /// Most requests in a step, and in memory.
     pub batch_size_cap: u32,
-    /// Part of the blocks that must stay free when a request is let in.
+    /// Fraction of the blocks that must stay free when a request is admitted.
     pub watermark_blocks_fraction: f64,
-    /// Whether a prompt that is preempted half way keeps all its tokens. Vidur cuts it short there and decodes the rest,
-    /// so `false` gives Vidur's times; it matters only where memory is short.
+    /// Keep the whole prompt of a request that is preempted during prefill. Vidur truncates the prompt there and decodes the
+    /// rest, so `false` reproduces Vidur's times; it matters only where memory is short.
     pub keep_prompt: bool,
 }
 
@@ -55,7 +55,7 @@ pub struct Sarathi {
 }
 
 impl Sarathi {
-    /// With nothing to do yet.
+    /// Creates an idle scheduler.
     pub fn new(config: SarathiConfig) -> Self {
         Self {
             config,
@@ -63,7 +63,7 @@ impl Sarathi {
         }
     }
 
-    /// Pieces of prompts that are in memory; those that get none are asked first next time.
+    /// Schedules chunks of prompts that are in memory; prompts that get none come first in the next step.
     fn continue_prompts(&mut self, context: &mut Context<'_>, batch: &mut Vec<Slice>) -> u32 {
         let mut left = self.config.chunk_size.saturating_sub(batch.len() as u32);
         let first = batch.len();
@@ -78,7 +78,7 @@ impl Sarathi {
                 left -= tokens;
             }
         }
-        // A gap is never empty, so once the budget is used up, it is used up for all that follow.
+        // Every prompt here has tokens left, so once the budget is used up, it is used up for all that follow.
         let served = batch.len() - first;
         self.queues.put_back(served);
         left

@@ -1,4 +1,4 @@
-//! vLLM before chunked prefill, as Vidur has it: `vidur/scheduler/replica_scheduler/vllm_replica_scheduler.py` at 7d47513.
+//! vLLM before chunked prefill, as modelled by Vidur: `vidur/scheduler/replica_scheduler/vllm_replica_scheduler.py` at 7d47513.
 //! Whole prompts first, in batches of their own; decodes when no prompt can run.
 
 use serde::{Deserialize, Serialize};
@@ -10,15 +10,15 @@ use crate::base::registry::Card;
 use crate::sim::in_flight::{InFlightId, InFlightRequests};
 use crate::sim::kv::Kv;
 
-/// Vidur's own names and defaults.
+/// Configuration under Vidur's names, with its defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct VllmV0Config {
-    /// Most prompts of a step times its longest prompt: prompts are padded.
+    /// Largest product of a step's number of prompts and its longest prompt: prompts are padded.
     pub max_tokens_in_batch: u32,
-    /// Requests of a step, and in memory.
+    /// Most requests in a step, and in memory.
     pub batch_size_cap: u32,
-    /// Part of the blocks that must stay free when a request is let in.
+    /// Fraction of the blocks that must stay free when a request is admitted.
     pub watermark_blocks_fraction: f64,
 }
 
@@ -48,7 +48,7 @@ pub struct VllmV0 {
 }
 
 impl VllmV0 {
-    /// With nothing to do yet.
+    /// Creates an idle scheduler.
     pub fn new(config: VllmV0Config) -> Self {
         Self {
             config,
@@ -56,8 +56,8 @@ impl VllmV0 {
         }
     }
 
-    /// Whole prompts, first come first served, as many as fit when padded to the longest of them. One that never fits runs
-    /// once nobody else has memory; Vidur would wait for ever.
+    /// Admits whole prompts, first come first served, as many as fit when padded to the longest of them. A prompt that
+    /// never fits runs once no other request holds memory; Vidur would wait for ever.
     fn prompts(&mut self, context: &mut Context<'_>, batch: &mut Vec<Slice>) {
         let reserve = context.kv.part(self.config.watermark_blocks_fraction);
         let cap = self.config.batch_size_cap as usize;
@@ -92,7 +92,7 @@ impl ReplicaScheduler for VllmV0 {
             self.queues.decode(context, batch, cap, Restart::Tokens);
         }
         if batch.is_empty() {
-            // The only one in memory had to preempt itself. Vidur would do nothing until the next request comes.
+            // The only request in memory preempted itself. Vidur would do nothing until the next request arrives.
             self.prompts(context, batch);
         }
         self.queues

@@ -1,9 +1,9 @@
 //! vLLM v1: `vllm/v1/core/sched/scheduler.py` (0.19 and later): chunked prefill, prefix cache, preemption by recompute.
 //!
-//! With asynchronous scheduling, the default of newer vLLM and not of this, a batch is formed while the one before it is on the GPU
-//! (`step_with_batch_queue` of `vllm/v1/engine/core.py`, `async_scheduler.py`). So a request that comes waits for the end of
-//! the running step, and then for the step that was formed before it came; and one whose last token is in the running step
-//! keeps its seat and its blocks until that step is over, though it is in the next one no more.
+//! With asynchronous scheduling (`async_scheduling`, the default of newer vLLM), a batch is formed while the previous one is on
+//! the GPU (`step_with_batch_queue` of `vllm/v1/engine/core.py`, `async_scheduler.py`). So a new request waits for the end of
+//! the running step, and then for the step that was formed before it arrived; and a request whose last token is in the running
+//! step keeps its place and its blocks until that step ends, though it is not in the next one.
 
 use std::collections::VecDeque;
 
@@ -15,23 +15,23 @@ use crate::base::registry::Card;
 use crate::sim::in_flight::{InFlightId, InFlightRequest, InFlightRequests, ServedPhases};
 use crate::sim::kv::Kv;
 
-/// vLLM's own names and defaults.
+/// Configuration under vLLM's names, with its defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct VllmV1Config {
-    /// Tokens of a step, over all requests.
+    /// Token budget of a step, over all requests.
     pub max_num_batched_tokens: u32,
-    /// Requests of a step.
+    /// Most requests in a step.
     pub max_num_seqs: u32,
-    /// Whether a prompt may be computed in pieces; else it waits for a step that has room for all of it.
+    /// Split prompts into chunks; otherwise a prompt waits for a step whose budget has room for all of it.
     pub enable_chunked_prefill: bool,
-    /// Longest piece of a prompt in a step; 0 for as long as fits.
+    /// Longest chunk of a prompt in a step; 0 for no limit.
     pub long_prefill_token_threshold: u32,
-    /// Part of the blocks that must stay free when a request is let in while others run.
+    /// Fraction of the blocks that must stay free when a request is admitted while others run.
     pub watermark: f64,
-    /// Whether a request is let in only if all of its prompt would fit, though a piece of it is computed.
+    /// Admit a request only if its whole prompt would fit, even if only a chunk of it is computed.
     pub scheduler_reserve_full_isl: bool,
-    /// Whether a batch is formed while the one before it runs, one step ahead.
+    /// Form each batch while the previous one runs.
     pub async_scheduling: bool,
 }
 
@@ -61,7 +61,7 @@ impl SchedulerParameters for VllmV1Config {
     }
 }
 
-/// A request that runs.
+/// A running request.
 #[derive(Debug, Clone, Copy)]
 struct Seat {
     id: InFlightId,
@@ -70,18 +70,18 @@ struct Seat {
 }
 
 impl Seat {
-    /// Whether the running batch gives it a token.
+    /// Whether the running batch samples a token for it.
     fn samples(&self, request_state: &InFlightRequest) -> bool {
         self.ahead > 0 && self.ahead == request_state.gap()
     }
 
-    /// Tokens whose KV is there, and tokens that are left to compute, when the running batch is over.
+    /// Tokens whose KV cache exists, and tokens left to compute, when the running batch has ended.
     fn then(&self, request_state: &InFlightRequest) -> (u32, u32) {
         let gap = request_state.gap() - self.ahead + u32::from(self.samples(request_state));
         (request_state.computed + self.ahead, gap)
     }
 
-    /// Whether the running batch gives it its last token.
+    /// Whether the running batch samples its last token.
     fn ends(&self, request_state: &InFlightRequest) -> bool {
         let last = match request_state.work {
             ServedPhases::PrefillAndDecode => request_state.output,
@@ -97,14 +97,15 @@ pub struct VllmV1 {
     config: VllmV1Config,
     waiting: VecDeque<InFlightId>,
     running: Vec<Seat>,
-    /// The batch that was formed while the last one ran.
+    /// The batch that was formed while the previous one ran.
     next: Vec<Slice>,
-    /// Preempted while they were in the batch that runs. Their blocks are gone; their tokens are put right when it is over.
+    /// Requests preempted while they were in the running batch. Their blocks are freed; their token counts are corrected when
+    /// the batch has ended.
     leaving: Vec<InFlightId>,
 }
 
 impl VllmV1 {
-    /// With nothing to do yet.
+    /// Creates an idle scheduler.
     pub fn new(config: VllmV1Config) -> Self {
         Self {
             config,
@@ -115,7 +116,7 @@ impl VllmV1 {
         }
     }
 
-    /// A request that runs loses its memory and will be computed again, before all that wait.
+    /// Preempts a running request: it loses its memory and is recomputed before all waiting requests.
     fn preempt(&mut self, seat: Seat, context: &mut Context<'_>) {
         if seat.ahead > 0 {
             context.kv.release(seat.id);
@@ -126,23 +127,23 @@ impl VllmV1 {
         self.waiting.push_front(seat.id);
     }
 
-    /// Whether no batch runs whose end may free memory.
+    /// Whether no batch is running whose end may free memory.
     fn is_idle(&self) -> bool {
         self.leaving.is_empty() && self.running.iter().all(|seat| seat.ahead == 0)
     }
 
-    /// Puts the next batch together.
+    /// Forms the next batch.
     fn schedule(&mut self, context: &mut Context<'_>, batch: &mut Vec<Slice>) {
         let budget = self.run(context, batch);
         if let Some(budget) = budget {
             self.let_in(context, batch, budget);
         } else if batch.is_empty() && self.is_idle() {
-            // All that ran were preempted, for memory that waiting requests hold.
+            // All running requests were preempted because waiting requests hold the memory.
             self.let_in(context, batch, self.config.max_num_batched_tokens);
         }
     }
 
-    /// Notes how many tokens of whom are in the batch that starts now; it is in the order of `running`.
+    /// Records how many tokens of each request are in the batch that starts now; the batch is in the order of `running`.
     fn start(&mut self, batch: &[Slice]) {
         let mut slices = batch.iter().peekable();
         for seat in &mut self.running {
@@ -155,7 +156,7 @@ impl VllmV1 {
         );
     }
 
-    /// How much of a gap the next step may compute.
+    /// Number of the missing tokens that the next step may compute.
     fn piece(&self, gap: u32, budget: u32) -> u32 {
         let piece = match self.config.long_prefill_token_threshold {
             0 => gap,
@@ -164,8 +165,8 @@ impl VllmV1 {
         piece.min(budget)
     }
 
-    /// Requests that run, in the order in which they were let in. Returns the budget that is left, or `None` if memory was
-    /// short and somebody had to be preempted, in which case nobody is let in.
+    /// Schedules the running requests in the order of their admission. Returns the remaining budget, or `None` if a request
+    /// was preempted for lack of memory, in which case no request is admitted.
     fn run(&mut self, context: &mut Context<'_>, batch: &mut Vec<Slice>) -> Option<u32> {
         let mut budget = self.config.max_num_batched_tokens;
         let mut preempted = false;
@@ -186,11 +187,11 @@ impl VllmV1 {
                     fits = context.kv.grow(id, end);
                     continue;
                 }
-                // The last that was let in goes first, and that may be the one that asks.
+                // The request admitted last is preempted first, and that may be this one.
                 let Some(victim) = self.running.last().copied() else {
                     break;
                 };
-                // The KV of a prompt that the running step ends is wanted elsewhere, and then leaves room here.
+                // A prompt that ends in the running step is transferred to another instance and then frees its blocks here.
                 let last = &context.in_flight[victim.id];
                 if last.work == ServedPhases::PrefillOnly && victim.ends(last) {
                     preempted = true;
@@ -207,7 +208,7 @@ impl VllmV1 {
             if !fits {
                 break;
             }
-            // A token that the running batch is to give has no content yet.
+            // A token that the running batch will sample has no content yet.
             let request_state = &context.in_flight[id];
             context
                 .kv
@@ -219,8 +220,8 @@ impl VllmV1 {
         (!preempted).then_some(budget)
     }
 
-    /// Where those that wait hold memory (it came with their KV from other instances) and so nobody can run, the last of
-    /// them loses it and will be computed again; the first `spared` in the queue are left alone.
+    /// If no request can run because waiting requests hold the memory (their KV cache came from other instances), the last of
+    /// them loses it and is recomputed; the first `spared` in the queue keep theirs.
     fn make_room(&mut self, context: &mut Context<'_>, spared: usize) -> bool {
         let held = |id: &&InFlightId| context.kv.held(**id) > 0;
         let Some(victim) = self.waiting.iter().skip(spared).rfind(held).copied() else {
@@ -230,7 +231,7 @@ impl VllmV1 {
         true
     }
 
-    /// Lets requests in, first come first served; the first that does not fit holds up the others.
+    /// Admits requests, first come first served; the first that does not fit blocks the others.
     fn let_in(&mut self, context: &mut Context<'_>, batch: &mut Vec<Slice>, mut budget: u32) {
         let watermark = (self.config.watermark * f64::from(context.kv.total())) as u32;
         while budget > 0
@@ -239,7 +240,7 @@ impl VllmV1 {
             && !self.leaving.contains(&id)
         {
             let request_state = &context.in_flight[id];
-            // What came from another instance is there already.
+            // KV cache that came from another instance is in memory already.
             let here = context.kv.held(id) > 0;
             let cached = if here {
                 request_state.computed
@@ -253,7 +254,7 @@ impl VllmV1 {
             }
             let end = cached + tokens;
             let mut reserve = if batch.is_empty() { 0 } else { watermark };
-            // One that lost its memory would lose it again and again if it came back before all of it fits.
+            // A preempted request would be preempted again and again if it were readmitted before all of it fits.
             if self.config.scheduler_reserve_full_isl || request_state.preemptions > 0 {
                 reserve +=
                     context.kv.blocks_for(request_state.tokens()) - context.kv.blocks_for(end);
@@ -309,7 +310,7 @@ impl ReplicaScheduler for VllmV1 {
 
     fn retire(&mut self, in_flight: &InFlightRequests) {
         self.running.retain(|seat| !in_flight[seat.id].is_done());
-        // The step in which it was preempted may have given it its last token.
+        // The step in which it was preempted may have sampled its last token.
         if !self.leaving.is_empty() {
             self.leaving.retain(|id| !in_flight[*id].is_done());
             self.waiting.retain(|id| !in_flight[*id].is_done());

@@ -27,6 +27,7 @@ pub use vidur::{VidurLor, VidurRandom};
 
 /// Phase of a request that needs an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Stage {
     /// The prompt of a new request, or all of it where instances serve whole requests.
     Prompt,

@@ -1,4 +1,4 @@
-//! Trace files: one file a format, one registry that readers, writers, help and messages share.
+//! Trace formats: files that hold a trace. One format is one file with its card; the list in this file registers it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -35,17 +35,17 @@ mod vllm_sim_text;
 /// How to read a trace.
 #[derive(Debug, Clone, Default)]
 pub struct ReadOptions {
-    /// Tokens per block of a file with hash ids that does not say so itself; none is the format's usual size.
+    /// Tokens per block of a file with hash ids that does not state it; `None` for the format's usual size.
     pub block_size: Option<u32>,
-    /// The format's name; none recognises it by content.
+    /// The format's name; `None` to recognise it by content.
     pub format: Option<String>,
-    /// Count broken lines instead of failing at the first.
+    /// Count malformed lines instead of failing at the first.
     pub tolerate: bool,
-    /// For formats of text.
+    /// Tokenizer for formats that hold text.
     pub tokenizer: Option<Text>,
 }
 
-/// A tokenizer for formats of text.
+/// A tokenizer for formats that hold text.
 #[derive(Clone)]
 pub struct Text(pub Arc<dyn Tokenizer>);
 
@@ -61,22 +61,22 @@ impl ReadOptions {
             Some(Text(tokenizer)) => Ok(tokenizer.as_ref()),
             None => Err(Error::usage(
                 format!("format `{format}` holds text, and a trace holds token ids"),
-                "name the model's tokenizer with --tokenizer",
+                "name the model's tokenizer",
             )),
         }
     }
 }
 
-/// What a reader met.
+/// Counts of a reader.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct ReadReport {
     /// Requests read.
     pub records: u64,
-    /// Lines that could not be read; zero unless they were tolerated.
+    /// Malformed lines; 0 unless they were tolerated.
     pub broken: u64,
-    /// One-based numbers of the first few of them.
+    /// One-based line numbers of the first few of them.
     pub broken_lines: Vec<u64>,
-    /// What was wrong with the first of them.
+    /// Problem of the first of them.
     pub first_problem: Option<String>,
 }
 
@@ -87,7 +87,7 @@ pub struct ReadTrace {
     pub trace: Trace,
     /// Name of the format.
     pub format: &'static str,
-    /// What the reader met.
+    /// Counts of the reader.
     pub report: ReadReport,
 }
 
@@ -97,9 +97,9 @@ pub type Detokenize<'a> = dyn Fn(&[u32]) -> Result<String> + 'a;
 /// How to write a trace.
 #[derive(Default)]
 pub struct WriteOptions<'a> {
-    /// Tokens per block, for formats of blocks; none is the format's usual size.
+    /// Tokens per block, for formats of blocks; `None` for the format's usual size.
     pub block_size: Option<u32>,
-    /// Turns ids into text, for formats of text.
+    /// Turns ids into text, for formats that hold text.
     pub detokenize: Option<&'a Detokenize<'a>>,
 }
 
@@ -108,22 +108,22 @@ impl<'a> WriteOptions<'a> {
         self.detokenize.ok_or_else(|| {
             Error::usage(
                 format!("format `{format}` holds text, and a trace holds token ids"),
-                "name the tokenizer that made them with --tokenizer",
+                "name the tokenizer that made the ids",
             )
         })
     }
 }
 
-/// What a writer did.
+/// Result of a writer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct WriteReport {
-    /// Records written: requests, or what the format has in their place.
+    /// Records written: requests, or the format's counterpart.
     pub records: u64,
-    /// What the reader of the file should know, each one line.
+    /// Notes for the reader of the file, each one line.
     pub notes: Vec<String>,
 }
 
-/// The start of a file, taken apart once for all formats to look at.
+/// The start of a file, parsed once for all formats.
 pub struct Head<'a> {
     first_line: &'a [u8],
     bytes: &'a [u8],
@@ -131,13 +131,13 @@ pub struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    /// Of the first bytes of a file, which may end anywhere.
+    /// Parses the first bytes of a file, which may end anywhere.
     pub fn new(bytes: &'a [u8]) -> Self {
         let bytes = bytes.trim_ascii_start();
         let first_line = bytes.split(|byte| *byte == b'\n').next().unwrap_or(bytes);
         let first_line = first_line.trim_ascii_end();
         let mut keys = Vec::new();
-        // The line may be cut off by the buffer, even within a letter; the keys up to there are what there is.
+        // The buffer may end within the line, even within a character; only the keys before that are known.
         let whole = match std::str::from_utf8(first_line) {
             Ok(text) => text.len(),
             Err(error) => error.valid_up_to(),
@@ -176,7 +176,7 @@ impl<'a> Head<'a> {
     }
 }
 
-/// One kind of trace file.
+/// A trace format.
 pub trait TraceFormat: Sync {
     /// Name and summary.
     fn card(&self) -> &'static Card;
@@ -191,7 +191,7 @@ pub trait TraceFormat: Sync {
         self.card().summary
     }
 
-    /// Whether the content looks like it.
+    /// Whether the content looks like this format.
     fn sniff(&self, _head: &Head<'_>) -> bool {
         false
     }
@@ -381,220 +381,7 @@ pub fn server_command(format: &str, path: &Path) -> Option<String> {
 }
 
 #[cfg(test)]
-pub(crate) mod testing {
-    use crate::trace::TraceBuilder;
-    use crate::trace::format::*;
-
-    /// Reads `bytes` as if they were the file `t`.
-    pub(crate) fn read(bytes: &[u8], options: &ReadOptions) -> Result<ReadTrace> {
-        let input = Input::from_reader("t", Box::new(std::io::Cursor::new(bytes.to_vec())))?;
-        read_input(input, options)
-    }
-
-    /// Writes `trace` and returns the file's bytes.
-    pub(crate) fn write(trace: &Trace, format: &str, options: &WriteOptions<'_>) -> Vec<u8> {
-        let folder = tempfile::tempdir().expect("folder");
-        let path = folder.path().join("out");
-        self::format(format)
-            .and_then(|f| f.write(trace, options, &path))
-            .expect("writes");
-        std::fs::read(path).expect("reads")
-    }
-
-    /// Two sessions that interleave; the second turn of `a` extends the first.
-    pub(crate) fn sample() -> Trace {
-        let mut builder = TraceBuilder::new(Content::Tokens);
-        let mut push = |id, session, turn, arrival, shared: u32, fresh: &[u32], output: &[u32]| {
-            builder
-                .push(crate::trace::NewRequest {
-                    id,
-                    session,
-                    turn,
-                    arrival: crate::trace::Nanos(arrival),
-                    input_length: shared + fresh.len() as u32,
-                    output_length: output.len() as u32,
-                    shared,
-                    fresh,
-                    output,
-                    extra: None,
-                })
-                .expect("fits");
-        };
-        push("a_turn0", "a", 0, 0, 0, &[1, 2, 3], &[4, 5]);
-        push("b_turn0", "b", 0, 1_500_000_001, 0, &[1, 2, 9, 9, 9], &[7]);
-        push("a_turn1", "a", 1, 2_000_000_000, 5, &[6], &[8]);
-        builder
-            .finish(lines::foreign("sample"))
-            .expect("is a trace")
-    }
-
-    /// What a reader of whole prompts sees.
-    pub(crate) fn prompts(trace: &Trace) -> Vec<(String, u64, Vec<u32>, Vec<u32>)> {
-        let mut replay = crate::trace::TokenReplay::new(trace);
-        let mut out = Vec::new();
-        while let Some(tokens) = replay.next_request() {
-            let request = &trace.requests()[tokens.index];
-            out.push((
-                request.id.to_string(),
-                request.arrival.0,
-                tokens.prompt.to_vec(),
-                tokens.output.to_vec(),
-            ));
-        }
-        out
-    }
-
-    /// Arrival, input and output length of every request.
-    pub(crate) fn loads(trace: &Trace) -> Vec<(u64, u32, u32)> {
-        let load = |r: &crate::trace::Request| (r.arrival.0, r.input_length, r.output_length);
-        trace.requests().iter().map(load).collect()
-    }
-
-    /// The sample must be written as `expected`, and read back with the same arrivals and lengths.
-    pub(crate) fn round_trip_of_lengths(format: &str, expected: &str) {
-        let written = write(&sample(), format, &WriteOptions::default());
-        assert_eq!(String::from_utf8_lossy(&written), expected);
-        let back = read(&written, &ReadOptions::default()).expect("reads");
-        assert_eq!(back.format, format);
-        assert_eq!(loads(&back.trace), loads(&sample()));
-    }
-
-    /// Of a CSV file with the columns `head` (arrival, prompt, output), rows that are no requests must be refused with their
-    /// place; `arrival` is a valid one, and `expected` describes it.
-    pub(crate) fn refuses_rows(head: &str, arrival: &str, expected: &str) {
-        let names: Vec<&str> = head.split(',').collect();
-        let (first, last) = (names[0], names[2]);
-        for (row, problem) in [
-            (
-                "x,1,2".to_owned(),
-                format!("t:2: `{first}`: expected {expected}, found `x`"),
-            ),
-            (
-                format!("{arrival},1.5,2"),
-                "expected a whole number of tokens".to_owned(),
-            ),
-            (format!("{arrival},1"), format!("`{last}` is missing")),
-        ] {
-            refuses(&[(&format!("{head}\n{row}\n"), &problem)]);
-        }
-    }
-
-    /// Every case must fail with one line that holds the text beside it.
-    pub(crate) fn refuses(cases: &[(&str, &str)]) {
-        for (bytes, expected) in cases {
-            let error = read(bytes.as_bytes(), &ReadOptions::default())
-                .err()
-                .unwrap_or_else(|| panic!("accepted {bytes}"))
-                .to_string();
-            assert!(error.contains(expected), "{bytes}: {error}");
-            assert!(error.starts_with('t') && !error.contains('\n'), "{error}");
-        }
-    }
-}
+pub(crate) mod testing;
 
 #[cfg(test)]
-mod tests {
-    use crate::trace::format::*;
-
-    #[test]
-    fn names_are_found_and_guessed() {
-        for name in names(|_| true) {
-            assert_eq!(format(name).expect("known").name(), name);
-        }
-        let error = format("mooncke").err().expect("unknown").to_string();
-        assert!(error.contains("did you mean `mooncake`?"), "{error}");
-    }
-
-    #[test]
-    fn what_is_no_trace_says_what_to_do() {
-        testing::refuses(&[
-            ("", "is empty"),
-            (
-                "[{\"id\": 1, \"conversations\": []}]",
-                "replay gen-trace --input t",
-            ),
-            ("{\"messages\": []}\n", "replay gen-trace --input t"),
-            ("hello", "no trace of a known format"),
-            (
-                "{\"request_id\": \"a\", \"prompt\": 3}",
-                "no trace of a known format",
-            ),
-        ]);
-    }
-
-    #[test]
-    fn broken_lines_are_counted_where_tolerated() {
-        let options = ReadOptions {
-            tolerate: true,
-            ..ReadOptions::default()
-        };
-        let text =
-            b"arrived_at,num_prefill_tokens,num_decode_tokens\n0.0,1,2\nx,1,2\n1.0,3\n2.0,5,6\n";
-        let read = testing::read(text, &options).expect("reads");
-        assert_eq!(read.format, "vidur");
-        assert_eq!((read.report.records, read.report.broken), (2, 2));
-        assert_eq!(read.report.broken_lines, [3, 4]);
-    }
-
-    #[test]
-    fn a_first_line_longer_than_the_buffer_is_recognised() {
-        let head = Head::new(br#"{"timestamp": 0, "input_length": 9, "hash_ids": [1, 2"#);
-        assert!(head.has("hash_ids"));
-        let head = Head::new(
-            "{\"request_id\": \"é"
-                .as_bytes()
-                .split_last()
-                .expect("bytes")
-                .1,
-        );
-        assert!(head.has("request_id"));
-    }
-
-    #[test]
-    fn lengths_alone_are_no_blocks() {
-        let text = b"arrived_at,num_prefill_tokens,num_decode_tokens\n0.0,1,2\n";
-        let read = testing::read(text, &ReadOptions::default()).expect("reads");
-        for name in ["mooncake", "bailian", "oracle-general"] {
-            let error = format(name)
-                .and_then(|f| f.write(&read.trace, &WriteOptions::default(), Path::new("x")))
-                .expect_err("has no content");
-            assert!(error.to_string().contains("simulate"), "{error}");
-        }
-    }
-
-    proptest::proptest! {
-        /// What the fuzz targets look for, in small: a damaged file gives an error or a trace, never a panic.
-        #[test]
-        fn damaged_files_do_not_panic(
-            damage in proptest::collection::vec((proptest::prelude::any::<u16>(), proptest::prelude::any::<u8>()), 1..6),
-            cut in proptest::prelude::any::<u16>(),
-            tolerate: bool,
-        ) {
-            let chars = Text(crate::prompt::tokenizer::load("chars").expect("built in").into());
-            for name in names(|f| f.readable()) {
-                let mut bytes = match format(name).expect("known") {
-                    f if f.needs_text() => br#"{"prompt":"a b","response":"c"}"#.to_vec(),
-                    f if f.writable() => testing::write(&testing::sample(), name, &WriteOptions::default()),
-                    _ => br#"{"request_id":"a","arrival_time":1,"prompt_token_ids":[1],"response_token_ids":[]}"#.to_vec(),
-                };
-                for (at, byte) in &damage {
-                    let at = *at as usize % bytes.len();
-                    bytes[at] = *byte;
-                }
-                bytes.truncate(cut as usize % bytes.len() + 1);
-                let options = ReadOptions { format: Some(name.to_owned()), tolerate, block_size: None, tokenizer: Some(chars.clone()) };
-                let _ = testing::read(&bytes, &options);
-            }
-        }
-    }
-
-    #[test]
-    fn server_commands_quote_their_file() {
-        let command = server_command("vllm-sim-text", Path::new("a b.jsonl"));
-        assert_eq!(
-            command.as_deref(),
-            Some("vllm serve MODEL --use-simulator --sim-trace-path 'a b.jsonl'")
-        );
-        assert_eq!(server_command("azure", Path::new("a")), None);
-    }
-}
+mod tests;

@@ -53,6 +53,7 @@ pub trait PerformanceModel: Send + std::fmt::Debug {
 /// How to go between the points of a profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Interpolation {
     /// Monotone curves along each axis.
     Monotone,

@@ -1,4 +1,4 @@
-//! Tomorrow is like today.
+//! Predicts the last value.
 
 use super::{LoadPredictor, PredictorCard, Series};
 

@@ -1,4 +1,4 @@
-//! A mean in which a value counts the less the older it is.
+//! Exponential smoothing: a mean in which older values weigh less.
 
 use super::{LoadPredictor, PredictorCard, PredictorOptions, Series};
 
@@ -17,7 +17,7 @@ pub struct ExponentialSmoothing {
 }
 
 impl ExponentialSmoothing {
-    /// With `alpha` over `window` values.
+    /// Creates the predictor, with `alpha` over `window` values.
     pub fn new(options: &PredictorOptions) -> Self {
         Self {
             series: Series::new(options.window),

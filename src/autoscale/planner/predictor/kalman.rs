@@ -20,23 +20,23 @@ pub struct Kalman {
     r: f64,
     log1p: bool,
     started: bool,
-    /// Whether the state stands at the next interval already.
+    /// Whether the state has been advanced to the next interval already.
     ahead: bool,
-    /// Skips the zeros before the first load; the filter itself needs no past.
+    /// Skips the zeros before the first load; the filter itself needs no history.
     series: Series,
 }
 
-/// Variance of the state before anything is known.
+/// Variance of the state before the first value.
 const P0: f64 = 1000.0;
 
 impl Kalman {
-    /// With the variances of the options.
+    /// Creates the filter with the variances of the options.
     pub fn new(options: &PredictorOptions) -> Self {
         Self {
             level: 0.0,
             trend: 0.0,
             covariance: [P0, 0.0, P0],
-            // A filter that is certain of everything divides by nothing.
+            // A filter whose variances are all 0 would divide by 0.
             q_level: options.kalman_q_level.max(1e-12),
             q_trend: options.kalman_q_trend.max(1e-12),
             r: options.kalman_r.max(1e-9),

@@ -1,4 +1,4 @@
-//! The mean of the last values.
+//! Predicts the mean of the last values.
 
 use super::{LoadPredictor, PredictorCard, PredictorOptions, Series};
 
@@ -13,7 +13,7 @@ pub(super) const CARD: PredictorCard =
 pub struct MovingAverage(Series);
 
 impl MovingAverage {
-    /// Over `window` values.
+    /// Creates the predictor over `window` values.
     pub fn new(options: &PredictorOptions) -> Self {
         Self(Series::new(options.window))
     }

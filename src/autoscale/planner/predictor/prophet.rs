@@ -1,9 +1,9 @@
 //! Prophet's additive model (Taylor and Letham, Forecasting at Scale, The American Statistician 72(1), 2018), fitted by its
 //! maximum a posteriori, as `prophet.forecaster` does by default through Stan.
 //!
-//! y = (k + sum of bends so far) t + m + seasons + noise. Bends may be at 25 places in the first 80 % of the window and are
-//! drawn from Laplace(0, 0.05); k and m from N(0, 5); season coefficients from N(0, 10); the noise's deviation from N(0, 0.5).
-//! Days, weeks and years have seasons only where the window holds two of them.
+//! y = (k + sum of trend changes so far) t + m + seasons + noise. The trend may change at 25 changepoints in the first 80 % of
+//! the window; changes are drawn from Laplace(0, 0.05); k and m from N(0, 5); season coefficients from N(0, 10); the noise's deviation from N(0, 0.5).
+//! There are daily, weekly and yearly seasons only where the window holds two periods.
 
 use super::{LoadPredictor, PredictorCard, PredictorOptions, Series};
 
@@ -23,7 +23,7 @@ pub struct Prophet {
 }
 
 impl Prophet {
-    /// On `window` values, `interval_sec` apart.
+    /// Creates the predictor on `window` values, `interval_sec` apart.
     pub fn new(options: &PredictorOptions) -> Self {
         Self {
             series: Series::new(options.window),
@@ -72,23 +72,23 @@ impl LoadPredictor for Prophet {
     }
 }
 
-/// Places of bends at most, and the part of the window where they may be.
+/// Most changepoints, and the fraction of the window in which they may be.
 const BENDS: usize = 25;
 const BEND_RANGE: f64 = 0.8;
-/// Scale of the Laplace distribution of bends.
+/// Scale of the Laplace distribution of trend changes.
 const BEND_SCALE: f64 = 0.05;
 /// Variances of the normal priors.
 const TREND_VARIANCE: f64 = 25.0;
 const SEASON_VARIANCE: f64 = 100.0;
 const NOISE_VARIANCE: f64 = 0.25;
 
-/// Seconds of a season, and how many harmonics Prophet gives it.
+/// Period of each season in seconds, and its number of harmonics.
 const SEASONS: [(f64, usize); 3] = [(86_400.0, 4), (7.0 * 86_400.0, 3), (365.25 * 86_400.0, 10)];
 
-/// 2024-01-01 in seconds since 1970: where Dynamo lets the series start, and so where in its day, week and year it stands.
+/// 2024-01-01 in seconds since 1970, at which Dynamo lets the series start; it fixes the phase of all seasons.
 const EPOCH: f64 = 1_704_067_200.0;
 
-/// The value after the last. `first` is the number of the first value in its series.
+/// Predicts the value after the last. `first` is the index of the first value in its series.
 fn forecast(values: &[f64], first: f64, interval: f64) -> f64 {
     let n = values.len();
     let scale = values.iter().copied().fold(0.0, f64::max);
@@ -98,7 +98,7 @@ fn forecast(values: &[f64], first: f64, interval: f64) -> f64 {
     let span = (n - 1) as f64;
     let y: Vec<f64> = values.iter().map(|value| value / scale).collect();
     let bends = bend_places(n);
-    // Years are told from where half a day's steps would be too coarse, too; a season needs steps shorter than itself.
+    // A season needs steps shorter than its period.
     let seasons: Vec<(f64, usize)> = SEASONS
         .into_iter()
         .filter(|(period, _)| span * interval >= 2.0 * period && interval < *period)
@@ -128,7 +128,7 @@ fn forecast(values: &[f64], first: f64, interval: f64) -> f64 {
     scale * next.iter().zip(&weights).map(|(x, w)| x * w).sum::<f64>()
 }
 
-/// Numbers of the values at which the trend may bend: evenly over the first 80 %, without the very first.
+/// Indices of the changepoints: evenly over the first 80 %, without the very first value.
 fn bend_places(n: usize) -> Vec<usize> {
     let range = (n as f64 * BEND_RANGE).floor() as usize;
     let count = BENDS.min(range.saturating_sub(1));
@@ -140,10 +140,10 @@ fn bend_places(n: usize) -> Vec<usize> {
         .collect()
 }
 
-/// Penalised least squares: normal equations, of which the bends have an absolute penalty and the others a square one.
+/// Penalised least squares: normal equations in which trend changes have an absolute penalty and the others a square one.
 struct Fit {
     width: usize,
-    /// The columns from here on up to `bends_end` are bends.
+    /// The columns from here on up to `bends_end` are trend changes.
     bends_end: usize,
     gram: Vec<f64>,
     moments: Vec<f64>,
@@ -176,7 +176,7 @@ impl Fit {
         self.count += 1.0;
     }
 
-    /// The most probable weights and noise together: each in turn, until neither moves.
+    /// The most probable weights and noise: each in turn, until neither changes.
     fn solve(&self) -> Vec<f64> {
         let mut variance = 0.25;
         let mut weights = vec![0.0; self.width];
@@ -208,8 +208,9 @@ impl Fit {
         rest.max(0.0)
     }
 
-    /// For a given noise the problem is convex. An active set of bends with known signs makes it linear: solve, step back to
-    /// where the first bend would change its sign and let it go, and take in the bend that pulls most.
+    /// The most probable weights for a given noise, a convex problem. An active set of trend changes with known signs makes it
+    /// linear: solve, step back to where the first change would flip its sign and drop it, and add the one with the steepest
+    /// gradient.
     fn descend(&self, variance: f64, weights: &mut [f64]) {
         let penalty = variance / BEND_SCALE;
         let is_bend = |i: usize| (BENDS_START..self.bends_end).contains(&i);
@@ -224,7 +225,7 @@ impl Fit {
                 }
             })
             .collect();
-        // Each round takes a bend in or lets one go, and lowers the sum; there are finitely many sets.
+        // Each round adds or drops one trend change and lowers the sum; there are finitely many sets.
         for _ in 0..50 * self.width {
             let active: Vec<usize> = (0..self.width)
                 .filter(|i| !is_bend(*i) || signs[*i] != 0.0)

@@ -7,12 +7,12 @@ use std::collections::VecDeque;
 pub struct Series {
     values: VecDeque<f64>,
     window: usize,
-    /// Values that were taken, those that have left the window included.
+    /// Number of values added, those that have left the window included.
     taken: u64,
 }
 
 impl Series {
-    /// For so many values.
+    /// An empty series of at most `window` values.
     pub fn new(window: usize) -> Self {
         Self {
             values: VecDeque::new(),
@@ -21,9 +21,9 @@ impl Series {
         }
     }
 
-    /// Takes a value; says whether it counts.
+    /// Adds a value; returns whether it counts.
     pub fn push(&mut self, value: f64) -> bool {
-        // What is no number, and load below nothing, is no load.
+        // Values that are not finite, or negative, count as no load.
         let value = if value.is_finite() {
             value.max(0.0)
         } else {
@@ -45,27 +45,27 @@ impl Series {
         self.values.make_contiguous()
     }
 
-    /// How many.
+    /// Number of values.
     pub fn len(&self) -> usize {
         self.values.len()
     }
 
-    /// Whether there are none.
+    /// Whether there is no value.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// The number of the first value in the window among all that were taken.
+    /// Index of the window's first value among all values added.
     pub fn first_index(&self) -> u64 {
         self.taken - self.values.len() as u64
     }
 
-    /// The last value, or 0.
+    /// The last value; 0 without values.
     pub fn last(&self) -> f64 {
         self.values.back().copied().unwrap_or(0.0)
     }
 
-    /// The mean, or 0.
+    /// The mean; 0 without values.
     pub fn mean(&self) -> f64 {
         match self.values.len() {
             0 => 0.0,

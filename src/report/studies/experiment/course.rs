@@ -1,4 +1,4 @@
-//! The files of the course project whose notebooks read them: same names, same columns, further ones to the right.
+//! Files that the course project's notebooks read: the same names and columns, with further columns to the right.
 
 use std::path::Path;
 
@@ -9,14 +9,14 @@ use crate::base::io::write_json;
 use crate::report::studies::sharing::AnalyzedTrace;
 use crate::report::studies::sharing::csv_files;
 
-/// Figures that the course project published: the first 100 records of the ShareGPT_V3 split, blocks of 16 characters.
+/// Figures published by the course project, for the first 100 records of ShareGPT_V3 and blocks of 16 characters.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Published {
     /// Mean sharing fraction.
     pub mean: f64,
     /// Median sharing fraction.
     pub median: f64,
-    /// Blocks reused by blocks looked up.
+    /// Block look-ups that hit, divided by all look-ups.
     pub reuse_rate: f64,
     /// Mean accesses per block.
     pub mean_hits: f64,
@@ -51,7 +51,7 @@ pub fn stats(run: &AnalyzedTrace<'_>) -> Value {
         .filter(|block| block.accesses > 0)
         .map(|block| f64::from(block.accesses))
         .collect();
-    // Gaps of a long trace are kept as pairs of value and number; the file lists each.
+    // Gaps are kept as pairs of value and count; the file lists each one.
     let gaps: Vec<f64> = analysis
         .gaps
         .samples()
@@ -70,12 +70,12 @@ pub fn stats(run: &AnalyzedTrace<'_>) -> Value {
     })
 }
 
-/// The course project's median: of an even number of values the upper of the middle two.
+/// The median as the course project computed it: of an even number of values, the upper of the two middle ones.
 pub fn upper_median(sorted: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or_default()
 }
 
-/// Values that a distribution lists at most; a file of half a billion numbers helps nobody.
+/// Maximum number of values that a file lists; beyond that it would be too large to use.
 const MOST_LISTED: usize = 2_000_000;
 
 fn spread(values: &[f64], show: impl Fn(f64) -> Value) -> Value {

@@ -4,5 +4,6 @@ pub mod course;
 mod page;
 mod tables;
 
+pub(super) use page::read_page;
 pub use page::write;
 pub use tables::{SingleAndMulti, json, text};

@@ -3,20 +3,23 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::course;
-use super::tables::{SingleAndMulti, figures, json, published_figures};
-use crate::base::error::Result;
+use super::tables::{Figures, SingleAndMulti, figures, json, published_figures};
+use crate::base::error::{Error, Location, Result};
 use crate::base::io::write_json;
+use crate::base::version::VERSION;
+use crate::metrics::Summary;
 use crate::report::render::chart::{
     self, Axis, BLUE, Chart, GREY, Marks, ORANGE, SKY, Scale, Series, VERMILLION,
 };
 use crate::report::render::html::{Page, Table};
-use crate::report::studies::sharing::AnalyzedTrace;
+use crate::report::studies::json_file;
 use crate::report::studies::sharing::charts::{distributions, series};
 use crate::report::studies::sharing::curves::{self, Curves, ShownReplay};
 use crate::report::studies::sharing::page::{DEFINITIONS, group_table, settings, tiles, warning};
+use crate::report::studies::sharing::trace_meta;
 
 /// Writes `summary.json`, `charts.csv`, the charts and `report.html`.
 ///
@@ -24,36 +27,94 @@ use crate::report::studies::sharing::page::{DEFINITIONS, group_table, settings, 
 /// A file that cannot be written.
 pub fn write(columns: &SingleAndMulti<'_>, folder: &Path, command: &str) -> Result<()> {
     let mut value = json(columns);
+    let meta = trace_meta(columns.multi.trace);
     if let Some(entries) = value.as_object_mut() {
         entries.insert("command".into(), json!(command));
-        entries.insert("version".into(), json!(crate::base::version::VERSION));
+        entries.insert("trace_meta".into(), meta.clone());
+        entries.insert("version".into(), json!(VERSION));
     }
     write_json(&folder.join("summary.json"), &value)?;
-    let replays = shown(columns);
+    let figures = columns.figures();
+    let mut runs = vec![&columns.single, &columns.multi];
+    runs.extend(
+        columns
+            .truth
+            .iter()
+            .flat_map(|(single, multi)| [single, multi]),
+    );
+    let drawn = runs.iter().map(|run| Curves::new(run.analysis));
+    let replays = shown(&figures, drawn);
     curves::write(&replays, folder)?;
-    let page = page(columns, &replays, command);
+    let page = page(&figures, &replays, &meta, command);
     chart::save_all(&page.charts, folder)?;
     page.write(&folder.join("report.html"))
 }
 
-/// The replays of an experiment.
-fn shown<'a>(columns: &SingleAndMulti<'a>) -> Vec<ShownReplay<'a>> {
-    let one = |name, color, dashed, run: &AnalyzedTrace<'a>| ShownReplay {
-        name,
-        color,
-        dashed,
-        summary: Cow::Borrowed(run.summary),
-        curves: Curves::new(run.analysis),
+/// The page that [`write`] wrote, from the other files of the folder.
+///
+/// # Errors
+/// Files that are missing or are not what [`write`] writes.
+pub(in crate::report::studies) fn read_page(folder: &Path) -> Result<Page> {
+    let path = folder.join("summary.json");
+    let value = json_file::read(&path)?;
+    let summary = |value: &Value| -> Result<Cow<'static, Summary>> {
+        let refuse = |error: serde_json::Error| {
+            Error::input(
+                Location::file(&path),
+                format!("has no summaries of an experiment: {error}"),
+                "run `replay experiment` again",
+            )
+        };
+        let summary: Summary = serde_json::from_value(value.clone()).map_err(refuse)?;
+        Ok(Cow::Owned(summary))
     };
-    let mut runs = vec![
-        one("single-turn", VERMILLION, false, &columns.single),
-        one("multi-turn", BLUE, false, &columns.multi),
-    ];
-    if let Some((single, multi)) = &columns.truth {
-        runs.push(one("single-turn, as served", ORANGE, true, single));
-        runs.push(one("multi-turn, as served", SKY, true, multi));
-    }
-    runs
+    let both = |value: &Value| -> Result<[Cow<'static, Summary>; 2]> {
+        Ok([
+            summary(&value["single_turn"])?,
+            summary(&value["multi_turn"])?,
+        ])
+    };
+    let as_served = &value["as_served"];
+    let medians = &value["sharing_fraction_upper_median"];
+    let figures = Figures {
+        replays: both(&value)?,
+        as_served: (!as_served.is_null())
+            .then(|| both(as_served))
+            .transpose()?,
+        upper_medians: ["single_turn", "multi_turn"]
+            .map(|mode| medians[mode].as_f64().unwrap_or(f64::NAN)),
+    };
+    let replays = shown(&figures, Curves::read(folder, REPLAYS.map(|one| one.0))?);
+    let command = value["command"].as_str().unwrap_or_default();
+    Ok(page(&figures, &replays, &value["trace_meta"], command))
+}
+
+/// Names of the replays in legends, their colours, and whether they are dashed.
+const REPLAYS: [(&str, &str, bool); 4] = [
+    ("single-turn", VERMILLION, false),
+    ("multi-turn", BLUE, false),
+    ("single-turn, as served", ORANGE, true),
+    ("multi-turn, as served", SKY, true),
+];
+
+/// The replays of an experiment with their curves.
+fn shown<'a>(
+    figures: &Figures<'a>,
+    curves: impl IntoIterator<Item = Curves>,
+) -> Vec<ShownReplay<'a>> {
+    let summaries = figures
+        .replays
+        .iter()
+        .chain(figures.as_served.iter().flatten());
+    let one =
+        |((summary, curves), (name, color, dashed)): ((&Cow<'a, Summary>, _), _)| ShownReplay {
+            name,
+            color,
+            dashed,
+            summary: summary.clone(),
+            curves,
+        };
+    summaries.zip(curves).zip(REPLAYS).map(one).collect()
 }
 
 /// The charts of an experiment: those of an analysis with all replays in each, and the comparison.
@@ -112,11 +173,11 @@ fn comparison(runs: &[ShownReplay<'_>]) -> Chart {
 }
 
 /// The page of an experiment.
-fn page(columns: &SingleAndMulti<'_>, replays: &[ShownReplay<'_>], command: &str) -> Page {
-    let (single, multi) = (columns.single.summary, columns.multi.summary);
-    let (header, rows) = figures(columns);
+fn page(all: &Figures<'_>, replays: &[ShownReplay<'_>], meta: &Value, command: &str) -> Page {
+    let [single, multi] = &all.replays;
+    let (header, rows) = figures(all);
     let mut tables = vec![plain("Single-turn and multi-turn", header, rows)];
-    let (header, rows) = published_figures(columns);
+    let (header, rows) = published_figures(all);
     tables.push(plain(
         "The course project's published figures (first 100 ShareGPT records) beside this run's",
         header,
@@ -131,7 +192,6 @@ fn page(columns: &SingleAndMulti<'_>, replays: &[ShownReplay<'_>], command: &str
     let mut tiles = tiles(single, ", single-turn");
     tiles.truncate(1);
     tiles.extend(self::tiles(multi, ", multi-turn"));
-    let meta = &columns.multi.trace.meta;
     Page {
         title: "Prefix sharing: single-turn and multi-turn".into(),
         lead: settings(multi),
@@ -142,8 +202,8 @@ fn page(columns: &SingleAndMulti<'_>, replays: &[ShownReplay<'_>], command: &str
         variants: Vec::new(),
         notes: Vec::new(),
         definitions: DEFINITIONS,
-        configuration: json!({"settings": multi.settings, "tokenizer": meta.tokenizer, "template": meta.template,
-            "arrival": meta.arrival, "seed": meta.seed, "generator": meta.generator}),
+        configuration: json!({"settings": multi.settings, "tokenizer": meta["tokenizer"], "template": meta["template"],
+            "arrival": meta["arrival"], "seed": meta["seed"], "generator": meta["generator"]}),
         command: command.into(),
     }
 }

@@ -1,5 +1,7 @@
 //! The tables of an experiment, and its figures as JSON.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
 use super::course;
@@ -18,10 +20,38 @@ pub struct SingleAndMulti<'a> {
     pub truth: Option<(AnalyzedTrace<'a>, AnalyzedTrace<'a>)>,
 }
 
+/// The figures of an experiment's replays, from memory or from `summary.json`.
+#[derive(Debug, Clone)]
+pub(super) struct Figures<'a> {
+    /// Of the single-turn and of the multi-turn replay.
+    pub(super) replays: [Cow<'a, Summary>; 2],
+    /// Of the same chats as an engine serves them.
+    pub(super) as_served: Option<[Cow<'a, Summary>; 2]>,
+    /// Medians of the sharing fractions of both replays, as the course project computed them.
+    pub(super) upper_medians: [f64; 2],
+}
+
+impl<'a> SingleAndMulti<'a> {
+    pub(super) fn figures(&self) -> Figures<'a> {
+        let summary = |run: &AnalyzedTrace<'a>| Cow::Borrowed(run.summary);
+        let median = |run: &AnalyzedTrace<'_>| {
+            let mut fractions = run.analysis.sharing_fractions();
+            fractions.sort_unstable_by(f64::total_cmp);
+            course::upper_median(&fractions)
+        };
+        let truth = self.truth.as_ref();
+        Figures {
+            replays: [&self.single, &self.multi].map(summary),
+            as_served: truth.map(|(single, multi)| [single, multi].map(summary)),
+            upper_medians: [&self.single, &self.multi].map(median),
+        }
+    }
+}
+
 /// Formats the tables for the terminal.
 pub fn text(columns: &SingleAndMulti<'_>) -> String {
     let multi = columns.multi.summary;
-    let (header, rows) = figures(columns);
+    let (header, rows) = figures(&columns.figures());
     let header: Vec<&str> = header.iter().map(String::as_str).collect();
     let settings = &multi.settings;
     let mut out = format!(
@@ -44,13 +74,12 @@ pub fn text(columns: &SingleAndMulti<'_>) -> String {
 }
 
 /// Header and rows of the comparison.
-pub(super) fn figures(columns: &SingleAndMulti<'_>) -> Cells {
-    let (single, multi) = (columns.single.summary, columns.multi.summary);
+pub(super) fn figures(figures: &Figures<'_>) -> Cells {
     let mut header = vec!["", "single-turn", "multi-turn"];
-    let mut of: Vec<&Summary> = vec![single, multi];
-    if let Some((single, multi)) = &columns.truth {
+    let mut of: Vec<&Summary> = figures.replays.iter().map(|summary| &**summary).collect();
+    if let Some(as_served) = &figures.as_served {
         header.extend(["single-turn, as served", "multi-turn, as served"]);
-        of.extend([single.summary, multi.summary]);
+        of.extend(as_served.iter().map(|summary| &**summary));
     }
     let rows: Vec<Row> = vec![
         ("requests", Box::new(|s| thousands(s.requests))),
@@ -107,13 +136,8 @@ type Cells = (Vec<String>, Vec<Vec<String>>);
 type Row = (&'static str, Box<dyn Fn(&Summary) -> String>);
 
 /// Header and rows of the published figures beside this run's.
-pub(super) fn published_figures(columns: &SingleAndMulti<'_>) -> Cells {
-    let (single, multi) = (columns.single.summary, columns.multi.summary);
-    let median = |run: &AnalyzedTrace<'_>| {
-        let mut fractions = run.analysis.sharing_fractions();
-        fractions.sort_unstable_by(f64::total_cmp);
-        percent(course::upper_median(&fractions))
-    };
+pub(super) fn published_figures(figures: &Figures<'_>) -> Cells {
+    let [single, multi] = &figures.replays;
     let hits = |mean: Option<f64>, max: Option<f64>| {
         let (mean, max) = (
             or_dash(mean, |n| format!("{n:.2}")),
@@ -137,7 +161,7 @@ pub(super) fn published_figures(columns: &SingleAndMulti<'_>) -> Cells {
         row(
             "sharing fraction, median",
             [percent(ps.median), percent(pm.median)],
-            [median(&columns.single), median(&columns.multi)],
+            figures.upper_medians.map(percent),
         ),
         row(
             "block reuse rate",
@@ -164,7 +188,7 @@ pub(super) fn published_figures(columns: &SingleAndMulti<'_>) -> Cells {
 }
 
 fn published(columns: &SingleAndMulti<'_>) -> String {
-    let (header, rows) = published_figures(columns);
+    let (header, rows) = published_figures(&columns.figures());
     let header: Vec<&str> = header.iter().map(String::as_str).collect();
     table(&header, &rows)
 }
@@ -175,10 +199,12 @@ pub fn json(columns: &SingleAndMulti<'_>) -> Value {
         json!({"sharing_fraction_mean": p.mean, "sharing_fraction_median": p.median, "block_reuse_rate": p.reuse_rate,
             "block_hits_mean": p.mean_hits, "block_hits_max": p.max_hits})
     };
+    let medians = columns.figures().upper_medians;
     json!({
         "single_turn": columns.single.summary,
         "multi_turn": columns.multi.summary,
         "as_served": columns.truth.as_ref().map(|(single, multi)| json!({"single_turn": single.summary, "multi_turn": multi.summary})),
+        "sharing_fraction_upper_median": {"single_turn": medians[0], "multi_turn": medians[1]},
         "published": {"single_turn": published(course::SINGLE), "multi_turn": published(course::MULTI)},
     })
 }

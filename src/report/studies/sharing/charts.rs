@@ -6,7 +6,7 @@ use super::curves::{ACCESSES, Curves, FRACTIONS, GAPS, ShownReplay, bin_label};
 use crate::metrics::{Group, Summary};
 use crate::report::render::chart::{Axis, BLUE, Chart, Marks, Scale, Series};
 
-/// Turns that are shown; the few longer sessions would make the bars too thin to read.
+/// Number of turns shown. The few longer sessions would make the bars too thin to read.
 const MOST_TURNS: usize = 20;
 
 /// The one replay of an analysis.
@@ -26,7 +26,7 @@ pub(in crate::report::studies) fn alone<'a>(
 /// Name of the one replay of an analysis.
 pub(in crate::report::studies) const THIS_TRACE: &str = "this trace";
 
-/// The charts of an analysis; those of several replays have all of them in each.
+/// The charts of an analysis; each shows all replays.
 pub(in crate::report::studies) fn distributions(runs: &[ShownReplay<'_>]) -> Vec<Chart> {
     vec![
         Chart {
@@ -37,7 +37,7 @@ pub(in crate::report::studies) fn distributions(runs: &[ShownReplay<'_>]) -> Vec
             categories: Vec::new(),
             series: series(runs, |run| {
                 let mut points = run.curves.fractions.clone();
-                // The curve goes on at the top to the end of the axis.
+                // Continues the curve at 1 to the end of the axis.
                 if points.last().is_some_and(|last| last.0 < 1.0) {
                     points.push((1.0, 1.0));
                 }
@@ -92,7 +92,7 @@ fn by_turn(runs: &[ShownReplay<'_>]) -> Chart {
         .max()
         .unwrap_or(0)
         .min(MOST_TURNS);
-    // Where others have many turns, one bar at the first tells little and makes all thinner.
+    // A replay with a single turn is left out beside replays with many: its one bar would only make all bars thinner.
     let runs: Vec<&ShownReplay<'_>> = runs
         .iter()
         .filter(|run| most < 2 || run.summary.by_turn.len() > 1)

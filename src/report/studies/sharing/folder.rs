@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::analyzed::AnalyzedTrace;
 use super::curves::{self, Curves};
@@ -14,6 +14,7 @@ use crate::base::io::write_json;
 use crate::metrics::Summary;
 use crate::report::render::chart;
 use crate::report::render::html::Page;
+use crate::report::studies::json_file;
 use crate::trace::Trace;
 
 /// Writes `summary.json`, `requests.csv`, `blocks.csv`, `charts.csv`, the charts and `report.html`.
@@ -23,7 +24,7 @@ use crate::trace::Trace;
 pub fn write(run: &AnalyzedTrace<'_>, folder: &Path, source: &str, command: &str) -> Result<()> {
     let origin = Origin {
         source: source.to_owned(),
-        meta: meta(run.trace),
+        meta: trace_meta(run.trace),
         command: command.to_owned(),
     };
     let mut value = serde_json::to_value(run.summary).unwrap_or_default();
@@ -49,16 +50,14 @@ pub fn write(run: &AnalyzedTrace<'_>, folder: &Path, source: &str, command: &str
 /// Files that are missing or are not what [`write`] writes.
 pub(in crate::report) fn read_page(folder: &Path) -> Result<Page> {
     let path = folder.join("summary.json");
-    let bytes = std::fs::read(&path).map_err(|source| Error::read(&path, source))?;
-    let refuse = |error: serde_json::Error| {
+    let value = json_file::read(&path)?;
+    let summary: Summary = serde_json::from_value(value.clone()).map_err(|error| {
         Error::input(
-            Location::line(&path, error.line().max(1) as u64),
+            Location::file(&path),
             format!("is no summary of an analysis: {error}"),
             "run `replay analyze` again",
         )
-    };
-    let summary: Summary = serde_json::from_slice(&bytes).map_err(refuse)?;
-    let value: Value = serde_json::from_slice(&bytes).map_err(refuse)?;
+    })?;
     let text = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
     let origin = Origin {
         source: text("trace"),
@@ -70,7 +69,8 @@ pub(in crate::report) fn read_page(folder: &Path) -> Result<Page> {
     Ok(page::of_replay(&replay, &origin))
 }
 
-fn meta(trace: &Trace) -> serde_json::Value {
+/// What the header of a trace says of its making.
+pub(in crate::report::studies) fn trace_meta(trace: &Trace) -> serde_json::Value {
     let meta = &trace.meta;
     json!({"generator": meta.generator, "seed": meta.seed, "tokenizer": meta.tokenizer, "template": meta.template,
         "mode": meta.mode, "arrival": meta.arrival, "counts": meta.counts})

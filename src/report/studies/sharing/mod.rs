@@ -9,6 +9,6 @@ pub(super) mod page;
 mod text;
 
 pub use analyzed::AnalyzedTrace;
-pub(super) use folder::read_page;
 pub use folder::write;
+pub(super) use folder::{read_page, trace_meta};
 pub use text::text;

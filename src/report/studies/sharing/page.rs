@@ -9,56 +9,57 @@ use crate::metrics::{Group, Summary};
 use crate::report::render::html::{Cell, Page, Table};
 use crate::report::render::number::{or_dash, percent, seconds, thousands};
 
-/// Why figures of engine naive are not those of an engine.
+/// Warning on pages of engine `naive`.
 const NAIVE: &str = "\
 <section class=\"warn\" aria-label=\"Caution\">
-<p><b>These figures are of engine <code>naive</code>, which no server runs.</b> They are there to be compared with published
-ones that were counted in this way, and differ from what an engine serves:</p>
+<p><b>These figures are of engine <code>naive</code>, which no server runs.</b> They can be compared with published figures that
+were counted in the same way. They differ from what an engine serves:</p>
 <ul>
-<li>With the tokenizer <code>chars</code> there is one id per character, so a block of 16 is a few words and not a paragraph.</li>
-<li>Blocks are hashed alone: a block counts as reused wherever its tokens stood before. An engine's hash covers all tokens
-before the block too, as its keys and values depend on them; it can use a leading run of blocks only.</li>
-<li>The partial block at a prompt's end is counted like a full one; engines cache full blocks only.</li>
-<li>Nothing is ever evicted; an engine has a capacity.</li>
-<li>With <code>--sequential</code> one session ends before the next begins; on a server they interleave.</li>
+<li>The tokenizer <code>chars</code> makes one token of each character, so a block of 16 tokens is a few words.</li>
+<li>Each block is hashed alone, so it counts as reused wherever the same tokens occurred before. An engine's hash covers all
+tokens before the block too, because keys and values depend on them; it can reuse only a leading run of blocks.</li>
+<li>The partial block at the end of a prompt counts like a full one; engines cache full blocks only.</li>
+<li>Nothing is ever evicted; an engine has a limited capacity.</li>
+<li>With <code>--sequential</code> each session ends before the next begins; on a server they interleave.</li>
 </ul>
-<p>Where the same chats were also measured as an engine serves them, the columns and curves <i>as served</i> have those figures.</p>
+<p>If the same chats were also measured as an engine serves them, the columns and curves <i>as served</i> show those figures.</p>
 </section>
 ";
 
-/// The warning that a page of this engine's figures needs; empty for the others.
+/// The warning for pages of this engine; empty if it needs none.
 pub(in crate::report::studies) fn warning(engine: &str) -> &'static str {
     if engine == "naive" { NAIVE } else { "" }
 }
 
-/// What the metrics mean.
+/// Definitions of the metrics.
 pub(in crate::report::studies) const DEFINITIONS: &str = "\
 <h2>How it was counted</h2>
 <details>
 <summary>Definitions of the metrics</summary>
 <dl>
-<dt>block</dt><dd>The prompt's tokens are cut into blocks of equal size. The hash of a block covers its tokens and all before them
-(engine <code>naive</code>: its tokens alone).</dd>
-<dt>sharing fraction</dt><dd>Of one request: prompt tokens found in the cache by prompt tokens.</dd>
-<dt>token hit ratio</dt><dd>Over all requests: prompt tokens found in the cache by prompt tokens. This is the share of prefill
-that is saved.</dd>
-<dt>mean request hit ratio</dt><dd>Mean over requests of the block look-ups that hit; each request counts the same.</dd>
-<dt>block hit ratio, block reuse rate</dt><dd>Block look-ups that hit by all block look-ups.</dd>
-<dt>accesses of a block</dt><dd>Look-ups of it by prompts, the first included; 1 is never reused.</dd>
-<dt>reuse gap</dt><dd>Trace time between two consecutive accesses of a block. The clock is the trace's arrival time, never the
-wall clock. Also in requests, and as stack distance: the number of different blocks used in between.</dd>
-<dt>block lifetime, idle before eviction</dt><dd>From insertion, and from the last use, to eviction; only with a finite capacity.</dd>
-<dt>percentiles</dt><dd>Linear between the two nearest ranks, as numpy has them.</dd>
+<dt>block</dt><dd>Prompts are divided into blocks of equal numbers of tokens. The hash of a block covers its tokens and all tokens
+before them (engine <code>naive</code>: its tokens alone).</dd>
+<dt>sharing fraction</dt><dd>For one request: prompt tokens found in the cache, divided by its prompt tokens.</dd>
+<dt>token hit ratio</dt><dd>For all requests together: prompt tokens found in the cache, divided by prompt tokens. This is the
+fraction of prefill that the cache saves.</dd>
+<dt>mean request hit ratio</dt><dd>The fraction of a request's block look-ups that hit, averaged over requests with equal weight.</dd>
+<dt>block hit ratio, block reuse rate</dt><dd>Block look-ups that hit, divided by all block look-ups.</dd>
+<dt>accesses of a block</dt><dd>Number of look-ups of a block by prompts, including the first; 1 means that it was never reused.</dd>
+<dt>reuse gap</dt><dd>Trace time between two consecutive accesses of a block, measured by the arrival times of the trace. It is also
+given as a number of requests, and as the stack distance: the number of different blocks used in between.</dd>
+<dt>block lifetime, idle before eviction</dt><dd>Time from insertion, and from the last use, to eviction; only with a limited
+capacity.</dd>
+<dt>percentiles</dt><dd>Linear interpolation between the two nearest ranks, as in numpy.</dd>
 </dl>
 </details>
 ";
 
-/// Where a page's figures come from.
+/// The origin of a page's figures.
 #[derive(Debug, Clone)]
 pub(in crate::report::studies) struct Origin {
     /// The trace.
     pub(in crate::report::studies) source: String,
-    /// What the trace's header says of its making.
+    /// How the trace was made, from its header.
     pub(in crate::report::studies) meta: Value,
     /// The command that analyzed it.
     pub(in crate::report::studies) command: String,
@@ -195,7 +196,7 @@ pub(in crate::report::studies) fn group_table(
     let count = |value: u64| number(value as f64, |_| thousands(value));
     let row = |(place, group): (usize, &Group)| {
         vec![
-            // Ranges rise in the order they come in, which their texts do not sort by.
+            // Ranges sort by their order, not by their text.
             Cell {
                 text: group.label.clone(),
                 value: Some(place as f64),

@@ -1,9 +1,9 @@
-//! ARIMA forecasts: what Dynamo's planner gets from pmdarima's `auto_arima`.
+//! ARIMA forecasts, as Dynamo's planner gets them from pmdarima's `auto_arima`.
 //!
 //! The order comes from the stepwise search of Hyndman and Khandakar (Automatic Time Series Forecasting, J. Stat. Softw. 27(3),
 //! 2008): d by repeated KPSS tests, p and q by AIC of exact Gaussian likelihoods. Dynamo chooses the order once and keeps it;
-//! that is worse than the last value alone where the first points mislead, so here it is chosen with every value unless
-//! `arima_frozen_order` says otherwise.
+//! that is worse than the last value alone if the first points are not typical, so here it is chosen anew with every value
+//! unless `arima_frozen_order` is set.
 
 mod kpss;
 mod likelihood;
@@ -24,25 +24,25 @@ pub(super) const FIXED: PredictorCard = PredictorCard::new("arima111", "ARIMA(1,
     Box::new(Arima::fixed(options, (1, 1, 1)))
 });
 
-/// With fewer points there is no model, but the last value.
+/// With fewer points, the last value is predicted.
 const MINIMUM_POINTS: usize = 5;
 
-/// ARIMA of a fixed order, or of the best.
+/// ARIMA of a fixed order, or of the order that fits best.
 #[derive(Debug)]
 pub struct Arima {
     series: Series,
     fixed: Option<Order>,
     frozen: bool,
-    /// The order chosen first, where it is kept.
+    /// The order chosen first, if it is kept.
     chosen: Option<Order>,
-    /// Models log(1 + value): asked for, or because the values themselves gave a model without memory.
+    /// Model log(1 + value): because an option says so, or because the values themselves gave a model without memory.
     log1p: bool,
-    /// What the window's forecast was.
+    /// Forecast of the current window.
     forecast: Option<f64>,
 }
 
 impl Arima {
-    /// Chooses its order by AIC.
+    /// Creates a predictor that chooses its order by AIC.
     pub fn automatic(options: &PredictorOptions) -> Self {
         Self {
             series: Series::new(options.window),
@@ -54,7 +54,7 @@ impl Arima {
         }
     }
 
-    /// Keeps to (p, d, q), without constant.
+    /// Creates a predictor of order (p, d, q), without a constant.
     pub fn fixed(options: &PredictorOptions, (p, d, q): (usize, usize, usize)) -> Self {
         Self {
             fixed: Some(Order {
@@ -79,7 +79,7 @@ impl Arima {
         let mut fit = self.fit_to(&values)?;
         let memoryless = fit.order.p == 0 && fit.order.q == 0;
         if memoryless && !self.log1p && self.fixed.is_none() {
-            // A model without memory foretells a mean or the last value. Bursts hide structure that logarithms show.
+            // A model without memory predicts a mean or the last value. Logarithms reveal structure that bursts hide.
             let logs = scaled(true);
             self.chosen = None;
             if let Some(other) = self.fit_to(&logs) {
@@ -92,7 +92,7 @@ impl Arima {
         }
         let next = fit.forecast(&values);
         let next = if self.log1p { next.exp_m1() } else { next };
-        // A log model may run away. More than ten times the largest value ever seen is no forecast.
+        // A log model may diverge: more than ten times the largest value ever seen is not a forecast.
         let largest = raw.iter().copied().fold(0.0, f64::max);
         (next.is_finite() && next <= 10.0 * largest).then(|| next.max(0.0))
     }

@@ -6,7 +6,7 @@ use super::likelihood::{self, Fit, Order};
 /// The most autoregressive and moving-average terms.
 const MOST: usize = 5;
 
-/// Models tried at most; the search ends long before.
+/// Most models tried; the search ends long before.
 const MOST_TRIED: usize = 94;
 
 /// The best model of the values, if any can be fitted.
@@ -50,7 +50,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Whether it is better than all before.
+    /// Whether it is better than all previous ones.
     fn try_one(&mut self, order: Order) -> bool {
         let known = order.p > MOST || order.q > MOST || self.tried.contains(&order);
         if known || self.tried.len() == MOST_TRIED {

@@ -12,7 +12,7 @@ use crate::base::error::{Error, Location, Result};
 use crate::base::table::Columns;
 use crate::metrics::RequestRow;
 use crate::metrics::serving::state_changes;
-use crate::report::studies::scaling::state_of_name;
+use crate::report::studies::simulation::state_of_name;
 use crate::sim::{InstanceRecord, Outcome, PoolResources, Role, StateChange};
 use crate::trace::Nanos;
 

@@ -1,5 +1,9 @@
 //! The report of a sweep: a table, files, a heat map and lines.
 
+mod page;
+
+pub(super) use page::read_page;
+
 use std::path::Path;
 
 use serde::Serialize;

@@ -1,5 +1,9 @@
 //! The report of a miss-ratio curve: how much to buy, as a table, files and a picture.
 
+mod page;
+
+pub(super) use page::read_page;
+
 use std::path::Path;
 
 use serde::Serialize;

@@ -3,18 +3,45 @@
 //! A freed block keeps its hash while it waits in the free queue and can be found there; it loses it only when it is taken
 //! from the queue's head for something else. The same content may stand in several blocks; the one cached first is found.
 
-use super::super::BlockId;
-use super::super::eviction::Links;
-use super::FreeOrder;
+use crate::cache::BlockId;
+use crate::cache::eviction::Links;
+
+/// Where a freed block without hash goes in the free queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FreeOrder {
+    /// To the head.
+    Current,
+    /// To the tail, as all others: vLLM before its pull request 42656.
+    Legacy,
+}
+
+/// Receives the contents that lose their block.
+pub trait EvictionSink {
+    /// A block that held `content` was taken for something else.
+    fn evicted(&mut self, content: BlockId);
+}
+
+impl EvictionSink for Vec<BlockId> {
+    fn evicted(&mut self, content: BlockId) {
+        self.push(content);
+    }
+}
+
+/// For callers that do not need to know what was evicted.
+impl EvictionSink for () {
+    fn evicted(&mut self, _: BlockId) {}
+}
 
 /// No block, or no content.
 const NONE: u32 = u32::MAX;
 
 /// A physical block.
-pub(crate) type Slot = u32;
+pub(super) type Slot = u32;
 
+/// Blocks, the contents that they hold, and the queue of those that no request holds.
 #[derive(Debug)]
-pub(crate) struct Pool {
+pub(super) struct Pool {
     free: Links,
     references: Vec<u32>,
     content: Vec<BlockId>,
@@ -29,7 +56,7 @@ pub(crate) struct Pool {
 
 impl Pool {
     /// `slots` usable blocks (vLLM's null block is not among them) for contents below `contents`.
-    pub(crate) fn new(slots: u32, contents: u32, order: FreeOrder) -> Self {
+    pub(super) fn new(slots: u32, contents: u32, order: FreeOrder) -> Self {
         let mut free = Links::new(slots);
         for slot in 0..slots {
             free.push_back(slot);
@@ -47,63 +74,56 @@ impl Pool {
         }
     }
 
-    pub(crate) fn free_slots(&self) -> u32 {
+    pub(super) fn free_slots(&self) -> u32 {
         self.free.len()
     }
 
-    #[cfg(test)]
+    /// The number of contents that the pool can tell apart.
+    pub(super) fn contents(&self) -> usize {
+        self.first.len()
+    }
+
+    /// How many requests hold each slot.
     pub(super) fn references(&self) -> &[u32] {
         &self.references
     }
 
-    pub(crate) fn cached_contents(&self) -> u32 {
+    pub(super) fn cached_contents(&self) -> u32 {
         self.cached_contents
     }
 
     /// The slot that holds `content`, if any does.
-    pub(crate) fn find(&self, content: BlockId) -> Option<Slot> {
+    pub(super) fn find(&self, content: BlockId) -> Option<Slot> {
         let slot = self.first[content as usize];
         (slot != NONE).then_some(slot)
     }
 
-    pub(crate) fn is_free(&self, slot: Slot) -> bool {
+    pub(super) fn is_free(&self, slot: Slot) -> bool {
         self.references[slot as usize] == 0
     }
 
     /// A request uses a slot that it found.
-    pub(crate) fn touch(&mut self, slot: Slot) {
+    pub(super) fn touch(&mut self, slot: Slot) {
         if self.references[slot as usize] == 0 {
             self.free.remove(slot);
         }
         self.references[slot as usize] += 1;
     }
 
-    /// Takes the head of the free queue; what it held is forgotten.
-    pub(crate) fn take(&mut self, evicted: &mut Vec<BlockId>) -> Option<Slot> {
-        let (slot, content) = self.take_head()?;
-        if content != NONE {
-            evicted.push(content);
-        }
-        Some(slot)
-    }
-
-    /// As [`Pool::take`], where nobody asks what was evicted.
-    pub(crate) fn take_quietly(&mut self) -> Option<Slot> {
-        self.take_head().map(|(slot, _)| slot)
-    }
-
-    fn take_head(&mut self) -> Option<(Slot, BlockId)> {
+    /// Takes the head of the free queue; the content that it held can no longer be found.
+    pub(super) fn take(&mut self, evicted: &mut impl EvictionSink) -> Option<Slot> {
         let slot = self.free.pop_front()?;
         let content = self.content[slot as usize];
         if content != NONE {
             self.forget(slot, content);
+            evicted.evicted(content);
         }
         self.references[slot as usize] = 1;
-        Some((slot, content))
+        Some(slot)
     }
 
     /// The slot's block is full: from now on it can be found.
-    pub(crate) fn cache(&mut self, slot: Slot, content: BlockId) {
+    pub(super) fn cache(&mut self, slot: Slot, content: BlockId) {
         let last = self.last[content as usize];
         self.content[slot as usize] = content;
         self.previous_copy[slot as usize] = last;
@@ -137,7 +157,7 @@ impl Pool {
     }
 
     /// A request gives its blocks back, last block first, so that the head of a prompt stays longest.
-    pub(crate) fn release(&mut self, slots: &[Slot]) {
+    pub(super) fn release(&mut self, slots: &[Slot]) {
         for slot in slots.iter().rev() {
             let references = &mut self.references[*slot as usize];
             *references -= 1;
@@ -151,5 +171,36 @@ impl Pool {
                 self.free.push_back(*slot);
             }
         }
+    }
+
+    /// Asserts that the free queue holds each slot without references exactly once, and that every list of copies is whole.
+    pub(super) fn assert_consistent(&self) {
+        let mut queued = vec![false; self.references.len()];
+        for slot in self.free.iter() {
+            let twice = std::mem::replace(&mut queued[slot as usize], true);
+            assert!(!twice, "block {slot} is in the free queue twice");
+            let references = self.references[slot as usize];
+            assert_eq!(references, 0, "free block {slot} is held");
+        }
+        let unheld = self.references.iter().filter(|count| **count == 0).count();
+        assert_eq!(unheld, self.free.len() as usize, "free + held = all");
+        let mut contents = 0;
+        let mut copies = 0;
+        for (content, first) in self.first.iter().enumerate() {
+            let mut previous = NONE;
+            let mut slot = *first;
+            contents += u32::from(slot != NONE);
+            while slot != NONE {
+                let index = slot as usize;
+                assert_eq!(self.content[index], content as BlockId, "block {slot}");
+                assert_eq!(self.previous_copy[index], previous, "block {slot}");
+                (previous, slot) = (slot, self.next_copy[index]);
+                copies += 1;
+            }
+            assert_eq!(self.last[content], previous, "copies of content {content}");
+        }
+        assert_eq!(contents, self.cached_contents, "contents that can be found");
+        let filled = self.content.iter().filter(|content| **content != NONE);
+        assert_eq!(filled.count(), copies, "blocks with content");
     }
 }

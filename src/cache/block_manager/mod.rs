@@ -1,0 +1,326 @@
+//! The one manager of KV cache blocks: which blocks a request holds, which contents can be found, and what is evicted.
+//!
+//! `analyze`, `--hold` and `simulate` use it. With contents it follows vLLM 0.33 operation by operation:
+//! `get_computed_blocks`, `allocate_slots` and `free` of `vllm/v1/core/kv_cache_manager.py` on the block pool of
+//! `block_pool.py`. Without contents it only counts blocks. Time, queues and request lengths are the caller's, and so is each
+//! request's [`HeldBlocks`], whose memory is used again for the next request.
+
+mod pool;
+
+#[cfg(test)]
+mod tests;
+
+use super::BlockId;
+pub use pool::{EvictionSink, FreeOrder};
+use pool::{Pool, Slot};
+
+/// Up to this many blocks, and [`FULL_CHECK_CONTENTS`] contents, every change is followed by a full check of the pool in builds
+/// with debug assertions. Larger pools are checked by their counts alone, since a full check takes time proportional to both.
+const FULL_CHECK_BLOCKS: u32 = 64;
+/// See [`FULL_CHECK_BLOCKS`].
+const FULL_CHECK_CONTENTS: usize = 1024;
+
+/// The blocks that one request holds, in the order of its tokens.
+#[derive(Debug, Default, Clone)]
+pub struct HeldBlocks {
+    /// Physical blocks; empty where blocks are only counted.
+    slots: Vec<Slot>,
+    /// How many blocks the request holds.
+    count: u32,
+    /// How many leading blocks are full and can be found by others.
+    findable: u32,
+}
+
+impl HeldBlocks {
+    /// Number of blocks.
+    pub fn len(&self) -> u32 {
+        self.count
+    }
+
+    /// Whether the request holds none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Number of leading blocks that are full and can be found by others.
+    pub fn findable(&self) -> u32 {
+        self.findable
+    }
+
+    /// The physical blocks.
+    #[cfg(test)]
+    pub(in crate::cache) fn slots(&self) -> &[u32] {
+        &self.slots
+    }
+}
+
+/// A fixed number of blocks of one size, shared by the requests of one instance.
+#[derive(Debug)]
+pub struct BlockManager {
+    store: Store,
+    blocks: u32,
+    block_size: u32,
+    /// Blocks held, each counted once for every request that holds it.
+    references: u64,
+}
+
+#[derive(Debug)]
+enum Store {
+    /// Blocks without content, by number.
+    Counted { free: u32 },
+    /// vLLM's block pool.
+    Cached(Box<Pool>),
+}
+
+impl BlockManager {
+    /// A manager with a prefix cache. `blocks` are the usable ones (vLLM's null block is not among them), contents are
+    /// numbered below `contents`, and a block holds `block_size` tokens.
+    pub fn cached(blocks: u32, contents: u32, block_size: u32, order: FreeOrder) -> Self {
+        Self {
+            store: Store::Cached(Box::new(Pool::new(blocks, contents, order))),
+            blocks,
+            block_size,
+            references: 0,
+        }
+    }
+
+    /// A manager without a prefix cache: blocks are counted and nothing is ever found.
+    pub fn counted(blocks: u32, block_size: u32) -> Self {
+        Self {
+            store: Store::Counted { free: blocks },
+            blocks,
+            block_size,
+            references: 0,
+        }
+    }
+
+    /// Usable blocks.
+    pub fn blocks(&self) -> u32 {
+        self.blocks
+    }
+
+    /// Tokens per block.
+    pub fn block_size(&self) -> u32 {
+        self.block_size
+    }
+
+    /// Blocks that no request holds, those with content that can be found included.
+    pub fn free_blocks(&self) -> u32 {
+        match &self.store {
+            Store::Counted { free } => *free,
+            Store::Cached(pool) => pool.free_slots(),
+        }
+    }
+
+    /// Number of distinct contents that can be found.
+    pub fn cached_contents(&self) -> u32 {
+        match &self.store {
+            Store::Counted { .. } => 0,
+            Store::Cached(pool) => pool.cached_contents(),
+        }
+    }
+
+    /// How many leading blocks of `path` can be found.
+    pub fn resident(&self, path: &[BlockId]) -> u32 {
+        let Store::Cached(pool) = &self.store else {
+            return 0;
+        };
+        let found = path.iter().take_while(|block| pool.find(**block).is_some());
+        found.count() as u32
+    }
+
+    /// Puts the longest prefix of `path` that can be found into `held`, which must be empty, and changes nothing else.
+    /// Returns how many of these blocks no request holds: each of them takes a free block once it is held.
+    pub fn lookup(&self, path: &[BlockId], held: &mut HeldBlocks) -> u32 {
+        let mut unheld = 0;
+        held.slots.clear();
+        if let Store::Cached(pool) = &self.store {
+            for content in path {
+                let Some(slot) = pool.find(*content) else {
+                    break;
+                };
+                unheld += u32::from(pool.is_free(slot));
+                held.slots.push(slot);
+            }
+        }
+        held.count = held.slots.len() as u32;
+        held.findable = held.count;
+        unheld
+    }
+
+    /// Holds the blocks that [`BlockManager::lookup`] found, `unheld` of them held by nobody, and takes free ones until the
+    /// request has `needed`. Returns `false` if fewer than `reserve` free blocks would be left; the request then holds
+    /// nothing.
+    pub fn allocate(
+        &mut self,
+        held: &mut HeldBlocks,
+        unheld: u32,
+        needed: u32,
+        reserve: u32,
+        evicted: &mut impl EvictionSink,
+    ) -> bool {
+        let hits = held.count;
+        let fresh = needed.saturating_sub(hits);
+        if u64::from(fresh) + u64::from(unheld) + u64::from(reserve) > u64::from(self.free_blocks())
+        {
+            held.slots.clear();
+            (held.count, held.findable) = (0, 0);
+            return false;
+        }
+        match &mut self.store {
+            Store::Counted { free } => *free -= fresh,
+            Store::Cached(pool) => {
+                for slot in &held.slots {
+                    pool.touch(*slot);
+                }
+                for _ in 0..fresh {
+                    held.slots.extend(pool.take(evicted));
+                }
+            }
+        }
+        held.count = hits + fresh;
+        self.references += u64::from(held.count);
+        self.debug_assert_invariants();
+        true
+    }
+
+    /// Takes free blocks until the request has `needed`. Returns `false`, and changes nothing, if there are not enough.
+    pub fn extend(
+        &mut self,
+        held: &mut HeldBlocks,
+        needed: u32,
+        evicted: &mut impl EvictionSink,
+    ) -> bool {
+        let fresh = needed.saturating_sub(held.count);
+        if fresh == 0 {
+            return true;
+        }
+        if fresh > self.free_blocks() {
+            return false;
+        }
+        match &mut self.store {
+            Store::Counted { free } => *free -= fresh,
+            Store::Cached(pool) => {
+                for _ in 0..fresh {
+                    held.slots.extend(pool.take(evicted));
+                }
+            }
+        }
+        held.count += fresh;
+        self.references += u64::from(fresh);
+        self.debug_assert_invariants();
+        true
+    }
+
+    /// Makes the first `full` blocks of a request findable; `path` has their contents. Blocks beyond the path have no known
+    /// content and stay unfindable.
+    pub fn fill(&mut self, held: &mut HeldBlocks, path: &[BlockId], full: u32) {
+        let Store::Cached(pool) = &mut self.store else {
+            return;
+        };
+        let full = full.min(path.len() as u32).min(held.count);
+        while held.findable < full {
+            let index = held.findable as usize;
+            pool.cache(held.slots[index], path[index]);
+            held.findable += 1;
+        }
+        self.debug_assert_invariants();
+    }
+
+    /// Decodes on until `computed` tokens in all, token by token as an engine does: a block is taken when the first token
+    /// falls into it, and can be found once it is full. Returns `false` at the first token for which no block is free; what
+    /// was done for the tokens before it stays.
+    pub fn decode_to(
+        &mut self,
+        held: &mut HeldBlocks,
+        computed: u32,
+        path: &[BlockId],
+        evicted: &mut impl EvictionSink,
+    ) -> bool {
+        let size = self.block_size;
+        // The prompt's partial block fills first, if there is one; the request holds it already.
+        let mut index = held.findable;
+        while index * size < computed {
+            if index >= held.count && !self.extend(held, index + 1, evicted) {
+                return false;
+            }
+            if (index + 1) * size > computed {
+                break;
+            }
+            index += 1;
+            self.fill(held, path, index);
+            // Beyond the known contents, blocks fill without becoming findable; the next call starts behind them.
+            held.findable = index;
+        }
+        true
+    }
+
+    /// Puts content that was computed elsewhere into blocks that no request holds; what can be found already stays as it is.
+    /// Returns how many blocks were added: the rest of the path, as far as free blocks last.
+    pub fn insert(&mut self, path: &[BlockId]) -> u32 {
+        let mut held = HeldBlocks::default();
+        // What can be found is held meanwhile, or else it might be evicted for what follows it.
+        let unheld = self.lookup(path, &mut held);
+        let found = held.count;
+        let room = self.free_blocks().saturating_sub(unheld);
+        let needed = (path.len() as u32).min(found + room);
+        if matches!(self.store, Store::Counted { .. })
+            || !self.allocate(&mut held, unheld, needed, 0, &mut ())
+        {
+            return 0;
+        }
+        self.fill(&mut held, path, needed);
+        self.free(&mut held);
+        needed - found
+    }
+
+    /// The request ends or is preempted: it gives all its blocks back, whose contents can be found until they are taken.
+    pub fn free(&mut self, held: &mut HeldBlocks) {
+        match &mut self.store {
+            Store::Counted { free } => *free += held.count,
+            Store::Cached(pool) => pool.release(&held.slots),
+        }
+        self.references -= u64::from(held.count);
+        held.slots.clear();
+        (held.count, held.findable) = (0, 0);
+        self.debug_assert_invariants();
+    }
+
+    /// In builds with debug assertions: free and held blocks are all blocks, no block is in the free queue twice, reference
+    /// counts add up to what requests hold, and every content leads to the blocks that hold it.
+    pub fn debug_assert_invariants(&self) {
+        if !cfg!(debug_assertions) {
+            return;
+        }
+        match &self.store {
+            Store::Counted { free } => {
+                let held = u64::from(self.blocks) - u64::from(*free);
+                assert_eq!(held, self.references, "free + held = all");
+            }
+            Store::Cached(pool)
+                if self.blocks <= FULL_CHECK_BLOCKS && pool.contents() <= FULL_CHECK_CONTENTS =>
+            {
+                pool.assert_consistent();
+                let counted: u64 = pool
+                    .references()
+                    .iter()
+                    .map(|count| u64::from(*count))
+                    .sum();
+                assert_eq!(counted, self.references, "reference counts add up");
+            }
+            Store::Cached(pool) => {
+                let held = u64::from(self.blocks) - u64::from(pool.free_slots());
+                assert!(held <= self.references, "a held block has no holder");
+            }
+        }
+    }
+
+    /// How many requests hold each block.
+    #[cfg(test)]
+    pub(in crate::cache) fn references(&self) -> &[u32] {
+        match &self.store {
+            Store::Counted { .. } => &[],
+            Store::Cached(pool) => pool.references(),
+        }
+    }
+}

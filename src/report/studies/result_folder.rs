@@ -1,0 +1,58 @@
+//! Which results a folder holds, and the page of them.
+
+use std::path::Path;
+
+use super::{curve, experiment, sharing, sweep};
+use crate::base::error::{Error, Location, Result};
+use crate::report::render::html::Page;
+
+/// The command whose results a folder holds, as far as `report` knows a page for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResultKind {
+    /// Of `sweep --output-dir`.
+    Sweep,
+    /// Of `curve --output-dir`.
+    Curve,
+    /// Of `experiment`.
+    Experiment,
+    /// Of `analyze --output-dir`.
+    Analysis,
+    /// Anything else; `simulate --results` writes runs in folders below.
+    Other,
+}
+
+impl ResultKind {
+    /// Detects the kind by the names of files.
+    pub fn of(folder: &Path) -> Self {
+        let has = |name: &str| folder.join(name).is_file();
+        if has("sweep.json") {
+            Self::Sweep
+        } else if has("curve.json") {
+            Self::Curve
+        } else if has("multi_turn_request_metrics.csv") {
+            Self::Experiment
+        } else if has("requests.csv") && has("summary.json") {
+            Self::Analysis
+        } else {
+            Self::Other
+        }
+    }
+
+    /// Makes the page of a folder.
+    ///
+    /// # Errors
+    /// Files that are not what they should be.
+    pub fn page(self, folder: &Path, command: &str) -> Result<Page> {
+        match self {
+            Self::Sweep => sweep::read_page(folder, command),
+            Self::Curve => curve::read_page(folder, command),
+            Self::Experiment => experiment::read_page(folder),
+            Self::Analysis => sharing::read_page(folder),
+            Self::Other => Err(Error::input(
+                Location::file(folder),
+                "holds no results that `report` has a page for",
+                "give a folder that `experiment`, `analyze`, `sweep` or `curve` wrote with --output-dir, or that `simulate` wrote with --results",
+            )),
+        }
+    }
+}
