@@ -58,13 +58,13 @@ impl Tiered {
         if options.hold != Hold::None {
             return Err(Error::usage(
                 "a cache in tiers has no running requests to hold blocks",
-                "set `hold` to none",
+                "use hold `none`",
             ));
         }
         if eviction::expires(&options.policy) || eviction::looks_ahead(&options.policy) {
             return Err(Error::usage(
                 format!("policy `{}` with tiers", options.policy),
-                "take one that goes by use alone, as lru",
+                "use one that evicts by use alone, e.g. `lru`",
             ));
         }
         if tiers.is_empty() {
