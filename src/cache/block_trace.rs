@@ -76,7 +76,7 @@ impl BlockTrace {
                         format!(
                             "the trace's hash ids stand for blocks of {own} tokens, which cannot be cut anew"
                         ),
-                        format!("leave --block-size away, or give {own}"),
+                        format!("leave `block_size` out, or set it to {own}"),
                     ));
                 }
                 Ok(Self::from_hash_ids(trace, own))

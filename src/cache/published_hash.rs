@@ -106,8 +106,8 @@ impl Chain {
             (None, HashAlgorithm::Sha256Cbor) => "vllm-none-hash",
             (None, HashAlgorithm::XxhashCbor) => {
                 return Err(Error::usage(
-                    "--hash xxhash_cbor without a seed: vLLM then draws another in each process",
-                    "give --hash-seed with the value of PYTHONHASHSEED that the engine ran with",
+                    "xxhash_cbor hashes need a seed: without one, vLLM draws another in each process",
+                    "set `hash_seed` to the PYTHONHASHSEED that the engine ran with",
                 ));
             }
         };
@@ -182,7 +182,7 @@ pub fn published_hashes(
     if trace.content() != Content::Tokens || blocks.scheme() != HashScheme::Chained {
         return Err(Error::usage(
             "vLLM's own hashes need token ids, and an engine that hashes full blocks in a chain",
-            "take a trace with token ids and --engine vllm",
+            "use a trace with token ids, and set `engine` to vllm",
         ));
     }
     let mut chain = Chain::new(algorithm, seed)?;

@@ -118,7 +118,7 @@ fn nothing_left(dataset: &Dataset, template: &ChatTemplate, report: &BuildReport
                 "the chat template `{}` takes none of the conversations: {reason}",
                 template.name()
             ),
-            "name another one with --chat-template",
+            "set `chat_template` to another one",
         );
     }
     if report.conversations == 0
@@ -137,7 +137,7 @@ fn nothing_left(dataset: &Dataset, template: &ChatTemplate, report: &BuildReport
     Error::input(
         file(),
         "no conversation gives a request",
-        "look at --max-conversations and --max-model-len",
+        "raise `max_conversations` or `max_model_len`",
     )
 }
 
@@ -180,11 +180,11 @@ fn refuse(
     let (words, remedy) = match error {
         EncodeError::Rejected(words) => (
             format!("the chat template rejects it: {words}"),
-            "remove the conversation, leave --strict away to skip it, or name another --chat-template",
+            "remove the conversation, leave `strict` out to skip it, or set another `chat_template`",
         ),
         EncodeError::Failed(words) => (
             format!("the chat template fails: {words}"),
-            "repair the template, or name another with --chat-template",
+            "repair the template, or set another `chat_template`",
         ),
     };
     if strict {

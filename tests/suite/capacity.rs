@@ -110,7 +110,7 @@ fn complaints() {
         (&["--memory", "80GiB"][..], "--model"),
         (
             &["--model", "llama-3-8b", "--memory", "80"][..],
-            "give a size as 40GiB",
+            "give a size such as 40GiB",
         ),
         (
             &["--model", "llama-3-8b", "--gpu", "h100-80"][..],

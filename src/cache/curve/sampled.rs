@@ -76,7 +76,7 @@ pub fn sampled(
     if rules.order != UseOrder::TailFirst {
         return Err(Error::usage(
             "sampling with blocks used head first",
-            "leave --order away, or take the exact curve",
+            "leave `order` out, or compute the exact curve",
         ));
     }
     let mut owners = owners(blocks, rules);

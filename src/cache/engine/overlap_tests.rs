@@ -229,7 +229,7 @@ fn a_trace_that_has_service_times() {
     let error = replay(&blocks(&plain), &hold, &mut Log::default()).expect_err("has none");
     let error = error.to_string();
     assert!(
-        error.contains("request 1") && error.contains("--hold linear"),
+        error.contains("request 1") && error.contains("`hold` to linear"),
         "{error}"
     );
     // By the header: 2 ns a prompt token, 1 ns an output token, 1 ns besides: 9 for the first's prompt.
@@ -251,26 +251,10 @@ fn a_trace_that_has_service_times() {
 #[test]
 fn what_engines_refuse() {
     for (engine, hold, words) in [
-        (
-            "ideal",
-            linear(1, 1),
-            "use engine `vllm` or `sglang`, or hold `none`",
-        ),
-        (
-            "block",
-            Hold::Trace,
-            "use engine `vllm` or `sglang`, or hold `none`",
-        ),
-        (
-            "naive",
-            Hold::Requests(1),
-            "use engine `vllm` or `sglang`, or hold `none`",
-        ),
-        (
-            "sglang",
-            Hold::Requests(1),
-            "hold `linear:PREFILL_MS,DECODE_MS`",
-        ),
+        ("ideal", linear(1, 1), "use engine `vllm` or `sglang`"),
+        ("block", Hold::Trace, "use engine `vllm` or `sglang`"),
+        ("naive", Hold::Requests(1), "use engine `vllm` or `sglang`"),
+        ("sglang", Hold::Requests(1), "hold `linear:"),
     ] {
         let error = check(&options(engine, Capacity::Unbounded, hold)).expect_err("refused");
         assert!(error.to_string().contains(words), "{error}");

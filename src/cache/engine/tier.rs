@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::error::{Error, Result};
-use crate::cache::capacity::{Asked, ModelConfig, parse_bytes};
+use crate::base::units::parse_bytes;
+use crate::cache::capacity::{Asked, ModelConfig};
 
 use super::{Capacity, TierCounts, Tiered};
 
@@ -49,7 +50,7 @@ impl TierSpec {
     pub fn parse(text: &str) -> Result<Self> {
         let refuse = |problem: &str| {
             Error::usage(
-                format!("--tier {text}: {problem}"),
+                format!("tier {text} {problem}"),
                 "give name:size as hbm:40GiB or hbm:2048, with a bandwidth as dram:200GiB@64GB/s",
             )
         };
@@ -108,7 +109,7 @@ impl TierSpec {
                         "the bandwidth of tier `{}` needs to know the bytes of a block",
                         spec.name
                     ),
-                    "name the model with --model, or give its config.json with --model-config",
+                    "set `model` to a built-in model, or `model_config` to a config.json",
                 ));
             }
             tiers.push(Tier {
