@@ -398,7 +398,7 @@ fn require_prefixes(trace: &BlockTrace) -> Result<()> {
                          not stand for whole prefixes, so they make no radix tree",
                         run.index + 1
                     ),
-                    "use engine `ideal`",
+                    "set `engine` to ideal",
                 ));
             }
             previous = *block;

@@ -58,7 +58,7 @@ impl Tiered {
         if options.hold != Hold::None {
             return Err(Error::usage(
                 "a cache in tiers has no running requests to hold blocks",
-                "use hold `none`",
+                "set `hold` to none",
             ));
         }
         if eviction::expires(&options.policy) || eviction::looks_ahead(&options.policy) {
