@@ -51,7 +51,7 @@ impl ResultKind {
             Self::Other => Err(Error::input(
                 Location::file(folder),
                 "holds no results that `report` has a page for",
-                "give a folder that `experiment`, `analyze`, `sweep` or `curve` wrote with --output-dir, or that `simulate` wrote with --results",
+                "give a folder that `experiment`, `analyze`, `sweep` or `curve` wrote, or the results folder of `simulate`",
             )),
         }
     }
