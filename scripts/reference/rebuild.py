@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Rebuilds what the tests expect of other systems from those systems' public packages, and says which cases changed.
 
-    python3 scripts/reference/rebuild.py all --out reference
-    REPLAY_SHARED=$PWD/reference cargo test --test reference
+    python3 scripts/reference/rebuild.py all --out output/reference-data
+    REPLAY_SHARED=$PWD/output/reference-data cargo test --test reference
 
     python3 scripts/reference/rebuild.py vllm --version 0.33.0 --inputs DIR --out DIR --compare DIR
 

@@ -210,6 +210,11 @@ def main():
     for page_size, capacity, policy, output, name in CASES:
         if arguments.only and name not in arguments.only:
             continue
+        try:
+            sglang.new_cache(None, page_size, policy)
+        except ValueError as error:
+            print(f"no {name}: {error}", flush=True)
+            continue
         rows, totals = run(sglang, trace, page_size, capacity, policy, output)
         summary = {
             "trace": arguments.trace_name,

@@ -15,7 +15,7 @@ use crate::cache::BlockTrace;
 use crate::cache::curve::{Point, Rules, capacities, exact, sampled};
 use crate::cache::engine::{Capacity, ENGINES, EngineOptions, hash_scheme};
 use crate::metrics::analyze;
-use crate::report::studies::curve::{self, Files, POINTS, Sizes, Study};
+use crate::report::studies::curve::{self, CapacityCurve, CurveFiles, POINTS, Sizes};
 use crate::trace::Trace;
 
 /// Arguments of `replay curve`.
@@ -90,17 +90,17 @@ pub(super) fn run(args: &CurveArgs, json: bool) -> anyhow::Result<()> {
     } else {
         args.block_size.iter().copied().map(Some).collect()
     };
-    let mut studies = Vec::new();
+    let mut curves = Vec::new();
     for size in sizes {
         let blocks = BlockTrace::new(&read.trace, size, hash_scheme(&args.engine)?)?;
         let sizes = Sizes {
             block_size: blocks.block_size(),
             bytes_per_token,
         };
-        studies.push(args.study(&read.trace, &blocks, &options, sizes)?);
+        curves.push(args.curve(&read.trace, &blocks, &options, sizes)?);
     }
-    let files = Files {
-        studies: &studies,
+    let files = CurveFiles {
+        curves: &curves,
         engine: &args.engine,
         source: &args.input.trace.display().to_string(),
         settings: json!({"engine": args.engine, "policy": "lru", "cache_output": options.caches_output(),
@@ -112,7 +112,7 @@ pub(super) fn run(args: &CurveArgs, json: bool) -> anyhow::Result<()> {
     output::result(
         json,
         || Ok(files.value()),
-        || curve::text(&studies, &args.engine),
+        || curve::text(&curves, &args.engine),
     )?;
     if let Some(folder) = &args.output_dir {
         output::wrote(folder);
@@ -121,13 +121,13 @@ pub(super) fn run(args: &CurveArgs, json: bool) -> anyhow::Result<()> {
 }
 
 impl CurveArgs {
-    fn study(
+    fn curve(
         &self,
         trace: &Trace,
         blocks: &BlockTrace,
         options: &EngineOptions,
         sizes: Sizes,
-    ) -> Result<Study> {
+    ) -> Result<CapacityCurve> {
         let one_pass = ENGINES.find(&self.engine)?.is_block_cache();
         let points = self.points(if one_pass { POINTS } else { REPLAYS })?;
         if options.count_by_access {
@@ -145,10 +145,10 @@ impl CurveArgs {
                 ));
             }
             let sample = sampled(blocks, &rules, rate, self.seed, POINTS)?;
-            return Ok(Study::sampled(&sample, sizes));
+            return Ok(CapacityCurve::sampled(&sample, sizes));
         }
         if one_pass {
-            return Ok(Study::exact(&exact(blocks, &rules)?, sizes, points));
+            return Ok(CapacityCurve::exact(&exact(blocks, &rules)?, sizes, points));
         }
         if points == usize::MAX {
             return Err(Error::usage(
@@ -161,7 +161,7 @@ impl CurveArgs {
         }
         let points = self.replays(trace, blocks, options, points)?;
         let lookups = blocks.lookups();
-        Ok(Study::replayed(&points, lookups, sizes))
+        Ok(CapacityCurve::replayed(&points, lookups, sizes))
     }
 
     fn points(&self, default: usize) -> Result<usize> {

@@ -19,7 +19,7 @@ use crate::cache::capacity::{Asked, ModelConfig};
 use crate::cache::curve::{Curve, Rules, exact};
 use crate::cache::engine::{Capacity, ENGINES, EngineOptions, check_policy, hash_scheme};
 use crate::cache::sweep::{Counts, on_curve};
-use crate::report::studies::sweep::{self, Cell, Files};
+use crate::report::studies::sweep::{self, SweepCell, SweepFiles};
 
 /// Arguments of `replay sweep`.
 #[derive(Debug, Args)]
@@ -140,9 +140,9 @@ pub(super) fn run(args: &SweepArgs, json: bool) -> anyhow::Result<()> {
                 done.fetch_add(1, Ordering::Relaxed);
                 cell
             })
-            .collect::<Result<Vec<Cell>>>()
+            .collect::<Result<Vec<SweepCell>>>()
     })?;
-    let files = Files {
+    let files = SweepFiles {
         cells: &cells,
         engine: &args.engine,
         source: &args.input.trace.display().to_string(),
@@ -257,7 +257,7 @@ fn tasks(
     Ok(tasks)
 }
 
-fn run_task(task: &Task, sheet: &Sheet, journal: &Journal) -> Result<Cell> {
+fn run_task(task: &Task, sheet: &Sheet, journal: &Journal) -> Result<SweepCell> {
     let counts = match journal.find(&task.key) {
         Some(counts) => counts,
         None => {
@@ -269,7 +269,7 @@ fn run_task(task: &Task, sheet: &Sheet, journal: &Journal) -> Result<Cell> {
             counts
         }
     };
-    Ok(Cell {
+    Ok(SweepCell {
         block_size: sheet.blocks.block_size(),
         policy: task.options.policy.clone(),
         capacity: task.asked.clone(),

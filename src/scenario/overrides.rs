@@ -166,11 +166,11 @@ mod tests {
         let message = fault(Path::new("a.toml"), text, &error).to_string();
         let expected = "a.toml:5: autoscaling.kpa: unknown key `stable_windw`: did you mean `stable_window`? known: ";
         assert!(message.starts_with(expected), "{message}");
-        let text = "[latency]\nkind = \"linear\"\nbase = 3\n";
+        let text = "[latency]\nkind = \"linear\"\nbas_ms = 3\n";
         let error = toml::from_str::<ScenarioConfig>(text).expect_err("a wrong key");
         let message = fault(Path::new("a.toml"), text, &error).to_string();
         let expected =
-            "a.toml:3: latency model `linear`: unknown key `base`: did you mean `base_ms`?";
+            "a.toml:3: latency model `linear`: unknown key `bas_ms`: did you mean `base_ms`?";
         assert!(message.starts_with(expected), "{message}");
         let text = "[slo]\nttft = 3\n";
         let error = toml::from_str::<ScenarioConfig>(text).expect_err("a wrong key");

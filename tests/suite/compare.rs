@@ -287,6 +287,8 @@ policy = "script"
 interval_seconds = 10.0
 [autoscaling.soft_scale_in]
 seconds = 15.0
+ttft_seconds = 5.0
+tbt_seconds = 1.0
 [autoscaling.script]
 code = """
 fn decide(s) {
@@ -400,6 +402,10 @@ fn one_run_has_one_set_of_figures() {
     let page =
         std::fs::read_to_string(Path::new(&root).join("comparison/report.html")).expect("page");
     assert!(page.contains(&percent(1.0 - met)));
+    // Two limits, two names.
+    assert!(page.contains("\"slowdown limit\"") && !page.contains("\"SLO\""));
+    let axis = format!("arrived requests that missed the {slo}").replace('<', "\\u003c");
+    assert!(page.contains(&axis));
 
     // A study's trial.
     let config = ScenarioConfig::read(Path::new(&cluster), &[]).expect("a configuration");

@@ -183,7 +183,10 @@ fn a_request_that_is_not_served_is_missed() {
         close(&trial["gpu_hours"], 2.0 * 400.0 / 3600.0);
         close(&trial["ttft_p90"], 0.11);
         close(&trial["tbt_p90"], 0.015);
-        assert_eq!((&trial["changes"], &trial["flaps"]), (&0.into(), &0.into()));
+        assert_eq!(
+            (&trial["scaling_events"], &trial["flaps"]),
+            (&0.into(), &0.into())
+        );
     }
     let choices = study["choices"].as_array().expect("choices");
     assert_eq!(choices.len(), 2);

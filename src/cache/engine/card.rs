@@ -289,7 +289,7 @@ mod tests {
         for engine in &ENGINES {
             let kind: EngineKind = engine.name().parse().expect("a registered name");
             assert_eq!(kind.name(), engine.name());
-            assert_eq!(kind.card().check_policy("lru").is_ok(), true, "{kind}");
+            assert!(kind.card().check_policy("lru").is_ok(), "{kind}");
         }
         let all = [
             EngineKind::VLLM,

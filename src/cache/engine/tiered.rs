@@ -64,7 +64,7 @@ impl Tiered {
         if eviction::expires(&options.policy) || eviction::looks_ahead(&options.policy) {
             return Err(Error::usage(
                 format!("policy `{}` with tiers", options.policy),
-                "take one that goes by use alone, as lru",
+                "use one that evicts by use alone, e.g. `lru`",
             ));
         }
         if tiers.is_empty() {

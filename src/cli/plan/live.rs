@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::PlanArgs;
 use super::act::ActArgs;
+use super::config::InstanceGpus;
 use super::serve::Latest;
 use crate::autoscale::planner::{Budget, Decision, Planner, PlannerConfig};
 use crate::autoscale::prometheus::{self, Http, Source};
@@ -115,7 +116,11 @@ impl LiveArgs {
     }
 }
 
-pub(super) fn run(args: &PlanArgs, config: PlannerConfig) -> anyhow::Result<()> {
+pub(super) fn run(
+    args: &PlanArgs,
+    config: PlannerConfig,
+    gpus: &InstanceGpus,
+) -> anyhow::Result<()> {
     let live = &args.live;
     live.check()?;
     let Some(address) = &live.prometheus else {
@@ -140,6 +145,7 @@ pub(super) fn run(args: &PlanArgs, config: PlannerConfig) -> anyhow::Result<()> 
     let latest = live.listen.as_deref().map(Latest::listen).transpose()?;
     let mut current = args.start(Budget::new(&config).min);
     let mut planner = Planner::new(config)?;
+    output::note(&gpus.sentence(planner.config()));
     let ticks = if live.once { Some(1) } else { live.ticks };
     let start = Instant::now();
     let mut tick = 0_u64;

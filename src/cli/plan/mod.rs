@@ -13,7 +13,6 @@ use clap::Args;
 use self::config::PlannerArgs;
 use self::live::LiveArgs;
 use super::engine_args::{EngineArgs, EvictionSeedArgs};
-use super::output;
 use crate::base::error::Error;
 
 /// Arguments of `replay plan`.
@@ -110,9 +109,6 @@ pub(super) fn run(args: &PlanArgs, json: bool) -> anyhow::Result<()> {
         .into()),
         (Some(file), false) if args.backtest => trace::backtest(args, file, &config, json),
         (Some(file), false) => trace::plan(args, file, config, &gpus, json),
-        (None, _) => {
-            output::note(&gpus.sentence(&config));
-            live::run(args, config)
-        }
+        (None, _) => live::run(args, config, &gpus),
     }
 }

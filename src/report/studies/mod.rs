@@ -6,7 +6,6 @@ pub mod curve;
 pub mod experiment;
 mod json_file;
 pub mod result_folder;
-mod scaling;
 pub mod sharing;
 pub mod simulation;
 pub mod splitwise;

@@ -28,7 +28,7 @@ pub struct LatencyContext<'a> {
 }
 
 impl<'a> LatencyContext<'a> {
-    /// A pool of this language model, if its sizes are known, on GPUs of this name, in a run with this seed.
+    /// A pool of instances of a language model (if its sizes are known) on a named GPU, in a run with this seed.
     pub fn new(model: Option<&'a ModelConfig>, gpu: &'a str, seed: u64) -> Self {
         Self { model, gpu, seed }
     }

@@ -12,9 +12,6 @@ const ECHARTS: &[u8] = include_bytes!("assets/echarts.common.min.js.zst");
 const STYLE: &str = include_str!("assets/report.css");
 const SCRIPT: &str = include_str!("assets/report.js");
 
-/// Bytes of a tile's value beyond which it is a sentence and not a figure.
-const LONG_TILE: usize = 40;
-
 impl Page {
     /// The HTML of the page.
     pub(super) fn render(&self) -> std::io::Result<String> {
@@ -33,20 +30,16 @@ impl Page {
         element(&mut out, "h1", &self.title);
         element(&mut out, "p class=\"soft\"", &self.lead);
         // Filled by the script; without scripts the page has the system's theme.
-        out.push_str("<div id=\"theme\"></div>\n</header>\n<main>\n<ul class=\"tiles\">\n");
+        out.push_str("<div id=\"theme\"></div>\n</header>\n<main>\n");
+        if !self.answer.is_empty() {
+            element(&mut out, "p class=\"answer\"", &self.answer);
+        }
+        out.push_str("<ul class=\"tiles\">\n");
         for (value, name) in &self.tiles {
             let (value, name) = (escape(value), escape(name));
             push(
                 &mut out,
-                // A sentence needs the whole width.
-                format_args!(
-                    "<li{}><b>{value}</b><span>{name}</span></li>\n",
-                    if value.len() > LONG_TILE {
-                        " class=\"sentence\""
-                    } else {
-                        ""
-                    }
-                ),
+                format_args!("<li><b>{value}</b><span>{name}</span></li>\n"),
             );
         }
         out.push_str("</ul>\n");

@@ -7,16 +7,7 @@ use crate::metrics::Summary;
 use crate::metrics::statistics::p_text;
 use crate::report::render::number::{bytes, seconds, thousands};
 
-/// What the tile of an answer is called on pages.
-pub const ANSWER: &str = "the answer";
-
 const GIB: f64 = 1_073_741_824.0;
-
-/// The tile of a page with the answer that a result file holds; none of files without one.
-pub fn tile(value: &serde_json::Value) -> Option<(String, String)> {
-    let answer = value.get("answer")?.as_str()?;
-    Some((answer.to_owned(), ANSWER.to_owned()))
-}
 
 /// A fraction (0..1) in percent with one digit, never rounded to none or to all.
 pub fn share(fraction: f64) -> String {

@@ -8,8 +8,9 @@ use crate::base::error::Result;
 use crate::report::render::chart::{Axis, Chart, Marks, Scale, Series, color};
 use crate::report::render::html::{Cell, Page, Table};
 use crate::report::render::number::{bytes, thousands};
-use crate::report::studies::answer;
-use crate::report::studies::json_file::{commands, entry, number_cell, ratio_cell, read, shown};
+use crate::report::studies::json_file::{
+    answer, commands, entry, number_cell, ratio_cell, read, shown,
+};
 use crate::report::studies::sharing::page::DEFINITIONS;
 
 /// The page of a folder that `curve` wrote: hit ratios by cache size.
@@ -76,15 +77,16 @@ pub(in crate::report::studies) fn read_page(folder: &Path, command: &str) -> Res
     Ok(Page {
         title: "Hit ratio by cache size".into(),
         lead: shown(&value["trace"]),
-        tiles: answer::tile(&value)
-            .into_iter()
-            .chain(studies.iter().filter_map(|study| {
+        answer: answer(&value),
+        tiles: studies
+            .iter()
+            .filter_map(|study| {
                 let knee = study["knee_blocks"].as_u64()?;
                 Some((
                     thousands(knee),
                     format!("blocks at the knee, {} tokens a block", study["block_size"]),
                 ))
-            }))
+            })
             .collect(),
         warning: "",
         tables: vec![Table {

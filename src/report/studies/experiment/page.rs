@@ -15,7 +15,6 @@ use crate::report::render::chart::{
     self, Axis, BLUE, Chart, GREY, Marks, ORANGE, SKY, Scale, Series, VERMILLION,
 };
 use crate::report::render::html::{Page, Table};
-use crate::report::studies::answer::ANSWER;
 use crate::report::studies::json_file;
 use crate::report::studies::sharing::charts::{distributions, series};
 use crate::report::studies::sharing::curves::{self, Curves, ShownReplay};
@@ -208,12 +207,13 @@ fn page(all: &Figures<'_>, replays: &[ShownReplay<'_>], meta: &Value, command: &
         "prompt tokens",
         &multi.by_prompt_length,
     ));
-    let mut tiles = vec![(all.answer(), ANSWER.to_owned())];
-    tiles.extend(self::tiles(single, ", single-turn").into_iter().take(1));
+    let mut tiles = tiles(single, ", single-turn");
+    tiles.truncate(1);
     tiles.extend(self::tiles(multi, ", multi-turn"));
     Page {
         title: "Prefix sharing: single-turn and multi-turn".into(),
         lead: settings(multi),
+        answer: all.answer(),
         tiles,
         warning: warning(&multi.settings.engine),
         tables,

@@ -8,7 +8,7 @@ use crate::base::Distribution;
 use crate::metrics::{Group, Summary};
 use crate::report::render::html::{Cell, Page, Table};
 use crate::report::render::number::{or_dash, percent, seconds, thousands};
-use crate::report::studies::answer::{self, ANSWER};
+use crate::report::studies::answer;
 
 /// Warning on pages of engine `naive`.
 const NAIVE: &str = "\
@@ -85,11 +85,8 @@ pub(in crate::report::studies) fn of_replay(replay: &ShownReplay<'_>, origin: &O
     Page {
         title: "Prefix sharing".into(),
         lead: format!("{source}: {}", settings(s)),
-        tiles: [
-            vec![(answer::analysis(&s.into()), ANSWER.to_owned())],
-            tiles(s, ""),
-        ]
-        .concat(),
+        answer: answer::analysis(&s.into()),
+        tiles: tiles(s, ""),
         warning: warning(&s.settings.engine),
         tables,
         charts: charts::distributions(std::slice::from_ref(replay)),

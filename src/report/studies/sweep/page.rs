@@ -7,9 +7,8 @@ use serde_json::{Value, json};
 use crate::base::error::Result;
 use crate::report::render::chart::{Axis, Chart, Marks, Scale, Series, color};
 use crate::report::render::html::{Cell, Page, Table, Variant};
-use crate::report::studies::answer;
 use crate::report::studies::json_file::{
-    commands, distinct, entry, number_cell, ratio_cell, read, shown,
+    answer, commands, distinct, entry, number_cell, ratio_cell, read, shown,
 };
 use crate::report::studies::sharing::page::DEFINITIONS;
 
@@ -80,14 +79,12 @@ pub(in crate::report::studies) fn read_page(folder: &Path, command: &str) -> Res
     Ok(Page {
         title: "Eviction policies and capacities".into(),
         lead: shown(&value["trace"]),
-        tiles: answer::tile(&value)
-            .into_iter()
-            .chain([
-                (policies.len().to_string(), "policies".into()),
-                (sizes.len().to_string(), "block sizes".into()),
-                (cells.len().to_string(), "cells".into()),
-            ])
-            .collect(),
+        answer: answer(&value),
+        tiles: vec![
+            (policies.len().to_string(), "policies".into()),
+            (sizes.len().to_string(), "block sizes".into()),
+            (cells.len().to_string(), "cells".into()),
+        ],
         warning: "",
         tables: vec![Table {
             caption: "All cells".into(),

@@ -15,7 +15,6 @@ use crate::base::error::Result;
 use crate::report::render::chart::Chart;
 use crate::report::render::html::{Page, Variant};
 use crate::report::render::number::thousands;
-use crate::report::studies::answer::ANSWER;
 use definitions::DEFINITIONS;
 use distributions::Thinning;
 use interactive::{by_rate, of_trace};
@@ -58,7 +57,6 @@ pub fn page(comparison: &PolicyComparison, pairs: &[Vec<Pair>], command: &str) -
     names.sort_unstable();
     names.dedup();
     let tiles = vec![
-        (answer(comparison), ANSWER.to_owned()),
         (names.len().to_string(), "policies".to_owned()),
         (thousands(comparison.runs.len() as u64), "runs".to_owned()),
         (
@@ -104,6 +102,7 @@ pub fn page(comparison: &PolicyComparison, pairs: &[Vec<Pair>], command: &str) -
     Ok(Page {
         title: "Autoscaling policies side by side".into(),
         lead,
+        answer: answer(comparison),
         tiles,
         warning: "",
         tables,

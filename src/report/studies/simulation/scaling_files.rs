@@ -1,5 +1,5 @@
-//! What an autoscaler saw and did, in files: `scaling_app_0.log` to read, `scaling/0.csv` with a look a line, and
-//! `scaling/instances.csv` with every instance's life.
+//! Files of an autoscaler's work: `scaling/0.csv` with a line per control interval, `scaling/instances.csv` with every change of
+//! an instance's state, and `scaling_app_0.log` with both as text.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::base::table::{CsvFile, float};
 use crate::metrics::serving::ScalingFigures;
 use crate::sim::{Records, State, StateChange};
 
-/// Writes all of them into a run's folder, where there was an autoscaler.
+/// Writes the files into the folder of a run.
 ///
 /// # Errors
 /// A file that cannot be written.
@@ -22,16 +22,16 @@ pub(super) fn write(
     figures: &ScalingFigures,
     folder: &Path,
 ) -> Result<()> {
-    looks(log, &folder.join("scaling/0.csv"))?;
-    in_flight(records, &folder.join("scaling/instances.csv"))?;
+    intervals(log, &folder.join("scaling/0.csv"))?;
+    state_changes(records, &folder.join("scaling/instances.csv"))?;
     write_file(
         folder.join("scaling_app_0.log"),
         text(log, figures, records).as_bytes(),
     )
 }
 
-/// A look a line: what it came to, why, each fleet's sizes, and every signal.
-fn looks(log: &ScalingLog, path: &Path) -> Result<()> {
+/// Writes a line for each control interval: action, reason, sizes of each fleet, and all signals.
+fn intervals(log: &ScalingLog, path: &Path) -> Result<()> {
     let mut head: Vec<String> = ["time", "policy", "action", "reason"]
         .map(str::to_owned)
         .to_vec();
@@ -78,12 +78,13 @@ fn state(event: &StateChange) -> &'static str {
 }
 
 /// The state of that name.
-pub(super) fn state_of_name(name: &str) -> Option<State> {
+pub(in crate::report::studies) fn state_of_name(name: &str) -> Option<State> {
     let found = STATES.iter().find(|(_, known)| *known == name);
     found.map(|(state, _)| *state)
 }
 
-fn in_flight(records: &Records, path: &Path) -> Result<()> {
+/// Writes a line for each change of an instance's state.
+fn state_changes(records: &Records, path: &Path) -> Result<()> {
     let mut csv = CsvFile::create(path, &["time", "instance", "pool", "state"])?;
     for event in &records.state_changes {
         csv.row([
@@ -96,7 +97,7 @@ fn in_flight(records: &Records, path: &Path) -> Result<()> {
     csv.finish()
 }
 
-/// Decisions that changed something, holds that were forced, and what instances did, in one sequence.
+/// The log: decisions that changed the cluster or were limited, and changes of instances, in order of time.
 fn text(log: &ScalingLog, figures: &ScalingFigures, records: &Records) -> String {
     let mut text = String::new();
     let changes = figures.changes;
@@ -126,7 +127,7 @@ fn text(log: &ScalingLog, figures: &ScalingFigures, records: &Records) -> String
         }
     };
     for tick in &log.ticks {
-        // What happened before the look; what it ordered comes after it.
+        // Changes before the decision; those that follow from it come after it.
         until(tick.time - 1e-9, &mut text);
         if tick.action != Action::Hold || tick.moves.iter().any(|one| one.wanted != one.to) {
             let _ = writeln!(text, "{:>12.3}  {}", tick.time, decision(tick));

@@ -1,0 +1,12 @@
+//! Results of a simulation: what `simulate` prints and writes.
+
+mod chrome_trace;
+mod files;
+mod scaling_files;
+mod splitwise_files;
+mod text;
+
+pub use chrome_trace::chrome_trace;
+pub use files::{RunFiles, write};
+pub(super) use scaling_files::state_of_name;
+pub use text::{text, value};
