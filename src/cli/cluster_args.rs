@@ -19,7 +19,7 @@ pub(super) struct ClusterArgs {
     #[arg(long, short, value_name = "FILE", conflicts_with = "preset")]
     pub(super) config: Option<PathBuf>,
 
-    /// Built-in cluster, see `replay simulate --list-presets` [default: llama-8b-pd-4-4; of `tune`: llama-8b-aggregated-4]
+    /// Built-in cluster, see `replay simulate --list-presets` [default: llama-8b-pd-4-4; for `tune`: llama-8b-aggregated-4]
     #[arg(long, value_name = "NAME")]
     pub(super) preset: Option<String>,
 

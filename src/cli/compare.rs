@@ -33,7 +33,7 @@ pub(super) struct CompareArgs {
     selection: SelectionArgs,
 
     /// Read only summary.csv of each run: P50, P90 and P99 of TTFT, TBT and E2E, without cost, SLO and tests
-    #[arg(long)]
+    #[arg(long, help_heading = "Reading")]
     quick: bool,
 
     #[command(flatten)]

@@ -92,11 +92,11 @@ pub(super) struct MatrixArgs {
     output_dir: Option<PathBuf>,
 
     /// Print each cell's command and exit
-    #[arg(long)]
+    #[arg(long, help_heading = "Runs")]
     dry_run: bool,
 
     /// Run every cell, even if its results are up to date
-    #[arg(long)]
+    #[arg(long, help_heading = "Runs")]
     force: bool,
 }
 

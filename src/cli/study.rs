@@ -7,6 +7,7 @@ use clap::Args;
 use rayon::prelude::*;
 
 use super::cluster_args::ClusterArgs;
+use super::slo_args::SloArgs;
 use super::trace_input::TraceArgs;
 use super::{compare, output};
 use crate::base::error::{Error, Result};
@@ -63,6 +64,9 @@ pub(super) struct StudyArgs {
     )]
     validate: Vec<PathBuf>,
 
+    #[command(flatten)]
+    slo: SloArgs,
+
     /// Fraction (0..1) of the requests that must meet all objectives
     #[arg(
         long,
@@ -73,11 +77,21 @@ pub(super) struct StudyArgs {
     attainment: f64,
 
     /// Instances that the load test splits between prefill and decode
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 8,
+        help_heading = "Load test"
+    )]
     test_instances: u32,
 
     /// Requests for which the load test holds a rate at first; longer until the queue is stationary, up to 32 times as many
-    #[arg(long, value_name = "N", default_value_t = 3000)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 3000,
+        help_heading = "Load test"
+    )]
     test_requests: usize,
 
     /// Seed of the runs
@@ -91,7 +105,8 @@ pub(super) struct StudyArgs {
 
 pub(super) fn run(args: &StudyArgs, json: bool) -> anyhow::Result<()> {
     args.check()?;
-    let config = args.cluster.read_accurate()?;
+    let mut config = args.cluster.read_accurate()?;
+    args.slo.apply(&mut config);
     let trace = args.read(&args.trace)?;
     let prepared = config.prepare()?;
     let blocks = prepared.blocks(&trace)?;

@@ -144,6 +144,7 @@ pub(super) fn plan(
             .collect(),
         ttft_ms: planner.config().target_ttft_ms,
         itl_ms: planner.config().target_itl_ms,
+        missed: missed(&decisions, planner.config()),
     });
     if json {
         let ticks: Vec<_> = intervals
@@ -188,6 +189,17 @@ pub(super) fn plan(
     }
     text += &format!("\n\n{answer}");
     output::print(&text)
+}
+
+/// Intervals in which the performance model's latencies are above the targets.
+fn missed(decisions: &[Decision], config: &PlannerConfig) -> usize {
+    let misses = |decision: &&Decision| {
+        let seen = &decision.observed;
+        seen.ttft_ms
+            .is_some_and(|ttft| ttft > config.target_ttft_ms)
+            || seen.itl_ms.is_some_and(|itl| itl > config.target_itl_ms)
+    };
+    decisions.iter().filter(misses).count()
 }
 
 fn optional(value: Option<f64>, digits: usize) -> String {

@@ -108,15 +108,15 @@ pub(super) struct SimulateArgs {
     chrome_trace: Option<PathBuf>,
 
     /// Print the effective configuration and exit
-    #[arg(long)]
+    #[arg(long, help_heading = "Print and exit")]
     print_config: bool,
 
     /// Print the built-in clusters and exit
-    #[arg(long)]
+    #[arg(long, help_heading = "Print and exit")]
     list_presets: bool,
 
     /// Print the autoscaling policies and exit
-    #[arg(long)]
+    #[arg(long, help_heading = "Print and exit")]
     list_policies: bool,
 }
 

@@ -44,23 +44,29 @@ pub(super) struct AgingArgs {
     /// Ratios to try besides the derived ones, in tokens per second [default: 10,37.5,100,300,1000,3000,10000]
     #[arg(
         long,
-        value_name = "R,R",
+        value_name = "N,..",
+        help_heading = "Orders",
         value_delimiter = ',',
         allow_negative_numbers = true
     )]
     ratios: Vec<f64>,
 
     /// Percentile of TTFT that orders are judged by
-    #[arg(long, value_enum, default_value = "p90")]
+    #[arg(long, value_enum, default_value = "p90", help_heading = "Orders")]
     ttft: TtftArg,
 
     /// Fairness that TTFT is weighed against: Jain's index of the slowdowns, the longest wait, or the P99 slowdown of the prompt
     /// lengths that fare worst
-    #[arg(long, value_enum, default_value = "jain")]
+    #[arg(long, value_enum, default_value = "jain", help_heading = "Orders")]
     fairness: FairnessArg,
 
     /// Confidence level of the intervals; the significance level is 1 minus this
-    #[arg(long, default_value_t = 0.95, value_name = "FRACTION")]
+    #[arg(
+        long,
+        default_value_t = 0.95,
+        value_name = "FRACTION",
+        help_heading = "Orders"
+    )]
     confidence: f64,
 
     /// Write aging.csv, aging.json and charts into this folder

@@ -38,11 +38,21 @@ pub(super) struct ThresholdArgs {
     workload: WorkloadArgs,
 
     /// Highest threshold; it must be below 0.3 of the chunk size
-    #[arg(long, default_value_t = 10, value_name = "N")]
+    #[arg(
+        long,
+        default_value_t = 10,
+        value_name = "N",
+        help_heading = "Thresholds"
+    )]
     max_threshold: u32,
 
     /// Step from one threshold to the next, from 0
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(
+        long,
+        default_value_t = 1,
+        value_name = "N",
+        help_heading = "Thresholds"
+    )]
     step: u32,
 
     /// Order of the requests in memory [default: the configuration's]
@@ -60,7 +70,12 @@ pub(super) struct ThresholdArgs {
     output_dir: PathBuf,
 
     /// TIME of seed 0, e.g. 2025-12-18_14-30-00, or `now`; seed N is N seconds later
-    #[arg(long, default_value = "1970-01-01_00-00-00", value_name = "TIME")]
+    #[arg(
+        long,
+        default_value = "1970-01-01_00-00-00",
+        value_name = "TIME",
+        help_heading = "Output"
+    )]
     time: String,
 
     #[command(flatten)]

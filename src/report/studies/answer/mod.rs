@@ -570,6 +570,8 @@ pub struct Planned {
     pub ttft_ms: f64,
     /// ITL objective in milliseconds.
     pub itl_ms: f64,
+    /// Intervals with requests in which the performance model's TTFT or ITL is above its objective.
+    pub missed: usize,
 }
 
 /// Of `plan`: how many instances, and how many GPU-hours.
@@ -596,8 +598,16 @@ pub fn plan(plan: &Planned) -> String {
         .map(|decided| decided.2)
         .max()
         .unwrap_or_default();
+    let kept = match plan.missed {
+        0 => "by the performance model, every interval keeps both".to_owned(),
+        missed => format!(
+            "by the performance model, {} of {} miss one of them",
+            thousands(missed as u64),
+            count(plan.decided.len() as u64, "interval", "intervals")
+        ),
+    };
     format!(
-        "For TTFT within {} and ITL within {}, the planner asks for {prefill} prefill and {decode} decode instances: {hours:.1} GPU-hours over {}, at most {} at once.",
+        "For TTFT within {} and ITL within {}, the planner asks for {prefill} prefill and {decode} decode instances: {hours:.1} GPU-hours over {}, at most {} at once; {kept}.",
         seconds(plan.ttft_ms / 1e3),
         seconds(plan.itl_ms / 1e3),
         seconds(plan.decided.len() as f64 * plan.interval_sec),

@@ -305,10 +305,20 @@ fn a_plan() {
         decided: vec![(1, 2, 3), (3, 2, 5)],
         ttft_ms: 500.0,
         itl_ms: 20.0,
+        missed: 0,
     };
     assert_eq!(
         plan(&planned),
-        "For TTFT within 500.0 ms and ITL within 20.0 ms, the planner asks for 1 to 3 prefill and 2 decode instances: 4.0 GPU-hours over 60.0 min, at most 5 GPUs at once."
+        "For TTFT within 500.0 ms and ITL within 20.0 ms, the planner asks for 1 to 3 prefill and 2 decode instances: 4.0 GPU-hours over 60.0 min, at most 5 GPUs at once; by the performance model, every interval keeps both."
+    );
+    let short = Planned {
+        missed: 1,
+        ..planned.clone()
+    };
+    assert!(
+        plan(&short).ends_with("; by the performance model, 1 of 2 intervals miss one of them."),
+        "{}",
+        plan(&short)
     );
     let none = Planned {
         decided: Vec::new(),
