@@ -114,7 +114,7 @@ fn two_columns_of_numbers() {
     );
     let (_, text, _) = run(&["a.csv", "a.csv"]);
     assert!(
-        text.contains("a.csv and a.csv are equal: the same 50 values on both sides"),
+        text.contains("\n\na.csv and a.csv are equal: the same 50 values on both sides"),
         "{text}"
     );
     let (_, text, _) = run(&[

@@ -11,6 +11,7 @@ mod links;
 mod nothing;
 mod reuse;
 mod scale_in;
+mod steps;
 mod turns;
 
 use std::collections::BTreeMap;
