@@ -102,6 +102,11 @@ impl Run {
             assert!(figures.remove(key).is_some(), "{key}");
         }
         assert_eq!(summary, self.printed);
+        // The sentence repeats figures; tests look at it themselves.
+        summary
+            .as_object_mut()
+            .and_then(|figures| figures.remove("answer"))
+            .expect("an answer");
         let mut faults = Vec::new();
         expect::json("summary", &summary, expected, &mut faults);
         assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
