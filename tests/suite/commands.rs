@@ -166,7 +166,9 @@ fn answers_are_the_same_everywhere() {
         let value = crate::common::json(&[args, &["--json"]].concat());
         assert_eq!(value["answer"], answer.as_str());
         let page = std::fs::read_to_string(format!("{out}/report.html")).expect("page");
-        assert!(page.contains(&format!("<p class=\"answer\">{answer}</p>")));
+        let (_, main) = page.split_once("<main>\n").expect("content");
+        let first = main.lines().next().expect("a line");
+        assert_eq!(first, format!("<p class=\"answer\">{answer}</p>"));
     }
     let printed = stdout(&["curve", &trace, "--points", "4"]);
     let curve = crate::common::json(&["curve", &trace, "--points", "4", "--json"]);
