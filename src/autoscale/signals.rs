@@ -296,46 +296,46 @@ macro_rules! signals {
 
 /// Signals of the whole cluster, in the order of the log.
 pub const SIGNALS: &[Signal<Signals>] = signals! { Signals:
-    "arrival_rate", "1/s", "requests that came", |s| s.arrival_rate;
-    "completion_rate", "1/s", "requests that ended", |s| s.completed as f64 / s.window.max(f64::MIN_POSITIVE);
-    "arrived_prompt_tps", "tokens/s", "prompt tokens of requests that came", |s| s.arrived_prompt_tps;
-    "cache_missed_tps", "tokens/s", "prompt tokens of requests that began, less cached ones", |s| s.cache_missed_tps;
-    "hit_ratio", "", "part of the prompt tokens of requests that began which a prefix cache had", |s| s.hit_ratio;
+    "arrival_rate", "1/s", "requests that arrived", |s| s.arrival_rate;
+    "completion_rate", "1/s", "requests that finished", |s| s.completed as f64 / s.window.max(f64::MIN_POSITIVE);
+    "arrived_prompt_tps", "tokens/s", "prompt tokens of requests that arrived", |s| s.arrived_prompt_tps;
+    "cache_missed_tps", "tokens/s", "uncached prompt tokens of requests whose prefill began", |s| s.cache_missed_tps;
+    "hit_ratio", "", "fraction of the prompt tokens of requests whose prefill began that was found in a prefix cache", |s| s.hit_ratio;
     "prefill_tps", "tokens/s", "prompt tokens computed", |s| s.prefill_tps;
     "decode_tps", "tokens/s", "output tokens sampled", |s| s.decode_tps;
-    "completed_output_tps", "tokens/s", "output tokens of requests that ended", |s| s.completed_output_tps;
-    "isl", "tokens", "prompt of a request that came, mean", |s| s.isl;
-    "osl", "tokens", "output of a request that ended, mean", |s| s.osl;
+    "completed_output_tps", "tokens/s", "output tokens of requests that finished", |s| s.completed_output_tps;
+    "isl", "tokens", "mean prompt length of requests that arrived", |s| s.isl;
+    "osl", "tokens", "mean output length of requests that finished", |s| s.osl;
     "ttft_p50", "s", "time to first token, median", |s| s.ttft.at(50.0);
     "ttft_p90", "s", "time to first token, 90th percentile", |s| s.ttft.at(90.0);
     "ttft_p99", "s", "time to first token, 99th percentile", |s| s.ttft.at(99.0);
-    "tbt_p50", "s", "time between tokens of a request, median", |s| s.tbt.at(50.0);
-    "tbt_p90", "s", "time between tokens of a request, 90th percentile", |s| s.tbt.at(90.0);
-    "tbt_p99", "s", "time between tokens of a request, 99th percentile", |s| s.tbt.at(99.0);
-    "itl", "s", "single gaps between tokens, mean", |s| s.itl;
-    "e2e_p50", "s", "arrival to last token, median", |s| s.e2e.at(50.0);
-    "e2e_p90", "s", "arrival to last token, 90th percentile", |s| s.e2e.at(90.0);
-    "e2e_p99", "s", "arrival to last token, 99th percentile", |s| s.e2e.at(99.0);
-    "waiting", "requests", "in no batch yet", |s| f64::from(s.waiting);
-    "oldest_wait", "s", "the oldest of these has waited", |s| s.oldest_wait;
-    "in_flight", "requests", "in the cluster", |s| f64::from(s.in_flight);
-    "pd_ratio", "", "ready prefill instances for each ready decode instance", Signals::pd_ratio;
+    "tbt_p50", "s", "mean time between tokens of a request, median", |s| s.tbt.at(50.0);
+    "tbt_p90", "s", "mean time between tokens of a request, 90th percentile", |s| s.tbt.at(90.0);
+    "tbt_p99", "s", "mean time between tokens of a request, 99th percentile", |s| s.tbt.at(99.0);
+    "itl", "s", "mean gap between consecutive tokens", |s| s.itl;
+    "e2e_p50", "s", "time from arrival to last token, median", |s| s.e2e.at(50.0);
+    "e2e_p90", "s", "time from arrival to last token, 90th percentile", |s| s.e2e.at(90.0);
+    "e2e_p99", "s", "time from arrival to last token, 99th percentile", |s| s.e2e.at(99.0);
+    "waiting", "requests", "requests that have not been in a batch yet", |s| f64::from(s.waiting);
+    "oldest_wait", "s", "waiting time of the oldest of these", |s| s.oldest_wait;
+    "in_flight", "requests", "requests that have arrived and not finished", |s| f64::from(s.in_flight);
+    "pd_ratio", "", "ready prefill instances per ready decode instance", Signals::pd_ratio;
 };
 
 /// Signals of a fleet, in the order of the log.
 pub const FLEET_SIGNALS: &[Signal<Fleet>] = signals! { Fleet:
-    "ready", "instances", "that serve", |f| f64::from(f.ready);
-    "starting", "instances", "asked for, and not there yet", |f| f64::from(f.starting);
-    "parked", "instances", "out of routing, and kept", |f| f64::from(f.parked);
-    "draining", "instances", "that finish what they have, and then go", |f| f64::from(f.draining);
-    "busy", "", "part of the window that ready instances computed", |f| f.busy;
-    "kv_usage", "", "part of their blocks that requests hold, mean of ready instances, now", |f| f.kv_usage;
-    "waiting", "requests", "that wait for a batch, or to be taken in", |f| f64::from(f.waiting);
-    "queue_tokens", "tokens", "that wait to be computed, or to be moved here", |f| f.queue_tokens as f64;
-    "running", "requests", "in batches", |f| f64::from(f.running);
-    "requests", "requests", "sent here and not done", |f| f64::from(f.requests);
-    "prefill_tps", "tokens/s", "prompt tokens computed here", |f| f.prefill_tps;
-    "output_tps", "tokens/s", "output tokens sampled here", |f| f.output_tps;
+    "ready", "instances", "instances that accept requests", |f| f64::from(f.ready);
+    "starting", "instances", "instances that were requested and are not ready yet", |f| f64::from(f.starting);
+    "parked", "instances", "instances that are out of routing but kept", |f| f64::from(f.parked);
+    "draining", "instances", "instances that finish their requests and then terminate", |f| f64::from(f.draining);
+    "busy", "", "fraction of the window in which ready instances computed", |f| f.busy;
+    "kv_usage", "", "fraction of the KV blocks that requests hold now, mean of ready instances", |f| f.kv_usage;
+    "waiting", "requests", "requests that wait for a batch or for KV memory", |f| f64::from(f.waiting);
+    "queue_tokens", "tokens", "tokens that wait to be computed, or to be transferred to this fleet", |f| f.queue_tokens as f64;
+    "running", "requests", "requests in batches", |f| f64::from(f.running);
+    "requests", "requests", "requests routed to this fleet that have not finished", |f| f64::from(f.requests);
+    "prefill_tps", "tokens/s", "prompt tokens computed by this fleet", |f| f.prefill_tps;
+    "output_tps", "tokens/s", "output tokens sampled by this fleet", |f| f.output_tps;
 };
 
 #[cfg(test)]
