@@ -1,4 +1,4 @@
-//! Rate shapes as text: `NAME:KEY=VALUE,KEY=VALUE`, `file:PATH`, `trace:PATH,bin=SECONDS`.
+//! Parses rate shapes: `NAME:KEY=VALUE,KEY=VALUE`, `file:PATH`, `trace:PATH,bin=SECONDS`.
 
 use std::path::Path;
 
@@ -8,15 +8,15 @@ use crate::base::io::Input;
 use crate::trace::Nanos;
 use crate::trace::format::{ReadOptions, read_trace};
 
-/// What can be asked for.
+/// Names of the shapes.
 const NAMES: &[&str] = &[
     "steady", "diurnal", "ramp", "spike", "square", "file", "trace",
 ];
 
-/// Seconds per bin of a replayed trace, where none is given.
+/// Default seconds per bin of a replayed trace.
 const BIN: f64 = 60.0;
 
-/// `KEY=VALUE` pairs, taken one by one.
+/// `KEY=VALUE` pairs, removed one by one.
 struct Keys<'a> {
     shape: &'a str,
     pairs: Vec<(&'a str, &'a str)>,
@@ -100,7 +100,7 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// Seconds, with s, m, h or d behind them if wanted.
+/// Seconds, optionally with the unit s, m, h or d.
 fn duration(text: &str) -> Option<f64> {
     let (number, unit) = match text.as_bytes().last()? {
         b's' => (&text[..text.len() - 1], 1.0),
@@ -114,7 +114,7 @@ fn duration(text: &str) -> Option<f64> {
 }
 
 impl RateShape {
-    /// Reads `steady`, `diurnal`, `ramp`, `spike` or `square` with `KEY=VALUE` pairs behind a colon; `file:PATH`, a CSV of
+    /// Parses `steady`, `diurnal`, `ramp`, `spike` or `square` with `KEY=VALUE` pairs after a colon; `file:PATH`, a CSV of
     /// times and rates; or `trace:PATH`, the arrivals of a trace.
     ///
     /// # Errors
@@ -245,7 +245,7 @@ fn spike(text: Option<&str>) -> Result<Vec<Segment>> {
     Ok(segments)
 }
 
-/// Steps scaled so that their mean is 1.
+/// Scales steps to a mean of 1.
 fn scaled(steps: &[(f64, f64)]) -> Option<Vec<Segment>> {
     let time: f64 = steps.iter().map(|(length, _)| length).sum();
     let count: f64 = steps.iter().map(|(length, rate)| length * rate).sum();
@@ -258,7 +258,7 @@ fn scaled(steps: &[(f64, f64)]) -> Option<Vec<Segment>> {
     })
 }
 
-/// Lines of `time,rate`: each rate holds until the next time, the last as long as the one before it.
+/// Parses lines of `time,rate`: each rate holds until the next time, the last as long as the one before it.
 fn steps_of_file(path: &Path) -> Result<Vec<Segment>> {
     let text = String::from_utf8_lossy(&Input::open(path)?.read_to_end()?).into_owned();
     let mut rows: Vec<(f64, f64)> = Vec::new();
@@ -322,7 +322,7 @@ fn steps_of_file(path: &Path) -> Result<Vec<Segment>> {
     })
 }
 
-/// The arrivals of a trace in bins of equal length, from its first arrival to its last.
+/// The arrivals of a trace in bins of equal duration, from its first arrival to its last.
 fn steps_of_trace(text: &str) -> Result<Vec<Segment>> {
     let (path, bin) = match text.rsplit_once(",bin=") {
         Some((path, bin)) => {
