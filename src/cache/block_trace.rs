@@ -66,7 +66,10 @@ impl BlockTrace {
             Content::Tokens => {
                 let block_size = block_size.unwrap_or(16);
                 if block_size == 0 {
-                    return Err(Error::usage("a block size of 0", "take 1 or more, as 16"));
+                    return Err(Error::usage(
+                        "the block size is 0",
+                        "give 1 or more, e.g. 16",
+                    ));
                 }
                 Ok(Self::from_tokens(trace, block_size, scheme))
             }
@@ -74,16 +77,16 @@ impl BlockTrace {
                 if block_size.is_some_and(|asked| asked != own) {
                     return Err(Error::usage(
                         format!(
-                            "the trace's hash ids stand for blocks of {own} tokens, which cannot be cut anew"
+                            "the trace's hash ids stand for blocks of {own} tokens, which cannot be changed"
                         ),
-                        format!("leave --block-size away, or give {own}"),
+                        format!("omit the block size, or give {own}"),
                     ));
                 }
                 Ok(Self::from_hash_ids(trace, own))
             }
             Content::Lengths => Err(Error::usage(
-                "the trace has lengths only, so nobody can tell what its requests share",
-                "take a trace with token ids or hash ids; this one can be simulated only",
+                "the trace has lengths only, so it does not show which prefixes its requests share",
+                "use a trace with token ids or hash ids; this one can only be simulated",
             )),
         }
     }

@@ -106,8 +106,8 @@ impl Chain {
             (None, HashAlgorithm::Sha256Cbor) => "vllm-none-hash",
             (None, HashAlgorithm::XxhashCbor) => {
                 return Err(Error::usage(
-                    "--hash xxhash_cbor without a seed: vLLM then draws another in each process",
-                    "give --hash-seed with the value of PYTHONHASHSEED that the engine ran with",
+                    "xxhash_cbor needs a hash seed: without one, vLLM draws another in each process",
+                    "give the value of PYTHONHASHSEED with which the engine ran",
                 ));
             }
         };
@@ -181,8 +181,8 @@ pub fn published_hashes(
 ) -> Result<Vec<BlockHash>> {
     if trace.content() != Content::Tokens || blocks.scheme() != HashScheme::Chained {
         return Err(Error::usage(
-            "vLLM's own hashes need token ids, and an engine that hashes full blocks in a chain",
-            "take a trace with token ids and --engine vllm",
+            "vLLM's hashes need token ids, and an engine that hashes full blocks in a chain",
+            "use a trace with token ids and the engine vllm",
         ));
     }
     let mut chain = Chain::new(algorithm, seed)?;

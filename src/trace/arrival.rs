@@ -39,7 +39,7 @@ impl ArrivalProcess {
             "gamma" => {
                 return Err(Error::usage(
                     format!("a coefficient of variation of {cv}"),
-                    "give a --cv above 0",
+                    "give a cv above 0",
                 ));
             }
             "uniform" => Self::Uniform,
@@ -181,7 +181,7 @@ impl ServiceTime {
         parsed.ok_or_else(|| {
             Error::usage(
                 format!("the service time `{text}`"),
-                "give 0, seconds, or linear:PREFILL_MS,DECODE_MS as in linear:0.1,20",
+                "give 0, seconds, or linear:PREFILL_MS,DECODE_MS, e.g. linear:0.1,20",
             )
         })
     }

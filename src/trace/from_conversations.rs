@@ -116,10 +116,10 @@ fn nothing_left(dataset: &Dataset, template: &ChatTemplate, report: &BuildReport
         return Error::input(
             file(),
             format!(
-                "the chat template `{}` takes none of the conversations: {reason}",
+                "the chat template `{}` accepts none of the conversations: {reason}",
                 template.name()
             ),
-            "name another one with --chat-template",
+            "choose another chat template",
         );
     }
     if report.conversations == 0
@@ -138,7 +138,7 @@ fn nothing_left(dataset: &Dataset, template: &ChatTemplate, report: &BuildReport
     Error::input(
         file(),
         "no conversation gives a request",
-        "look at --max-conversations and --max-model-len",
+        "raise the largest number of conversations, or the largest prompt length",
     )
 }
 
@@ -181,11 +181,11 @@ fn refuse(
     let (words, remedy) = match error {
         EncodeError::Rejected(words) => (
             format!("the chat template rejects it: {words}"),
-            "remove the conversation, leave --strict away to skip it, or name another --chat-template",
+            "remove the conversation, turn `strict` off to skip it, or choose another chat template",
         ),
         EncodeError::Failed(words) => (
             format!("the chat template fails: {words}"),
-            "repair the template, or name another with --chat-template",
+            "correct the template, or choose another",
         ),
     };
     if strict {

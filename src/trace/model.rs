@@ -460,7 +460,7 @@ fn check_order<K: Ord>(
                     "request `{}` arrives before the previous turn of its session",
                     request.id
                 ),
-                "give the turns of a session rising arrival times",
+                "give the turns of a session increasing arrival times",
             ));
         }
     }

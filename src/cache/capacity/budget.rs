@@ -109,7 +109,7 @@ impl Budget {
                     gib(self.overhead),
                     gib(usable)
                 ),
-                "split the model with --tensor-parallel, or take a larger GPU",
+                "split the model by tensor parallelism, or choose a larger GPU",
             ));
         };
         let layout = model.layout();
@@ -121,7 +121,7 @@ impl Budget {
                     "{:.2} GiB are left for a KV cache, less than two blocks of {block} bytes",
                     gib(left)
                 ),
-                "split the model with --tensor-parallel, or take a larger GPU",
+                "split the model by tensor parallelism, or choose a larger GPU",
             ));
         }
         let groups = layout.groups.len() as u64;

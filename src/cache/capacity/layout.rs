@@ -96,7 +96,7 @@ impl Width {
                 if !divisible {
                     return Err(Error::usage(
                         format!("{heads} KV heads cannot be split over {gpus} GPUs"),
-                        "give --tensor-parallel a divisor or a multiple of the heads",
+                        "choose a tensor parallelism that divides the number of heads, or is a multiple of it",
                     ));
                 }
                 // More GPUs than heads: each holds one, and some hold the same.
@@ -226,7 +226,7 @@ fn stages(layers: usize, count: u64) -> Result<Vec<std::ops::Range<usize>>> {
     if count > layers {
         return Err(Error::usage(
             format!("{layers} layers cannot be split into {count} stages"),
-            "give a smaller --pipeline-parallel",
+            "choose a smaller pipeline parallelism",
         ));
     }
     let rest = layers % count;

@@ -80,7 +80,7 @@ impl Asked {
         parsed.ok_or_else(|| {
             Error::usage(
                 format!("the capacity `{text}`"),
-                "give inf, a number of blocks, a size as 40GiB, or a part as 50%",
+                "give inf, a number of blocks, a size such as 40GiB, or a fraction such as 50%",
             )
         })
     }
@@ -104,8 +104,8 @@ impl Asked {
             Self::Bytes(bytes) => {
                 let Some(model) = model else {
                     return Err(Error::usage(
-                        "a capacity in bytes needs to know the model",
-                        "name it with --model, or give its config.json with --model-config",
+                        "a capacity in bytes needs a model",
+                        "name a built-in model, or give the model's config.json",
                     ));
                 };
                 let block = model
@@ -114,7 +114,7 @@ impl Asked {
                 let blocks = (bytes / block as f64).floor() as u32;
                 if blocks == 0 {
                     return Err(Error::usage(
-                        format!("a capacity in which not one block of {block} bytes fits"),
+                        format!("the capacity is less than one block of {block} bytes"),
                         "give a larger one",
                     ));
                 }

@@ -69,14 +69,14 @@ pub fn sampled(
 ) -> Result<Sampled> {
     if !(rate > 0.0 && rate <= 1.0) {
         return Err(Error::usage(
-            format!("a sampling rate of {rate}"),
-            "give a part of the sessions above 0, up to 1, as 0.1",
+            format!("the sampling rate is {rate}"),
+            "give a fraction of the sessions above 0, up to 1, e.g. 0.1",
         ));
     }
     if rules.order != UseOrder::TailFirst {
         return Err(Error::usage(
-            "sampling with blocks used head first",
-            "leave --order away, or take the exact curve",
+            "a sampled curve is not possible if blocks are used head first",
+            "use the order tail-first, or compute the exact curve",
         ));
     }
     let mut owners = owners(blocks, rules);

@@ -49,8 +49,8 @@ impl Hold {
         };
         parsed.ok_or_else(|| {
             Error::usage(
-                format!("--hold {text}"),
-                "give none, trace, requests:K as requests:8, or linear:PREFILL_MS,DECODE_MS (milliseconds per token) as \
+                format!("the hold model `{text}`"),
+                "give none, trace, requests:K (e.g. requests:8), or linear:PREFILL_MS,DECODE_MS (milliseconds per token), e.g. \
                  linear:0.1,20",
             )
         })
@@ -139,7 +139,8 @@ mod tests {
         ] {
             let error = Hold::parse(text).expect_err("refused").to_string();
             assert!(
-                error.contains(&format!("--hold {text}")) && error.contains("linear:0.1,20"),
+                error.contains(&format!("the hold model `{text}`"))
+                    && error.contains("linear:0.1,20"),
                 "{error}"
             );
         }

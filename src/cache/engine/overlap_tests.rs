@@ -230,7 +230,7 @@ fn a_trace_that_has_service_times() {
     let error = replay(&blocks(&plain), &hold, &mut Log::default()).expect_err("has none");
     let error = error.to_string();
     assert!(
-        error.contains("request 1") && error.contains("--hold linear"),
+        error.contains("request 1") && error.contains("hold `linear"),
         "{error}"
     );
     // By the header: 2 ns a prompt token, 1 ns an output token, 1 ns besides: 9 for the first's prompt.

@@ -49,7 +49,7 @@ impl TierSpec {
     pub fn parse(text: &str) -> Result<Self> {
         let refuse = |problem: &str| {
             Error::usage(
-                format!("--tier {text}: {problem}"),
+                format!("the tier `{text}`: {problem}"),
                 "give name:size as hbm:40GiB or hbm:2048, with a bandwidth as dram:200GiB@64GB/s",
             )
         };
@@ -105,10 +105,10 @@ impl TierSpec {
             if spec.bandwidth.is_some() && model.is_none() {
                 return Err(Error::usage(
                     format!(
-                        "the bandwidth of tier `{}` needs to know the bytes of a block",
+                        "the bandwidth of tier `{}` needs the bytes of a block",
                         spec.name
                     ),
-                    "name the model with --model, or give its config.json with --model-config",
+                    "name a built-in model, or give the model's config.json",
                 ));
             }
             tiers.push(Tier {

@@ -57,8 +57,8 @@ impl Tiered {
         }
         if options.hold != Hold::None {
             return Err(Error::usage(
-                "a cache in tiers has no running requests to hold blocks",
-                "take --hold none",
+                "a tiered cache has no running requests that hold blocks",
+                "use hold `none`",
             ));
         }
         if eviction::expires(&options.policy) || eviction::looks_ahead(&options.policy) {

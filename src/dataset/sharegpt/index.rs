@@ -187,7 +187,7 @@ impl Source {
                 format!("not valid JSON: {error}")
             };
             let remedy = if found.is_empty() || strict {
-                "get the file again, or repair it"
+                "download the file again, or repair it"
             } else {
                 "repair the record on that line"
             };
@@ -244,7 +244,7 @@ impl Source {
                         return Err(Error::input(
                             at,
                             reason.problem(),
-                            "repair or remove the line, or leave --strict away to skip such records",
+                            "repair or remove the line, or turn `strict` off to skip such records",
                         ));
                     }
                     report.records += 1;
@@ -259,7 +259,7 @@ impl Source {
             return Err(Error::input(
                 skipped.first.clone(),
                 skipped.reason.problem(),
-                "not one line of the file can be used; give JSON lines of conversations",
+                "no line of the file can be used; give JSON lines of conversations",
             ));
         }
         Ok(found)

@@ -54,7 +54,7 @@ impl Dataset {
             if found.is_empty() {
                 return Err(Error::input(
                     Location::file(path),
-                    "no conversations in it",
+                    "the file has no conversations",
                     "give a ShareGPT file: a JSON array or JSON lines of objects with `conversations` or `messages`",
                 ));
             }
@@ -122,7 +122,7 @@ impl Dataset {
             return Err(Error::input(
                 at,
                 reason.problem(),
-                "repair or remove the record, or leave --strict away to skip such records",
+                "repair or remove the record, or turn `strict` off to skip such records",
             ));
         }
         report.skip(reason, at);

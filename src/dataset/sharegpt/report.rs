@@ -34,7 +34,7 @@ impl Reason {
             Self::WrongType => "wrong type",
             Self::UnknownRole => "unknown role",
             Self::NoExchange => "no user message with a reply",
-            Self::BehindGap => "behind a gap in its chat",
+            Self::BehindGap => "after a gap in its chat",
         }
     }
 
@@ -48,7 +48,7 @@ impl Reason {
             Self::WrongType => "the record has a value of the wrong type where a message or its parts should be".into(),
             Self::UnknownRole => "a message has an unknown role; known are human, user, gpt, assistant, chatgpt, bing, bard, model, system, tool, function".into(),
             Self::NoExchange => "the record has no user message that is followed by an assistant message".into(),
-            Self::BehindGap => "the record continues a chat of which a part is missing".into(),
+            Self::BehindGap => "the record continues a chat with a missing chunk".into(),
         }
     }
 }

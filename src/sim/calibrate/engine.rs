@@ -153,7 +153,7 @@ impl Engine {
         let (Some(memory), Some(weights)) = (memory, model.weight_bytes()) else {
             return Err(Error::usage(
                 "the number of KV blocks is not known",
-                "give --num-gpu-blocks, or the GPU with --gpu",
+                "give the number of GPU blocks, or the GPU",
             ));
         };
         let budget = Budget {

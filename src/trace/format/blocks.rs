@@ -53,8 +53,8 @@ impl<'a> BlockIds<'a> {
             (Content::HashIds { block_size }, Some(asked)) if asked == block_size => asked,
             (Content::HashIds { block_size }, Some(asked)) => {
                 return Err(Error::usage(
-                    format!("the trace has blocks of {block_size} tokens, {asked} were asked for"),
-                    "leave out --block-size, or export a trace with token ids",
+                    format!("the trace has blocks of {block_size} tokens, not of {asked}"),
+                    "omit the block size, or export a trace with token ids",
                 ));
             }
             (Content::Lengths, _) => {

@@ -327,22 +327,22 @@ fn recognise(input: &mut Input) -> Result<&'static dyn TraceFormat> {
         Some(format) if format.readable() => Ok(format),
         None if head.looks_like_conversations() => Err(Error::input(
             Location::file(&path),
-            "holds conversations, expected a trace",
+            "contains conversations, not a trace",
             format!("run `replay gen-trace --input {}` first", path.display()),
         )),
         Some(format) => Err(Error::input(
             Location::file(&path),
             format!(
-                "looks like `{}`, which does not hold what a trace needs",
+                "looks like `{}`, which does not contain all that a trace needs",
                 format.name()
             ),
-            "give the trace that it was exported from",
+            "give the trace from which it was exported",
         )),
         None => Err(Error::input(
             Location::file(&path),
-            "is no trace of a known format",
+            "is not a trace of a known format",
             format!(
-                "expected one of {}, or name it with --format",
+                "give a trace in one of the formats {}, or name its format",
                 names(|f| f.readable()).join(", ")
             ),
         )),

@@ -20,10 +20,10 @@ fn what_is_no_trace_says_what_to_do() {
             "replay gen-trace --input t",
         ),
         ("{\"messages\": []}\n", "replay gen-trace --input t"),
-        ("hello", "no trace of a known format"),
+        ("hello", "not a trace of a known format"),
         (
             "{\"request_id\": \"a\", \"prompt\": 3}",
-            "no trace of a known format",
+            "not a trace of a known format",
         ),
     ]);
 }

@@ -32,7 +32,7 @@ impl<'a> Keys<'a> {
             }
             let Some((key, value)) = part.split_once('=') else {
                 return Err(Error::usage(
-                    format!("the rate shape {shape}: `{part}` is no KEY=VALUE"),
+                    format!("the rate shape {shape}: `{part}` is not KEY=VALUE"),
                     format!("known keys: {}", known.join(", ")),
                 ));
             };
@@ -70,7 +70,7 @@ impl<'a> Keys<'a> {
         text.parse()
             .ok()
             .filter(|factor: &f64| factor.is_finite() && *factor >= 0.0)
-            .ok_or_else(|| self.refuse(key, text, "a multiple of --rate, 0 or more"))
+            .ok_or_else(|| self.refuse(key, text, "a multiple of the rate, 0 or more"))
     }
 
     /// Seconds, 0 or more.
@@ -78,7 +78,7 @@ impl<'a> Keys<'a> {
         match self.text(key) {
             None => Ok(default),
             Some(text) => duration(text).ok_or_else(|| {
-                self.refuse(key, text, "seconds, or a time as in 90s, 15m, 24h, 7d")
+                self.refuse(key, text, "seconds, or a time such as 90s, 15m, 24h, 7d")
             }),
         }
     }
@@ -193,7 +193,7 @@ fn square(text: Option<&str>) -> Result<Vec<Segment>> {
         return Err(keys.refuse(
             "duty",
             &duty.to_string(),
-            "a part of the period, between 0 and 1",
+            "a fraction of the period, between 0 and 1",
         ));
     }
     Ok(vec![
@@ -209,7 +209,7 @@ fn ramp(text: Option<&str>) -> Result<Vec<Segment>> {
         return Err(keys.refuse(
             "to",
             "0",
-            "a rate above 0, since it holds for the rest of the trace",
+            "a rate above 0, because it holds for the rest of the trace",
         ));
     }
     let length = keys.length("over", 600.0)?;
@@ -283,8 +283,8 @@ fn steps_of_file(path: &Path) -> Result<Vec<Segment>> {
             }
             return Err(Error::input(
                 at,
-                format!("`{line}` is no time and rate"),
-                "give lines as 60,2.5: seconds, and arrivals per second from then on",
+                format!("`{line}` is not a time and a rate"),
+                "give lines such as 60,2.5: seconds, and arrivals per second from then on",
             ));
         };
         if !(time.is_finite() && rate.is_finite() && rate >= 0.0) {
@@ -299,8 +299,8 @@ fn steps_of_file(path: &Path) -> Result<Vec<Segment>> {
         {
             return Err(Error::input(
                 at,
-                format!("a time of {time} after one of {last}"),
-                "sort the lines by time, each time once",
+                format!("the time {time} follows {last}, which is not earlier"),
+                "sort the lines by time, and give each time only once",
             ));
         }
         rows.push((time, rate));
@@ -317,7 +317,7 @@ fn steps_of_file(path: &Path) -> Result<Vec<Segment>> {
         Error::input(
             Location::file(path),
             "no rate above 0",
-            "give lines as 60,2.5: seconds, and arrivals per second from then on",
+            "give lines such as 60,2.5: seconds, and arrivals per second from then on",
         )
     })
 }
@@ -329,7 +329,7 @@ fn steps_of_trace(text: &str) -> Result<Vec<Segment>> {
             let bin = duration(bin).filter(|bin| *bin > 0.0).ok_or_else(|| {
                 Error::usage(
                     format!("the rate shape trace: bin={bin}"),
-                    "give seconds above 0, or a time as in 90s, 15m, 24h",
+                    "give seconds above 0, or a time such as 90s, 15m, 24h",
                 )
             })?;
             (path, bin)
@@ -391,7 +391,7 @@ mod tests {
             ),
             (
                 "diurnal:5",
-                "the rate shape diurnal: `5` is no KEY=VALUE; known keys: period, low, high, peak",
+                "the rate shape diurnal: `5` is not KEY=VALUE; known keys: period, low, high, peak",
             ),
             (
                 "diurnal:low=2,high=1",
@@ -403,15 +403,15 @@ mod tests {
             ),
             (
                 "diurnal:period=1w",
-                "the rate shape diurnal: period=1w; give seconds, or a time as in",
+                "the rate shape diurnal: period=1w; give seconds, or a time such as",
             ),
             (
                 "diurnal:low=-1",
-                "the rate shape diurnal: low=-1; give a multiple of --rate",
+                "the rate shape diurnal: low=-1; give a multiple of the rate",
             ),
             (
                 "square:duty=1",
-                "the rate shape square: duty=1; give a part of the period",
+                "the rate shape square: duty=1; give a fraction of the period",
             ),
             ("square:low=0,low=1", "the rate shape square has low twice"),
             (
@@ -466,8 +466,11 @@ mod tests {
         }
         assert!((shape.cumulative(30.0) - 30.0).abs() < 1e-12);
         for (content, expected) in [
-            ("1,2\n1,3\n", ":2: a time of 1 after one of 1"),
-            ("1,2\nx\n", ":2: `x` is no time and rate"),
+            (
+                "1,2\n1,3\n",
+                ":2: the time 1 follows 1, which is not earlier",
+            ),
+            ("1,2\nx\n", ":2: `x` is not a time and a rate"),
             ("1,-2\n", ":1: a time of 1 and a rate of -2"),
             ("1,0\n2,0\n", "no rate above 0"),
             ("", "no rate above 0"),
