@@ -1,11 +1,11 @@
-//! NumPy's `.npz`: a zip archive of `.npy` arrays. Numbers of one dimension are read, whatever their type.
+//! NumPy's `.npz`: a zip archive of `.npy` arrays. Reads one-dimensional arrays of any numeric type.
 
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Location, Result};
 
-/// The largest array that is read, in bytes. Profiles have some kilobytes.
+/// Largest array that is read, in bytes. Profiles have a few kilobytes.
 const LARGEST: u64 = 64 << 20;
 
 /// An opened archive.
@@ -30,7 +30,7 @@ impl Npz {
         })
     }
 
-    /// The numbers of an array.
+    /// The values of an array.
     pub(super) fn numbers(&mut self, name: &str) -> Result<Vec<f64>> {
         let refuse = |problem: String| {
             Error::input(

@@ -1,6 +1,6 @@
-//! What was measured of a prefill and a decode instance: the points between which a planner interpolates.
+//! Measurements of a prefill and a decode instance, between which a planner interpolates.
 //!
-//! Layouts: CSV as `replay profile` writes it, and Dynamo's profiler's `.npz` and JSON files
+//! File formats: CSV as written by `replay profile`, and the `.npz` and JSON files of Dynamo's profiler
 //! (`planner/core/throughput/interpolation.py`), with the same names.
 
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
 use crate::base::table::TableReader;
 
-/// Prefill of one prompt alone.
+/// A measurement of prefill: one prompt alone.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PrefillPoint {
     /// Prompt tokens.
@@ -23,45 +23,45 @@ pub struct PrefillPoint {
     pub throughput_per_gpu: f64,
 }
 
-/// Decode at a steady load.
+/// A measurement of decode under a constant load.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DecodePoint {
-    /// Share of the KV cache in use.
+    /// Fraction of the KV cache in use.
     pub kv_usage: f64,
-    /// Tokens of a request's context, its mean over the output.
+    /// Context of a request in tokens, mean over the output.
     pub context_length: f64,
-    /// Time between two tokens of a request in milliseconds.
+    /// Time between two tokens of a request, in milliseconds.
     pub itl_ms: f64,
     /// Output tokens per second and GPU.
     pub throughput_per_gpu: f64,
 }
 
-/// All that was measured.
+/// All measurements.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Profile {
-    /// By rising prompt length.
+    /// Prefill, in order of increasing prompt length.
     pub prefill: Vec<PrefillPoint>,
-    /// In the order of the file.
+    /// Decode, in the order of the file.
     pub decode: Vec<DecodePoint>,
     /// Tokens of context that fit into the KV cache of a decode instance.
     pub max_kv_tokens: f64,
 }
 
-/// Columns of the two CSV files, and names of the arrays in the others.
+/// Columns of the two CSV files, and array names of the other formats.
 const PREFILL_COLUMNS: [&str; 3] = ["prefill_isl", "prefill_ttft", "prefill_thpt_per_gpu"];
 const DECODE_COLUMNS: [&str; 4] = ["x_kv_usage", "y_context_length", "z_itl", "z_thpt_per_gpu"];
 const MAX_KV: &str = "max_kv_tokens";
 
-/// The names under which a folder's CSV files are written.
+/// Name of the prefill CSV file.
 pub const PREFILL_CSV: &str = "prefill_profile.csv";
-/// As [`PREFILL_CSV`].
+/// Name of the decode CSV file.
 pub const DECODE_CSV: &str = "decode_profile.csv";
 
 impl Profile {
-    /// Reads a folder in any of the layouts. `max_kv_tokens` stands for what the files do not tell.
+    /// Reads a folder in any of the formats. `max_kv_tokens` is used if the files do not have it.
     ///
     /// # Errors
-    /// [`Error::Input`] that names the file and what is wrong with it; [`Error::Io`] where it cannot be read.
+    /// [`Error::Input`] that names the file and the problem; [`Error::Io`] if it cannot be read.
     pub fn load(folder: &Path, max_kv_tokens: Option<f64>) -> Result<Self> {
         if !folder.is_dir() {
             return Err(Error::input(
@@ -161,7 +161,7 @@ impl Profile {
         Ok(())
     }
 
-    /// The two CSV files' content: prefill, then decode.
+    /// Contents of the two CSV files: prefill, then decode.
     pub fn to_csv(&self) -> (String, String) {
         let mut prefill = PREFILL_COLUMNS.join(",") + "\n";
         for point in &self.prefill {
@@ -185,7 +185,7 @@ impl Profile {
     }
 }
 
-/// Columns under their names: those that must be there, then those that may; where the latter are missing they are empty.
+/// Columns by name: required ones, then optional ones, which are empty if they are missing.
 fn table(
     folder: &Path,
     what: &str,
@@ -231,7 +231,7 @@ fn table(
     Ok((path, columns))
 }
 
-/// The one CSV file of a folder whose name holds a word.
+/// The only CSV file of a folder whose name contains a word.
 fn csv_of(folder: &Path, what: &str) -> Result<PathBuf> {
     let entries = std::fs::read_dir(folder).map_err(|source| Error::read(folder, source))?;
     let mut found: Vec<PathBuf> = entries
