@@ -43,16 +43,16 @@ impl ScalingBounds {
             if section.min == 0 {
                 return Err(Error::usage(
                     format!("autoscaling.{name}.min is 0"),
-                    "give 1 or more: policies decide by what instances report, and a fleet without instances reports nothing that it could be scaled out by",
+                    "give 1 or more: a fleet without instances has no signals by which a policy could scale it out",
                 ));
             }
             if section.max < section.min {
                 return Err(Error::usage(
                     format!(
-                        "autoscaling.{name}.max is {} and min {}",
+                        "autoscaling.{name}.max is {}, less than min, which is {}",
                         section.max, section.min
                     ),
-                    "give a max of at least min",
+                    "give a max that is not less than min",
                 ));
             }
             Ok(Limits {

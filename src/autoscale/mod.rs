@@ -1,7 +1,7 @@
 //! Autoscaling: signals of a cluster, policies that decide its size, and how decisions are carried out.
 //!
 //! [`signals`] measures a window of the cluster, [`policy`] turns the signals into a number of instances per fleet,
-//! [`actuator`] applies bounds, and [`autoscaler`] selects the instances that start, drain or are parked; the simulator
+//! `actuator` applies bounds, and `autoscaler` selects the instances that start, drain or are parked; the simulator
 //! adds the time for start-up and draining. The signals and the decision of each control interval are in the
 //! [`ScalingLog`].
 //!

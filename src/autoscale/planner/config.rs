@@ -266,7 +266,7 @@ impl PlannerConfig {
                 "{} above correction_max = {}",
                 self.correction_min, self.correction_max
             );
-            return refuse("correction_min", both, "give a range that holds something");
+            return refuse("correction_min", both, "give a minimum that is not above the maximum");
         }
         if !(self.correction_alpha > 0.0 && self.correction_alpha <= 1.0) {
             return refuse(
@@ -293,7 +293,7 @@ impl PlannerConfig {
                 return refuse(
                     &format!("min_{role}_instances"),
                     format!("{min} above max_{role}_instances = {max}"),
-                    "give a range that holds something",
+                    "give a minimum that is not above the maximum",
                 );
             }
             if gpus == 0 {
@@ -330,10 +330,10 @@ impl PlannerConfig {
             return refuse(
                 "max_gpu_budget",
                 format!(
-                    "{}, but the fewest instances need {least} GPUs",
+                    "{}, but the minimum numbers of instances need {least} GPUs",
                     self.max_gpu_budget
                 ),
-                "give more GPUs or lower the minimum of instances",
+                "give more GPUs, or lower the minimum numbers of instances",
             );
         }
         predictor::by_name(&self.load_predictor_type, &self.predictor_options()).map(drop)

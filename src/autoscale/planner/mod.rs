@@ -214,7 +214,7 @@ impl Planner {
         let demand = match (from_arrivals, arrivals, completed) {
             (true, Some(arrivals), _) => arrivals,
             (_, _, Some(completed)) => completed,
-            _ => return Err("held: the number of requests is not known".into()),
+            _ => return Err("held: the number of requests is unknown".into()),
         };
         let none_completed = completed.unwrap_or(demand) == 0.0;
         let positive = |value: Option<f64>| number(value).filter(|v| *v > 0.0);
@@ -237,13 +237,13 @@ impl Planner {
                     latencies: false,
                 }),
                 None => {
-                    Err("held: requests came, but none was completed yet to tell lengths".into())
+                    Err("held: requests arrived, but none has finished yet, so their lengths are unknown".into())
                 }
             };
         }
         let missing = |what: &str| {
             Err(format!(
-                "held: requests were served, but {what} is not known"
+                "held: requests were served, but {what} is unknown"
             ))
         };
         let Some((isl, osl)) = lengths else {
@@ -452,7 +452,7 @@ impl Planner {
             };
             if least > wanted[role] {
                 wanted[role] = least.min(current[role]);
-                notes.push(format!("{name}: fewer would miss the target"));
+                notes.push(format!("{name}: fewer instances would miss the target"));
             }
         }
     }

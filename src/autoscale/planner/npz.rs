@@ -20,7 +20,7 @@ impl Npz {
         let archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|problem| {
             Error::input(
                 Location::file(path),
-                format!("no zip archive: {problem}"),
+                format!("not a zip archive: {problem}"),
                 "write it with numpy.savez",
             )
         })?;
@@ -67,7 +67,7 @@ impl Npz {
 fn npy(bytes: &[u8]) -> Result<Vec<f64>, String> {
     let rest = bytes
         .strip_prefix(b"\x93NUMPY")
-        .ok_or("does not begin as an .npy file")?;
+        .ok_or("does not begin like an .npy file")?;
     let short = || "ends within its header".to_owned();
     let (header, data) = match rest {
         [1, _, a, b, rest @ ..] => rest.split_at_checked(usize::from(u16::from_le_bytes([*a, *b]))),
@@ -85,7 +85,7 @@ fn npy(bytes: &[u8]) -> Result<Vec<f64>, String> {
     let quoted = field("descr")
         .and_then(|rest| rest.strip_prefix('\''))
         .and_then(|rest| rest.split_once('\''));
-    let (kind, _) = quoted.ok_or("is no array of plain numbers")?;
+    let (kind, _) = quoted.ok_or("is not an array of plain numbers")?;
     let shape = field("shape")
         .and_then(|rest| rest.strip_prefix('('))
         .and_then(|rest| rest.split_once(')'))

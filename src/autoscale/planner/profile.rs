@@ -67,7 +67,7 @@ impl Profile {
             return Err(Error::input(
                 Location::file(folder),
                 "is no folder",
-                "name the folder with the profile's files",
+                "give the folder that contains the profile's files",
             ));
         }
         let (prefill_path, prefill) = table(folder, "prefill", &PREFILL_COLUMNS, &[])?;
@@ -110,7 +110,7 @@ impl Profile {
             Err(Error::input(
                 Location::file(path),
                 problem,
-                "measure prompt lengths above 0, each once, with positive times and throughputs",
+                "give each prompt length, above 0, only once, with positive times and throughputs",
             ))
         };
         if self.prefill.is_empty() {
@@ -123,7 +123,7 @@ impl Profile {
             }
         }
         match self.prefill.windows(2).find(|w| w[0].isl == w[1].isl) {
-            Some(twice) => refuse(format!("prompt length {} is there twice", twice[0].isl)),
+            Some(twice) => refuse(format!("prompt length {} occurs twice", twice[0].isl)),
             None => Ok(()),
         }
     }
@@ -133,7 +133,7 @@ impl Profile {
             Err(Error::input(
                 Location::file(path),
                 problem,
-                "measure each pair of KV usage (from 0 to 1) and context length (above 0) once, with positive times and throughputs",
+                "give each pair of KV usage (0 to 1) and context length (above 0) only once, with positive times and throughputs",
             ))
         };
         if !(self.max_kv_tokens.is_finite() && self.max_kv_tokens > 0.0) {
@@ -153,7 +153,7 @@ impl Profile {
             };
             if let Some(twice) = self.decode[..i].iter().find(same) {
                 return refuse(format!(
-                    "KV usage {} at context length {} is there twice",
+                    "KV usage {} at context length {} occurs twice",
                     twice.kv_usage, twice.context_length
                 ));
             }
@@ -224,7 +224,7 @@ fn table(
                     column.len(),
                     needed[0]
                 ),
-                "give every point all its values",
+                "give all values of every point",
             ));
         }
     }
@@ -248,13 +248,13 @@ fn csv_of(folder: &Path, what: &str) -> Result<PathBuf> {
             Location::file(folder),
             format!("has no {what} profile"),
             format!(
-                "put *{what}*.csv, {what}_raw_data.json or selected_{what}_interpolation/raw_data.npz there; `replay profile` measures one"
+                "add *{what}*.csv, {what}_raw_data.json or selected_{what}_interpolation/raw_data.npz, or measure a profile with `replay profile`"
             ),
         )),
         count => Err(Error::input(
             Location::file(folder),
-            format!("has {count} files *{what}*.csv"),
-            "keep one profile in a folder",
+            format!("has {count} files of the form *{what}*.csv"),
+            "keep only one profile in a folder",
         )),
     }
 }

@@ -82,7 +82,7 @@ impl Sizing {
         let alone = model.ttft_ms(work);
         let spare = self.target_ttft_ms - alone;
         let note = (spare <= 0.0)
-            .then(|| format!("TTFT target out of reach: a prompt alone takes {alone:.0} ms"));
+            .then(|| format!("the TTFT target cannot be met: a prompt alone takes {alone:.0} ms"));
         // If the target cannot be met, waiting must at least be short.
         let allowed = spare.max(0.1 * alone);
         let service = 1000.0 * work * correction.prefill.min(1.0) / capacity;
@@ -141,7 +141,7 @@ impl Sizing {
             instances: Some(whole(demand / capacity)),
             note: (!best.met).then(|| {
                 format!(
-                    "ITL target out of reach: the lightest load takes {:.1} ms",
+                    "the ITL target cannot be met: the lightest load takes {:.1} ms",
                     best.itl_ms
                 )
             }),

@@ -319,7 +319,7 @@ fn scale_in_waits_until_fewer_are_enough() {
     assert!(
         decision
             .reason
-            .contains("prefill: fewer would miss the target")
+            .contains("prefill: fewer instances would miss the target")
     );
 }
 

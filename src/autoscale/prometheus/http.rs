@@ -87,7 +87,7 @@ impl Query for Http {
             .with_config()
             .limit(LONGEST)
             .read_to_string()
-            .map_err(|problem| format!("Prometheus's answer breaks off: {problem}"))?;
+            .map_err(|problem| format!("Prometheus's answer is incomplete: {problem}"))?;
         read(&text).map_err(|problem| match status.is_success() {
             true => problem,
             false => format!("HTTP status {}: {problem}", status.as_u16()),
@@ -97,7 +97,7 @@ impl Query for Http {
 
 /// Parses an answer.
 fn read(text: &str) -> Result<Vec<Sample>, String> {
-    let strange = || "the answer is not Prometheus's".to_owned();
+    let strange = || "the answer is not from Prometheus".to_owned();
     let answer: Answer = serde_json::from_str(text).map_err(|_| strange())?;
     if answer.status != "success" {
         return Err(format!("Prometheus refuses the query: {}", answer.error));

@@ -56,7 +56,7 @@ impl Source {
     fn fill(&self, server: &dyn Query, seen: &mut Observation) -> Found<()> {
         // All queries refer to one instant of the server's clock.
         let now =
-            one(&server.instant("time()", None)?).ok_or("Prometheus does not tell the time")?;
+            one(&server.instant("time()", None)?).ok_or("Prometheus does not return the time")?;
         let ask = Ask {
             server,
             now,
@@ -178,10 +178,10 @@ impl Source {
             .collect();
         models.sort_unstable();
         Err(if models.is_empty() {
-            format!("there is no series {} now", names[0])
+            format!("the series {} does not exist at this time", names[0])
         } else {
             format!(
-                "no series {} has labels {matchers}; there is {label} {}",
+                "no series {} has labels {matchers}; existing values of {label}: {}",
                 names[0],
                 models.join(", ")
             )
@@ -285,8 +285,8 @@ impl Ask<'_> {
     fn instances(&self, query: &str) -> Found<u32> {
         match self.number(query)? {
             Some(count) if count >= 0.0 => Ok(count.round() as u32),
-            Some(count) => Err(format!("`{query}` tells {count} instances")),
-            None => Err(format!("`{query}` tells no number of instances")),
+            Some(count) => Err(format!("`{query}` returns {count} as the number of instances")),
+            None => Err(format!("`{query}` returns no number of instances")),
         }
     }
 }
@@ -408,7 +408,7 @@ mod tests {
         let nan = fault_of(&source(), &with("prompt_tokens_sum", Ok(f64::NAN)));
         assert!(nan.contains("NaN"), "{nan}");
         let none = fault_of(&source(), &Fake(vec![("time()", Ok(1000.0))]));
-        assert!(none.contains("there is no series"), "{none}");
+        assert!(none.contains("does not exist"), "{none}");
         let wrong = Source {
             model: Some("mine".into()),
             ..source()
@@ -416,7 +416,7 @@ mod tests {
         let server = Fake(vec![("time()", Ok(1000.0)), ("count by", Ok(1.0))]);
         let wrong = fault_of(&wrong, &server);
         assert!(
-            wrong.contains("model_name=\"mine\"") && wrong.contains("there is model_name other"),
+            wrong.contains("model_name=\"mine\"") && wrong.contains("existing values of model_name: other"),
             "{wrong}"
         );
     }
@@ -461,6 +461,6 @@ mod tests {
         let seen = source.observe(&with("count(up", Ok(7.0)), [2, 3]);
         assert_eq!((seen.ready_prefill, seen.ready_decode), (2, 7));
         let gone = fault_of(&source, &Fake(healthy()));
-        assert!(gone.contains("tells no number of instances"), "{gone}");
+        assert!(gone.contains("returns no number of instances"), "{gone}");
     }
 }

@@ -33,7 +33,7 @@ impl DynamoGrid {
         let refuse = |problem: &str| {
             Err(Error::usage(
                 format!("interpolation `dynamo`: {problem}"),
-                "measure more points, or take interpolation `monotone`",
+                "measure more points, or use interpolation `monotone`",
             ))
         };
         let points = &profile.prefill;
