@@ -266,7 +266,11 @@ impl PlannerConfig {
                 "{} above correction_max = {}",
                 self.correction_min, self.correction_max
             );
-            return refuse("correction_min", both, "give a minimum that is not above the maximum");
+            return refuse(
+                "correction_min",
+                both,
+                "give a minimum that is not above the maximum",
+            );
         }
         if !(self.correction_alpha > 0.0 && self.correction_alpha <= 1.0) {
             return refuse(

@@ -241,11 +241,8 @@ impl Planner {
                 }
             };
         }
-        let missing = |what: &str| {
-            Err(format!(
-                "held: requests were served, but {what} is unknown"
-            ))
-        };
+        let missing =
+            |what: &str| Err(format!("held: requests were served, but {what} is unknown"));
         let Some((isl, osl)) = lengths else {
             return missing("their length");
         };

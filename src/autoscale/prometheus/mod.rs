@@ -285,7 +285,9 @@ impl Ask<'_> {
     fn instances(&self, query: &str) -> Found<u32> {
         match self.number(query)? {
             Some(count) if count >= 0.0 => Ok(count.round() as u32),
-            Some(count) => Err(format!("`{query}` returns {count} as the number of instances")),
+            Some(count) => Err(format!(
+                "`{query}` returns {count} as the number of instances"
+            )),
             None => Err(format!("`{query}` returns no number of instances")),
         }
     }
@@ -416,7 +418,8 @@ mod tests {
         let server = Fake(vec![("time()", Ok(1000.0)), ("count by", Ok(1.0))]);
         let wrong = fault_of(&wrong, &server);
         assert!(
-            wrong.contains("model_name=\"mine\"") && wrong.contains("existing values of model_name: other"),
+            wrong.contains("model_name=\"mine\"")
+                && wrong.contains("existing values of model_name: other"),
             "{wrong}"
         );
     }

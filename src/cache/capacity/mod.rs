@@ -1,7 +1,7 @@
-//! From GiB to blocks: how many bytes a model's KV cache takes, and how much of a GPU is left for it.
+//! Capacity: bytes of a model's KV cache, and the blocks that fit into a GPU's memory.
 //!
-//! Sizes are those of one GPU of a replica: with tensor or pipeline parallelism every GPU holds its part of each block,
-//! and the fullest one decides. Where vLLM has a rule, it is vLLM's (`vllm/v1/core/kv_cache_utils.py` and
+//! Sizes are those of one GPU of a replica: with tensor or pipeline parallelism every GPU holds a part of each block, and
+//! the one with the most layers is the limit. Rules are vLLM's where it has any (`vllm/v1/core/kv_cache_utils.py` and
 //! `vllm/v1/kv_cache_interface.py`).
 
 mod budget;
@@ -20,7 +20,7 @@ pub use shapes::{Attention, Experts, Shapes};
 use super::engine::Capacity;
 use crate::base::error::{Error, Result};
 
-/// A capacity as users give it.
+/// A capacity as users write it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Asked {
     /// `inf`
@@ -33,7 +33,7 @@ pub enum Asked {
     Fraction(f64),
 }
 
-/// Units of size; the binary ones first, as `B` alone ends them all.
+/// Units of size; the binary ones first, because all end in `B`.
 const UNITS: [(&str, f64); 8] = [
     ("KiB", 1024.0),
     ("MiB", 1_048_576.0),
@@ -59,10 +59,10 @@ fn positive(digits: &str) -> Option<f64> {
 }
 
 impl Asked {
-    /// Reads `inf`, `N`, `NMiB`, `NGiB`, `NTiB`, the same with decimal units, or `N%`.
+    /// Parses `inf`, `N`, `NMiB`, `NGiB`, `NTiB`, the same with decimal units, or `N%`.
     ///
     /// # Errors
-    /// Anything else.
+    /// Any other text.
     pub fn parse(text: &str) -> Result<Self> {
         let text = text.trim();
         let parsed = if matches!(text, "inf" | "infinite" | "unlimited") {
@@ -85,10 +85,10 @@ impl Asked {
         })
     }
 
-    /// As blocks of `block_size` tokens, for a trace of `distinct` blocks.
+    /// Number of blocks of `block_size` tokens, for a trace with `distinct` blocks.
     ///
     /// # Errors
-    /// A size without a model, or one in which no block fits.
+    /// A size without a model, or less than one block.
     pub fn resolve(
         self,
         block_size: u32,
