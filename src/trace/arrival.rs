@@ -38,7 +38,7 @@ impl ArrivalProcess {
             "gamma" if cv.is_finite() && cv > 0.0 => Self::Gamma { cv },
             "gamma" => {
                 return Err(Error::usage(
-                    format!("a coefficient of variation of {cv}"),
+                    format!("the coefficient of variation is {cv}"),
                     "give a cv above 0",
                 ));
             }
@@ -180,7 +180,7 @@ impl ServiceTime {
         };
         parsed.ok_or_else(|| {
             Error::usage(
-                format!("the service time `{text}`"),
+                format!("the service time `{text}` is invalid"),
                 "give 0, seconds, or linear:PREFILL_MS,DECODE_MS, e.g. linear:0.1,20",
             )
         })

@@ -98,7 +98,7 @@ pub(super) fn windows(keys: &Keys, count: u64) -> Result<Vec<Window>, String> {
     if let Some(types) = &keys.layer_types {
         if types.len() as u64 != count {
             return Err(format!(
-                "names {} layer_types for {count} layers",
+                "has {} layer_types for {count} layers",
                 types.len()
             ));
         }

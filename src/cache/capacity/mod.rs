@@ -79,7 +79,7 @@ impl Asked {
         };
         parsed.ok_or_else(|| {
             Error::usage(
-                format!("the capacity `{text}`"),
+                format!("the capacity `{text}` is invalid"),
                 "give inf, a number of blocks, a size such as 40GiB, or a fraction such as 50%",
             )
         })
@@ -115,7 +115,7 @@ impl Asked {
                 if blocks == 0 {
                     return Err(Error::usage(
                         format!("the capacity is less than one block of {block} bytes"),
-                        "give a larger one",
+                        "give a larger capacity",
                     ));
                 }
                 Capacity::Blocks(blocks)

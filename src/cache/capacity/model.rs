@@ -86,7 +86,7 @@ impl ModelConfig {
         let model = builtin::find(name)?;
         let config = serde_json::from_str(model.config).unwrap_or_default();
         Self::parse(model.name, config).map_err(|problem| {
-            Error::usage(format!("model `{name}` {problem}"), "take another model")
+            Error::usage(format!("model `{name}` {problem}"), "choose another model")
         })
     }
 

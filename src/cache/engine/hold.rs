@@ -49,7 +49,7 @@ impl Hold {
         };
         parsed.ok_or_else(|| {
             Error::usage(
-                format!("the hold model `{text}`"),
+                format!("the hold model `{text}` is invalid"),
                 "give none, trace, requests:K (e.g. requests:8), or linear:PREFILL_MS,DECODE_MS (milliseconds per token), e.g. \
                  linear:0.1,20",
             )

@@ -50,7 +50,7 @@ impl TierSpec {
         let refuse = |problem: &str| {
             Error::usage(
                 format!("the tier `{text}`: {problem}"),
-                "give name:size as hbm:40GiB or hbm:2048, with a bandwidth as dram:200GiB@64GB/s",
+                "give name:size, e.g. hbm:40GiB or hbm:2048, or name:size@bandwidth, e.g. dram:200GiB@64GB/s",
             )
         };
         let (name, rest) = text.split_once(':').ok_or_else(|| refuse("has no size"))?;
@@ -89,14 +89,14 @@ impl TierSpec {
         for spec in specs {
             if tiers.iter().any(|tier| tier.name == spec.name) {
                 return Err(Error::usage(
-                    format!("two tiers are called `{}`", spec.name),
+                    format!("two tiers have the name `{}`", spec.name),
                     "give each its own name",
                 ));
             }
             if tiers.is_empty() && spec.bandwidth.is_some() {
                 return Err(Error::usage(
                     format!(
-                        "tier `{}` comes first, so nothing is copied from it to be used",
+                        "tier `{}` is the first, from which nothing is copied",
                         spec.name
                     ),
                     "give a bandwidth to the tiers below it",
@@ -105,7 +105,7 @@ impl TierSpec {
             if spec.bandwidth.is_some() && model.is_none() {
                 return Err(Error::usage(
                     format!(
-                        "the bandwidth of tier `{}` needs the bytes of a block",
+                        "the bandwidth of tier `{}` needs the size of a block in bytes",
                         spec.name
                     ),
                     "name a built-in model, or give the model's config.json",

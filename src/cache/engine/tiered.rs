@@ -63,12 +63,12 @@ impl Tiered {
         }
         if eviction::expires(&options.policy) || eviction::looks_ahead(&options.policy) {
             return Err(Error::usage(
-                format!("policy `{}` with tiers", options.policy),
-                "take one that goes by use alone, as lru",
+                format!("policy `{}` does not work with tiers", options.policy),
+                "use a policy that depends on past uses only, e.g. lru",
             ));
         }
         if tiers.is_empty() {
-            return Err(Error::usage("a cache without tiers", "give at least one"));
+            return Err(Error::usage("the cache has no tiers", "give at least one"));
         }
         let content = |tier: &Tier| Content::new(trace, tier.capacity, options);
         let used = if tiers.len() > 1 { trace.distinct() } else { 0 };

@@ -153,7 +153,7 @@ impl Engine {
         let memory = self.memory.or_else(|| gpu.and_then(memory_of));
         let (Some(memory), Some(weights)) = (memory, model.weight_bytes()) else {
             return Err(Error::usage(
-                "the number of KV blocks is not known",
+                "the number of KV blocks is unknown",
                 "give the number of GPU blocks, or the GPU",
             ));
         };

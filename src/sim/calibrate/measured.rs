@@ -94,7 +94,7 @@ pub fn read(path: &Path, trace: &Trace) -> Result<Vec<Option<Measured>>> {
                 && length != f64::from(there)
             {
                 return Err(Fault::new(format!(
-                    "`{name}` is {length}, and {there} in the trace"
+                    "`{name}` is {length} here and {there} in the trace"
                 )));
             }
         }
@@ -154,7 +154,7 @@ pub fn read(path: &Path, trace: &Trace) -> Result<Vec<Option<Measured>>> {
     if measured.iter().all(Option::is_none) {
         return Err(Error::input(
             Location::file(path),
-            "tells no request's times",
+            "contains no request with times",
             REMEDY,
         ));
     }
@@ -248,7 +248,10 @@ mod tests {
                 "id,arrival,first_token,last_token\n0,x,3,5\n",
                 "expected a number, found `x`",
             ),
-            ("{\"request_id\": \"0\"}\n", "tells no request's times"),
+            (
+                "{\"request_id\": \"0\"}\n",
+                "contains no request with times",
+            ),
             ("{\n", "not a JSON object"),
         ] {
             let told = load(text).expect_err("refused").to_string();

@@ -210,7 +210,7 @@ pub fn calibrate(
     else {
         return Err(Error::usage(
             "fewer than two requests were measured",
-            "give the timings of more",
+            "give the timings of more requests",
         ));
     };
     let overhead = fit(|overhead| {

@@ -17,7 +17,7 @@ pub(super) const CARD: RouterCard = RouterCard::new("mixed-pool", "Splitwise's: 
 /// For prompts.
 #[derive(Debug)]
 pub struct MixedPool {
-    /// Prompt tokens that may wait at an instance before the next pool is asked.
+    /// Prompt tokens that may wait at an instance before the next pool is used.
     pub most_pending_tokens: u64,
 }
 

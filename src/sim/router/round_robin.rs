@@ -1,4 +1,4 @@
-//! One after another.
+//! Instances in turn.
 
 use super::{Router, RouterCard, View};
 use crate::sim::in_flight::InFlightRequest;

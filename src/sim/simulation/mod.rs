@@ -259,7 +259,7 @@ impl<'a> Simulation<'a> {
         debug_assert!(
             !self.in_flight.is_empty()
                 || self.instances.iter().all(|i| i.kv.free() == i.kv.total()),
-            "everybody has left, and blocks are held"
+            "all requests have left, but blocks are still held"
         );
         let left: Vec<InFlightId> = self.in_flight.in_use().collect();
         for id in left {

@@ -44,7 +44,7 @@ impl<'a> BlockIds<'a> {
         let block_size = match (trace.content(), asked) {
             (_, Some(0)) => {
                 return Err(Error::usage(
-                    "a block size of 0",
+                    "the block size is 0",
                     "give the tokens per block, at least 1",
                 ));
             }

@@ -300,7 +300,7 @@ pub fn read_trace(path: impl AsRef<Path>, options: &ReadOptions) -> Result<ReadT
 pub fn read_input(mut input: Input, options: &ReadOptions) -> Result<ReadTrace> {
     if options.block_size == Some(0) {
         return Err(Error::usage(
-            "a block size of 0",
+            "the block size is 0",
             "give the tokens per block, at least 1",
         ));
     }
