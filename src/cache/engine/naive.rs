@@ -28,7 +28,7 @@ pub struct Naive {
 }
 
 impl Naive {
-    /// Nothing seen yet.
+    /// An empty cache for the blocks of `trace`.
     pub fn new(trace: &BlockTrace) -> Self {
         Self {
             block_size: trace.block_size(),

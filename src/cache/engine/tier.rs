@@ -7,7 +7,7 @@ use crate::cache::capacity::{Asked, ModelConfig, parse_bytes};
 
 use super::{Capacity, TierCounts, Tiered};
 
-/// A tier as it was asked for.
+/// A tier as users specify it: name, size and bandwidth.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TierSpec {
     name: String,

@@ -30,7 +30,7 @@ pub struct TierCounts {
     pub resident: u64,
 }
 
-/// See the module.
+/// A prefix cache in several tiers of memory.
 pub struct Tiered {
     rules: Rules,
     order: Uses,

@@ -85,7 +85,7 @@ impl ChatTemplate {
                 &Self::builtin_names(),
             ));
         }
-        let missing = || Error::input(Location::file(path), "no chat template here", REMEDY);
+        let missing = || Error::input(Location::file(path), "no chat template found", REMEDY);
         if path.is_dir() {
             return Self::of_tokenizer(path)?.ok_or_else(missing);
         }

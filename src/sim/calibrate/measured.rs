@@ -238,7 +238,7 @@ mod tests {
             ("{\"request_id\": \"2\"}\n", "not in the trace"),
             (
                 "id,input_tokens\n0,9\n",
-                ":2: `input_tokens` is 9, and 5 in the trace",
+                ":2: `input_tokens` is 9 here and 5 in the trace",
             ),
             (
                 "id,arrival,first_token,last_token\n0,4,3,5\n",

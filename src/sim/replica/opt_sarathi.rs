@@ -207,7 +207,7 @@ impl OptSarathiConfig {
     }
 }
 
-/// The scheduler.
+/// The scheduler `opt-sarathi` of one instance.
 #[derive(Debug)]
 pub struct OptSarathi {
     config: OptSarathiConfig,
