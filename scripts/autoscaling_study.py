@@ -81,7 +81,7 @@ def main():
     def trace(name, seed):
         rate, shape = SHAPES[name]
         path = traces / f"{name}-{seed}.jsonl.zst"
-        run(replay, "gen-trace", "--input", chats, "--rate", rate, "--rate-shape", shape, "--seed", seed, "--output", path)
+        run(replay, "gen-trace", chats, "--rate", rate, "--rate-shape", shape, "--seed", seed, "--output", path)
         return path
 
     files = [trace(shape, seed) for shape in SHAPES for seed in SEEDS]
@@ -89,7 +89,7 @@ def main():
     validate = ",".join(map(str, files))
     run(replay, "study", training, "--config", CONFIG, "--validate", validate, "--output-dir", out / "tuned")
     run(
-        *(replay, "matrix", "--traces", validate, "--configs", CONFIG, "--policies", ",".join(POLICIES)),
+        *(replay, "matrix", *validate.split(","), "--config", CONFIG, "--autoscaler", ",".join(POLICIES)),
         *("--results", out / "documented"),
     )
     text = ["## As documented", "", table(out / "documented", POLICIES), "", "## Tuned", ""]

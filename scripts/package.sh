@@ -36,7 +36,7 @@ tar -xzf "$crate" -C "$work"
 (
     cd "$work"/kvreplay-*
     CARGO_TARGET_DIR=$target cargo run --release --locked --quiet -- \
-        experiment --input data/sharegpt-synthetic.jsonl.zst --output-dir output/first
+        experiment data/sharegpt-synthetic.jsonl.zst --output-dir output/first
 )
 cp "$crate" "$folder/"
 

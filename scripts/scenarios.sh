@@ -14,9 +14,9 @@ chats="$out/traces/chats.jsonl.zst"
 scenario() {
     trace="$out/traces/$1.jsonl.zst"
     config="data/scenarios/$1.toml"
-    "$replay" gen-trace --input "$chats" --max-conversations "$3" --rate "$2" --rate-shape "$4" --output "$trace"
+    "$replay" gen-trace "$chats" --max-conversations "$3" --rate "$2" --rate-shape "$4" --output "$trace"
     "$replay" simulate "$trace" --config "$config" --results "$out/$1"
-    "$replay" simulate "$trace" --config "$config" --results "$out/$1" --policy heteroscale \
+    "$replay" simulate "$trace" --config "$config" --results "$out/$1" --autoscaler heteroscale \
         --set autoscaling.interval_seconds=10 \
         --set autoscaling.scale_out_cooldown_seconds=30 --set autoscaling.scale_in_cooldown_seconds=120 \
         --set autoscaling.heteroscale.target_tps=1500 --set autoscaling.heteroscale.pd_ratio=0.4

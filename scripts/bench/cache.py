@@ -168,7 +168,7 @@ def chats(table, args):
     inspect = min(once([REPLAY, "inspect", args.chats])[0] for _ in range(args.runs))
     cell = []
     for _ in range(args.runs):
-        _, _, text = once([REPLAY, "sweep", args.chats, "--engine", "vllm", "--policy", "lru", "--capacity", "10%", "--json"])
+        _, _, text = once([REPLAY, "sweep", args.chats, "--engine", "vllm", "--eviction", "lru", "--capacity", "10%", "--json"])
         cell.append(json.loads(text)["cells"][0]["seconds"])
     _, _, text = once([REPLAY, "analyze", args.chats, "--json"])
     found = json.loads(text)
@@ -212,7 +212,7 @@ def sweep(table, args, folder):
     except (RuntimeError, KeyError) as error:
         problem = str(error)
     capacities = capacities or [100 * 2**power for power in range(15)]
-    ours = [REPLAY, "sweep", path, "--policy", "fifo,leaf-lru,belady-leaf", "--order", "head-first", "--capacity",
+    ours = [REPLAY, "sweep", path, "--engine", "ideal", "--eviction", "fifo,leaf-lru,belady-leaf", "--order", "head-first", "--capacity",
             ",".join(map(str, capacities)), "--json"]
     one, own = [], []
     for _ in range(args.runs):
@@ -243,7 +243,7 @@ def window(table, args, path, folder, found):
     capacities = [point["cacheBlocks"] for point in found["points"]]
     tokens = []
     for trace in (path, half):
-        command = [REPLAY, "sweep", trace, "--policy", "fifo,leaf-lru", "--order", "head-first", "--capacity",
+        command = [REPLAY, "sweep", trace, "--engine", "ideal", "--eviction", "fifo,leaf-lru", "--order", "head-first", "--capacity",
                    ",".join(map(str, capacities)), "--json"]
         cells = json.loads(once(command)[2])["cells"]
         prompt = json.loads(once([REPLAY, "analyze", trace, "--json"])[2])["prompt_tokens"]

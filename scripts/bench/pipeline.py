@@ -151,7 +151,7 @@ class Table:
 def generation(table, args, folder):
     trace = os.path.join(folder, "trace.jsonl")
     size = text_bytes(args.conversations) / 1e6
-    command = [REPLAY, "gen-trace", "--input", args.conversations, "--output", trace]
+    command = [REPLAY, "gen-trace", args.conversations, "--output", trace]
     wall, memory, _ = measure(command, args.runs)
     table.row("`gen-trace`, whole file, built-in vocabulary", wall, memory, f"{size / wall:.1f} MB/s", f"{size:.1f} MB of text")
     command += ["--tokenizer", args.tokenizer]
@@ -169,7 +169,7 @@ def against_transformers(table, args, folder, whole):
     sample = os.path.join(folder, "sample.jsonl")
     write(sample, joined_chats(args.conversations, args.sample))
     size = text_bytes(sample) / 1e6
-    ours, memory, _ = measure([REPLAY, "gen-trace", "--input", sample, "--tokenizer", args.tokenizer, "--threads", "1",
+    ours, memory, _ = measure([REPLAY, "gen-trace", sample, "--tokenizer", args.tokenizer, "--threads", "1",
                                "--output", os.path.join(folder, "sample-trace.jsonl")], args.runs)
     table.row(f"`gen-trace`, {args.sample} chats, 1 thread", ours, memory, f"{size / ours:.1f} MB/s",
               f"{size:.2f} MB of text; mostly start-up")
@@ -219,7 +219,7 @@ def linearity(table, args, folder):
         path, trace = os.path.join(folder, "made.jsonl"), os.path.join(folder, "made-trace.jsonl")
         write(path, made_up(turns, chats))
         size = text_bytes(path) / 1e6
-        wall, memory, _ = measure([REPLAY, "gen-trace", "--input", path, "--tokenizer", args.tokenizer,
+        wall, memory, _ = measure([REPLAY, "gen-trace", path, "--tokenizer", args.tokenizer,
                                    "--output", trace], args.runs)
         base = base or wall
         table.row(f"`gen-trace`, {chats} made-up chats of {turns} turns", wall, memory, f"{size / wall:.1f} MB/s",

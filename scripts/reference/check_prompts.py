@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compare the prompts of a trace with those of transformers' apply_chat_template.
 
-  replay gen-trace --input chats.jsonl --tokenizer MODEL_DIR --output trace.jsonl
+  replay gen-trace chats.jsonl --tokenizer MODEL_DIR --output trace.jsonl
   python3 scripts/reference/check_prompts.py chats.jsonl MODEL_DIR trace.jsonl
 
 Joins chunks, drops what has no text or is out of turn, and renders by its own code, so that it shares nothing with the program.

@@ -12,6 +12,7 @@ pub mod random;
 pub mod registry;
 pub mod shell;
 pub mod table;
+pub mod units;
 pub mod version;
 
 pub use distribution::Distribution;

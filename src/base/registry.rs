@@ -164,7 +164,7 @@ impl<T: Named> Registry<T> {
     }
 }
 
-impl<'a, T> IntoIterator for &'a Registry<T> {
+impl<T> IntoIterator for &Registry<T> {
     type Item = &'static T;
     type IntoIter = std::slice::Iter<'static, T>;
 

@@ -79,7 +79,7 @@ impl BlockTrace {
                         format!(
                             "the trace's hash ids stand for blocks of {own} tokens, which cannot be changed"
                         ),
-                        format!("omit the block size, or give {own}"),
+                        format!("leave `block_size` out, or set it to {own}"),
                     ));
                 }
                 Ok(Self::from_hash_ids(trace, own))
@@ -455,17 +455,17 @@ mod tests {
     #[test]
     fn a_repetition_has_sessions_and_blocks_of_its_own() {
         let mut builder = TraceBuilder::new(Content::HashIds { block_size: 16 });
-        for (id, session, turn, shared, fresh) in [
-            ("a0", "a", 0, 0, &[0, 1][..]),
-            ("b0", "b", 0, 0, &[0, 2]),
-            ("a1", "a", 1, 2, &[3]),
+        for (at, id, session, turn, shared, fresh) in [
+            (0, "a0", "a", 0, 0, &[0, 1][..]),
+            (1, "b0", "b", 0, 0, &[0, 2]),
+            (2, "a1", "a", 1, 2, &[3]),
         ] {
             builder
                 .push(NewRequest {
                     id,
                     session,
                     turn,
-                    arrival: Nanos::ZERO,
+                    arrival: Nanos(at),
                     input_length: 16 * (shared + fresh.len() as u32),
                     output_length: 1,
                     shared,

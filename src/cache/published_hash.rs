@@ -106,8 +106,8 @@ impl Chain {
             (None, HashAlgorithm::Sha256Cbor) => "vllm-none-hash",
             (None, HashAlgorithm::XxhashCbor) => {
                 return Err(Error::usage(
-                    "xxhash_cbor needs a hash seed: without one, vLLM draws another in each process",
-                    "give the value of PYTHONHASHSEED with which the engine ran",
+                    "xxhash_cbor hashes need a seed: without one, vLLM draws another in each process",
+                    "set `hash_seed` to the PYTHONHASHSEED that the engine ran with",
                 ));
             }
         };
@@ -181,8 +181,8 @@ pub fn published_hashes(
 ) -> Result<Vec<BlockHash>> {
     if trace.content() != Content::Tokens || blocks.scheme() != HashScheme::Chained {
         return Err(Error::usage(
-            "vLLM's hashes need token ids, and an engine that hashes full blocks in a chain",
-            "use a trace with token ids and the engine vllm",
+            "vLLM's own hashes need token ids, and an engine that hashes full blocks in a chain",
+            "use a trace with token ids, and set `engine` to vllm",
         ));
     }
     let mut chain = Chain::new(algorithm, seed)?;

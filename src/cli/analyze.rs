@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::engine_args::EngineArgs;
+use super::engine_args::{EngineArgs, EvictionSeedArgs};
 use super::output;
 use super::trace_input::TraceArgs;
 use crate::base::error::{Error, Result};
@@ -19,60 +19,67 @@ use crate::trace::Content;
 #[command(after_help = "\
 Examples:
   replay analyze trace.jsonl.zst --block-size 16
-  replay analyze trace.jsonl.zst --capacity 50% --output-dir output/half
+  replay analyze trace.jsonl.zst --capacity 10% --output-dir output/tenth
   replay analyze trace.jsonl.zst --capacity 40GiB --model llama-3-8b
-  replay analyze trace.jsonl.zst --model llama-3-8b --tier hbm:40GiB --tier dram:200GiB@64GB/s --tier ssd:inf@7GB/s
-  replay analyze mooncake.jsonl --engine ideal --json | jq .token_hit_ratio")]
+  replay analyze trace.jsonl.zst --model llama-3-8b --tier hbm:40GiB --tier dram:200GiB@64GB/s
+  replay analyze mooncake.jsonl --engine ideal --json | jq .token_hit_ratio
+
+What each figure means: docs/prefix-sharing.md.")]
 pub(super) struct AnalyzeArgs {
     #[command(flatten)]
     input: TraceArgs,
 
+    /// Tokens per block [default: 16, or the block size of the trace's hash ids]
+    #[arg(long, value_name = "TOKENS", help_heading = "Cache")]
+    block_size: Option<u32>,
+
     #[command(flatten)]
     engine: EngineArgs,
 
-    /// A tier of the cache, the fastest first: hbm:40GiB, hbm:2048 (blocks) or dram:200GiB@64GB/s; needs engine ideal
-    #[arg(long, value_name = "NAME:SIZE", conflicts_with_all = ["capacity", "num_gpu_blocks"])]
+    #[command(flatten)]
+    seed: EvictionSeedArgs,
+
+    /// One tier of the cache, fastest first, e.g. hbm:40GiB, hbm:2048 (blocks) or dram:200GiB@64GB/s; engine ideal only
+    #[arg(long, value_name = "NAME:SIZE", help_heading = "Cache", conflicts_with_all = ["capacity", "num_gpu_blocks"])]
     tier: Vec<String>,
 
-    /// Add vLLM's own block hashes to blocks.csv, to join it with KV events: sha256_cbor, or xxhash_cbor
-    #[arg(long, value_name = "ALGORITHM", requires = "output_dir")]
-    hash: Option<String>,
-
-    /// The engine's PYTHONHASHSEED, if it ran with one
-    #[arg(long, value_name = "SEED", requires = "hash")]
-    hash_seed: Option<String>,
-
-    /// Print the figures as JSON
-    #[arg(long)]
-    json: bool,
-
-    /// Write summary.json, CSV of requests and blocks, pictures and report.html there
-    #[arg(long, short, value_name = "DIR")]
+    /// Write summary.json, CSV files of requests and blocks, charts and report.html into this folder
+    #[arg(long, short, value_name = "DIR", help_heading = "Output")]
     output_dir: Option<PathBuf>,
 
-    /// Threads to use [default: all cores]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    /// Add vLLM's own block hashes to blocks.csv, to join it with KV events: sha256_cbor or xxhash_cbor
+    #[arg(
+        long,
+        value_name = "ALGORITHM",
+        requires = "output_dir",
+        help_heading = "Output"
+    )]
+    hash: Option<String>,
+
+    /// PYTHONHASHSEED of the engine, if it ran with one
+    #[arg(long, value_name = "SEED", requires = "hash", help_heading = "Output")]
+    hash_seed: Option<String>,
 }
 
-pub(super) fn run(args: &AnalyzeArgs) -> anyhow::Result<()> {
-    output::set_threads(args.threads)?;
+pub(super) fn run(args: &AnalyzeArgs, json: bool) -> anyhow::Result<()> {
     engine::hash_scheme(&args.engine.engine)?;
     let model = args.engine.model()?;
-    let read = args.input.read(args.engine.block_size, false)?;
+    let read = args.input.read(args.block_size, false)?;
     if read.trace.content() == Content::Lengths {
         return Err(Error::usage(
             format!(
-                "{}: a {} trace has lengths only, so nobody can tell what its requests share",
+                "{}: a {} trace has lengths only, so it does not say what its requests share",
                 args.input.trace.display(),
                 read.format
             ),
-            "analyze a trace with token ids or hash ids; this one can only be simulated",
+            "analyze a trace with token ids or hash ids; `replay simulate` serves this one without prefix caches",
         )
         .into());
     }
-    let blocks = args.engine.blocks(&read.trace)?;
-    let mut options = args.engine.options(&blocks, model.as_ref())?;
+    let blocks = args.engine.blocks(&read.trace, args.block_size)?;
+    let mut options = args
+        .engine
+        .options(&blocks, model.as_ref(), args.seed.seed)?;
     let specs = args.tier.iter().map(|text| TierSpec::parse(text));
     let specs = specs.collect::<Result<Vec<_>>>()?;
     let distinct = if specs.is_empty() {
@@ -115,12 +122,13 @@ pub(super) fn run(args: &AnalyzeArgs) -> anyhow::Result<()> {
             &super::typed_command(),
         )?;
     }
-    if args.json {
-        return output::print(&serde_json::to_string_pretty(&summary)?);
-    }
-    output::print(&sharing::text(&summary))?;
+    output::result(
+        json,
+        || sharing::value(&summary),
+        || sharing::text(&summary),
+    )?;
     if let Some(folder) = &args.output_dir {
-        output::print(&format!("wrote {}", folder.display()))?;
+        output::wrote(folder);
     }
     Ok(())
 }

@@ -6,11 +6,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::model_args::ModelArgs;
-use super::output;
 use super::trace_input::TraceArgs;
+use super::{gpu_name, output};
 use crate::base::error::{Error, Result};
 use crate::cache::BlockTrace;
-use crate::cache::capacity::ModelConfig;
+use crate::cache::capacity::{GPUS, ModelConfig};
 use crate::cache::engine::hash_scheme;
 use crate::report::render::number::{percent, seconds, thousands};
 use crate::report::render::table;
@@ -24,69 +24,66 @@ use crate::trace::Content;
 /// Arguments of `replay calibrate`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The profile tells what kernels take; what a real engine adds in each step is fitted here. It is chosen by the first half of
-the measured requests, and the errors that count are those of the second half.
+The profile has the durations of kernels; the time that a real engine adds to each step is fitted here. It is fitted on the first \
+half of the measured requests, and the errors that count are those on the second half.
 
-Measured timings are JSONL or CSV with request_id, queued_ts or arrival_time, first_token_ts and last_token_ts, in seconds.
-A profile is a folder with dense.csv, per_sequence.csv and attention.csv, as LLMServingSim's profiler writes.
+Measured timings are JSONL or CSV with request_id, queued_ts or arrival_time, first_token_ts and last_token_ts, in seconds. A \
+profile is a folder with dense.csv, per_sequence.csv and attention.csv, as LLMServingSim's profiler writes.
 
 Examples:
   replay calibrate workload.jsonl --measured requests.jsonl --profile profile/ --engine-args meta.json
-  replay calibrate trace.jsonl.zst --measured timings.csv --profile profile/ --model llama-3.1-8b --num-gpu-blocks 2588
-  replay calibrate workload.jsonl --measured requests.jsonl --profile profile/ --engine-args meta.json --json")]
+  replay calibrate trace.jsonl.zst --measured timings.csv --profile profile/ --model llama-3.1-8b \\
+      --num-gpu-blocks 2588
+  replay calibrate workload.jsonl --measured requests.csv --profile profile/ --gpu h100 --json")]
 pub(super) struct CalibrateArgs {
     #[command(flatten)]
     input: TraceArgs,
 
-    /// What the real engine took for each request: JSONL or CSV
-    #[arg(long, value_name = "FILE")]
+    /// Measured timings of each request on the real engine, as JSONL or CSV
+    #[arg(long, value_name = "FILE", help_heading = "Input")]
     measured: PathBuf,
 
-    /// The folder with the profile of the machine's kernels
-    #[arg(long, value_name = "DIR")]
+    /// Folder with the profile of the GPU's kernels
+    #[arg(long, value_name = "DIR", help_heading = "Input")]
     profile: PathBuf,
 
-    /// A JSON file with the engine's arguments under vLLM's names, at any depth
-    #[arg(long, value_name = "FILE")]
+    /// JSON file with the engine's arguments under vLLM's names, at any depth
+    #[arg(long, value_name = "FILE", help_heading = "Engine")]
     engine_args: Option<PathBuf>,
 
-    #[command(flatten)]
-    model: ModelArgs,
-
-    /// The GPU, for the number of blocks where that is not told, as h100-80gb
-    #[arg(long, value_name = "NAME")]
+    /// GPU by name or the beginning of a name, e.g. h100; it gives the number of blocks where nothing else does
+    #[arg(long, value_name = "NAME", help_heading = "Engine")]
     gpu: Option<String>,
 
-    /// KV blocks as vLLM counts them, its null block included
-    #[arg(long, value_name = "N")]
+    /// Number of KV blocks as vLLM counts them, its null block included
+    #[arg(long, value_name = "N", help_heading = "Engine")]
     num_gpu_blocks: Option<u32>,
 
     /// Tokens per block [default: 16]
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", help_heading = "Engine")]
     block_size: Option<u32>,
 
-    /// Requests of a step [default: 128]
-    #[arg(long, value_name = "N")]
+    /// Most requests of a step [default: 128]
+    #[arg(long, value_name = "N", help_heading = "Engine")]
     max_num_seqs: Option<u32>,
 
-    /// Tokens of a step [default: 2048]
-    #[arg(long, value_name = "N")]
+    /// Most tokens of a step [default: 2048]
+    #[arg(long, value_name = "N", help_heading = "Engine")]
     max_num_batched_tokens: Option<u32>,
 
     /// The engine ran without prefix caching
-    #[arg(long)]
+    #[arg(long, help_heading = "Engine")]
     no_prefix_caching: bool,
 
     /// The engine ran without asynchronous scheduling
-    #[arg(long)]
+    #[arg(long, help_heading = "Engine")]
     no_async_scheduling: bool,
 
-    /// Print as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
-pub(super) fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
+pub(super) fn run(args: &CalibrateArgs, json: bool) -> anyhow::Result<()> {
     let engine = args.engine()?;
     let model = args.model(&engine)?;
     let profile = Profile::load(&args.profile, &model, 0.0)?;
@@ -106,10 +103,13 @@ pub(super) fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
         _ => None,
     };
     if engine.prefix_caching && blocks.is_none() {
-        output::warn("the trace does not tell its tokens, so no prefix is found in the cache");
+        output::warn("the trace has no tokens, so no prompt finds a prefix in the cache");
     }
     let folder = args.profile.file_name().and_then(|name| name.to_str());
-    let gpu = args.gpu.as_deref().or(folder);
+    let gpu = match &args.gpu {
+        Some(name) => Some(gpu_name::resolve(name, &GPUS.map(|(name, _)| name))?),
+        None => folder,
+    };
     let capacity = engine.blocks_for(&model, gpu)?;
     let workload = Workload::new(&read.trace, blocks.as_ref());
     let single = Single {
@@ -124,7 +124,7 @@ pub(super) fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
         found.host_overhead_ms,
         engine.scheduler.async_scheduling,
     );
-    if args.json {
+    if json {
         let mut value = serde_json::to_value(&found)?;
         if let Some(entries) = value.as_object_mut() {
             entries.insert("config".into(), json!(line));

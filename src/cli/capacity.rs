@@ -4,72 +4,90 @@ use clap::Args;
 use serde_json::json;
 
 use super::model_args::ModelArgs;
-use super::output;
+use super::{gpu_name, output};
 use crate::base::error::{Error, Result};
-use crate::cache::capacity::{Budget, Fit, GPUS, ModelConfig, gpu_memory, parse_bytes};
+use crate::base::units::parse_bytes;
+use crate::cache::capacity::{Budget, Fit, GPUS, ModelConfig, gpu_memory};
 use crate::report::render::{number, table};
 
 /// Arguments of `replay capacity`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  replay capacity --model llama-3-8b --gpu h100
   replay capacity --model llama-3-8b --memory 80GiB
   replay capacity --model llama-3.1-70b --tensor-parallel 4 --gpu h100-80gb --kv-cache-dtype fp8
-  replay capacity --model-config config.json --gpu l40s-48gb --weights 16GiB --max-model-len 32768 --json")]
+  replay capacity --model-config config.json --gpu l40s --weights 16GiB --max-model-len 32768 --json
+
+Rules and sources: docs/capacity.md.")]
 pub(super) struct CapacityArgs {
     #[command(flatten)]
     model: ModelArgs,
 
-    /// Memory of one GPU, as 80GiB
-    #[arg(long, value_name = "SIZE")]
-    memory: Option<String>,
-
-    /// A GPU by name, with the memory that its driver reports: h100-80gb, a100-40gb, a100-80gb, h200-141gb, b200-192gb,
-    /// l4-24gb, l40s-48gb, or mi300x-192gb
-    #[arg(long, value_name = "NAME", conflicts_with = "memory")]
+    /// GPU by name or the beginning of a name, e.g. h100: l4-24gb, a10-24gb, rtx4090-24gb, rtxpro6000-96gb, l40s-48gb, a100-40gb,
+    /// a100-80gb, h100-80gb, h200-141gb, b200-192gb or mi300x-192gb
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with = "memory",
+        help_heading = "GPU"
+    )]
     gpu: Option<String>,
 
-    /// The part of the memory that the engine may use; 0.92 is the default of vLLM, which was 0.9 before
-    #[arg(long, default_value_t = 0.92, value_name = "PART")]
+    /// Memory of one GPU, e.g. 80GiB, in place of --gpu
+    #[arg(long, value_name = "SIZE", help_heading = "GPU")]
+    memory: Option<String>,
+
+    /// Fraction (0..1) of the memory that the engine may use; vLLM's default is 0.92, and was 0.9
+    #[arg(
+        long,
+        default_value_t = 0.92,
+        value_name = "FRACTION",
+        help_heading = "GPU"
+    )]
     gpu_memory_utilization: f64,
 
-    /// Weights on each GPU, as 16GiB [default: estimated from the shapes of the model's layers]
-    #[arg(long, value_name = "SIZE")]
+    /// Weights on each GPU, e.g. 16GiB [default: estimated from the shapes of the model's layers]
+    #[arg(long, value_name = "SIZE", help_heading = "GPU")]
     weights: Option<String>,
 
-    /// Activations, CUDA graphs and the rest on each GPU; a guess, where vLLM measures its own at start
-    #[arg(long, default_value = "2GiB", value_name = "SIZE")]
+    /// Activations, CUDA graphs and other memory on each GPU; a guess, which vLLM measures when it starts
+    #[arg(
+        long,
+        default_value = "2GiB",
+        value_name = "SIZE",
+        help_heading = "GPU"
+    )]
     overhead: String,
 
     /// Tokens per block
-    #[arg(long, default_value_t = 16, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 16, value_name = "TOKENS", help_heading = "Engine", value_parser = clap::value_parser!(u32).range(1..))]
     block_size: u32,
 
-    /// Tokens of the longest sequence [default: what the model is made for]
-    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Longest sequence in tokens [default: the model's own limit]
+    #[arg(long, value_name = "TOKENS", help_heading = "Engine", value_parser = clap::value_parser!(u64).range(1..))]
     max_model_len: Option<u64>,
 
-    /// Tokens that are computed at once, which a window keeps beside its own; vLLM's default is 8192 or 2048, by GPU
-    #[arg(long, default_value_t = 8192, value_name = "TOKENS", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Most tokens of a step, which sliding-window layers keep beside their window; vLLM's default is 8192 or 2048, by GPU
+    #[arg(long, default_value_t = 8192, value_name = "TOKENS", help_heading = "Engine", value_parser = clap::value_parser!(u64).range(1..))]
     max_num_batched_tokens: u64,
-
-    /// Print the figures as JSON
-    #[arg(long)]
-    json: bool,
 }
 
 fn size(flag: &str, text: &str) -> Result<u64> {
     let zero = text.trim() == "0";
     let bytes = if zero { Some(0.0) } else { parse_bytes(text) };
-    bytes
-        .map(|bytes| bytes.round() as u64)
-        .ok_or_else(|| Error::usage(format!("{flag} {text}"), "give a size as 40GiB or 512MiB"))
+    bytes.map(|bytes| bytes.round() as u64).ok_or_else(|| {
+        Error::usage(
+            format!("{flag} {text}"),
+            "give a size such as 40GiB or 512MiB",
+        )
+    })
 }
 
 impl CapacityArgs {
     fn budget(&self, model: &ModelConfig) -> Result<Budget> {
         let memory = match (&self.gpu, &self.memory) {
-            (Some(name), _) => gpu_memory(name)?,
+            (Some(name), _) => gpu_memory(gpu_name::resolve(name, &GPUS.map(|(name, _)| name))?)?,
             (None, Some(text)) => size("--memory", text)?,
             (None, None) => {
                 let names = GPUS.map(|(name, _)| name).join(", ");
@@ -83,7 +101,7 @@ impl CapacityArgs {
         if !(part > 0.0 && part <= 1.0) {
             return Err(Error::usage(
                 format!("--gpu-memory-utilization {part}"),
-                "give a part above 0 and up to 1, as 0.9",
+                "give a fraction above 0 and up to 1, e.g. 0.9",
             ));
         }
         let weights = match &self.weights {
@@ -91,16 +109,19 @@ impl CapacityArgs {
             None => model.weight_bytes().ok_or_else(|| {
                 Error::usage(
                     format!(
-                        "the weights of {} cannot be told from its config.json",
+                        "the size of the weights of {} does not follow from its config.json",
                         model.name()
                     ),
-                    "give what one GPU holds of them with --weights 16GiB",
+                    "give the size on one GPU, e.g. --weights 16GiB",
                 )
             })?,
         };
         let max_length = self.max_model_len.or(model.max_length()).ok_or_else(|| {
             Error::usage(
-                format!("{} does not say how long sequences may be", model.name()),
+                format!(
+                    "the config.json of {} gives no longest sequence",
+                    model.name()
+                ),
                 "give --max-model-len",
             )
         })?;
@@ -116,7 +137,7 @@ impl CapacityArgs {
     }
 }
 
-pub(super) fn run(args: &CapacityArgs) -> anyhow::Result<()> {
+pub(super) fn run(args: &CapacityArgs, json: bool) -> anyhow::Result<()> {
     let Some(model) = args.model.load()? else {
         return Err(Error::usage(
             "no model is named",
@@ -126,7 +147,7 @@ pub(super) fn run(args: &CapacityArgs) -> anyhow::Result<()> {
     };
     let budget = args.budget(&model)?;
     let fit = budget.fit(&model)?;
-    if args.json {
+    if json {
         let storage = model.storage();
         let mut value = serde_json::to_value(&fit)?;
         if let Some(entries) = value.as_object_mut() {

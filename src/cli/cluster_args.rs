@@ -1,4 +1,4 @@
-//! The flags that name a cluster: the same in every command that simulates one.
+//! The options that name a cluster: the same in every command that simulates one.
 
 use std::path::{Path, PathBuf};
 
@@ -13,12 +13,13 @@ pub(super) const DEFAULT_PRESET: &str = "llama-8b-pd-4-4";
 
 /// One cluster.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Cluster")]
 pub(super) struct ClusterArgs {
     /// Cluster configuration, a TOML file
     #[arg(long, short, value_name = "FILE", conflicts_with = "preset")]
     pub(super) config: Option<PathBuf>,
 
-    /// Built-in cluster, see `replay simulate --list-presets` [default: llama-8b-pd-4-4; of `tune`: llama-8b-aggregated-4]
+    /// Built-in cluster, see `replay simulate --list-presets` [default: llama-8b-pd-4-4; for `tune`: llama-8b-aggregated-4]
     #[arg(long, value_name = "NAME")]
     pub(super) preset: Option<String>,
 
@@ -51,19 +52,14 @@ impl ClusterArgs {
 
 /// Several clusters.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Cluster")]
 pub(super) struct ClustersArgs {
     /// Cluster configurations, TOML files; may be repeated
-    #[arg(
-        long,
-        short,
-        alias = "configs",
-        value_name = "FILE,..",
-        value_delimiter = ','
-    )]
+    #[arg(long, short, value_name = "FILE,..", value_delimiter = ',')]
     config: Vec<PathBuf>,
 
     /// Built-in clusters, see `replay simulate --list-presets`; may be repeated [default: llama-8b-pd-4-4]
-    #[arg(long, alias = "presets", value_name = "NAME,..", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     preset: Vec<String>,
 
     #[arg(long, value_name = "FILE|NAME,..", value_delimiter = ',', hide = true)]

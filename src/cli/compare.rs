@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::output;
+pub(super) use super::slo_args::SloArgs;
 use crate::report::studies::compare::{
     PolicyComparison, Reading, RunSelection, files, pairs, text,
 };
@@ -12,62 +13,63 @@ use crate::report::studies::compare::{
 /// Arguments of `replay compare`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Runs are found by their folders: SEED/START_STATE/TRACE/CLUSTER/MODEL/SCHEDULER/POLICY, as `simulate --results` and
-SplitwiseSim write them. The number behind the last `_` of a trace's name is its request rate.
+Runs are found by their folders, SEED/START_STATE/TRACE/CLUSTER/MODEL/SCHEDULER/POLICY, as `simulate --results` and SplitwiseSim \
+write them. The number after the last `_` of a trace's name is its request rate. For each missing cell of the grid, a warning \
+prints its path and the command that would produce it.
 
 Examples:
   replay compare output/results
-  replay compare output/results --policies no_autoscaling,hpa_* --rates 20,40
-  replay compare output/results --traces 'rr_conv_*' --ttft-slo 1 --tbt-slo 0.04 --output-dir output/conv
+  replay compare output/results --autoscaler no_autoscaling,hpa_* --rates 20,40
+  replay compare output/results --traces 'rr_conv_*' --ttft-slo 1s --tbt-slo 40ms -o output/conv
   replay compare splitwise-sim/results --quick
-  replay compare output/results --json | jq '.scenarios[0].policies'")]
+  replay compare output/results --json | jq '.scenarios[0].policies'
+
+Columns, files and tests: docs/comparing.md.")]
 pub(super) struct CompareArgs {
-    /// The folder of results
+    /// Folder of results
     results: PathBuf,
 
     #[command(flatten)]
     selection: SelectionArgs,
 
     /// Read only summary.csv of each run: P50, P90 and P99 of TTFT, TBT and E2E, without cost, SLO and tests
-    #[arg(long)]
+    #[arg(long, help_heading = "Reading")]
     quick: bool,
 
     #[command(flatten)]
     slo: SloArgs,
 
-    /// Write tables and pictures there [default: RESULTS/comparison, with --quick RESULTS/comparison-quick]
-    #[arg(long, short, value_name = "DIR")]
+    /// Write tables and charts into this folder [default: RESULTS/comparison; with --quick: RESULTS/comparison-quick]
+    #[arg(long, short, value_name = "DIR", help_heading = "Output")]
     output_dir: Option<PathBuf>,
-
-    /// Print as JSON
-    #[arg(long)]
-    json: bool,
-
-    /// Threads to use [default: all cores]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
 }
 
-/// Which runs; names, or patterns with * ? [a-c].
+/// Which runs, by names or patterns with * ? [a-c].
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Selection (names, or patterns with * ? [a-c])")]
 pub(super) struct SelectionArgs {
-    /// Policies, names or patterns
-    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    /// Autoscaling policies
+    #[arg(
+        long = "autoscaler",
+        id = "autoscaler",
+        value_name = "NAME,..",
+        value_delimiter = ','
+    )]
     policies: Vec<String>,
 
-    /// Traces, with their rates or without
+    /// Traces, with or without their rates
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     traces: Vec<String>,
 
-    /// Request rates, as the traces' names end in them
+    /// Request rates, as in the names of the traces
     #[arg(long, value_name = "N,..", value_delimiter = ',')]
     rates: Vec<String>,
 
     /// Seeds
     #[arg(long, value_name = "N,..", value_delimiter = ',')]
-    seed: Vec<String>,
+    seeds: Vec<String>,
 
-    /// Instances at the beginning
+    /// Start states, i.e. the instances at the beginning
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     start_state: Vec<String>,
 
@@ -90,29 +92,13 @@ impl SelectionArgs {
             policies: self.policies.clone(),
             traces: self.traces.clone(),
             rates: RunSelection::parse_rates(&self.rates)?,
-            seeds: self.seed.clone(),
+            seeds: self.seeds.clone(),
             start_states: self.start_state.clone(),
             clusters: self.cluster.clone(),
             schedulers: self.scheduler.clone(),
             models: self.model.clone(),
         })
     }
-}
-
-/// Objectives in place of the runs' own.
-#[derive(Debug, Clone, Copy, Default, Args)]
-pub(super) struct SloArgs {
-    /// A request must have its first token within so many seconds [default: each run's own objectives]
-    #[arg(long, value_name = "SECONDS")]
-    ttft_slo: Option<f64>,
-
-    /// And a mean time between tokens of at most this
-    #[arg(long, value_name = "SECONDS")]
-    tbt_slo: Option<f64>,
-
-    /// And end within so many seconds
-    #[arg(long, value_name = "SECONDS")]
-    e2e_slo: Option<f64>,
 }
 
 impl SloArgs {
@@ -126,8 +112,7 @@ impl SloArgs {
     }
 }
 
-pub(super) fn run(args: &CompareArgs) -> anyhow::Result<()> {
-    output::set_threads(args.threads)?;
+pub(super) fn run(args: &CompareArgs, json: bool) -> anyhow::Result<()> {
     let selection = args.selection.selection()?;
     let study = PolicyComparison::read(&args.results, &selection, args.slo.reading(args.quick))?;
     tell(&study);
@@ -143,18 +128,15 @@ pub(super) fn run(args: &CompareArgs) -> anyhow::Result<()> {
     };
     let value = text::json(&study, &pairs, &command);
     files::write(&study, &value, &folder)?;
-    if args.json {
-        return output::print(&serde_json::to_string_pretty(&value)?);
-    }
-    output::print(&text::text(&study, &pairs))?;
-    output::note(&format!("wrote {}", folder.display()));
+    output::result(json, || Ok(value), || text::text(&study, &pairs))?;
+    output::wrote(&folder);
     Ok(())
 }
 
-/// Missing cells that are told one by one; more are counted.
+/// Missing cells that are listed one by one; the others are counted.
 const MOST_TOLD: usize = 20;
 
-/// What was left out, and what is missing.
+/// Warns of runs that were skipped and of cells that are missing.
 pub(super) fn tell(study: &PolicyComparison) {
     for skipped in &study.skipped {
         output::warn(&format!("skipped: {}", skipped.why));

@@ -1,4 +1,4 @@
-//! `replay completions`, and `replay man`: what a package installs beside the program.
+//! `replay completions` and `replay man`: what a package installs beside the program.
 
 use std::path::PathBuf;
 
@@ -6,19 +6,32 @@ use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
 
 use super::{Cli, output};
-use crate::base::error::Error;
+use crate::base::error::{Error, Result};
 use crate::base::version::VERSION;
 
 /// Arguments of `replay completions`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  replay completions bash > ~/.local/share/bash-completion/completions/replay
+  replay completions zsh > ~/.zfunc/_replay")]
 pub(super) struct CompletionsArgs {
-    /// Shell to complete in
+    /// The shell that will read the script
     shell: Shell,
 }
 
 /// Arguments of `replay man`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  replay man | man -l -
+  replay man tune threshold | man -l -
+  replay man --output-dir man1")]
 pub(super) struct ManArgs {
+    /// The command, e.g. simulate or tune threshold [default: the program as a whole]
+    #[arg(conflicts_with = "output_dir")]
+    command: Vec<String>,
+
     /// Write one page per command into this folder (replay.1, replay-analyze.1, ...)
     #[arg(short, long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
@@ -34,7 +47,7 @@ pub(super) fn man(args: &ManArgs) -> anyhow::Result<()> {
     let command = documented();
     let Some(folder) = &args.output_dir else {
         let mut page = Vec::new();
-        clap_mangen::Man::new(command).render(&mut page)?;
+        clap_mangen::Man::new(find(command, &args.command)?).render(&mut page)?;
         return output::print(&String::from_utf8_lossy(&page));
     };
     std::fs::create_dir_all(folder)
@@ -47,6 +60,20 @@ fn documented() -> Command {
     Cli::command().version(VERSION)
 }
 
+/// A command with its whole name and all its options.
+fn find(mut whole: Command, names: &[String]) -> Result<Command> {
+    // Global options and full names of nested commands exist only then.
+    whole.build();
+    let mut command = &whole;
+    for name in names {
+        let known: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
+        command = command
+            .find_subcommand(name)
+            .ok_or_else(|| Error::unknown_name("command", name, &known))?;
+    }
+    Ok(command.clone())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,7 +82,12 @@ mod tests {
     fn every_command_has_a_page() {
         let folder = tempfile::tempdir().expect("folder");
         let output_dir = Some(folder.path().join("man1"));
-        man(&ManArgs { output_dir }).expect("writes");
+        let command = Vec::new();
+        man(&ManArgs {
+            command,
+            output_dir,
+        })
+        .expect("writes");
         let command = Cli::command();
         let visible = command.get_subcommands().filter(|sub| !sub.is_hide_set());
         let mut names = vec!["replay".to_owned(), "replay-tune-threshold".to_owned()];
@@ -66,5 +98,20 @@ mod tests {
             let text = std::fs::read_to_string(&page).expect("a page");
             assert!(text.contains(&format!("kvreplay {VERSION}")), "{text}");
         }
+    }
+
+    #[test]
+    fn one_command_has_its_options_on_its_page() {
+        let path = ["tune".to_owned(), "threshold".to_owned()];
+        let command = find(documented(), &path).expect("is known");
+        let mut page = Vec::new();
+        clap_mangen::Man::new(command)
+            .render(&mut page)
+            .expect("renders");
+        let page = String::from_utf8(page).expect("UTF-8");
+        for text in ["replay\\-tune\\-threshold", "max\\-threshold", "color"] {
+            assert!(page.contains(text), "{text}: {page}");
+        }
+        assert!(find(documented(), &["tun".to_owned()]).is_err());
     }
 }

@@ -1,8 +1,9 @@
-//! The flags by which `gen-trace` and `experiment` read, render and tokenize conversations.
+//! The options by which `gen-trace` and `experiment` read, render and tokenize conversations.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
+use clap::builder::{ArgPredicate, Resettable};
 use clap::{Args, ValueEnum};
 
 use super::output;
@@ -18,88 +19,144 @@ use crate::trace::{
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum JoinArg {
+    /// Where their ids and texts say that they belong together
     Auto,
+    /// Wherever their ids say so
     Always,
+    /// Never
     Never,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum OverlongArg {
+    /// Leave the request out
     Drop,
+    /// Truncate the prompt on the left
     Truncate,
+    /// End the session
     EndSession,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum RateUnitArg {
+    /// Sessions
     Session,
+    /// Requests
     Request,
 }
 
-/// Input, tokenizer, template and arrivals.
+/// Conversations, how they become token ids, and when they arrive.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Conversations")]
 pub(super) struct ConversationArgs {
-    /// Conversation files: ShareGPT or OpenAI messages as a JSON array or JSON lines, plain, .gz or .zst; - is stdin
-    #[arg(long, short, required = true, num_args = 1.., value_name = "FILE")]
+    /// Conversation files in ShareGPT's or OpenAI's form, as a JSON array or JSON lines, plain, .gz or .zst; - is standard input
+    #[arg(required = true, value_name = "CONVERSATIONS", help_heading = Resettable::Reset)]
     input: Vec<PathBuf>,
 
-    /// Built-in name (qwen2, qwen3, llama3, gpt2, cl100k, o200k, chars), a tokenizer.json, or a model folder
-    #[arg(long, default_value = tokenizer::DEFAULT, value_name = "NAME|PATH|DIR")]
+    /// Built-in tokenizer (qwen2, qwen3, llama3, gpt2, cl100k, o200k, chars), a tokenizer.json or a model folder
+    #[arg(
+        long,
+        default_value = tokenizer::DEFAULT,
+        default_value_if("preset", ArgPredicate::IsPresent, "chars"),
+        value_name = "NAME|PATH|DIR"
+    )]
     tokenizer: String,
 
-    /// Built-in name (chatml, simple, llama3, llama3.1), a .jinja file, a tokenizer_config.json or a folder.
-    /// By default the tokenizer's own, or chatml
-    #[arg(long, value_name = "NAME|PATH")]
+    /// Built-in chat template (chatml, simple, llama3, llama3.1), a .jinja file, a tokenizer_config.json or a folder [default:
+    /// the tokenizer's own, or chatml]
+    #[arg(
+        long,
+        default_value_if("preset", ArgPredicate::IsPresent, "simple"),
+        value_name = "NAME|PATH"
+    )]
     chat_template: Option<String>,
 
-    /// Whether chunks of a split chat are put together again: where their ids and texts say so, always, or never
-    #[arg(long, value_enum, default_value = "auto")]
+    /// When to join the parts of a conversation that the data set has split
+    #[arg(
+        long,
+        value_enum,
+        default_value = "auto",
+        default_value_if("preset", ArgPredicate::IsPresent, "never")
+    )]
     join_chunks: JoinArg,
 
-    /// Take at most so many conversations
-    #[arg(long, value_name = "N")]
+    /// Use at most this many conversations
+    #[arg(
+        long,
+        default_value_if("preset", ArgPredicate::IsPresent, "100"),
+        value_name = "N"
+    )]
     max_conversations: Option<usize>,
 
     /// Fail at the first record that would be skipped
     #[arg(long)]
     strict: bool,
 
-    /// How sessions follow each other: poisson, gamma, uniform, fixed, or the data's own timestamps
+    /// Longest prompt in tokens [default: no limit]
+    #[arg(long, value_name = "TOKENS")]
+    max_model_len: Option<u32>,
+
+    /// What to do with longer prompts
+    #[arg(long, value_enum, default_value = "drop")]
+    overlong: OverlongArg,
+
+    #[command(flatten)]
+    arrivals: ArrivalArgs,
+
+    /// Seed of all random draws
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+}
+
+/// When sessions start and how their turns follow.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Arrivals")]
+struct ArrivalArgs {
+    /// Arrival process of sessions: poisson, gamma, uniform, fixed, or timestamps (the data's own)
     #[arg(long, default_value = "poisson", value_name = "PROCESS", value_parser = clap::builder::PossibleValuesParser::new(ARRIVALS))]
     arrival: String,
 
     /// Coefficient of variation of gamma arrivals
-    #[arg(long, default_value_t = 2.0, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 2.0,
+        allow_negative_numbers = true
+    )]
     cv: f64,
 
-    /// Arrivals per second
-    #[arg(long, default_value_t = 2.0, allow_negative_numbers = true)]
+    /// Mean arrival rate per second
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 2.0,
+        allow_negative_numbers = true
+    )]
     rate: f64,
 
     /// What the rate counts
     #[arg(long, value_enum, default_value = "request")]
     rate_unit: RateUnitArg,
 
-    /// How the rate varies in time, in multiples of --rate: steady, diurnal, ramp, spike, square, file:PATH or trace:PATH
+    /// How the rate varies over time, in multiples of --rate: steady, diurnal, ramp, spike, square, file:PATH or trace:PATH
     ///
-    /// Options follow a colon, as in diurnal:period=24h,low=0.2,high=1.8. Times are seconds, or have s, m, h or d behind them.
+    /// Options follow a colon, e.g. diurnal:period=24h,low=0.2,high=1.8. Times are in seconds or have a unit (s, m, h, d). Later
+    /// turns of a session follow by their think times.
     ///
-    /// steady: the same all the time.
-    /// diurnal: a sine between low (0.5) and high (1.5) per period (24h), highest at peak (half the period).
-    /// ramp: a straight line from (0) to (2) over (10m), then on at to.
-    /// spike: 1 until at (60s), then factor (5) for width (60s); it may rise (0s) in a line and decay (0s) exponentially.
-    /// square: high (1.5) for duty (0.5) of a period (60s), then low (0.5).
+    /// steady: constant.
+    ///
+    /// diurnal: a sine between low (0.5) and high (1.5) with a period (24h), highest at peak (half the period).
+    ///
+    /// ramp: a straight line from (0) to (2) over (10m), then constant.
+    ///
+    /// spike: 1 until at (60s), then factor (5) for width (60s); rise (0s) is linear, decay (0s) exponential.
+    ///
+    /// square: high (1.5) for a fraction duty (0.5) of a period (60s), then low (0.5).
+    ///
     /// file:PATH: lines of time,rate, repeated, scaled to a mean of --rate.
-    /// trace:PATH[,bin=60s]: the arrivals per bin of any readable trace, repeated, scaled to a mean of --rate.
     ///
-    /// Arrivals keep the burstiness of their --arrival. Sessions start by this rate; later turns come their think times
-    /// after.
-    #[arg(
-        long,
-        default_value = "steady",
-        value_name = "SHAPE",
-        verbatim_doc_comment
-    )]
+    /// trace:PATH[,bin=60s]: arrivals per bin of any readable trace, repeated, scaled to a mean of --rate.
+    #[arg(long, default_value = "steady", value_name = "SHAPE")]
     rate_shape: String,
 
     /// Mean think time between an answer and the next question, in seconds
@@ -115,29 +172,13 @@ pub(super) struct ConversationArgs {
     #[arg(long, default_value = "fixed", value_name = "DISTRIBUTION", value_parser = clap::builder::PossibleValuesParser::new(THINK_TIMES))]
     think_time: String,
 
-    /// How long a request takes, to know when its answer is there: seconds, or linear:PREFILL_MS,DECODE_MS per token
+    /// Service time of a request, after which its user reads the answer: seconds, or linear:PREFILL_MS,DECODE_MS per token
     #[arg(long, default_value = "0", value_name = "MODEL")]
     service_time: String,
 
-    /// Start a session only after the one before has ended
-    #[arg(long)]
+    /// Start each session only after the one before has ended
+    #[arg(long, default_value_if("preset", ArgPredicate::IsPresent, "true"))]
     sequential: bool,
-
-    /// Longest prompt in tokens
-    #[arg(long, value_name = "TOKENS")]
-    max_model_len: Option<u32>,
-
-    /// What becomes of longer prompts
-    #[arg(long, value_enum, default_value = "drop")]
-    overlong: OverlongArg,
-
-    /// Seed of all random draws
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-
-    /// Threads to use [default: all cores]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
 }
 
 /// Everything that is loaded once and used for one or more traces.
@@ -149,14 +190,13 @@ pub(super) struct Conversations {
 }
 
 impl ConversationArgs {
-    /// Opens the files and loads tokenizer and template, side by side.
+    /// Opens the files and loads tokenizer and template, in parallel.
     pub(super) fn open(&self) -> anyhow::Result<Conversations> {
-        output::set_threads(self.threads)?;
         let (dataset, model) = rayon::join(
             || Dataset::open(&self.input, self.load_options()),
             || load_model(&self.tokenizer, self.chat_template.as_deref()),
         );
-        // What is wrong with the flags comes before what is wrong with the data.
+        // Errors in the options are reported before errors in the data.
         let (tokenizer, template) = model?;
         Ok(Conversations {
             dataset: dataset?,
@@ -164,6 +204,22 @@ impl ConversationArgs {
             template,
             take: self.take(),
         })
+    }
+
+    /// An option with another value than the course project's rules have.
+    pub(super) fn unlike_course_project(&self) -> Option<&'static str> {
+        let like = [
+            ("--tokenizer", self.tokenizer == "chars"),
+            (
+                "--chat-template",
+                self.chat_template.as_deref() == Some("simple"),
+            ),
+            ("--join-chunks", matches!(self.join_chunks, JoinArg::Never)),
+            ("--max-conversations", self.max_conversations == Some(100)),
+            ("--sequential", self.arrivals.sequential),
+        ];
+        like.iter()
+            .find_map(|(option, like)| (!like).then_some(*option))
     }
 
     /// The tokenizer as it was named.
@@ -220,17 +276,17 @@ impl ConversationArgs {
         }
         Ok(GenerateOptions {
             mode,
-            arrival: ArrivalProcess::by_name(&self.arrival, self.cv)?,
-            rate: self.rate,
-            rate_unit: match self.rate_unit {
+            arrival: ArrivalProcess::by_name(&self.arrivals.arrival, self.arrivals.cv)?,
+            rate: self.arrivals.rate,
+            rate_unit: match self.arrivals.rate_unit {
                 RateUnitArg::Session => RateUnit::Session,
                 RateUnitArg::Request => RateUnit::Request,
             },
-            rate_shape: RateShape::parse(&self.rate_shape)?,
-            turn_delay: self.turn_delay,
-            think_time: ThinkTime::by_name(&self.think_time)?,
-            service_time: ServiceTime::parse(&self.service_time)?,
-            sequential: self.sequential,
+            rate_shape: RateShape::parse(&self.arrivals.rate_shape)?,
+            turn_delay: self.arrivals.turn_delay,
+            think_time: ThinkTime::by_name(&self.arrivals.think_time)?,
+            service_time: ServiceTime::parse(&self.arrivals.service_time)?,
+            sequential: self.arrivals.sequential,
             max_model_len: self.max_model_len,
             overlong: match self.overlong {
                 OverlongArg::Drop => Overlong::Drop,
@@ -300,7 +356,7 @@ impl Conversations {
     }
 }
 
-/// What was read, skipped and written, as lines.
+/// What was read, skipped and dropped, one line each.
 pub(super) fn describe(report: &BuildReport) -> String {
     use crate::report::render::number::thousands as n;
     let load = &report.load;
@@ -344,7 +400,7 @@ pub(super) fn describe(report: &BuildReport) -> String {
         ),
         (
             made.truncated,
-            "prompts longer than --max-model-len were cut from the left",
+            "prompts longer than --max-model-len were truncated on the left",
         ),
         (made.ended_sessions, "sessions ended at --max-model-len"),
         (made.empty_sessions, "conversations gave no request"),
@@ -356,7 +412,7 @@ pub(super) fn describe(report: &BuildReport) -> String {
     lines.join("\n")
 }
 
-/// Warnings that a load brought up.
+/// Prints the warnings of a load.
 pub(super) fn warn_about(report: &BuildReport) {
     for warning in &report.load.warnings {
         output::warn(warning);

@@ -15,66 +15,73 @@ use crate::cache::BlockTrace;
 use crate::cache::curve::{Point, Rules, capacities, exact, sampled};
 use crate::cache::engine::{Capacity, ENGINES, EngineOptions, hash_scheme};
 use crate::metrics::analyze;
-use crate::report::studies::curve::{self, Files, POINTS, Sizes, Study};
+use crate::report::studies::curve::{self, CapacityCurve, CurveFiles, POINTS, Sizes};
 use crate::trace::Trace;
 
 /// Arguments of `replay curve`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Engines ideal and block are followed at every capacity in one pass; vllm and sglang, whose copies and partial blocks no
-single pass can follow, are replayed at some capacities.
+Engines ideal and block are computed at every capacity in one pass. vllm and sglang keep duplicates and partial blocks, which no \
+single pass can follow, so they are replayed at a number of capacities.
 
 Examples:
   replay curve trace.jsonl.zst
   replay curve trace.jsonl.zst --block-size 16,64,256 --output-dir output/curve
-  replay curve trace.jsonl.zst --engine vllm --points 24
-  replay curve trace.jsonl.zst --sample 0.05
-  replay curve mooncake.jsonl --points all --json | jq '.curves[0].knee_blocks'")]
+  replay curve trace.jsonl.zst --model llama-3-8b --points 24
+  replay curve trace.jsonl.zst --engine ideal --sample 0.05
+  replay curve mooncake.jsonl --engine ideal --points all --json | jq '.curves[0].knee_blocks'")]
 pub(super) struct CurveArgs {
     #[command(flatten)]
     input: TraceArgs,
 
-    /// Tokens per block, one or several [default: 16, or what the trace's hash ids stand for]
-    #[arg(long, value_name = "TOKENS", value_delimiter = ',')]
+    /// Tokens per block, one or several [default: 16, or the block size of the trace's hash ids]
+    #[arg(
+        long,
+        value_name = "TOKENS",
+        value_delimiter = ',',
+        help_heading = "Cache"
+    )]
     block_size: Vec<u32>,
 
-    /// Rules: ideal (longest resident prefix), block (every block for itself), vllm, sglang
-    #[arg(long, default_value = "ideal", value_name = "NAME")]
+    /// Rules to cache by: vllm, sglang, ideal (longest cached prefix) or block (each block on its own)
+    #[arg(
+        long,
+        default_value = "vllm",
+        value_name = "NAME",
+        help_heading = "Cache"
+    )]
     engine: String,
+
+    /// Number of capacities, spread by magnitude, or `all` at which the hit ratio changes (engines ideal and block)
+    /// [default: 48 replays; engines ideal and block: 400]
+    #[arg(long, value_name = "N|all", help_heading = "Curve")]
+    points: Option<String>,
+
+    /// Follow only this fraction (0..1) of the sessions, and report the error bound (engine ideal)
+    #[arg(
+        long,
+        value_name = "FRACTION",
+        conflicts_with = "points",
+        help_heading = "Curve"
+    )]
+    sample: Option<f64>,
+
+    /// Seed of the sample
+    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Curve")]
+    seed: u64,
 
     #[command(flatten)]
     cache: CacheArgs,
 
-    /// Capacities to write: a number, spread by magnitude, or `all` at which the hit ratio changes [default: 400, replayed 48]
-    #[arg(long, value_name = "N|all")]
-    points: Option<String>,
-
-    /// Follow only this part of the sessions, and say how far the result may be off
-    #[arg(long, value_name = "PART", conflicts_with = "points")]
-    sample: Option<f64>,
-
-    /// For --sample
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    seed: u64,
-
-    /// Print as JSON
-    #[arg(long)]
-    json: bool,
-
-    /// Write curve.json, curve.csv and the picture there
-    #[arg(long, short, value_name = "DIR")]
+    /// Write curve.json, curve.csv and the chart into this folder
+    #[arg(long, short, value_name = "DIR", help_heading = "Output")]
     output_dir: Option<PathBuf>,
-
-    /// Threads to use [default: all cores]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
 }
 
 /// Capacities at which engines are replayed, unless more are asked for.
 const REPLAYS: usize = 48;
 
-pub(super) fn run(args: &CurveArgs) -> anyhow::Result<()> {
-    output::set_threads(args.threads)?;
+pub(super) fn run(args: &CurveArgs, json: bool) -> anyhow::Result<()> {
     let options = args.cache.options(&args.engine)?;
     let bytes_per_token = args.cache.model()?.map(|model| model.bytes_per_token());
     let read = args.input.read(args.block_size.first().copied(), false)?;
@@ -83,17 +90,18 @@ pub(super) fn run(args: &CurveArgs) -> anyhow::Result<()> {
     } else {
         args.block_size.iter().copied().map(Some).collect()
     };
-    let mut studies = Vec::new();
+    let mut curves = Vec::new();
     for size in sizes {
         let blocks = BlockTrace::new(&read.trace, size, hash_scheme(&args.engine)?)?;
         let sizes = Sizes {
             block_size: blocks.block_size(),
             bytes_per_token,
         };
-        studies.push(args.study(&read.trace, &blocks, &options, sizes)?);
+        curves.push(args.curve(&read.trace, &blocks, &options, sizes)?);
     }
-    let files = Files {
-        studies: &studies,
+    let files = CurveFiles {
+        curves: &curves,
+        engine: &args.engine,
         source: &args.input.trace.display().to_string(),
         settings: json!({"engine": args.engine, "policy": "lru", "cache_output": options.caches_output(),
             "order": format!("{:?}", options.order()), "sample": args.sample, "command": super::typed_command()}),
@@ -101,30 +109,31 @@ pub(super) fn run(args: &CurveArgs) -> anyhow::Result<()> {
     if let Some(folder) = &args.output_dir {
         files.write(folder)?;
     }
-    if args.json {
-        return output::print(&serde_json::to_string_pretty(&files.value())?);
-    }
-    output::print(&curve::text(&studies))?;
+    output::result(
+        json,
+        || Ok(files.value()),
+        || curve::text(&curves, &args.engine),
+    )?;
     if let Some(folder) = &args.output_dir {
-        output::print(&format!("wrote {}", folder.display()))?;
+        output::wrote(folder);
     }
     Ok(())
 }
 
 impl CurveArgs {
-    fn study(
+    fn curve(
         &self,
         trace: &Trace,
         blocks: &BlockTrace,
         options: &EngineOptions,
         sizes: Sizes,
-    ) -> Result<Study> {
+    ) -> Result<CapacityCurve> {
         let one_pass = ENGINES.find(&self.engine)?.is_block_cache();
         let points = self.points(if one_pass { POINTS } else { REPLAYS })?;
         if options.count_by_access {
             return Err(Error::usage(
-                "--count access in a curve",
-                "leave it away; `sweep` replays it",
+                "--count access with a curve",
+                "leave it out, or use `replay sweep`, which replays it",
             ));
         }
         let rules = Rules::new(options, blocks);
@@ -132,14 +141,14 @@ impl CurveArgs {
             if self.engine != "ideal" {
                 return Err(Error::usage(
                     format!("--sample with --engine {}", self.engine),
-                    "take --engine ideal",
+                    "use --engine ideal",
                 ));
             }
             let sample = sampled(blocks, &rules, rate, self.seed, POINTS)?;
-            return Ok(Study::sampled(&sample, sizes));
+            return Ok(CapacityCurve::sampled(&sample, sizes));
         }
         if one_pass {
-            return Ok(Study::exact(&exact(blocks, &rules)?, sizes, points));
+            return Ok(CapacityCurve::exact(&exact(blocks, &rules)?, sizes, points));
         }
         if points == usize::MAX {
             return Err(Error::usage(
@@ -147,12 +156,12 @@ impl CurveArgs {
                     "--points all with --engine {}: that is a replay each",
                     self.engine
                 ),
-                "give a number, or take --engine ideal",
+                "give a number, or use --engine ideal",
             ));
         }
         let points = self.replays(trace, blocks, options, points)?;
         let lookups = blocks.lookups();
-        Ok(Study::replayed(&points, lookups, sizes))
+        Ok(CapacityCurve::replayed(&points, lookups, sizes))
     }
 
     fn points(&self, default: usize) -> Result<usize> {

@@ -1,4 +1,4 @@
-//! The flags that say by which rules blocks are cached, and how much fits.
+//! The options that choose a cache's rules and its capacity.
 
 use clap::builder::ArgPredicate;
 use clap::{Args, ValueEnum};
@@ -12,58 +12,63 @@ use crate::trace::Trace;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum FreeOrderArg {
+    /// To the head of the free queue, as vLLM does now
     Current,
+    /// To its tail, as vLLM did before pull request 42656
     Legacy,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum CountArg {
+    /// When the request is looked up
     Lookup,
+    /// When each block is used; the request's own blocks may have evicted it by then
     Access,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum OrderArg {
+    /// First block first
     HeadFirst,
+    /// Last block first, which keeps the beginnings of prompts longer
     TailFirst,
 }
 
-/// What holds at every capacity, for every policy and block size.
+/// Rules that hold at every capacity, for every policy and block size.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Cache rules")]
 pub(super) struct CacheArgs {
-    #[command(flatten)]
-    model: ModelArgs,
-
     /// Cache prompts only, not the blocks that outputs fill
     #[arg(long)]
     no_cache_output: bool,
 
-    /// Cache the blocks that outputs fill, also where the engine would not
+    /// Cache the blocks that outputs fill, even with engines that do not
     #[arg(long, conflicts_with = "no_cache_output")]
     cache_output: bool,
 
-    /// Let a wholly cached prompt hit wholly; engines compute at least its last token
+    /// Serve a fully cached prompt without recomputing its last token (real engines always recompute it)
     #[arg(long)]
     no_last_token_cap: bool,
 
-    /// How long requests keep their blocks: none, requests:K, trace (service times that the trace has), or
-    /// linear:PREFILL_MS,DECODE_MS (per uncached prompt token, per output token); with the last two, requests overlap
+    /// How long a request holds its blocks: none, requests:K, trace (service times from the trace) or
+    /// linear:PREFILL_MS,DECODE_MS (per uncached prompt token and per output token). With trace and linear, requests overlap
     #[arg(long, default_value = "none", value_name = "MODEL")]
     hold: String,
 
-    /// In which order a request uses its blocks: tail-first keeps the heads of prompts longer [default: tail-first, for
-    /// block head-first]
+    /// Order in which a request uses its blocks (engines ideal and block) [default: tail-first; engine block: head-first]
     #[arg(long, value_enum)]
     order: Option<OrderArg>,
 
-    /// When engine block counts hits: as the request is looked up, or as each block is used, when the request's own blocks
-    /// may have pushed it out
+    /// When a hit is counted (engine block)
     #[arg(long, value_enum, default_value = "lookup")]
     count: CountArg,
 
-    /// Where freed blocks without hash go in vLLM's free queue: its head, or (before PR 42656) its tail
+    /// Where freed blocks without a hash go in vLLM's free queue
     #[arg(long, value_enum, default_value = "current")]
     free_order: FreeOrderArg,
+
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 impl CacheArgs {
@@ -72,7 +77,7 @@ impl CacheArgs {
         self.model.load()
     }
 
-    /// What the flags say, for an unbounded cache under LRU.
+    /// Options of an unbounded cache under LRU by these rules.
     pub(super) fn options(&self, engine: &str) -> Result<EngineOptions> {
         let options = EngineOptions {
             engine: engine.parse()?,
@@ -99,28 +104,33 @@ impl CacheArgs {
     }
 }
 
-/// By which rules blocks are cached.
+/// The seed of eviction policies that draw at random.
 #[derive(Debug, Args)]
-pub(super) struct EngineArgs {
-    /// Tokens per block [default: 16, or what the trace's hash ids stand for]
-    #[arg(long, value_name = "TOKENS")]
-    pub(super) block_size: Option<u32>,
+#[command(next_help_heading = "Cache")]
+pub(super) struct EvictionSeedArgs {
+    /// Seed of eviction policies that draw at random
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(super) seed: u64,
+}
 
-    /// Rules: vllm, sglang (both exact), ideal (longest resident prefix, no engine around), block (every block for itself, as
-    /// studies without prefixes count), naive (unchained, for comparison)
+/// A cache: its rules and its capacity.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Cache")]
+pub(super) struct EngineArgs {
+    /// Rules to cache by: vllm and sglang (both exact), ideal (longest cached prefix, no engine around it), block (each block on
+    /// its own, as studies without prefixes count) or naive (blocks hashed alone; for comparison only)
     #[arg(
         long,
         default_value = "vllm",
-        default_value_if("tier", ArgPredicate::IsPresent, "ideal"),
+        default_value_ifs([
+            ("tier", ArgPredicate::IsPresent, "ideal"),
+            ("preset", ArgPredicate::IsPresent, "naive"),
+        ]),
         value_name = "NAME"
     )]
     pub(super) engine: String,
 
-    /// Eviction policy
-    #[arg(long, default_value = "lru", value_name = "NAME")]
-    policy: String,
-
-    /// How much fits: inf, a number of blocks, a size as 40GiB (with --model), or 50% of the distinct blocks
+    /// Capacity: inf, a number of blocks, a size such as 40GiB (needs --model) or a percentage of the distinct blocks such as 10%
     #[arg(
         long,
         default_value = "inf",
@@ -129,13 +139,13 @@ pub(super) struct EngineArgs {
     )]
     capacity: String,
 
-    /// vLLM's own count of blocks, of which its null block takes one: N here is a capacity of N-1
+    /// Capacity as vLLM's own count of blocks, which includes its null block: N blocks are a capacity of N-1
     #[arg(long, conflicts_with = "capacity", value_name = "N")]
     num_gpu_blocks: Option<u32>,
 
-    /// For policies that draw
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    policy_seed: u64,
+    /// Eviction policy; vllm has its own (lru), sglang has six, ideal and block have all of docs/eviction-policies.md
+    #[arg(long, default_value = "lru", value_name = "NAME")]
+    eviction: String,
 
     #[command(flatten)]
     cache: CacheArgs,
@@ -147,21 +157,22 @@ impl EngineArgs {
         self.cache.model()
     }
 
-    /// What the model is called, whoever knows that name.
+    /// The model's name as it was given, whether or not it is a built-in one.
     pub(super) fn model_name(&self) -> Option<&str> {
         self.cache.model.name()
     }
 
-    /// Cuts the trace into blocks.
-    pub(super) fn blocks(&self, trace: &Trace) -> Result<BlockTrace> {
-        BlockTrace::new(trace, self.block_size, engine::hash_scheme(&self.engine)?)
+    /// Cuts the trace into blocks of `block_size` tokens, or of its own size.
+    pub(super) fn blocks(&self, trace: &Trace, block_size: Option<u32>) -> Result<BlockTrace> {
+        BlockTrace::new(trace, block_size, engine::hash_scheme(&self.engine)?)
     }
 
-    /// What the flags say, for a trace.
+    /// The engine's options for a trace.
     pub(super) fn options(
         &self,
         blocks: &BlockTrace,
         model: Option<&ModelConfig>,
+        seed: u64,
     ) -> Result<EngineOptions> {
         let capacity = match self.num_gpu_blocks {
             Some(blocks @ 0..=1) => {
@@ -173,14 +184,14 @@ impl EngineArgs {
             Some(blocks) => Asked::Blocks(blocks - 1),
             None => Asked::parse(&self.capacity)?,
         };
-        engine::check_policy(&self.engine, &self.policy)?;
+        engine::check_policy(&self.engine, &self.eviction)?;
         let distinct = match capacity {
             Asked::Fraction(_) => blocks.distinct_in_prompts(),
             _ => 0,
         };
         Ok(EngineOptions {
-            policy: self.policy.clone(),
-            seed: self.policy_seed,
+            policy: self.eviction.clone(),
+            seed,
             capacity: capacity.resolve(blocks.block_size(), distinct, model)?,
             ..self.cache.options(&self.engine)?
         })

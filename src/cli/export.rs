@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::json;
 
 use super::output;
 use super::trace_input::TraceArgs;
@@ -22,20 +23,20 @@ pub(super) struct ExportArgs {
     #[command(flatten)]
     input: TraceArgs,
 
-    /// The format to write
-    #[arg(long, value_name = "FORMAT", value_parser = clap::builder::PossibleValuesParser::new(format::names(|format| format.writable())))]
+    /// Format to write
+    #[arg(long, value_name = "FORMAT", help_heading = "Output", value_parser = clap::builder::PossibleValuesParser::new(format::names(|format| format.writable())))]
     to: String,
 
-    /// The file to write
-    #[arg(long, short, value_name = "FILE")]
+    /// File to write; - is standard output
+    #[arg(long, short, value_name = "FILE", help_heading = "Output")]
     output: PathBuf,
 
-    /// Tokens per block, for formats of blocks [default: the format's own]
-    #[arg(long, value_name = "TOKENS")]
+    /// Tokens per block, for formats of block ids [default: the format's own]
+    #[arg(long, value_name = "TOKENS", help_heading = "Output")]
     block_size: Option<u32>,
 }
 
-pub(super) fn run(args: &ExportArgs) -> anyhow::Result<()> {
+pub(super) fn run(args: &ExportArgs, json: bool) -> anyhow::Result<()> {
     let format = format::format(&args.to)?;
     let read = args.input.read(args.block_size, false)?;
     let named = read.trace.meta.tokenizer.as_ref();
@@ -50,10 +51,10 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<()> {
     {
         return Err(Error::usage(
             format!(
-                "the trace was made with the tokenizer `{}`, which is another one",
+                "the trace was made with another tokenizer, `{}`",
                 identity.name
             ),
-            "name that one with --tokenizer",
+            "name that tokenizer with --tokenizer",
         )
         .into());
     }
@@ -74,20 +75,30 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<()> {
             .map(|decode| decode as &format::Detokenize<'_>),
     };
     let report = format.write(&read.trace, &options, &args.output)?;
-    let mut lines = vec![format!(
-        "wrote {} records to {}",
-        thousands(report.records),
-        args.output.display()
-    )];
-    lines.extend(report.notes);
-    if let Some(command) = format::server_command(&args.to, &args.output) {
-        lines.push(format!("serve it with:\n  {command}"));
-    }
-    if args.output.as_os_str() == "-" {
-        lines.iter().for_each(|line| output::note(line));
+    let command = format::server_command(&args.to, &args.output);
+    // Standard output may hold the trace itself.
+    let piped = args.output.as_os_str() == "-";
+    let lines = || {
+        let mut lines = vec![format!("{} records", thousands(report.records))];
+        lines.extend(report.notes.iter().cloned());
+        if let Some(command) = &command {
+            lines.push(format!("serve it with:\n  {command}"));
+        }
+        lines.join("\n")
+    };
+    if piped {
+        output::note(&lines());
         return Ok(());
     }
-    output::print(&lines.join("\n"))
+    let value = || {
+        Ok(
+            json!({"format": args.to, "output": args.output, "records": report.records, "notes": report.notes,
+            "server_command": command}),
+        )
+    };
+    output::result(json, value, lines)?;
+    output::wrote(&args.output);
+    Ok(())
 }
 
 fn known(name: &str) -> bool {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use serde_json::json;
 
 use super::conversations::{ConversationArgs, describe, warn_about};
 use super::output;
@@ -12,7 +13,9 @@ use crate::trace::format;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum ModeArg {
+    /// One request for each conversation: its first turn
     Single,
+    /// One request for each turn, with the whole history before it
     Multi,
 }
 
@@ -20,26 +23,26 @@ enum ModeArg {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  replay gen-trace --input data/sharegpt-synthetic.jsonl.zst --output output/trace.jsonl.zst
-  replay gen-trace --input a.json b.jsonl.gz --tokenizer ~/models/Qwen3-8B --rate 10 --output trace.jsonl.zst
-  replay gen-trace --input chats.json --rate 5 --rate-shape diurnal:period=24h,low=0.2,high=1.8 --output day.jsonl.zst
-  replay gen-trace --input chats.json --rate 5 --rate-shape spike:at=2m,factor=8,width=30s,decay=1m --output crowd.jsonl.zst
-  replay gen-trace --input chats.json --rate 5 --rate-shape trace:azure.csv,bin=1m --output azure-like.jsonl.zst
-  zcat chats.jsonl.gz | replay gen-trace --input - --mode single --arrival gamma --cv 4 --output trace.jsonl")]
+  replay gen-trace data/sharegpt-synthetic.jsonl.zst --output output/trace.jsonl.zst
+  replay gen-trace a.json b.jsonl.gz --tokenizer ~/models/Qwen3-8B --rate 10 --output trace.jsonl.zst
+  replay gen-trace chats.json --rate-shape diurnal:period=24h,low=0.2,high=1.8 -o day.jsonl.zst
+  replay gen-trace chats.json --rate 5 --rate-shape spike:at=2m,factor=8,width=30s -o spike.jsonl.zst
+  replay gen-trace chats.json --rate 5 --rate-shape trace:azure.csv,bin=1m -o azure-like.jsonl.zst
+  zcat chats.jsonl.gz | replay gen-trace - --mode single --arrival gamma --cv 4 --output trace.jsonl")]
 pub(super) struct GenTraceArgs {
     #[command(flatten)]
     conversations: ConversationArgs,
 
-    /// The trace to write: .jsonl, .jsonl.zst or .jsonl.gz; - is standard output
-    #[arg(long, short, value_name = "TRACE")]
-    output: PathBuf,
-
-    /// One request per conversation, or one per turn with the whole history
-    #[arg(long, value_enum, default_value = "multi")]
+    /// Which requests a conversation makes
+    #[arg(long, value_enum, default_value = "multi", help_heading = "Output")]
     mode: ModeArg,
+
+    /// Trace to write: .jsonl, .jsonl.zst or .jsonl.gz; - is standard output
+    #[arg(long, short, value_name = "FILE", help_heading = "Output")]
+    output: PathBuf,
 }
 
-pub(super) fn run(args: &GenTraceArgs) -> anyhow::Result<()> {
+pub(super) fn run(args: &GenTraceArgs, json: bool) -> anyhow::Result<()> {
     let mode = match args.mode {
         ModeArg::Single => Mode::Single,
         ModeArg::Multi => Mode::Multi,
@@ -49,21 +52,34 @@ pub(super) fn run(args: &GenTraceArgs) -> anyhow::Result<()> {
     let (trace, report) = conversations.build(&options)?;
     warn_about(&report);
     format::format("native")?.write(&trace, &format::WriteOptions::default(), &args.output)?;
-    let text = format!(
-        "{}\nwrote    {} requests of {} sessions: {} prompt tokens, {} output tokens, over {:.1} s\n         {}\n",
-        describe(&report),
-        thousands(trace.requests().len() as u64),
-        thousands(trace.sessions().len() as u64),
-        thousands(trace.prompt_tokens()),
-        thousands(trace.output_tokens()),
-        trace.span().as_secs_f64(),
-        args.output.display()
-    );
+    let text = || {
+        format!(
+            "{}\ntrace    {} requests of {} sessions: {} prompt tokens, {} output tokens, over {:.1} s",
+            describe(&report),
+            thousands(trace.requests().len() as u64),
+            thousands(trace.sessions().len() as u64),
+            thousands(trace.prompt_tokens()),
+            thousands(trace.output_tokens()),
+            trace.span().as_secs_f64(),
+        )
+    };
+    // Standard output may hold the trace itself.
     if args.output.as_os_str() == "-" {
-        for line in text.lines() {
-            output::note(line);
-        }
+        output::note(&text());
         return Ok(());
     }
-    output::print(&text)
+    let value = || {
+        Ok(json!({
+            "output": args.output,
+            "records": report.load.records,
+            "requests": trace.requests().len(),
+            "sessions": trace.sessions().len(),
+            "prompt_tokens": trace.prompt_tokens(),
+            "output_tokens": trace.output_tokens(),
+            "span_seconds": trace.span().as_secs_f64(),
+        }))
+    };
+    output::result(json, value, text)?;
+    output::wrote(&args.output);
+    Ok(())
 }

@@ -19,19 +19,15 @@ pub(super) struct InspectArgs {
     #[command(flatten)]
     input: TraceArgs,
 
-    /// Tokens per hash id, where the file does not say
-    #[arg(long, value_name = "TOKENS")]
+    /// Tokens per hash id [default: as the file says]
+    #[arg(long, value_name = "TOKENS", help_heading = "Input")]
     block_size: Option<u32>,
-
-    /// Print as JSON
-    #[arg(long)]
-    json: bool,
 }
 
-pub(super) fn run(args: &InspectArgs) -> anyhow::Result<()> {
+pub(super) fn run(args: &InspectArgs, json: bool) -> anyhow::Result<()> {
     let read = args.input.read(args.block_size, true)?;
     let summary = Summary::new(&read);
-    if args.json {
+    if json {
         return output::print(&serde_json::to_string_pretty(&summary)?);
     }
     output::print(&text(&summary))

@@ -20,83 +20,84 @@ use crate::scenario::layout::RunKey;
 /// Arguments of `replay matrix`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Each cell is one run of `replay simulate`, in the same folder. A cell is run again only if something that it depends on has
-changed: the configuration, the seed, the trace's content, the content of scripts, profiles and tables, or the program. A matrix
-that was stopped therefore continues where it stopped. With --rates, each trace is written once for each rate, as
+Each cell is one run of `replay simulate`, in the same folder. A cell is run again only if something that it depends on has \
+changed: the configuration, the seed, the trace's content, the content of scripts, profiles and tables, or the program. A matrix \
+that was stopped therefore continues where it stopped. With --rates, each trace is written once for each rate, as \
 RESULTS/traces/NAME_RATE.jsonl.zst, with its arrival times stretched.
 
 Examples:
-  replay matrix conv.csv --rates 20,40,60 --preset llama-8b-pd-4-4 --autoscaler no_autoscaling,heteroscale \\
-      --seeds 0,1,2 --results output/results
-  replay matrix rr_conv_40.csv rr_conv_80.csv --config small.toml --config large.toml --results output/results
-  replay matrix conv.csv --rates 20 --autoscaler hpa_gpu --results output/results --dry-run")]
+  replay matrix conv.csv --rates 20,40,60 --preset llama-8b-pd-4-4 \\
+      --autoscaler no_autoscaling,heteroscale --seeds 0,1,2 --results output/results
+  replay matrix rr_conv_40.csv rr_conv_80.csv --config small.toml,large.toml --results output/results
+  replay matrix conv.csv --rates 20 --autoscaler hpa_gpu --results output/results --dry-run
+
+Columns, files and tests: docs/comparing.md.")]
 pub(super) struct MatrixArgs {
-    /// Trace files of any readable format
-    #[arg(value_name = "TRACE", required_unless_present = "traces")]
+    /// Trace files in any readable format
+    #[arg(value_name = "TRACE", required = true)]
     trace: Vec<PathBuf>,
 
-    #[arg(long, value_name = "FILE,..", value_delimiter = ',', hide = true)]
-    traces: Vec<PathBuf>,
+    /// Format of the traces [default: recognised from their content]
+    #[arg(long, value_name = "NAME", help_heading = "Input")]
+    format: Option<String>,
 
-    /// Requests per second to which each trace is stretched [default: the traces as they are]
-    #[arg(long, value_name = "N,..", value_delimiter = ',')]
-    rates: Vec<String>,
+    /// Tokenizer, needed where traces hold text: a built-in name, a tokenizer.json or a model folder
+    #[arg(long, value_name = "NAME|PATH|DIR", help_heading = "Input")]
+    tokenizer: Option<String>,
 
-    /// Autoscaling policies, see `replay simulate --list-policies`; may be repeated [default: each configuration's own]
+    /// Request rates per second that each trace is stretched to [default: the traces as they are]
     #[arg(
         long,
-        alias = "policies",
-        alias = "policy",
-        value_name = "NAME,..",
-        value_delimiter = ','
+        value_name = "N,..",
+        value_delimiter = ',',
+        help_heading = "Input"
     )]
-    autoscaler: Vec<String>,
+    rates: Vec<String>,
 
     #[command(flatten)]
     clusters: ClustersArgs,
 
-    /// Seeds
-    #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "0")]
-    seeds: Vec<u64>,
-
-    /// Format of the traces, where it is not recognised
-    #[arg(long, value_name = "NAME")]
-    format: Option<String>,
-
-    /// The model's tokenizer, where traces hold text
-    #[arg(long, value_name = "NAME|PATH|DIR")]
-    tokenizer: Option<String>,
-
     /// Tokens per block [default: the configuration's, or the block size of the trace's hash ids]
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", help_heading = "Cluster")]
     block_size: Option<u32>,
 
-    /// Results folder; a run's files are in SEED/START_STATE/TRACE/CLUSTER/MODEL/SCHEDULER/POLICY
-    #[arg(long, value_name = "DIR")]
-    results: PathBuf,
+    /// Autoscaling policies (see `replay simulate --list-policies`) [default: each configuration's own]
+    #[arg(
+        long,
+        value_name = "NAME,..",
+        value_delimiter = ',',
+        help_heading = "Cluster"
+    )]
+    autoscaler: Vec<String>,
 
-    /// Folder of the comparison [default: RESULTS/comparison]
-    #[arg(long, short, value_name = "DIR")]
-    output_dir: Option<PathBuf>,
+    /// Seeds
+    #[arg(
+        long,
+        value_name = "N,..",
+        value_delimiter = ',',
+        default_value = "0",
+        help_heading = "Cluster"
+    )]
+    seeds: Vec<u64>,
 
     #[command(flatten)]
     slo: SloArgs,
 
+    /// Results folder; a run's files are in SEED/START_STATE/TRACE/CLUSTER/MODEL/SCHEDULER/POLICY
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    results: PathBuf,
+
+    /// Folder of the comparison [default: RESULTS/comparison]
+    #[arg(long, short, value_name = "DIR", help_heading = "Output")]
+    output_dir: Option<PathBuf>,
+
     /// Print each cell's command and exit
-    #[arg(long)]
+    #[arg(long, help_heading = "Runs")]
     dry_run: bool,
 
     /// Run every cell, even if its results are up to date
-    #[arg(long)]
+    #[arg(long, help_heading = "Runs")]
     force: bool,
-
-    /// Print the comparison as JSON
-    #[arg(long)]
-    json: bool,
-
-    /// Threads to use [default: all cores]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
 }
 
 /// Some cells failed, and the others are complete.
@@ -124,8 +125,7 @@ struct Settings {
     flags: Vec<String>,
 }
 
-pub(super) fn run(args: &MatrixArgs) -> anyhow::Result<()> {
-    output::set_threads(args.threads)?;
+pub(super) fn run(args: &MatrixArgs, json: bool) -> anyhow::Result<()> {
     let settings = args.settings()?;
     let grid = args.grid(&settings.scenarios)?;
     let cells = grid.cells()?;
@@ -171,7 +171,7 @@ pub(super) fn run(args: &MatrixArgs) -> anyhow::Result<()> {
         "{completed} cells run, {present} there already, {failed} failed"
     ));
     if completed + present > 0 {
-        args.compare(&grid)?;
+        args.compare(&grid, json)?;
     }
     if failed > 0 {
         let of = results.len();
@@ -212,7 +212,6 @@ impl MatrixArgs {
     }
 
     fn grid<'a>(&self, scenarios: &'a [Scenario]) -> Result<Grid<'a>> {
-        let paths: Vec<PathBuf> = self.trace.iter().chain(&self.traces).cloned().collect();
         let input = TraceArgs {
             trace: PathBuf::new(),
             format: self.format.clone(),
@@ -224,10 +223,10 @@ impl MatrixArgs {
         };
         let rates = RunSelection::parse_rates(&self.rates)?;
         let traces = match rates.as_slice() {
-            [] => grid::traces(&paths),
+            [] => grid::traces(&self.trace),
             rates => {
                 let write = !self.dry_run;
-                grid::stretched_traces(&paths, rates, &reading.options, &self.results, write)?
+                grid::stretched_traces(&self.trace, rates, &reading.options, &self.results, write)?
             }
         };
         Ok(Grid {
@@ -263,7 +262,7 @@ impl MatrixArgs {
         command
     }
 
-    fn compare(&self, grid: &Grid<'_>) -> anyhow::Result<()> {
+    fn compare(&self, grid: &Grid<'_>, json: bool) -> anyhow::Result<()> {
         let keys: Vec<RunKey> = grid
             .scenarios
             .iter()
@@ -289,11 +288,8 @@ impl MatrixArgs {
             .clone()
             .unwrap_or_else(|| self.results.join("comparison"));
         files::write(&study, &value, &folder)?;
-        if self.json {
-            return output::print(&serde_json::to_string_pretty(&value)?);
-        }
-        output::print(&text::text(&study, &pairs))?;
-        output::note(&format!("wrote {}", folder.display()));
+        output::result(json, || Ok(value), || text::text(&study, &pairs))?;
+        output::wrote(&folder);
         Ok(())
     }
 }

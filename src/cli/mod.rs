@@ -11,7 +11,10 @@ mod curve;
 mod engine_args;
 mod experiment;
 mod export;
+mod flags;
 mod gen_trace;
+mod global;
+mod gpu_name;
 mod inspect;
 mod matrix;
 mod measured;
@@ -19,140 +22,184 @@ mod model_args;
 mod output;
 mod plan;
 mod profile;
+mod renamed;
 mod report;
 mod simulate;
+mod slo_args;
 mod study;
 mod sweep;
-pub mod synth_dataset;
+mod synth_dataset;
 mod trace_input;
 mod tune;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use self::global::GlobalArgs;
 use crate::base::error::Error;
 use crate::base::version::VERSION_WITH_COMMIT;
 use crate::report::render::shell::quoted;
 
-/// How much of your chat traffic can a prefix cache save?
+/// How much prefill a prefix cache saves on your traffic, and how a cluster would serve the rest
 ///
-/// Exact traces from real conversations, exact prefix-cache hits, offline and without a GPU.
+/// An offline simulator of prefix caches and of prefill/decode serving: exact token ids, exact cache hits, no GPU.
 #[derive(Debug, Parser)]
-#[command(name = "replay", version = VERSION_WITH_COMMIT, max_term_width = 120, after_help = EXAMPLES)]
+#[command(name = "replay", version = VERSION_WITH_COMMIT, max_term_width = 100, after_help = EXAMPLES)]
 struct Cli {
+    #[command(flatten)]
+    global: GlobalArgs,
+
     #[command(subcommand)]
     command: Command,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  replay experiment --input data/sharegpt-synthetic.jsonl.zst --output-dir output/first
-  replay gen-trace --input sharegpt.json --tokenizer path/to/model --output trace.jsonl.zst
-  replay analyze trace.jsonl.zst --block-size 16 --capacity 50%
-  replay export trace.jsonl.zst --to mooncake --output mooncake.jsonl";
+  replay experiment data/sharegpt-synthetic.jsonl.zst --output-dir output/first
+  replay gen-trace sharegpt.json --tokenizer path/to/model --output trace.jsonl.zst
+  replay analyze trace.jsonl.zst --capacity 10%
+  replay simulate trace.jsonl.zst --preset llama-8b-pd-4-4
+
+Exit codes: 0 success; 1 some runs of a matrix failed; 2 wrong arguments or input.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make a trace from ShareGPT conversations
+    /// Make a trace from conversations in ShareGPT's or OpenAI's form
     GenTrace(gen_trace::GenTraceArgs),
-    /// Replay a trace against a prefix cache and measure what is shared
+    /// Describe a trace file: format, sizes, rates
+    Inspect(inspect::InspectArgs),
+    /// Replay a trace against a prefix cache and measure what is reused
     Analyze(analyze::AnalyzeArgs),
-    /// Hit ratio at every cache size, and how large the cache must be
+    /// Compute the hit ratio at every cache size, and how large the cache must be
     Curve(curve::CurveArgs),
-    /// Say how many blocks of a model's KV cache fit on a GPU
-    Capacity(capacity::CapacityArgs),
-    /// Fit the simulator to a real engine's timings, and say how far off it is
-    Calibrate(calibrate::CalibrateArgs),
-    /// Policies, capacities and block sizes, all against all
+    /// Compare every combination of eviction policy, capacity and block size
     Sweep(sweep::SweepArgs),
+    /// Compare single-turn and multi-turn traffic, from conversations to report
+    Experiment(experiment::ExperimentArgs),
+    /// Compute how many KV cache blocks of a model fit on a GPU
+    Capacity(capacity::CapacityArgs),
     /// Serve a trace on a simulated cluster
     Simulate(simulate::SimulateArgs),
-    /// Find the cheapest autoscaling policy for a trace: press, tune, simulate, choose
-    Study(study::StudyArgs),
-    /// Choose a scheduler's parameters, and say whether a difference is real
-    Tune(tune::TuneArgs),
-    /// Policies, traces, rates, clusters and seeds, all against all, and their comparison
+    /// Simulate every combination of trace, rate, cluster, autoscaler and seed
     Matrix(matrix::MatrixArgs),
-    /// Runs of autoscaling policies side by side
+    /// Compare simulated runs by autoscaling policy
     Compare(compare::CompareArgs),
-    /// Say how many instances keep TTFT and ITL: for a trace, or for a real cluster
-    Plan(Box<plan::PlanArgs>),
+    /// Find the cheapest autoscaling policy that meets the objectives on a trace
+    Study(study::StudyArgs),
     /// Measure simulated instances for the planner
     Profile(profile::ProfileArgs),
-    /// Single-turn and multi-turn side by side, from conversations to report
-    Experiment(experiment::ExperimentArgs),
-    /// One page to zoom, sort and share, of a folder of results
+    /// Plan how many instances meet TTFT and ITL targets, for a trace or a live cluster
+    Plan(Box<plan::PlanArgs>),
+    /// Choose a scheduler's parameters, and test whether a difference is real
+    Tune(tune::TuneArgs),
+    /// Fit the simulator to a real engine's timings, and report its error
+    Calibrate(calibrate::CalibrateArgs),
+    /// Make one HTML page of a folder of results
     Report(report::ReportArgs),
-    /// Write a trace in another tool's format
+    /// Convert a trace to another tool's format
     Export(export::ExportArgs),
-    /// Say what a trace file is and holds
-    Inspect(inspect::InspectArgs),
     /// Make a synthetic set of conversations
     SynthDataset(synth_dataset::SynthDatasetArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
-    /// Print the manual page, or write the pages of all commands
-    #[command(hide = true)]
+    /// Print the manual page of this program or of one command, or write all pages
     Man(completions::ManArgs),
 }
 
-/// Parses the arguments and runs the subcommand. Exit codes: 0 done, 1 some cells of a matrix failed, 2 anything that the
-/// user can mend.
+/// Parses the arguments and runs the command.
+///
+/// Exit codes: 0 success, also when the reader of a pipe has gone; 1 some cells of a matrix failed; 2 wrong arguments, input
+/// that cannot be read, or output that cannot be written.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return refuse(&error),
+    let (words, notes) = renamed::modernize(std::env::args_os());
+    let mut command = Cli::command().color(color(&words).into());
+    let parsed = command
+        .try_get_matches_from_mut(&words)
+        .and_then(|matches| {
+            let cli = Cli::from_arg_matches(&matches)?;
+            Ok((cli, flags::Flags::of(&command, &matches)))
+        });
+    let (cli, flags) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => return refuse(&error.format(&mut command)),
     };
-    let result = match cli.command {
-        Command::GenTrace(args) => gen_trace::run(&args),
-        Command::Analyze(args) => analyze::run(&args),
-        Command::Curve(args) => curve::run(&args),
-        Command::Capacity(args) => capacity::run(&args),
-        Command::Calibrate(args) => calibrate::run(&args),
-        Command::Sweep(args) => sweep::run(&args),
-        Command::Simulate(args) => simulate::run(&args),
-        Command::Study(args) => study::run(&args),
-        Command::Tune(args) => tune::run(&args),
-        Command::Matrix(args) => matrix::run(&args),
-        Command::Compare(args) => compare::run(&args),
-        Command::Plan(args) => plan::run(&args),
-        Command::Profile(args) => profile::run(&args),
-        Command::Experiment(args) => experiment::run(&args),
-        Command::Report(args) => report::run(&args),
-        Command::Export(args) => export::run(&args),
-        Command::Inspect(args) => inspect::run(&args),
-        Command::SynthDataset(args) => synth_dataset::run(&args),
-        Command::Completions(args) => completions::run(&args),
-        Command::Man(args) => completions::man(&args),
-    };
+    output::configure(cli.global);
+    for note in &notes {
+        output::note(&format!("note: {note}"));
+    }
+    let result = output::set_threads(cli.global.threads).and_then(|()| run(cli));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        // Told already, cell by cell.
-        Err(error) if error.is::<matrix::SomeFailed>() => {
-            output::complain(&error);
-            ExitCode::from(1)
-        }
         Err(error) => {
-            output::complain(&error);
-            ExitCode::from(2)
+            let failed = error.is::<matrix::SomeFailed>();
+            output::complain(&flags.in_message(&output::message(&error)));
+            ExitCode::from(if failed { 1 } else { 2 })
         }
     }
 }
 
-/// What is wrong with the arguments, in one line like every other error. Help and version are printed as they are.
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let json = cli.global.json;
+    if json && matches!(cli.command, Command::Completions(_) | Command::Man(_)) {
+        return Err(Error::usage("this command has no result as JSON", "leave --json out").into());
+    }
+    match cli.command {
+        Command::GenTrace(args) => gen_trace::run(&args, json),
+        Command::Inspect(args) => inspect::run(&args, json),
+        Command::Analyze(args) => analyze::run(&args, json),
+        Command::Curve(args) => curve::run(&args, json),
+        Command::Sweep(args) => sweep::run(&args, json),
+        Command::Experiment(args) => experiment::run(&args, json),
+        Command::Capacity(args) => capacity::run(&args, json),
+        Command::Simulate(args) => simulate::run(&args, json),
+        Command::Matrix(args) => matrix::run(&args, json),
+        Command::Compare(args) => compare::run(&args, json),
+        Command::Study(args) => study::run(&args, json),
+        Command::Profile(args) => profile::run(&args, json),
+        Command::Plan(args) => plan::run(&args, json),
+        Command::Tune(args) => tune::run(&args, json),
+        Command::Calibrate(args) => calibrate::run(&args, json),
+        Command::Report(args) => report::run(&args, json),
+        Command::Export(args) => export::run(&args, json),
+        Command::SynthDataset(args) => synth_dataset::run(&args, json),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => completions::man(&args),
+    }
+}
+
+/// What `--color` asks for; help and errors of the command line need it before they are parsed.
+fn color(words: &[OsString]) -> global::ColorArg {
+    use clap::ValueEnum;
+    let mut words = words.iter().map(|word| word.to_string_lossy());
+    while let Some(word) = words.next() {
+        let value = match word.strip_prefix("--color") {
+            Some("") => words.next(),
+            Some(value) => value.strip_prefix('=').map(|value| value.to_owned().into()),
+            None => continue,
+        };
+        if let Some(color) = value.and_then(|value| global::ColorArg::from_str(&value, false).ok())
+        {
+            return color;
+        }
+    }
+    global::ColorArg::default()
+}
+
+/// Reports wrong arguments in one line, like every other error. Help and version are printed as they are.
 fn refuse(error: &clap::Error) -> ExitCode {
     use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
     if !error.use_stderr() || error.kind() == DisplayHelpOnMissingArgumentOrSubcommand {
         error.exit();
     }
     let (problem, remedy) = usage_parts(&error.render().to_string());
-    output::complain(&Error::usage(problem, remedy).into());
+    output::complain(&Error::usage(problem, remedy).to_string());
     ExitCode::from(2)
 }
 
-/// Takes clap's paragraphs apart: the problem, perhaps with the values that are possible; tips; the usage.
+/// Splits clap's message into the problem and a remedy made of its possible values, its tips or its usage line.
 fn usage_parts(text: &str) -> (String, String) {
     let mut problem = String::new();
     let mut remedies = Vec::new();
@@ -197,7 +244,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-/// The command as it was typed, to stand in reports.
+/// The command line as it was typed, for reports and result files.
 fn typed_command() -> String {
     let mut words: Vec<_> = std::env::args().map(|word| quoted(&word)).collect();
     if let Some(first) = words.first_mut() {

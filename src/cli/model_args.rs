@@ -1,4 +1,4 @@
-//! The flags that say which model's KV cache it is, and how it lies on its GPUs.
+//! The options that name a model and say how its KV cache is stored.
 
 use std::path::PathBuf;
 
@@ -7,26 +7,27 @@ use clap::Args;
 use crate::base::error::{Error, Result};
 use crate::cache::capacity::{KvDtype, ModelConfig, Storage};
 
-/// Which model, and how it is stored.
+/// A model, and how its KV cache is stored.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Model")]
 pub(super) struct ModelArgs {
-    /// A built-in model as llama-3-8b, for sizes in GiB and savings in FLOPs; a wrong name lists them
+    /// Built-in model such as llama-3-8b, for sizes in GiB and savings in FLOPs; an unknown name lists all
     #[arg(long, value_name = "NAME", conflicts_with = "model_config")]
     model: Option<String>,
 
-    /// The model's Hugging Face config.json, in place of a built-in model
+    /// Hugging Face config.json of a model that is not built in
     #[arg(long, value_name = "FILE")]
     model_config: Option<PathBuf>,
 
-    /// Type of the cached keys and values: auto (the model's own), bf16, fp16, fp32, fp8, or int8
+    /// Type of cached keys and values: auto (the model's own), bf16, fp16, fp32, fp8 or int8
     #[arg(long, default_value = "auto", value_name = "TYPE")]
     kv_cache_dtype: String,
 
-    /// GPUs that share each layer; sizes are those of one of them
+    /// Tensor parallelism: GPUs that share each layer; sizes are per GPU
     #[arg(long, default_value_t = 1, value_name = "N")]
     tensor_parallel: u64,
 
-    /// Stages that share the layers; sizes are those of the largest
+    /// Pipeline parallelism: stages that share the layers; sizes are those of the largest stage
     #[arg(long, default_value_t = 1, value_name = "N")]
     pipeline_parallel: u64,
 }
@@ -41,7 +42,7 @@ impl ModelArgs {
             (None, None) if storage == Storage::default() => return Ok(None),
             (None, None) => {
                 return Err(Error::usage(
-                    "--kv-cache-dtype, --tensor-parallel and --pipeline-parallel say how a model is stored, and none is named",
+                    "--kv-cache-dtype, --tensor-parallel and --pipeline-parallel describe a model, and none is named",
                     "name it with --model, or give its config.json with --model-config",
                 ));
             }
@@ -49,7 +50,7 @@ impl ModelArgs {
         model.stored(storage).map(Some)
     }
 
-    /// What it is called, whoever knows that name.
+    /// The model's name as it was given, whether or not it is a built-in one.
     pub(super) fn name(&self) -> Option<&str> {
         self.model.as_deref()
     }

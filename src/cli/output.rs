@@ -1,11 +1,15 @@
-//! What goes to the terminal: results to standard output, complaints and progress to standard error.
+//! What goes to the terminal: results to standard output; notes, warnings, errors and progress to standard error.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use serde_json::Value;
+
+use super::global::{ColorArg, GlobalArgs};
 use crate::base::error::Error;
 
 /// Prints a result.
@@ -19,25 +23,77 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prints an error, as one line.
-pub(super) fn complain(error: &anyhow::Error) {
+/// Whether notes and progress are left out.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Whether the words `error` and `warning` are coloured.
+static COLOR: AtomicBool = AtomicBool::new(false);
+
+/// Sets how the program talks, once, before anything is printed.
+pub(super) fn configure(global: GlobalArgs) {
+    QUIET.store(global.quiet, Ordering::Relaxed);
+    let color = match global.color {
+        ColorArg::Always => true,
+        ColorArg::Never => false,
+        ColorArg::Auto => {
+            let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            std::io::stderr().is_terminal() && !unwanted
+        }
+    };
+    COLOR.store(color, Ordering::Relaxed);
+}
+
+/// An error's message without line ends.
+pub(super) fn message(error: &anyhow::Error) -> String {
     // Our own messages hold their cause already; others are told with the chain of theirs.
     let text = match error.downcast_ref::<Error>() {
         Some(ours) => ours.to_string(),
         None => format!("{error:#}"),
     };
-    let text = text.replace(['\n', '\r'], " ");
-    let _ = writeln!(std::io::stderr(), "error: {text}");
+    text.replace(['\n', '\r'], " ")
 }
 
-/// Prints to standard error what would go to standard output if that were not taken by a result.
-pub(super) fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+/// Prints an error's message.
+pub(super) fn complain(message: &str) {
+    labelled("error", "31", message);
 }
 
 /// Prints a warning, as one line.
 pub(super) fn warn(text: &str) {
-    let _ = writeln!(std::io::stderr(), "warning: {}", text.replace('\n', " "));
+    labelled("warning", "33", &text.replace('\n', " "));
+}
+
+fn labelled(label: &str, color: &str, text: &str) {
+    let _ = if COLOR.load(Ordering::Relaxed) {
+        writeln!(std::io::stderr(), "\x1b[1;{color}m{label}:\x1b[0m {text}")
+    } else {
+        writeln!(std::io::stderr(), "{label}: {text}")
+    };
+}
+
+/// Prints a message that is no part of the result, to standard error.
+pub(super) fn note(text: &str) {
+    if !QUIET.load(Ordering::Relaxed) {
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
+}
+
+/// Notes that a file or a folder was written.
+pub(super) fn wrote(path: &Path) {
+    note(&format!("wrote {}", path.display()));
+}
+
+/// Prints a result: JSON if that is asked for, and else text.
+pub(super) fn result(
+    json: bool,
+    value: impl FnOnce() -> serde_json::Result<Value>,
+    text: impl FnOnce() -> String,
+) -> anyhow::Result<()> {
+    if json {
+        print(&serde_json::to_string_pretty(&value()?)?)
+    } else {
+        print(&text())
+    }
 }
 
 /// Runs `work` with a progress bar that follows a counter. Nothing is shown within the first second, or where standard
@@ -48,7 +104,7 @@ pub(super) fn with_progress<T>(
     counter: &AtomicU64,
     work: impl FnOnce() -> T,
 ) -> T {
-    if !std::io::stderr().is_terminal() {
+    if QUIET.load(Ordering::Relaxed) || !std::io::stderr().is_terminal() {
         return work();
     }
     let finished = AtomicBool::new(false);
@@ -86,14 +142,14 @@ fn follow(what: &str, total: u64, counter: &AtomicU64, finished: &AtomicBool) {
     }
 }
 
-/// Limits the number of threads of everything that runs in parallel.
+/// Limits the number of threads of everything that runs in parallel. The first limit holds.
 pub(super) fn set_threads(threads: Option<usize>) -> anyhow::Result<()> {
     if let Some(threads) = threads {
         anyhow::ensure!(threads > 0, "--threads 0; give 1 or more");
-        // Fails only if the pool was built before, which nothing does.
-        rayon::ThreadPoolBuilder::new()
+        // Fails only if there is a limit already.
+        let _ = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
-            .build_global()?;
+            .build_global();
     }
     Ok(())
 }

@@ -16,50 +16,46 @@ use crate::scenario::profiler::{Grid, Measured, measure};
 /// Arguments of `replay profile`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Measures the instances of a simulated cluster: TTFT of single prompts, and the time between tokens of equal requests that decode
+Measures the instances of a simulated cluster: TTFT of single prompts, and the time between tokens of equal requests that decode \
 together. `replay plan --profile DIR` and the planner of `replay simulate` read the result.
 
 Examples:
   replay profile --preset llama-8b-pd-4-4 --output-dir profile/
-  replay profile --config cluster.toml --max-isl 32768 --contexts 12 --loads 16 --output-dir profile/")]
+  replay profile --config cluster.toml --max-isl 32768 --contexts 12 --loads 16 -o profile/")]
 pub(super) struct ProfileArgs {
     #[command(flatten)]
     cluster: ClusterArgs,
 
     /// Write prefill_profile.csv, decode_profile.csv and profile.json into this folder
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR", help_heading = "Output")]
     output_dir: Option<PathBuf>,
 
     /// Shortest prompt, in tokens
-    #[arg(long, value_name = "TOKENS", default_value_t = Grid::default().min_isl)]
+    #[arg(long, value_name = "TOKENS", default_value_t = Grid::default().min_isl, help_heading = "Grid")]
     min_isl: u32,
 
     /// Longest prompt, in tokens
-    #[arg(long, value_name = "TOKENS", default_value_t = Grid::default().max_isl)]
+    #[arg(long, value_name = "TOKENS", default_value_t = Grid::default().max_isl, help_heading = "Grid")]
     max_isl: u32,
 
     /// Output tokens of a request while decode is measured
-    #[arg(long, value_name = "TOKENS", default_value_t = Grid::default().osl)]
+    #[arg(long, value_name = "TOKENS", default_value_t = Grid::default().osl, help_heading = "Grid")]
     osl: u32,
 
-    /// Lengths of prompts
-    #[arg(long, value_name = "N", default_value_t = Grid::default().prefill_points)]
+    /// Number of prompt lengths
+    #[arg(long, value_name = "N", default_value_t = Grid::default().prefill_points, help_heading = "Grid")]
     prefill_points: u32,
 
-    /// Lengths of context for decode
-    #[arg(long, value_name = "N", default_value_t = Grid::default().contexts)]
+    /// Number of context lengths for decode
+    #[arg(long, value_name = "N", default_value_t = Grid::default().contexts, help_heading = "Grid")]
     contexts: u32,
 
-    /// Concurrencies for each of them
-    #[arg(long, value_name = "N", default_value_t = Grid::default().loads)]
+    /// Number of concurrencies for each of them
+    #[arg(long, value_name = "N", default_value_t = Grid::default().loads, help_heading = "Grid")]
     loads: u32,
-
-    /// Print the profile as JSON
-    #[arg(long)]
-    json: bool,
 }
 
-pub(super) fn run(args: &ProfileArgs) -> anyhow::Result<()> {
+pub(super) fn run(args: &ProfileArgs, json: bool) -> anyhow::Result<()> {
     let config = args.cluster.read_accurate()?;
     for (flag, value) in [
         ("--prefill-points", args.prefill_points),
@@ -83,7 +79,7 @@ pub(super) fn run(args: &ProfileArgs) -> anyhow::Result<()> {
     if let Some(folder) = &args.output_dir {
         measured.write(folder)?;
     }
-    if args.json {
+    if json {
         let value = json!({
             "prefill_isl": column(&profile.prefill, |p| p.isl),
             "prefill_ttft": column(&profile.prefill, |p| p.ttft_ms),
@@ -99,7 +95,7 @@ pub(super) fn run(args: &ProfileArgs) -> anyhow::Result<()> {
     }
     output::print(&text(&measured))?;
     if let Some(folder) = &args.output_dir {
-        output::note(&format!("wrote {}", folder.display()));
+        output::wrote(folder);
     }
     Ok(())
 }

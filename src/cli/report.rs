@@ -1,8 +1,9 @@
 //! `replay report`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::json;
 
 use super::compare::{SelectionArgs, SloArgs};
 use super::output;
@@ -13,7 +14,7 @@ use crate::report::studies::result_folder::ResultKind;
 /// Arguments of `replay report`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The page is one file and asks nothing of the network. What the folder holds is told by its files.
+The page is one file and loads nothing from the network. What kind of results the folder holds follows from its files.
 
 Examples:
   replay report output/results                        (runs of `simulate --results`, by policy)
@@ -21,12 +22,8 @@ Examples:
   replay report output/sweep --output sweep.html      (of `sweep` or `curve`)
   replay report output/first                          (of `experiment` or `analyze`)")]
 pub(super) struct ReportArgs {
-    /// A folder of results
+    /// Folder of results
     folder: PathBuf,
-
-    /// Where the page goes [default: report.html in the folder; runs: comparison/report.html in it]
-    #[arg(long, short, value_name = "FILE")]
-    output: Option<PathBuf>,
 
     #[command(flatten)]
     selection: SelectionArgs,
@@ -34,17 +31,16 @@ pub(super) struct ReportArgs {
     #[command(flatten)]
     slo: SloArgs,
 
-    /// Write the comparison as the load grows, as a GIF
-    #[arg(long, value_name = "FILE.gif")]
-    animate: Option<PathBuf>,
+    /// Page to write [default: report.html in the folder; for runs: comparison/report.html in it]
+    #[arg(long, short, value_name = "FILE", help_heading = "Output")]
+    output: Option<PathBuf>,
 
-    /// Threads to use [default: all cores]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    /// Write the comparison as the load grows into this GIF (runs of one scenario)
+    #[arg(long, value_name = "FILE.gif", help_heading = "Output")]
+    animate: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &ReportArgs) -> anyhow::Result<()> {
-    output::set_threads(args.threads)?;
+pub(super) fn run(args: &ReportArgs, json: bool) -> anyhow::Result<()> {
     let command = super::typed_command();
     let kind = ResultKind::of(&args.folder);
     let default = match kind {
@@ -55,13 +51,13 @@ pub(super) fn run(args: &ReportArgs) -> anyhow::Result<()> {
     if kind != ResultKind::Other {
         if args.animate.is_some() {
             return Err(Error::usage(
-                "--animate of a folder without runs of policies",
+                "--animate needs runs by policy, and the folder has none",
                 "give the folder that was `simulate --results`",
             )
             .into());
         }
         kind.page(&args.folder, &command)?.write(&path)?;
-        return output::print(&format!("wrote {}", path.display()));
+        return wrote(json, &[&path]);
     }
     let selection = args.selection.selection()?;
     let study = PolicyComparison::read(&args.folder, &selection, args.slo.reading(false))?;
@@ -69,21 +65,31 @@ pub(super) fn run(args: &ReportArgs) -> anyhow::Result<()> {
     let scenarios = study.scenarios();
     let pairs: Vec<_> = scenarios.iter().map(pairs::pairs).collect();
     page::page(&study, &pairs, &command)?.write(&path)?;
-    output::print(&format!("wrote {}", path.display()))?;
+    let mut written = vec![path.as_path()];
     if let Some(path) = &args.animate {
         let [scenario] = scenarios.as_slice() else {
             return Err(Error::usage(
                 format!(
-                    "--animate {}: there are {} scenarios",
+                    "--animate {} shows one scenario, and there are {}",
                     path.display(),
                     scenarios.len()
                 ),
-                "choose one by --traces, --cluster, --start-state, --scheduler or --model",
+                "choose one with --traces, --cluster, --start-state, --scheduler or --model",
             )
             .into());
         };
         animation::write(scenario, path)?;
-        output::print(&format!("wrote {}", path.display()))?;
+        written.push(path);
     }
+    wrote(json, &written)
+}
+
+/// Names the files that were written: as the result with JSON, as notes otherwise.
+fn wrote(json: bool, paths: &[&Path]) -> anyhow::Result<()> {
+    if json {
+        let value = json!({"written": paths});
+        return output::print(&serde_json::to_string_pretty(&value)?);
+    }
+    paths.iter().for_each(|path| output::wrote(path));
     Ok(())
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use rayon::prelude::*;
 
 use super::cluster_args::ClusterArgs;
+use super::slo_args::SloArgs;
 use super::trace_input::TraceArgs;
 use super::{compare, output};
 use crate::base::error::{Error, Result};
@@ -26,77 +27,86 @@ use crate::tune::study::{self, Choice, LoadTest, StudyOptions, Trial};
 /// Arguments of `replay study`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A load test finds the highest constant request rate at which every split of --test-instances meets [slo]; each rate is held until
-the number of requests in flight is stationary. That gives the best P/D ratio and the metrics at full load. Each policy is tuned by
-them, with some headroom, and simulated on the trace; the cheapest that meets the objectives is chosen. Choices are run again on
-the --validate traces, which they were not chosen by.
+A load test finds the highest constant request rate at which every split of --test-instances into prefill and decode meets the \
+objectives; each rate is held until the number of requests in flight is stationary. It gives the best P/D ratio and the metrics at \
+full load. Each policy is tuned by these, with some headroom, and simulated on the trace; the cheapest that meets the objectives is \
+chosen. The choices are simulated again on the --validate traces, which they were not chosen by.
 
 Examples:
   replay study trace.jsonl.zst --preset llama-8b-pd-4-4 --output-dir output/study
-  replay study monday.jsonl.zst --config cluster.toml --validate tuesday.jsonl.zst,crowd.jsonl.zst --output-dir output/study
-  replay study trace.jsonl.zst --config cluster.toml --autoscaler heteroscale,sla,kpa --attainment 0.95 --output-dir output/study")]
+  replay study monday.jsonl.zst --config cluster.toml --validate tuesday.jsonl.zst -o output/study
+  replay study trace.jsonl.zst --autoscaler heteroscale,sla,kpa --attainment 0.95 -o output/study")]
 pub(super) struct StudyArgs {
-    /// Trace by which policies are tuned and chosen
+    /// Trace file to choose by
     trace: PathBuf,
 
-    /// The trace's format, where it is not recognised
-    #[arg(long, value_name = "NAME")]
+    /// Format of the traces [default: recognised from their content]
+    #[arg(long, value_name = "NAME", help_heading = "Input")]
     format: Option<String>,
 
-    /// The model's tokenizer, where traces hold text
-    #[arg(long, value_name = "NAME|PATH|DIR")]
+    /// Tokenizer, needed where traces hold text: a built-in name, a tokenizer.json or a model folder
+    #[arg(long, value_name = "NAME|PATH|DIR", help_heading = "Input")]
     tokenizer: Option<String>,
 
     #[command(flatten)]
     cluster: ClusterArgs,
 
-    /// Autoscaling policies to try; may be repeated [default: all]
-    #[arg(
-        long,
-        alias = "policies",
-        alias = "policy",
-        value_name = "NAME,..",
-        value_delimiter = ','
-    )]
+    /// Autoscaling policies to try [default: all]
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     autoscaler: Vec<String>,
 
-    /// Further traces on which the choices are run
-    #[arg(long, value_name = "FILE,..", value_delimiter = ',')]
+    /// Further traces to validate the choices on
+    #[arg(
+        long,
+        value_name = "FILE,..",
+        value_delimiter = ',',
+        help_heading = "Input"
+    )]
     validate: Vec<PathBuf>,
 
-    /// Fraction of the requests that must meet all objectives
-    #[arg(long, value_name = "FRACTION", default_value_t = 0.99)]
+    #[command(flatten)]
+    slo: SloArgs,
+
+    /// Fraction (0..1) of the requests that must meet all objectives
+    #[arg(
+        long,
+        value_name = "FRACTION",
+        default_value_t = 0.99,
+        help_heading = "Objectives"
+    )]
     attainment: f64,
 
     /// Instances that the load test splits between prefill and decode
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 8,
+        help_heading = "Load test"
+    )]
     test_instances: u32,
 
     /// Requests for which the load test holds a rate at first; longer until the queue is stationary, up to 32 times as many
-    #[arg(long, value_name = "N", default_value_t = 3000)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 3000,
+        help_heading = "Load test"
+    )]
     test_requests: usize,
 
     /// Seed of the runs
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Cluster")]
     seed: u64,
 
-    /// Folder for the study, each policy's configuration, the runs and their comparison
-    #[arg(long, short, value_name = "DIR")]
+    /// Write the study, each policy's configuration, the runs and their comparison into this folder
+    #[arg(long, short, value_name = "DIR", help_heading = "Output")]
     output_dir: PathBuf,
-
-    /// Print the study as JSON
-    #[arg(long)]
-    json: bool,
-
-    /// Threads to use [default: all cores]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
 }
 
-pub(super) fn run(args: &StudyArgs) -> anyhow::Result<()> {
-    output::set_threads(args.threads)?;
+pub(super) fn run(args: &StudyArgs, json: bool) -> anyhow::Result<()> {
     args.check()?;
-    let config = args.cluster.read_accurate()?;
+    let mut config = args.cluster.read_accurate()?;
+    args.slo.apply(&mut config);
     let trace = args.read(&args.trace)?;
     let prepared = config.prepare()?;
     let blocks = prepared.blocks(&trace)?;
@@ -159,14 +169,12 @@ pub(super) fn run(args: &StudyArgs) -> anyhow::Result<()> {
         args.output_dir.join("study.md"),
         paper.markdown().as_bytes(),
     )?;
-    let json = serde_json::to_string_pretty(&paper.json())?;
-    write_file(args.output_dir.join("study.json"), json.as_bytes())?;
+    let value = paper.json();
+    let text = serde_json::to_string_pretty(&value)?;
+    write_file(args.output_dir.join("study.json"), text.as_bytes())?;
     compare_all(&results, &args.output_dir, &command)?;
-    if args.json {
-        return output::print(&json);
-    }
-    output::print(&paper.text())?;
-    output::note(&format!("wrote {}", args.output_dir.display()));
+    output::result(json, || Ok(value), || paper.text())?;
+    output::wrote(&args.output_dir);
     Ok(())
 }
 

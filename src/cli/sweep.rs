@@ -10,7 +10,7 @@ use clap::Args;
 use rayon::prelude::*;
 use serde_json::json;
 
-use super::engine_args::CacheArgs;
+use super::engine_args::{CacheArgs, EvictionSeedArgs};
 use super::output;
 use super::trace_input::TraceArgs;
 use crate::base::error::{Error, Result};
@@ -19,67 +19,73 @@ use crate::cache::capacity::{Asked, ModelConfig};
 use crate::cache::curve::{Curve, Rules, exact};
 use crate::cache::engine::{Capacity, ENGINES, EngineOptions, check_policy, hash_scheme};
 use crate::cache::sweep::{Counts, on_curve};
-use crate::report::studies::sweep::{self, Cell, Files};
+use crate::report::studies::sweep::{self, SweepCell, SweepFiles};
 
 /// Arguments of `replay sweep`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Every policy at every capacity and block size, on all cores; the trace is read once. With --output-dir, cells that are
-finished there are not run again, so a sweep that was stopped goes on.
+Runs every combination on all cores; the trace is read once. With --output-dir, combinations that are finished there are not run \
+again, so a sweep that was stopped goes on where it stood.
 
 Examples:
-  replay sweep trace.jsonl.zst
-  replay sweep trace.jsonl.zst --policy lru,s3-fifo,arc --capacity 1%,5%,25%,inf --output-dir output/sweep
-  replay sweep trace.jsonl.zst --block-size 8,16,32,64 --policy all --capacity 10GiB,40GiB --model llama-3-8b
-  replay sweep trace.jsonl.zst --engine sglang --policy lru,lfu,slru")]
+  replay sweep trace.jsonl.zst --engine ideal
+  replay sweep trace.jsonl.zst --engine ideal --eviction lru,s3-fifo,arc --capacity 10% -o output/sweep
+  replay sweep trace.jsonl.zst --block-size 8,16,32,64 --capacity 10GiB,40GiB --model llama-3-8b
+  replay sweep trace.jsonl.zst --engine sglang --eviction lru,lfu,slru
+
+Policies and their sources: docs/eviction-policies.md.")]
 pub(super) struct SweepArgs {
     #[command(flatten)]
     input: TraceArgs,
 
-    /// Tokens per block, one or several [default: 16, or what the trace's hash ids stand for]
-    #[arg(long, value_name = "TOKENS", value_delimiter = ',')]
+    /// Tokens per block, one or several [default: 16, or the block size of the trace's hash ids]
+    #[arg(
+        long,
+        value_name = "TOKENS",
+        value_delimiter = ',',
+        help_heading = "Cache"
+    )]
     block_size: Vec<u32>,
 
-    /// Rules: ideal (longest resident prefix), block (every block for itself), sglang, vllm
-    #[arg(long, default_value = "ideal", value_name = "NAME")]
+    /// Rules to cache by: vllm (its own eviction policy only), sglang (six policies), ideal (longest cached prefix; every policy)
+    /// or block (each block on its own; every policy)
+    #[arg(
+        long,
+        default_value = "vllm",
+        value_name = "NAME",
+        help_heading = "Cache"
+    )]
     engine: String,
 
-    /// Eviction policies, or all; the bounds stand first in the results
+    /// Eviction policies, or all that the engine has; those that know the future come first in the results
     #[arg(
         long,
         default_value = "all",
-        value_name = "NAMES",
-        value_delimiter = ','
+        value_name = "NAME,..",
+        value_delimiter = ',',
+        help_heading = "Cache"
     )]
-    policy: Vec<String>,
+    eviction: Vec<String>,
 
-    /// Capacities: numbers of blocks, sizes as 40GiB (with --model), parts of the distinct blocks as 10%, inf
+    /// Capacities: numbers of blocks, sizes such as 40GiB (need --model), percentages of the distinct blocks such as 10%, or inf
     #[arg(
         long,
         default_value = "1%,5%,10%,25%,50%,inf",
-        value_name = "SIZES",
-        value_delimiter = ','
+        value_name = "SIZE,..",
+        value_delimiter = ',',
+        help_heading = "Cache"
     )]
     capacity: Vec<String>,
 
     #[command(flatten)]
+    seed: EvictionSeedArgs,
+
+    #[command(flatten)]
     cache: CacheArgs,
 
-    /// For policies that draw
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    policy_seed: u64,
-
-    /// Print as JSON
-    #[arg(long)]
-    json: bool,
-
-    /// Write sweep.json, sweep.csv, a heat map and lines there, and keep finished cells
-    #[arg(long, short, value_name = "DIR")]
+    /// Write sweep.json, sweep.csv, a heat map and a chart into this folder, and keep finished combinations there
+    #[arg(long, short, value_name = "DIR", help_heading = "Output")]
     output_dir: Option<PathBuf>,
-
-    /// Threads to use [default: all cores]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
 }
 
 /// One block size with all that its cells share.
@@ -110,8 +116,7 @@ struct Task {
     key: String,
 }
 
-pub(super) fn run(args: &SweepArgs) -> anyhow::Result<()> {
-    output::set_threads(args.threads)?;
+pub(super) fn run(args: &SweepArgs, json: bool) -> anyhow::Result<()> {
     let policies = args.policies()?;
     let asked = args
         .capacity
@@ -119,7 +124,7 @@ pub(super) fn run(args: &SweepArgs) -> anyhow::Result<()> {
         .map(|text| Ok((text.as_str(), Asked::parse(text)?)))
         .collect::<Result<Vec<_>>>()?;
     let base = EngineOptions {
-        seed: args.policy_seed,
+        seed: args.seed.seed,
         ..args.cache.options(&args.engine)?
     };
     let model = args.cache.model()?;
@@ -135,40 +140,54 @@ pub(super) fn run(args: &SweepArgs) -> anyhow::Result<()> {
                 done.fetch_add(1, Ordering::Relaxed);
                 cell
             })
-            .collect::<Result<Vec<Cell>>>()
+            .collect::<Result<Vec<SweepCell>>>()
     })?;
-    let files = Files {
+    let files = SweepFiles {
         cells: &cells,
+        engine: &args.engine,
         source: &args.input.trace.display().to_string(),
         settings: json!({"engine": args.engine, "cache_output": base.caches_output(),
-            "order": format!("{:?}", base.order()), "policy_seed": args.policy_seed, "command": super::typed_command()}),
+            "order": format!("{:?}", base.order()), "policy_seed": args.seed.seed, "command": super::typed_command()}),
     };
     if let Some(folder) = &args.output_dir {
         files.write(folder)?;
     }
-    if args.json {
-        return output::print(&serde_json::to_string_pretty(&files.value())?);
-    }
-    output::print(&sweep::text(&cells))?;
+    output::result(
+        json,
+        || Ok(files.value()),
+        || sweep::text(&cells, &args.engine),
+    )?;
     if let Some(folder) = &args.output_dir {
+        output::wrote(folder);
         let known = journal.reused();
-        let note = if known > 0 {
-            format!(" ({known} of {} cells were there already)", cells.len())
-        } else {
-            String::new()
-        };
-        output::print(&format!("wrote {}{note}", folder.display()))?;
+        if known > 0 {
+            let all = cells.len();
+            output::note(&format!(
+                "{known} of {all} combinations were finished there already"
+            ));
+        }
     }
     Ok(())
 }
 
 impl SweepArgs {
-    /// Those that are named, the bounds first, each once.
+    /// The policies that were named, each once, those that know the future first.
     fn policies(&self) -> Result<Vec<String>> {
         let mut names: Vec<String> = Vec::new();
-        for name in &self.policy {
+        for name in &self.eviction {
             if name == "all" {
                 let known = ENGINES.find(&self.engine)?.policies();
+                if let [only] = known.as_slice() {
+                    let more = |engine: &str| -> Result<usize> {
+                        Ok(ENGINES.find(engine)?.policies().len())
+                    };
+                    output::note(&format!(
+                        "note: engine {} has one eviction policy, {only}; --engine sglang tries {} of them, --engine ideal {}",
+                        self.engine,
+                        more("sglang")?,
+                        more("ideal")?
+                    ));
+                }
                 names.extend(known.into_iter().map(str::to_owned));
             } else {
                 check_policy(&self.engine, name)?;
@@ -238,7 +257,7 @@ fn tasks(
     Ok(tasks)
 }
 
-fn run_task(task: &Task, sheet: &Sheet, journal: &Journal) -> Result<Cell> {
+fn run_task(task: &Task, sheet: &Sheet, journal: &Journal) -> Result<SweepCell> {
     let counts = match journal.find(&task.key) {
         Some(counts) => counts,
         None => {
@@ -250,7 +269,7 @@ fn run_task(task: &Task, sheet: &Sheet, journal: &Journal) -> Result<Cell> {
             counts
         }
     };
-    Ok(Cell {
+    Ok(SweepCell {
         block_size: sheet.blocks.block_size(),
         policy: task.options.policy.clone(),
         capacity: task.asked.clone(),

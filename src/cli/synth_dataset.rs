@@ -1,57 +1,57 @@
 //! `replay synth-dataset`: conversations made up from a seed, in ShareGPT's form.
 
-use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::Context;
+use serde_json::json;
 
+use super::output;
 use crate::dataset::synth::{SynthOptions, generate};
 use crate::dataset::write_sharegpt;
 
-/// Make up ShareGPT-like conversations from a seed
-///
-/// Turns and message lengths follow distributions measured on ShareGPT; every word, system prompt and shared opening is
-/// invented. The same options give the same bytes on every machine, and conversation i is the same however many are
-/// made. Good for demonstrations, tests and CI; not for conclusions about real traffic.
+/// Arguments of `replay synth-dataset`.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_long_help = "\
+#[command(after_help = "\
+Turns and message lengths follow distributions measured on ShareGPT; every word, system prompt and shared opening is invented. The \
+same options give the same bytes on every machine, and conversation i is the same however many are made. Good for demonstrations, \
+tests and CI; not for conclusions about real traffic.
+
 Examples:
   replay synth-dataset --output conversations.jsonl.zst
   replay synth-dataset --conversations 100000 --seed 7 --output big.jsonl.zst
   replay synth-dataset --system-prompt-share 1 --output assistants.json
   replay synth-dataset --starts-per-second 2 --output timed.jsonl")]
-pub struct SynthDatasetArgs {
-    /// How many conversations to make
+pub(super) struct SynthDatasetArgs {
+    /// Number of conversations
     #[arg(long, short = 'n', value_name = "N", default_value_t = SynthOptions::default().conversations)]
-    pub conversations: usize,
+    conversations: usize,
 
-    /// Seed of all random choices
-    #[arg(long, value_name = "SEED", default_value_t = SynthOptions::default().seed)]
-    pub seed: u64,
+    /// Seed of all random draws
+    #[arg(long, value_name = "N", default_value_t = SynthOptions::default().seed)]
+    seed: u64,
 
-    /// Where to write: .jsonl (a record a line) or .json (an array), with .gz or .zst behind it; - is standard output
+    /// File to write: .jsonl (a record a line) or .json (an array), optionally .gz or .zst; - is standard output
     #[arg(long, short, value_name = "FILE")]
-    pub output: PathBuf,
+    output: PathBuf,
 
-    /// Share of conversations with one of twelve shared system prompts (ShareGPT has 0.004)
-    #[arg(long, value_name = "SHARE", value_parser = share, default_value_t = SynthOptions::default().system_prompt_share)]
-    pub system_prompt_share: f64,
+    /// Fraction (0..1) of conversations with one of twelve shared system prompts (ShareGPT: 0.004)
+    #[arg(long, value_name = "FRACTION", value_parser = share, default_value_t = SynthOptions::default().system_prompt_share)]
+    system_prompt_share: f64,
 
-    /// Share of conversations that begin with a popular question or a popular instruction before a document
-    #[arg(long, value_name = "SHARE", value_parser = share, default_value_t = SynthOptions::default().shared_opening_share)]
-    pub shared_opening_share: f64,
+    /// Fraction (0..1) of conversations that open with a popular question or a popular instruction
+    #[arg(long, value_name = "FRACTION", value_parser = share, default_value_t = SynthOptions::default().shared_opening_share)]
+    shared_opening_share: f64,
 
-    /// Share of conversations in Spanish, Chinese or German
-    #[arg(long, value_name = "SHARE", value_parser = share, default_value_t = SynthOptions::default().other_language_share)]
-    pub other_language_share: f64,
+    /// Fraction (0..1) of conversations in Spanish, Chinese or German
+    #[arg(long, value_name = "FRACTION", value_parser = share, default_value_t = SynthOptions::default().other_language_share)]
+    other_language_share: f64,
 
-    /// The most turns of a conversation
-    #[arg(long, value_name = "TURNS", value_parser = clap::value_parser!(u32).range(1..), default_value_t = 150)]
-    pub max_turns: u32,
+    /// Most turns of a conversation
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), default_value_t = 150)]
+    max_turns: u32,
 
-    /// Give every conversation a rising timestamp, at this rate
+    /// Give conversations timestamps at this rate [default: none]
     #[arg(long, value_name = "RATE", value_parser = rate)]
-    pub starts_per_second: Option<f64>,
+    starts_per_second: Option<f64>,
 }
 
 /// A probability.
@@ -85,24 +85,32 @@ impl SynthDatasetArgs {
     }
 }
 
-/// Runs the subcommand; the summary goes to standard output unless the conversations do.
+/// Runs the command; what it made goes to standard output, unless the conversations themselves do.
 ///
 /// # Errors
 /// Where the output cannot be written.
-pub fn run(args: &SynthDatasetArgs) -> anyhow::Result<()> {
+pub(super) fn run(args: &SynthDatasetArgs, json: bool) -> anyhow::Result<()> {
     let written = write_sharegpt(&args.output, generate(&args.options()))?;
-    if args.output.as_os_str() != "-" {
-        writeln!(
-            std::io::stdout().lock(),
-            "{} conversations, {} messages, {:.1} MB of JSON (seed {}) -> {}",
+    if args.output.as_os_str() == "-" {
+        return Ok(());
+    }
+    let value = || {
+        Ok(
+            json!({"output": args.output, "conversations": written.conversations, "messages": written.messages,
+            "bytes": written.bytes, "seed": args.seed}),
+        )
+    };
+    let text = || {
+        format!(
+            "{} conversations, {} messages, {:.1} MB of JSON (seed {})",
             written.conversations,
             written.messages,
             written.bytes as f64 / 1e6,
-            args.seed,
-            args.output.display()
+            args.seed
         )
-        .context("cannot write the summary to standard output")?;
-    }
+    };
+    output::result(json, value, text)?;
+    output::wrote(&args.output);
     Ok(())
 }
 
@@ -137,7 +145,7 @@ mod tests {
         let path = folder.path().join("a.jsonl");
         let output = path.to_str().expect("UTF-8");
         let words = ["t", "-n", "3", "--seed", "5", "--output", output];
-        run(&Tool::try_parse_from(words).expect("parses").args).expect("runs");
+        run(&Tool::try_parse_from(words).expect("parses").args, false).expect("runs");
         let text = std::fs::read_to_string(&path).expect("reads");
         assert_eq!(text.lines().count(), 3);
     }

@@ -1,32 +1,35 @@
-//! The flags by which `analyze`, `inspect` and `export` read a trace.
+//! The options that name a trace and say how to read it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use clap::builder::Resettable;
 
 use crate::base::error::{Error, Location, Result};
 use crate::prompt::tokenizer;
 use crate::trace::Trace;
 use crate::trace::format::{self, ReadOptions, ReadTrace, Text};
 
-/// Which trace.
+/// Which trace, and how to read it.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Input")]
 pub(super) struct TraceArgs {
-    /// A trace of any readable format; - is standard input
+    /// Trace file in any readable format; - reads standard input
+    #[arg(help_heading = Resettable::Reset)]
     pub(super) trace: PathBuf,
 
-    /// The trace's format, where it is not recognised
+    /// Format of the trace [default: recognised from its content]
     #[arg(long, value_name = "NAME")]
     pub(super) format: Option<String>,
 
-    /// The model's tokenizer, where the trace or the output holds text: a built-in name, a tokenizer.json, a model folder
+    /// Tokenizer, needed where the trace or the output holds text: a built-in name, a tokenizer.json or a model folder
     #[arg(long, value_name = "NAME|PATH|DIR")]
     pub(super) tokenizer: Option<String>,
 }
 
 impl TraceArgs {
-    /// Reads it; with `tolerate`, broken lines are counted.
+    /// Reads the trace. With `tolerate`, broken lines are counted instead of refused.
     pub(super) fn read(&self, block_size: Option<u32>, tolerate: bool) -> Result<ReadTrace> {
         format::read_trace(&self.trace, &self.options(block_size, tolerate)?)
     }

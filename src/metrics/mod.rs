@@ -5,6 +5,8 @@ mod continuity;
 mod gaps;
 mod groups;
 mod histogram;
+#[cfg(test)]
+mod replay_tests;
 pub mod serving;
 pub mod statistics;
 mod summary;

@@ -21,11 +21,7 @@ pub(super) fn fault(path: &Path, text: &str, error: &toml::de::Error) -> Error {
         Some(line) => Location::line(path, line as u64 + 1),
         None => Location::file(path),
     };
-    Error::input(
-        at,
-        message,
-        "`replay simulate --help` and docs/simulation.md tell the keys",
-    )
+    Error::input(at, message, "docs/simulation.md has the keys")
 }
 
 /// The line, from `first` on and counted from 0, on which the key stands that a message calls unknown.

@@ -39,7 +39,7 @@ impl ArrivalProcess {
             "gamma" => {
                 return Err(Error::usage(
                     format!("the coefficient of variation is {cv}"),
-                    "give a cv above 0",
+                    "give a `cv` above 0",
                 ));
             }
             "uniform" => Self::Uniform,

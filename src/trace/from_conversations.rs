@@ -119,7 +119,7 @@ fn nothing_left(dataset: &Dataset, template: &ChatTemplate, report: &BuildReport
                 "the chat template `{}` accepts none of the conversations: {reason}",
                 template.name()
             ),
-            "choose another chat template",
+            "set `chat_template` to another one",
         );
     }
     if report.conversations == 0
@@ -138,7 +138,7 @@ fn nothing_left(dataset: &Dataset, template: &ChatTemplate, report: &BuildReport
     Error::input(
         file(),
         "no conversation gives a request",
-        "raise the largest number of conversations, or the largest prompt length",
+        "raise `max_conversations` or `max_model_len`",
     )
 }
 
@@ -181,11 +181,11 @@ fn refuse(
     let (words, remedy) = match error {
         EncodeError::Rejected(words) => (
             format!("the chat template rejects it: {words}"),
-            "remove the conversation, turn `strict` off to skip it, or choose another chat template",
+            "remove the conversation, leave `strict` out to skip it, or set another `chat_template`",
         ),
         EncodeError::Failed(words) => (
             format!("the chat template fails: {words}"),
-            "correct the template, or choose another",
+            "repair the template, or set another `chat_template`",
         ),
     };
     if strict {

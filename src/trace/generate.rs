@@ -229,13 +229,13 @@ impl Generator {
         if !(options.rate.is_finite() && options.rate > 0.0) {
             return Err(Error::usage(
                 format!("a rate of {}", options.rate),
-                "give a rate above 0",
+                "give a `rate` above 0",
             ));
         }
         if !(options.turn_delay.is_finite() && options.turn_delay >= 0.0) {
             return Err(Error::usage(
                 format!("a turn delay of {}", options.turn_delay),
-                "give a turn delay of 0 or more seconds",
+                "give a `turn_delay` of 0 or more seconds",
             ));
         }
         if options.arrival == ArrivalProcess::Timestamps && !options.rate_shape.is_steady() {
@@ -244,7 +244,7 @@ impl Generator {
                     "the rate shape {} cannot be applied to the timestamps of the data",
                     options.rate_shape.name()
                 ),
-                "choose another arrival process, or omit the rate shape",
+                "set another `arrival`, or leave `rate_shape` out",
             ));
         }
         Ok(Self {
@@ -275,7 +275,7 @@ impl Generator {
         if self.options.arrival == ArrivalProcess::Timestamps && timestamp.is_none() {
             return Err(Error::usage(
                 format!("conversation `{id}` has no timestamp"),
-                "choose another arrival process, or data whose records have a `timestamp`",
+                "set another `arrival`, or use data whose records have a `timestamp`",
             ));
         }
         self.report.sessions += 1;
@@ -313,7 +313,7 @@ impl Generator {
         if self.sessions.is_empty() {
             return Err(Error::usage(
                 "no conversation gives a request",
-                "see the counts of skipped records, and raise the largest prompt length",
+                "see how many records were skipped, or raise `max_model_len`",
             ));
         }
         let starts = self.session_starts();

@@ -4,7 +4,7 @@
 //! Everything that [`super::select`] does is done to each resample. The p-values are corrected for the number of thresholds
 //! (Holm). Drawing at both levels is a little too careful where runs differ by their requests alone.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rand_pcg::Pcg64;
 use rayon::prelude::*;
@@ -49,8 +49,14 @@ struct Prepared {
 
 impl Prepared {
     fn new(run: &ThresholdRun, options: &SelectOptions) -> Self {
-        let mut known: HashMap<&str, u32> = HashMap::new();
-        let mut count = 0;
+        // Requests are numbered by their ids, so that the order of the rows does not change what is drawn.
+        let columns = run.thresholds.values().flatten();
+        let ids: BTreeSet<&str> = columns
+            .flat_map(|column| &column.ids)
+            .map(String::as_str)
+            .collect();
+        let known: HashMap<&str, u32> = ids.into_iter().zip(0..).collect();
+        let mut count = known.len() as u32;
         let mut thresholds = BTreeMap::new();
         for (threshold, columns) in &run.thresholds {
             let sorted: [Sorted; 5] = std::array::from_fn(|metric| {
@@ -62,10 +68,9 @@ impl Prepared {
                         count += 1;
                         count - 1
                     };
-                    let place = match column.ids.get(row) {
-                        Some(id) => *known.entry(id.as_str()).or_insert_with(new),
-                        None => new(),
-                    };
+                    let id = column.ids.get(row);
+                    let place = id.and_then(|id| known.get(id.as_str()).copied());
+                    let place = place.unwrap_or_else(&mut new);
                     rows.push((*value, place));
                 }
                 rows.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));

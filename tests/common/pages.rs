@@ -17,7 +17,7 @@ pub const PICTURES: [&str; 5] = [
 pub fn experiment(folder: &Path, extra: &[&str]) -> String {
     assert_cmd::Command::cargo_bin("replay")
         .expect("binary")
-        .args(["experiment", "--max-conversations", "50", "--input"])
+        .args(["experiment", "--max-conversations", "50"])
         .arg(concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/data/sharegpt-synthetic.jsonl.zst"
@@ -48,11 +48,10 @@ pub fn results(folder: &Path) -> String {
     let root = folder.join("results").to_str().expect("UTF-8").to_owned();
     stdout(&[
         "matrix",
-        "--traces",
         trace.to_str().expect("UTF-8"),
         "--rates",
         "20,60",
-        "--policies",
+        "--autoscaler",
         "no_autoscaling,hpa_gpu",
         "--results",
         &root,
@@ -72,17 +71,18 @@ pub fn studies(folder: &Path) -> [(String, &'static str); 3] {
         "experiment",
         "--max-conversations",
         "50",
-        "--input",
         data,
         "--output-dir",
         &study,
     ]);
-    let trace = format!("{study}/multi_turn_trace.jsonl");
+    let trace = format!("{study}/multi_turn.jsonl.zst");
     let (sweep, curve) = (path("sweep"), path("curve"));
     stdout(&[
         "sweep",
         &trace,
-        "--policy",
+        "--engine",
+        "ideal",
+        "--eviction",
         "lru,fifo",
         "--capacity",
         "10%,50%",

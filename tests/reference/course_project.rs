@@ -28,19 +28,9 @@ fn every_request_and_block_as_published() {
     let out = folder.path().join("out");
     let printed = crate::common::stdout(&[
         "experiment",
-        "--input",
         text(&input),
-        "--max-conversations",
-        "100",
-        "--join-chunks",
-        "never",
-        "--tokenizer",
-        "chars",
-        "--chat-template",
-        "simple",
-        "--sequential",
-        "--engine",
-        "naive",
+        "--preset",
+        "course-project",
         "--output-dir",
         text(&out),
     ]);

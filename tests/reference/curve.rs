@@ -133,7 +133,6 @@ fn samples_keep_their_bound() {
     );
     crate::common::stdout(&[
         "gen-trace",
-        "--input",
         data,
         "--output",
         text(&chats),
@@ -142,7 +141,15 @@ fn samples_keep_their_bound() {
     ]);
     for trace in [unpack(&packed, folder.path()), chats] {
         let name = trace.display();
-        let exact = json(&["curve", text(&trace), "--points", "all", "--json"]);
+        let exact = json(&[
+            "curve",
+            text(&trace),
+            "--engine",
+            "ideal",
+            "--points",
+            "all",
+            "--json",
+        ]);
         let exact = exact["curves"][0]["points"].as_array().unwrap();
         for (rate, seed) in [
             ("0.6", "0"),
@@ -154,6 +161,8 @@ fn samples_keep_their_bound() {
             let sample = json(&[
                 "curve",
                 text(&trace),
+                "--engine",
+                "ideal",
                 "--sample",
                 rate,
                 "--seed",
@@ -240,7 +249,7 @@ fn mooncake_tables_of_other_policies() {
                 "block",
                 "--count",
                 "access",
-                "--policy",
+                "--eviction",
                 policy,
                 "--capacity",
                 capacity,

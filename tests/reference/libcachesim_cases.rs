@@ -44,7 +44,7 @@ fn misses_are_libcachesims() {
                 text(&trace),
                 "--engine",
                 "block",
-                "--policy",
+                "--eviction",
                 policy,
                 "--capacity",
                 capacity,

@@ -346,7 +346,7 @@ fn decisions_from_a_real_prometheus() {
     near(&busy["observed"]["cache_hit_ratio"], 0.5, 0.001);
     near(&busy["observed"]["arrivals"], 4.0 * RATE, 0.15);
     // Half of each prompt is in the cache: half the work, and one instance less at a time.
-    let ours = once(at, "busy", &["--model", "m", "--target-ttft", "5000"]);
+    let ours = once(at, "busy", &["--model", "m", "--ttft-slo", "5s"]);
     assert_eq!(
         (&ours["prefill"], &ours["decode"]),
         (&3.into(), &4.into()),

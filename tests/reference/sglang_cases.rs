@@ -57,7 +57,7 @@ fn cached_tokens_and_evictions_are_sglangs() {
                 text(&trace),
                 "--engine",
                 "sglang",
-                "--policy",
+                "--eviction",
                 expected["policy"].as_str().expect("name"),
                 "--block-size",
                 &page_size_text,

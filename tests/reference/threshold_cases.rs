@@ -45,7 +45,6 @@ fn the_originals_output_to_the_byte() {
         let own = [
             "tune",
             "select",
-            "--root",
             "threshold_output",
             "--significance",
             "stderr",

@@ -77,7 +77,7 @@ impl Place {
             "--output",
             "out/t.jsonl",
         ];
-        args.extend(["--input", input]);
+        args.extend([input]);
         args.extend(more);
         self.fails(&args, expected)
     }
@@ -85,9 +85,9 @@ impl Place {
     fn gen_works(&self, input: &str, output: &str) -> (String, String) {
         self.works(&[
             "gen-trace",
+            "--quiet",
             "--tokenizer",
             "chars",
-            "--input",
             input,
             "--output",
             output,
@@ -291,12 +291,12 @@ fn names_that_nobody_registered() {
         ("--tokenizer", "qwen22", "qwen2"),
         ("--chat-template", "chatmll", "chatml"),
     ] {
-        let args = [&["gen-trace", "--input", good, flag, given], &output[..]].concat();
+        let args = [&["gen-trace", good, flag, given], &output[..]].concat();
         place.fails(&args, &[given, &guess(meant)]);
     }
     for (flag, given, meant) in [
         ("--engine", "vlm", "vllm"),
-        ("--policy", "lruu", "lru"),
+        ("--eviction", "lruu", "lru"),
         ("--format", "nativ", "native"),
     ] {
         let args = ["analyze", trace, flag, given, "--output-dir", "out"];
@@ -316,7 +316,7 @@ fn names_that_nobody_registered() {
     ] {
         place.gen_fails(good, &[flag, given], &[flag]);
     }
-    place.fails(&["gen-trace"], &["--input", "--output"]);
+    place.fails(&["gen-trace"], &["CONVERSATIONS", "--output"]);
     place.fails(&["gen-trce"], &["gen-trce", "did you mean 'gen-trace'"]);
     place.fails(
         &["export", trace, "--to", "token-ids", "--output", "x"],
@@ -359,7 +359,6 @@ fn places_that_cannot_be_written() {
                 "gen-trace",
                 "--tokenizer",
                 "chars",
-                "--input",
                 "good.jsonl",
                 "--output",
                 target,
@@ -400,7 +399,6 @@ fn a_full_disk() {
             "gen-trace",
             "--tokenizer",
             "chars",
-            "--input",
             "good.jsonl",
             "--output",
             full,
@@ -505,16 +503,16 @@ fn numbers_that_make_no_sense() {
         place.gen_fails("good.jsonl", args, &[words]);
     }
     for (args, words) in [
-        (&["--capacity", "40GiB"][..], "config.json"),
-        (&["--capacity", "-3"], "the capacity `-3`"),
+        (&["--capacity", "40GiB"][..], "--model-config"),
+        (&["--capacity", "-3"], "`-3` is not a capacity"),
         (&["--capacity", "0"], "give inf"),
         (&["--model-config", "none.json"], "none.json"),
         (&["--hold", "x"], "requests:K"),
         (&["--hold", "linear:1"], "linear:PREFILL_MS,DECODE_MS"),
-        (&["--hold", "trace"], "`gen-trace --service-time`"),
+        (&["--hold", "trace"], "with a `service_time`"),
         (
             &["--hold", "linear:1,1", "--engine", "ideal"],
-            "--engine vllm or sglang",
+            "use engine `vllm` or `sglang`",
         ),
         (&["--block-size", "0"], "at least 1"),
         (&["--num-gpu-blocks", "1"], "2 or more"),

@@ -110,11 +110,11 @@ fn complaints() {
         (&["--memory", "80GiB"][..], "--model"),
         (
             &["--model", "llama-3-8b", "--memory", "80"][..],
-            "give a size as 40GiB",
+            "give a size such as 40GiB",
         ),
         (
-            &["--model", "llama-3-8b", "--gpu", "h100-80"][..],
-            "unknown GPU `h100-80`; did you mean `h100-80gb`?",
+            &["--model", "llama-3-8b", "--gpu", "h101-80gb"][..],
+            "unknown GPU `h101-80gb`; did you mean `h100-80gb`?",
         ),
         (
             &["--model", "llama-3-70b", "--gpu", "h100-80gb"][..],
@@ -288,7 +288,7 @@ fn tiers() {
         ),
         (
             &["--tier", "hbm:4", "--hold", "requests:4"][..],
-            "--hold none",
+            "--hold to none",
         ),
     ] {
         let args = [&["analyze", path][..], more].concat();

@@ -46,9 +46,9 @@ const CELL: &str = "prefill-4_decode-4/conv_20/llama-8b-pd-4-4/llama-3-8b/vllm-v
 fn matrix(folder: &Path, more: &[&str]) -> (Option<i32>, String) {
     let trace = text(&trace(folder, "conv.csv", 200));
     let results = text(&folder.join("results"));
-    let mut args = vec!["matrix", "--traces", &trace, "--rates", "20,40"];
+    let mut args = vec!["matrix", &trace, "--rates", "20,40"];
     args.extend([
-        "--policies",
+        "--autoscaler",
         "no_autoscaling,hpa_gpu",
         "--results",
         &results,
@@ -109,8 +109,7 @@ fn a_cell_that_fails_is_told_and_the_others_are_run() {
     let bad = folder.path().join("bad.csv");
     std::fs::write(&bad, "TIMESTAMP,ContextTokens,GeneratedTokens\nnever,1,x\n").expect("writes");
     let results = text(&folder.path().join("results"));
-    let traces = format!("{},{good}", bad.display());
-    let (code, said) = stderr(&["matrix", "--traces", &traces, "--results", &results]);
+    let (code, said) = stderr(&["matrix", &text(&bad), &good, "--results", &results]);
     assert_eq!(code, Some(1), "{said}");
     assert!(
         said.contains("1 cells run, 0 there already, 1 failed"),
@@ -118,13 +117,7 @@ fn a_cell_that_fails_is_told_and_the_others_are_run() {
     );
     assert!(said.contains("bad.csv:2"), "{said}");
     // Two cells in one folder would be one run.
-    let (code, said) = stderr(&[
-        "matrix",
-        "--traces",
-        &format!("{good},{good}"),
-        "--results",
-        &results,
-    ]);
+    let (code, said) = stderr(&["matrix", &good, &good, "--results", &results]);
     assert_eq!(code, Some(2));
     assert!(said.contains("two cells would be written to"), "{said}");
 }
@@ -294,6 +287,8 @@ policy = "script"
 interval_seconds = 10.0
 [autoscaling.soft_scale_in]
 seconds = 15.0
+ttft_seconds = 5.0
+tbt_seconds = 1.0
 [autoscaling.script]
 code = """
 fn decide(s) {
@@ -407,6 +402,10 @@ fn one_run_has_one_set_of_figures() {
     let page =
         std::fs::read_to_string(Path::new(&root).join("comparison/report.html")).expect("page");
     assert!(page.contains(&percent(1.0 - met)));
+    // Two limits, two names.
+    assert!(page.contains("\"slowdown limit\"") && !page.contains("\"SLO\""));
+    let axis = format!("arrived requests that missed the {slo}").replace('<', "\\u003c");
+    assert!(page.contains(&axis));
 
     // A study's trial.
     let config = ScenarioConfig::read(Path::new(&cluster), &[]).expect("a configuration");
@@ -618,7 +617,7 @@ fn broken_folders_are_named_and_left_out() {
         assert!(said.contains(part), "{part}: {said}");
     }
     // Nothing to compare is an error, in one line.
-    let (code, said) = stderr(&["compare", &text(root), "--policies", "nobody"]);
+    let (code, said) = stderr(&["compare", &text(root), "--autoscaler", "nobody"]);
     assert_eq!((code, said.lines().count()), (Some(2), 1), "{said}");
     let (code, said) = stderr(&["compare", &text(&root.join("nowhere"))]);
     assert_eq!((code, said.lines().count()), (Some(2), 1), "{said}");
@@ -638,8 +637,8 @@ fn runs_are_chosen_by_patterns_rates_and_seeds() {
         json(&args)["runs"].as_array().expect("runs").len()
     };
     assert_eq!(count(&[]), 5);
-    assert_eq!(count(&["--policies", "hpa_*"]), 2);
-    assert_eq!(count(&["--policies", "hpa_*,no_autoscaling"]), 4);
+    assert_eq!(count(&["--autoscaler", "hpa_*"]), 2);
+    assert_eq!(count(&["--autoscaler", "hpa_*,no_autoscaling"]), 4);
     assert_eq!(count(&["--traces", "rr_conv"]), 4);
     assert_eq!(count(&["--rates", "20"]), 3);
     assert_eq!(count(&["--seed", "3"]), 1);
@@ -659,7 +658,7 @@ fn runs_are_chosen_by_patterns_rates_and_seeds() {
         "compare",
         &text(root),
         "--quick",
-        "--policies",
+        "--autoscaler",
         "heteroscale",
         "--rates",
         "20,60",

@@ -47,7 +47,6 @@ fn everything(threads: &str) -> BTreeMap<String, Vec<u8>> {
             root,
             &[
                 "gen-trace",
-                "--input",
                 "in.jsonl.zst",
                 "--max-conversations",
                 "150",
@@ -81,7 +80,6 @@ fn everything(threads: &str) -> BTreeMap<String, Vec<u8>> {
         root,
         &[
             "experiment",
-            "--input",
             "in.jsonl.zst",
             "--max-conversations",
             "150",
@@ -141,7 +139,6 @@ fn another_seed_is_another_trace() {
             folder.path(),
             &[
                 "gen-trace",
-                "--input",
                 DATA,
                 "--max-conversations",
                 "20",

@@ -90,7 +90,7 @@ impl Run {
     }
 
     fn gen_trace(&self, args: &[&str]) -> (Vec<Row>, String) {
-        let all = [&["--input", "in.jsonl", "--output", "t.jsonl"], args].concat();
+        let all = [&["in.jsonl", "--output", "t.jsonl"], args].concat();
         let printed = self.raw(b"", &all);
         (rows(&self.path("t.jsonl")), printed)
     }
@@ -286,12 +286,9 @@ fn files_pipes_and_compression() {
     let input = [record("a", &[("q1", "a1")]), record("b", &[("q2", "a2")])].join("\n");
     let run = Run::new(&input);
     let (plain, _) = run.gen_trace(&[]);
-    run.raw(
-        input.as_bytes(),
-        &["--input", "-", "--output", "stdin.jsonl"],
-    );
+    run.raw(input.as_bytes(), &["-", "--output", "stdin.jsonl"]);
     assert_eq!(rows(&run.path("stdin.jsonl")), plain);
-    let printed = run.raw(b"", &["--input", "in.jsonl", "--output", "-"]);
+    let printed = run.raw(b"", &["in.jsonl", "--output", "-"]);
     assert_eq!(
         printed,
         std::fs::read_to_string(run.path("t.jsonl")).unwrap()
@@ -306,7 +303,7 @@ fn files_pipes_and_compression() {
     std::fs::write(run.path("in.json"), array).unwrap();
     for name in ["in.jsonl.zst", "in.jsonl.gz", "in.json"] {
         for output in ["o.jsonl", "o.jsonl.gz", "o.jsonl.zst"] {
-            run.raw(b"", &["--input", name, "--output", output]);
+            run.raw(b"", &[name, "--output", output]);
             assert_eq!(rows(&run.path(output)), plain, "{name} to {output}");
             let head = std::fs::read(run.path(output)).unwrap();
             let magic: &[u8] = match output {
@@ -318,27 +315,20 @@ fn files_pipes_and_compression() {
         }
     }
     // Compressed input through a pipe too.
-    run.raw(&zst, &["--input", "-", "--output", "stdin.jsonl"]);
+    run.raw(&zst, &["-", "--output", "stdin.jsonl"]);
     assert_eq!(rows(&run.path("stdin.jsonl")), plain);
 
     // Several files are one data set, in the order in which they are named.
     std::fs::write(run.path("more.jsonl"), record("c", &[("q3", "a3")])).unwrap();
     run.raw(
         b"",
-        &[
-            "--input",
-            "more.jsonl",
-            "in.jsonl.gz",
-            "--output",
-            "both.jsonl",
-        ],
+        &["more.jsonl", "in.jsonl.gz", "--output", "both.jsonl"],
     );
     let both = rows(&run.path("both.jsonl"));
     assert_eq!(ids(&both), ["c_turn0", "a_turn0", "b_turn0"]);
     run.raw(
         b"",
         &[
-            "--input",
             "more.jsonl",
             "in.jsonl",
             "--max-conversations",

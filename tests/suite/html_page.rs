@@ -48,7 +48,7 @@ fn analyze_writes_the_same_bytes_again() {
             assert_cmd::Command::cargo_bin("replay")
                 .expect("binary")
                 .arg("analyze")
-                .arg(folder.path().join("multi_turn_trace.jsonl"))
+                .arg(folder.path().join("multi_turn.jsonl.zst"))
                 .arg("--output-dir")
                 .arg(&out)
                 .assert()

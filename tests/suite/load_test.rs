@@ -37,12 +37,12 @@ fn no_fleet_carries_more_than_its_profile_allows() {
         );
         // As a burst of a second, two prefill instances and one for decode "carried" 602 requests/s: 600 prompts of 500 tokens
         // are computed in little more than the two seconds that the TTFT allows.
-        assert!(number("held_requests") > 600.0, "{capacity}");
+        assert!(number("rate") < 150.0 * number("prefill"), "{capacity}");
         let seconds = number("held_requests") / number("rate");
         let held = number("held_seconds");
         assert!((held / seconds - 1.0).abs() < 0.1, "{held} s: {capacity}");
     }
-    // Prompts decide: by the profile an H100 computes a prompt of 500 tokens in so many milliseconds.
+    // Prompts decide: an H100 computes so many tokens per second at most.
     let profile = std::fs::read_to_string(out.join("profile/prefill_profile.csv")).expect("reads");
     let best = profile.lines().skip(1).filter_map(|line| {
         let throughput = line.rsplit(',').next()?;

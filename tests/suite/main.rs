@@ -9,6 +9,7 @@ mod autoscaling;
 mod bad_input;
 mod capacity;
 mod chat_templates;
+mod commands;
 mod compare;
 mod determinism;
 mod documented;

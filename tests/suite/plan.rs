@@ -28,10 +28,9 @@ fn a_plan_for_a_trace() {
     let csv = folder.path().join("plan.csv");
     let plan = json(&[
         "plan",
-        "--trace",
         text(&file),
         "--json",
-        "--csv",
+        "--output",
         text(&csv),
         "--variant",
         "dynamo",
@@ -66,17 +65,15 @@ fn a_plan_for_a_trace() {
     assert_eq!(lines.len(), 5);
     assert!(lines[0].starts_with("start_sec,num_req,isl,osl"));
     assert!(lines[2].starts_with("60,240,1000,100,"), "{}", lines[2]);
-    let table = stdout(&["plan", "--trace", text(&file)]);
-    assert!(table.contains("GPU hours planned") && table.contains("raw P"));
+    let table = stdout(&["plan", text(&file)]);
+    assert!(
+        table.contains("raw P")
+            && table
+                .contains("For TTFT within 200.0 ms and ITL within 50.0 ms, the planner asks for"),
+        "{table}"
+    );
     // Nobody acts in a dry run: the instances stay.
-    let dry = json(&[
-        "plan",
-        "--trace",
-        text(&file),
-        "--json",
-        "--set",
-        "no_operation=true",
-    ]);
+    let dry = json(&["plan", text(&file), "--json", "--set", "no_operation=true"]);
     assert_eq!(dry["ticks"][3]["decision"]["observed"]["ready_prefill"], 1);
     assert!(
         dry["ticks"][1]["decision"]["reason"]
@@ -96,14 +93,7 @@ fn configuration_files_and_flags() {
         "[planner]\ntarget_ttft_ms = 700.0\nload_predictor_type = \"kalman\"\n",
     )
     .unwrap();
-    let args = [
-        "plan",
-        "--trace",
-        text(&file),
-        "--json",
-        "--config",
-        text(&config),
-    ];
+    let args = ["plan", text(&file), "--json", "--config", text(&config)];
     let plan = json(
         &[
             &args[..],
@@ -124,7 +114,7 @@ fn predictors_side_by_side() {
     let folder = tempfile::tempdir().unwrap();
     let minutes: Vec<u32> = (0..12).map(|i| 60 + 7 * (i % 5)).collect();
     let file = trace(folder.path(), &minutes);
-    let found = json(&["plan", "--trace", text(&file), "--backtest", "--json"]);
+    let found = json(&["plan", text(&file), "--backtest", "--json"]);
     assert_eq!(
         (&found["intervals"], &found["window"]),
         (&12.into(), &10.into())
@@ -135,7 +125,7 @@ fn predictors_side_by_side() {
     assert_eq!(predictors[0]["predictor"], "constant");
     assert!((predictors[0]["mae"].as_f64().unwrap() - 91.0 / 7.0).abs() < 1e-9);
     assert!((predictors[0]["bias"].as_f64().unwrap() - 21.0 / 7.0).abs() < 1e-9);
-    let table = stdout(&["plan", "--trace", text(&file), "--backtest"]);
+    let table = stdout(&["plan", text(&file), "--backtest"]);
     assert!(
         table.contains("prophet (dynamo)") && table.contains("requests in 12 intervals of 60 s")
     );
@@ -155,7 +145,7 @@ fn the_cache_takes_prompts_away() {
     }
     let file = folder.path().join("mooncake.jsonl");
     std::fs::write(&file, lines).unwrap();
-    let args = ["plan", "--trace", text(&file), "--json", "--interval", "30"];
+    let args = ["plan", text(&file), "--json", "--interval", "30"];
     let with = json(&[&args[..], &["--cache"]].concat());
     let without = json(&args);
     let hits = with["ticks"][1]["decision"]["observed"]["cache_hit_ratio"]
@@ -192,15 +182,14 @@ fn simulated_instances_are_profiled_and_planned_with() {
     for variant in ["replay", "dynamo"] {
         let plan = json(&[
             "plan",
-            "--trace",
             text(&file),
             "--json",
             "--profile",
             text(&profile),
             "--variant",
             variant,
-            "--target-itl",
-            "20",
+            "--tbt-slo",
+            "20ms",
         ]);
         // Both from profile.json, in place of the planner's own default of 4.
         assert_eq!(plan["config"]["prefill_gpus_per_instance"], 1);
@@ -253,7 +242,7 @@ fn gpus_per_instance_come_from_the_profile() {
         )
     };
     let plan = |more: &[&str], print: &[&str]| {
-        let mut args = vec!["plan", "--trace", text(&file), "--profile", text(&profile)];
+        let mut args = vec!["plan", text(&file), "--profile", text(&profile)];
         args.extend(["--set", "honour_ttft=false"]);
         args.extend(more);
         args.extend(print);
@@ -294,41 +283,26 @@ fn faults_are_told_in_one_line() {
     let broken = folder.path().join("broken.toml");
     std::fs::write(&broken, "[planner]\n\nx = = 1\n").unwrap();
     let cases: [(&[&str], &str); 14] = [
-        (&["plan"], "--trace"),
+        (&["plan"], "<TRACE>"),
         (
-            &["plan", "--trace", trace, "--prometheus", "http://x"],
-            "two different things",
+            &["plan", trace, "--prometheus", "http://x"],
+            "exclude each other",
         ),
         (
-            &["plan", "--trace", trace, "--interval", "0"],
+            &["plan", trace, "--interval", "0"],
             "adjustment_interval_sec",
         ),
+        (&["plan", trace, "--interval", "3600"], "smaller --interval"),
+        (&["plan", trace, "--backtest"], "are not scored"),
+        (&["plan", trace, "--cache"], "lengths only"),
         (
-            &["plan", "--trace", trace, "--interval", "3600"],
-            "smaller --interval",
-        ),
-        (&["plan", "--trace", trace, "--backtest"], "do not count"),
-        (&["plan", "--trace", trace, "--cache"], "lengths only"),
-        (
-            &["plan", "--trace", trace, "--predictor", "prophe"],
+            &["plan", trace, "--predictor", "prophe"],
             "did you mean `prophet`",
         ),
-        (
-            &["plan", "--trace", trace, "--set", "max_gpu=3"],
-            "unknown field",
-        ),
-        (
-            &["plan", "--trace", trace, "--set", "max_gpu_budget"],
-            "KEY=VALUE",
-        ),
-        (
-            &["plan", "--trace", trace, "--profile", text(&none)],
-            "is no folder",
-        ),
-        (
-            &["plan", "--trace", trace, "--config", text(&broken)],
-            "broken.toml:3",
-        ),
+        (&["plan", trace, "--set", "max_gpu=3"], "unknown field"),
+        (&["plan", trace, "--set", "max_gpu_budget"], "KEY=VALUE"),
+        (&["plan", trace, "--profile", text(&none)], "is no folder"),
+        (&["plan", trace, "--config", text(&broken)], "broken.toml:3"),
         (&["plan", "--prometheus", "https://x", "--once"], "proxy"),
         (
             &["plan", "--prometheus", "http://x", "--metrics", "sglang"],

@@ -34,7 +34,6 @@ impl Run {
         ]);
         stdout(&[
             "gen-trace",
-            "--input",
             &chats,
             "--rate",
             rate,

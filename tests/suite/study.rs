@@ -19,15 +19,7 @@ fn trace(folder: &Path) -> String {
             "--output",
             &chats,
         ],
-        vec![
-            "gen-trace",
-            "--input",
-            &chats,
-            "--rate",
-            "8",
-            "--output",
-            &trace,
-        ],
+        vec!["gen-trace", &chats, "--rate", "8", "--output", &trace],
     ] {
         assert!(replay(&arguments).status.success());
     }
@@ -44,7 +36,7 @@ fn the_cheapest_that_keeps_the_objectives_is_chosen() {
         &trace,
         "--preset",
         "llama-8b-pd-4-4",
-        "--policies",
+        "--autoscaler",
         "heteroscale,kpa",
         "--test-instances",
         "3",
@@ -104,12 +96,12 @@ fn bad_questions_are_refused() {
         assert_eq!(output.status.code(), Some(2), "{told}");
         assert!(told.contains(says), "{told}");
     };
-    fails(&["--policies", "heteroscal"], "heteroscale");
+    fails(&["--autoscaler", "heteroscal"], "heteroscale");
     fails(&["--attainment", "1.5"], "--attainment 1.5");
     fails(&["--test-instances", "1"], "--test-instances");
     fails(
         &[
-            "--policies",
+            "--autoscaler",
             "kpa",
             "--test-requests",
             "50",
@@ -191,7 +183,10 @@ fn a_request_that_is_not_served_is_missed() {
         close(&trial["gpu_hours"], 2.0 * 400.0 / 3600.0);
         close(&trial["ttft_p90"], 0.11);
         close(&trial["tbt_p90"], 0.015);
-        assert_eq!((&trial["changes"], &trial["flaps"]), (&0.into(), &0.into()));
+        assert_eq!(
+            (&trial["scaling_events"], &trial["flaps"]),
+            (&0.into(), &0.into())
+        );
     }
     let choices = study["choices"].as_array().expect("choices");
     assert_eq!(choices.len(), 2);

@@ -252,6 +252,12 @@ impl<'a> Row<'a> {
         self.parse(column, "a number", non_negative)
     }
 
+    /// The finite number in a cell; `None` if there is none.
+    pub(crate) fn finite(&self, column: usize) -> Option<f64> {
+        let number: f64 = self.text(column).ok()?.parse().ok()?;
+        number.is_finite().then_some(number)
+    }
+
     /// As [`Self::number`], by position.
     pub(crate) fn number_at(&self, place: usize) -> Result<f64, Fault> {
         let text = self.text_at(place)?;

@@ -109,7 +109,7 @@ impl Budget {
                     gib(self.overhead),
                     gib(usable)
                 ),
-                "split the model by tensor parallelism, or choose a larger GPU",
+                "raise `tensor_parallel` to split the model, or choose a larger GPU",
             ));
         };
         let layout = model.layout();
@@ -121,7 +121,7 @@ impl Budget {
                     "{:.2} GiB are left for a KV cache, less than two blocks of {block} bytes",
                     gib(left)
                 ),
-                "split the model by tensor parallelism, or choose a larger GPU",
+                "raise `tensor_parallel` to split the model, or choose a larger GPU",
             ));
         }
         let groups = layout.groups.len() as u64;
@@ -194,7 +194,7 @@ mod tests {
     fn too_little() {
         let model = ModelConfig::builtin("llama-3-70b").expect("built in");
         let error = budget(131 * GIB).fit(&model).expect_err("too large");
-        assert!(error.to_string().contains("--tensor-parallel"), "{error}");
+        assert!(error.to_string().contains("`tensor_parallel`"), "{error}");
         let error = budget(70 * GIB - MIB)
             .fit(&model)
             .expect_err("no block fits");

@@ -96,7 +96,7 @@ impl Width {
                 if !divisible {
                     return Err(Error::usage(
                         format!("{heads} KV heads cannot be split over {gpus} GPUs"),
-                        "choose a tensor parallelism that divides the number of heads, or is a multiple of it",
+                        "set `tensor_parallel` to a divisor or a multiple of the number of heads",
                     ));
                 }
                 // More GPUs than heads: each GPU holds one, and some heads are replicated.
@@ -227,7 +227,7 @@ fn stages(layers: usize, count: u64) -> Result<Vec<std::ops::Range<usize>>> {
     if count > layers {
         return Err(Error::usage(
             format!("{layers} layers cannot be split into {count} stages"),
-            "choose a smaller pipeline parallelism",
+            "give a smaller `pipeline_parallel`",
         ));
     }
     let rest = layers % count;

@@ -19,38 +19,19 @@ pub use shapes::{Attention, Experts, Shapes};
 
 use super::engine::Capacity;
 use crate::base::error::{Error, Result};
+use crate::base::units::parse_bytes;
 
 /// A capacity as users write it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Asked {
-    /// `inf`
+    /// `inf`: no limit.
     Unbounded,
-    /// `N`
+    /// `N`: a number of blocks.
     Blocks(u32),
-    /// `NGiB`, in bytes
+    /// `NGiB`: a size, in bytes.
     Bytes(f64),
-    /// `N%` of the trace's distinct blocks
+    /// `N%`: a fraction (0..1) of the trace's distinct blocks.
     Fraction(f64),
-}
-
-/// Units of size; the binary ones first, because all end in `B`.
-const UNITS: [(&str, f64); 8] = [
-    ("KiB", 1024.0),
-    ("MiB", 1_048_576.0),
-    ("GiB", 1_073_741_824.0),
-    ("TiB", 1_099_511_627_776.0),
-    ("KB", 1e3),
-    ("MB", 1e6),
-    ("GB", 1e9),
-    ("TB", 1e12),
-];
-
-/// Bytes of `40GiB`, `1.5 TB` and the like; `None` for anything else.
-pub fn parse_bytes(text: &str) -> Option<f64> {
-    let (digits, unit) = UNITS
-        .iter()
-        .find_map(|(name, unit)| text.trim().strip_suffix(name).map(|digits| (digits, unit)))?;
-    positive(digits).map(|number| number * unit)
 }
 
 fn positive(digits: &str) -> Option<f64> {
@@ -79,8 +60,8 @@ impl Asked {
         };
         parsed.ok_or_else(|| {
             Error::usage(
-                format!("the capacity `{text}` is invalid"),
-                "give inf, a number of blocks, a size such as 40GiB, or a fraction such as 50%",
+                format!("`{text}` is not a capacity"),
+                "give inf, a number of blocks, a size such as 40GiB, or a percentage such as 50%",
             )
         })
     }
@@ -105,7 +86,7 @@ impl Asked {
                 let Some(model) = model else {
                     return Err(Error::usage(
                         "a capacity in bytes needs a model",
-                        "name a built-in model, or give the model's config.json",
+                        "set `model` to a built-in model, or `model_config` to a config.json",
                     ));
                 };
                 let block = model
@@ -157,6 +138,7 @@ mod tests {
             ("2GiB", 2_147_483_648.0),
             ("512MiB", 536_870_912.0),
             ("40GB", 4e10),
+            ("40G", 40.0 * 1_073_741_824.0),
             ("0.5 TiB", 549_755_813_888.0),
         ] {
             assert_eq!(Asked::parse(text).expect("parses"), Asked::Bytes(bytes));

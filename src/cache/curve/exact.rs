@@ -239,63 +239,8 @@ impl Chain {
 mod tests {
     use crate::cache::HashScheme;
     use crate::cache::curve::exact::*;
-    use crate::cache::engine::{Capacity, EngineKind, EngineOptions};
-    use crate::cache::testing::{paths, trace_of};
-    use crate::metrics::analyze;
-    use proptest::prelude::*;
-
-    /// Compares the curve with a replay at each capacity.
-    fn agrees(runs: &[&[u32]], options: &EngineOptions) {
-        let trace = trace_of(runs);
-        let blocks = BlockTrace::new(&trace, None, HashScheme::Chained).expect("has blocks");
-        let curve = exact(&blocks, &Rules::new(options, &blocks)).expect("is chained");
-        for capacity in 1..=blocks.distinct() + 1 {
-            let options = EngineOptions {
-                capacity: Capacity::Blocks(capacity),
-                ..options.clone()
-            };
-            let replayed = analyze(&trace, &blocks, &options).expect("replays");
-            let point = curve.at(capacity);
-            assert_eq!(point.hits, replayed.sum(|r| r.hits), "{capacity}");
-            assert_eq!(
-                point.cached_tokens,
-                replayed.sum(|r| r.cached_tokens),
-                "{capacity}"
-            );
-            assert_eq!(
-                curve.evictions(capacity),
-                replayed.sum(|r| r.evicted),
-                "{capacity}"
-            );
-            let mean = replayed.mean_request_hit_ratio();
-            assert!(
-                (point.mean_request_hit_ratio - mean).abs() < 1e-12,
-                "{capacity}"
-            );
-        }
-        assert_eq!(curve.at(0).hits, 0);
-    }
-
-    proptest! {
-        #[test]
-        fn equals_a_replay_at_every_capacity(
-            choices in prop::collection::vec(prop::collection::vec(0u8..3, 1..7), 1..40),
-            tail_first: bool,
-            cap: bool,
-        ) {
-            let runs = paths(&choices);
-            let runs: Vec<&[u32]> = runs.iter().map(|run| &**run).collect();
-            for engine in [EngineKind::IDEAL, EngineKind::BLOCK] {
-                let order = if tail_first { UseOrder::TailFirst } else { UseOrder::HeadFirst };
-                agrees(&runs, &EngineOptions {
-                    engine,
-                    order: Some(order),
-                    last_token_cap: (engine == EngineKind::IDEAL).then_some(cap),
-                    ..EngineOptions::default()
-                });
-            }
-        }
-    }
+    use crate::cache::engine::{EngineKind, EngineOptions};
+    use crate::cache::testing::trace_of;
 
     #[test]
     fn worked_by_hand() {

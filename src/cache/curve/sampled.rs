@@ -77,7 +77,7 @@ pub fn sampled(
     if rules.order != UseOrder::TailFirst {
         return Err(Error::usage(
             "a sampled curve is not possible if blocks are used head first",
-            "use the order tail-first, or compute the exact curve",
+            "leave `order` out, or compute the exact curve",
         ));
     }
     let mut owners = owners(blocks, rules);

@@ -209,13 +209,18 @@ pub(super) fn only_lru(engine: &str, policy: &str) -> Result<()> {
     if policy == "lru" {
         return Ok(());
     }
-    // Unknown names come with a guess.
-    eviction::check(policy)?;
+    // Engines with policies to choose from, which have this one.
+    let able = ENGINES
+        .iter()
+        .filter(|other| other.policies().len() > 1 && other.check_policy(policy).is_ok());
+    let able: Vec<String> = able.map(|other| format!("`{}`", other.name())).collect();
+    if able.is_empty() {
+        // An unknown name comes with a guess.
+        eviction::check(policy)?;
+    }
     Err(Error::usage(
-        format!(
-            "engine `{engine}` with eviction policy `{policy}`: it has one order of eviction, LRU"
-        ),
-        "use engine `ideal` or `block` to try eviction policies",
+        format!("engine `{engine}` has its own eviction policy, lru, and not `{policy}`"),
+        format!("use engine {} for it", able.join(" or ")),
     ))
 }
 
@@ -284,7 +289,7 @@ mod tests {
         for engine in &ENGINES {
             let kind: EngineKind = engine.name().parse().expect("a registered name");
             assert_eq!(kind.name(), engine.name());
-            assert_eq!(kind.card().check_policy("lru").is_ok(), true, "{kind}");
+            assert!(kind.card().check_policy("lru").is_ok(), "{kind}");
         }
         let all = [
             EngineKind::VLLM,

@@ -49,7 +49,7 @@ impl Hold {
         };
         parsed.ok_or_else(|| {
             Error::usage(
-                format!("the hold model `{text}` is invalid"),
+                format!("`{text}` is not a holding time"),
                 "give none, trace, requests:K (e.g. requests:8), or linear:PREFILL_MS,DECODE_MS (milliseconds per token), e.g. \
                  linear:0.1,20",
             )
@@ -139,7 +139,7 @@ mod tests {
         ] {
             let error = Hold::parse(text).expect_err("refused").to_string();
             assert!(
-                error.contains(&format!("the hold model `{text}`"))
+                error.contains(&format!("`{text}` is not a holding time"))
                     && error.contains("linear:0.1,20"),
                 "{error}"
             );

@@ -8,7 +8,7 @@ mod ideal;
 mod naive;
 mod overlap;
 #[cfg(test)]
-mod overlap_tests;
+pub(crate) mod overlap_tests;
 mod rules;
 mod server;
 mod sglang;

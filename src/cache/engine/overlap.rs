@@ -136,11 +136,11 @@ fn require_service(trace: &BlockTrace) -> Result<()> {
         None => Ok(()),
         Some(index) => Err(Error::usage(
             format!(
-                "hold `trace`: request {} of the trace has no service time",
+                "request {} of the trace has no service time, which a holding time of trace needs",
                 index + 1
             ),
-            "use hold `linear:PREFILL_MS,DECODE_MS`, or a trace with service times: `service_time` in seconds on each line of a \
-             native or token-ids trace, or a service time given when the trace was generated",
+            "set `hold` to linear:PREFILL_MS,DECODE_MS, or use a trace with them: `service_time` in seconds on each line of a \
+             native or token-ids trace, or one that `replay gen-trace` made with a `service_time`",
         )),
     }
 }

@@ -3,14 +3,13 @@
 use super::overlap::{Candidate, Findable, Manager, PromptRequest, drive};
 use super::*;
 use crate::cache::{BlockManager, HeldBlocks};
-use crate::metrics::analyze;
 use crate::trace::{Content, NewRequest, Trace, TraceBuilder, TraceMeta};
 use proptest::prelude::*;
 
 /// Arrival, prompt and output of each request.
-type Plan = (u64, Vec<u32>, Vec<u32>);
+pub(crate) type Plan = (u64, Vec<u32>, Vec<u32>);
 
-fn trace(plan: &[Plan]) -> Trace {
+pub(crate) fn trace(plan: &[Plan]) -> Trace {
     let mut builder = TraceBuilder::new(Content::Tokens);
     for (index, (arrival, prompt, output)) in plan.iter().enumerate() {
         let id = index.to_string();
@@ -34,18 +33,18 @@ fn trace(plan: &[Plan]) -> Trace {
         .expect("is whole")
 }
 
-fn blocks(trace: &Trace) -> BlockTrace {
+pub(crate) fn blocks(trace: &Trace) -> BlockTrace {
     BlockTrace::new(trace, Some(4), HashScheme::Chained).expect("has blocks")
 }
 
-fn linear(prefill: u64, decode: u64) -> Hold {
+pub(crate) fn linear(prefill: u64, decode: u64) -> Hold {
     Hold::Linear {
         prefill_per_token: Nanos(prefill),
         decode_per_token: Nanos(decode),
     }
 }
 
-fn options(engine: &str, capacity: Capacity, hold: Hold) -> EngineOptions {
+pub(crate) fn options(engine: &str, capacity: Capacity, hold: Hold) -> EngineOptions {
     EngineOptions {
         engine: engine.parse().expect("known"),
         capacity,
@@ -230,7 +229,7 @@ fn a_trace_that_has_service_times() {
     let error = replay(&blocks(&plain), &hold, &mut Log::default()).expect_err("has none");
     let error = error.to_string();
     assert!(
-        error.contains("request 1") && error.contains("hold `linear"),
+        error.contains("request 1") && error.contains("`hold` to linear"),
         "{error}"
     );
     // By the header: 2 ns a prompt token, 1 ns an output token, 1 ns besides: 9 for the first's prompt.
@@ -252,26 +251,10 @@ fn a_trace_that_has_service_times() {
 #[test]
 fn what_engines_refuse() {
     for (engine, hold, words) in [
-        (
-            "ideal",
-            linear(1, 1),
-            "use engine `vllm` or `sglang`, or hold `none`",
-        ),
-        (
-            "block",
-            Hold::Trace,
-            "use engine `vllm` or `sglang`, or hold `none`",
-        ),
-        (
-            "naive",
-            Hold::Requests(1),
-            "use engine `vllm` or `sglang`, or hold `none`",
-        ),
-        (
-            "sglang",
-            Hold::Requests(1),
-            "hold `linear:PREFILL_MS,DECODE_MS`",
-        ),
+        ("ideal", linear(1, 1), "use engine `vllm` or `sglang`"),
+        ("block", Hold::Trace, "use engine `vllm` or `sglang`"),
+        ("naive", Hold::Requests(1), "use engine `vllm` or `sglang`"),
+        ("sglang", Hold::Requests(1), "hold `linear:"),
     ] {
         let error = check(&options(engine, Capacity::Unbounded, hold)).expect_err("refused");
         assert!(error.to_string().contains(words), "{error}");
@@ -433,7 +416,7 @@ impl Manager for Pinned {
 }
 
 /// Prompts over two letters, so that many begin alike; some repeat a prompt and its output.
-fn plans() -> impl Strategy<Value = Vec<Plan>> {
+pub(crate) fn plans() -> impl Strategy<Value = Vec<Plan>> {
     let tokens = |most| prop::collection::vec(0u32..2, 1..most);
     let request = (0u64..12, tokens(30), tokens(20), any::<bool>());
     prop::collection::vec(request, 1..40).prop_map(|requests| {
@@ -477,48 +460,6 @@ proptest! {
             prop_assert_eq!(log.met.len(), plan.len());
             for ((_, outcome), (_, prompt, _)) in log.met.iter().zip(&plan) {
                 prop_assert_eq!(outcome.rejected, prompt.len().div_ceil(4) > capacity as usize);
-            }
-        }
-    }
-
-    /// No time, no overlap.
-    #[test]
-    fn without_time_requests_follow_each_other(plan in plans(), capacity in 1u32..24, outputs: bool) {
-        let trace = trace(&plan);
-        let blocks = blocks(&trace);
-        for engine in ["vllm", "sglang"] {
-            for capacity in [Capacity::Blocks(capacity), Capacity::Unbounded] {
-                let with = |hold| {
-                    let options = EngineOptions {
-                        cache_output: Some(outputs),
-                        ..options(engine, capacity, hold)
-                    };
-                    analyze(&trace, &blocks, &options).expect("replays")
-                };
-                let (none, zero) = (with(Hold::None), with(linear(0, 0)));
-                prop_assert_eq!(&none.requests, &zero.requests, "{}", engine);
-                prop_assert_eq!(none.resident_blocks, zero.resident_blocks);
-            }
-        }
-    }
-
-    /// With all the room there can be, overlap only hides what is not computed yet: nobody waits, and no more is found.
-    #[test]
-    fn with_room_nobody_waits(plan in plans(), prefill in 0u64..3, decode in 0u64..4) {
-        let trace = trace(&plan);
-        let blocks = blocks(&trace);
-        for engine in ["vllm", "sglang"] {
-            let with = |capacity, hold| {
-                analyze(&trace, &blocks, &options(engine, capacity, hold)).expect("replays")
-            };
-            let held = linear(prefill, decode);
-            let bounded = with(Capacity::Blocks(4_000), held);
-            let unbounded = with(Capacity::Unbounded, held);
-            prop_assert_eq!(&bounded.requests, &unbounded.requests, "{}", engine);
-            let apart = with(Capacity::Unbounded, Hold::None);
-            for (beside, apart) in unbounded.requests.iter().zip(&apart.requests) {
-                prop_assert!(beside.waited.is_none() && beside.preempted == 0);
-                prop_assert!(beside.cached_tokens <= apart.cached_tokens);
             }
         }
     }

@@ -398,7 +398,7 @@ fn require_prefixes(trace: &BlockTrace) -> Result<()> {
                          not identify whole prefixes, so they form no radix tree",
                         run.index + 1
                     ),
-                    "use the engine ideal",
+                    "set `engine` to ideal",
                 ));
             }
             previous = *block;

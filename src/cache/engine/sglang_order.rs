@@ -64,7 +64,7 @@ impl Order {
                 let Some((threshold, estimate)) = lengths else {
                     return Err(Error::usage(
                         format!("policy `{text}` lacks its lengths in tokens"),
-                        "give SGLang's tlru threshold and next prompt estimate, e.g. tlru:4096,1024",
+                        "give SGLang's tlru_threshold and tlru_next_prompt_estimate, e.g. tlru:4096,1024",
                     ));
                 };
                 Self::Tlru {

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::error::{Error, Result};
-use crate::cache::capacity::{Asked, ModelConfig, parse_bytes};
+use crate::base::units::parse_bytes;
+use crate::cache::capacity::{Asked, ModelConfig};
 
 use super::{Capacity, TierCounts, Tiered};
 
@@ -49,7 +50,7 @@ impl TierSpec {
     pub fn parse(text: &str) -> Result<Self> {
         let refuse = |problem: &str| {
             Error::usage(
-                format!("the tier `{text}`: {problem}"),
+                format!("tier {text} {problem}"),
                 "give name:size, e.g. hbm:40GiB or hbm:2048, or name:size@bandwidth, e.g. dram:200GiB@64GB/s",
             )
         };
@@ -108,7 +109,7 @@ impl TierSpec {
                         "the bandwidth of tier `{}` needs the size of a block in bytes",
                         spec.name
                     ),
-                    "name a built-in model, or give the model's config.json",
+                    "set `model` to a built-in model, or `model_config` to a config.json",
                 ));
             }
             tiers.push(Tier {

@@ -58,13 +58,13 @@ impl Tiered {
         if options.hold != Hold::None {
             return Err(Error::usage(
                 "a tiered cache has no running requests that hold blocks",
-                "use hold `none`",
+                "set `hold` to none",
             ));
         }
         if eviction::expires(&options.policy) || eviction::looks_ahead(&options.policy) {
             return Err(Error::usage(
                 format!("policy `{}` does not work with tiers", options.policy),
-                "use a policy that depends on past uses only, e.g. lru",
+                "use one that evicts by use alone, e.g. `lru`",
             ));
         }
         if tiers.is_empty() {

@@ -1,4 +1,4 @@
-//! Who carries out a decision: a command, a webhook, or nobody.
+//! Carries out a decision through a command or a webhook.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -8,18 +8,19 @@ use clap::Args;
 
 use crate::autoscale::planner::Decision;
 
-/// Nothing is scaled unless one of these is given.
+/// How decisions are carried out. Nothing is scaled unless one of these is given.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Scaling a live cluster")]
 pub(super) struct ActArgs {
-    /// Run this with sh to scale: REPLAY_PREFILL, REPLAY_DECODE and REPLAY_REASON are set, the decision comes as JSON
+    /// Shell command that scales; it gets REPLAY_PREFILL, REPLAY_DECODE and REPLAY_REASON, and the decision as JSON on its standard input
     #[arg(long, value_name = "CMD", requires = "prometheus")]
     scale_command: Option<String>,
 
-    /// Post the decision there as JSON to scale
+    /// URL that the decision is posted to as JSON
     #[arg(long, value_name = "URL", requires = "prometheus")]
     scale_webhook: Option<String>,
 
-    /// Seconds after which scaling has failed
+    /// Timeout of scaling, in seconds
     #[arg(
         long,
         value_name = "SECONDS",

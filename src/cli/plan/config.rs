@@ -1,4 +1,4 @@
-//! The flags that make a planner's configuration.
+//! The options that make a planner's configuration.
 
 use std::path::{Path, PathBuf};
 
@@ -9,50 +9,52 @@ use toml::{Table, Value};
 use crate::autoscale::planner::PlannerConfig;
 use crate::autoscale::planner::profile_facts::{InstanceFacts, ProfileFacts};
 use crate::base::error::{Error, Location, Result};
+use crate::cli::slo_args::duration;
 use crate::scenario::set_key;
 
 /// How to plan.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Planner")]
 pub(super) struct PlannerArgs {
-    /// The planner's keys: TOML, alone or in a section [planner]
-    #[arg(long, short, value_name = "FILE")]
-    config: Option<PathBuf>,
+    /// TTFT target (mean), e.g. 500ms [default: 200ms]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    ttft_slo: Option<f64>,
 
-    /// Set a key of the planner, as max_gpu_budget=16
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    /// ITL target (mean), e.g. 20ms [default: 50ms]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    tbt_slo: Option<f64>,
 
-    /// Whose rules hold: replay, dynamo or sagellm [default: replay]
-    #[arg(long, value_name = "NAME")]
-    variant: Option<String>,
+    /// Performance profile: a folder that `replay profile` or Dynamo's profiler wrote [default: a rule of thumb]
+    #[arg(long, value_name = "DIR")]
+    profile: Option<PathBuf>,
 
-    /// Seconds between two decisions [default: 60]
+    /// Length of an interval between two decisions, in seconds [default: 60]
     #[arg(long, value_name = "SECONDS")]
     interval: Option<f64>,
 
-    /// The load predictor [default: constant]
+    /// Load predictor [default: constant]
     #[arg(long, value_name = "NAME")]
     predictor: Option<String>,
 
-    /// Intervals that a predictor looks back [default: 10]
+    /// Number of past intervals that a predictor uses [default: 10]
     #[arg(long, value_name = "N")]
     window: Option<i64>,
 
-    /// Mean time to first token to keep, in milliseconds [default: 200]
-    #[arg(long, value_name = "MS")]
-    target_ttft: Option<f64>,
+    /// Rules of the planner: replay, dynamo or sagellm [default: replay]
+    #[arg(long, value_name = "NAME")]
+    variant: Option<String>,
 
-    /// Mean time between tokens to keep, in milliseconds [default: 50]
-    #[arg(long, value_name = "MS")]
-    target_itl: Option<f64>,
+    /// TOML file with the planner's keys, alone or in a section [planner]
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
 
-    /// The folder of a profile: CSV as `replay profile` writes it, or Dynamo's files [default: a rule of thumb]
-    #[arg(long, value_name = "DIR")]
-    profile: Option<PathBuf>,
+    /// Set a key of the planner, e.g. max_gpu_budget=16
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
 }
 
 impl PlannerArgs {
-    /// The file's keys, with what flags say instead, and where the GPUs per instance come from.
+    /// The keys of the file, overridden by the options, and where the GPUs per instance come from.
     pub(super) fn config(&self) -> Result<(PlannerConfig, InstanceGpus)> {
         let mut table = match &self.config {
             Some(path) => read(path)?,
@@ -64,12 +66,13 @@ impl PlannerArgs {
             }
         };
         let text = |text: &String| Value::String(text.clone());
+        let milliseconds = |seconds: f64| Value::Float(seconds * 1e3);
         put("variant", self.variant.as_ref().map(text));
         put("adjustment_interval_sec", self.interval.map(Value::Float));
         put("load_predictor_type", self.predictor.as_ref().map(text));
         put("prediction_window_size", self.window.map(Value::Integer));
-        put("target_ttft_ms", self.target_ttft.map(Value::Float));
-        put("target_itl_ms", self.target_itl.map(Value::Float));
+        put("target_ttft_ms", self.ttft_slo.map(milliseconds));
+        put("target_itl_ms", self.tbt_slo.map(milliseconds));
         let profile = self.profile.as_ref().map(|folder| folder.display());
         put(
             "profile_data_dir",
@@ -85,7 +88,7 @@ impl PlannerArgs {
                 .map_err(|error: toml::de::Error| {
                     Error::usage(
                         format!("planner's configuration: {}", error.message()),
-                        "docs/sla-planner.md tells the keys",
+                        "docs/sla-planner.md has the keys",
                     )
                 })?;
         config.check()?;
@@ -182,14 +185,14 @@ fn read(path: &Path) -> Result<Table> {
         Error::input(
             Location::line(path, line as u64 + 1),
             error.message().to_owned(),
-            "docs/sla-planner.md tells the keys",
+            "docs/sla-planner.md has the keys",
         )
     })?;
     match table.remove("planner") {
         Some(Value::Table(section)) => Ok(section),
         Some(_) => Err(Error::input(
             Location::file(path),
-            "planner is no section",
+            "`planner` is not a section",
             "write [planner] and the keys below it",
         )),
         None => Ok(table),

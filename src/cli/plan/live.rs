@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::PlanArgs;
 use super::act::ActArgs;
+use super::config::InstanceGpus;
 use super::serve::Latest;
 use crate::autoscale::planner::{Budget, Decision, Planner, PlannerConfig};
 use crate::autoscale::prometheus::{self, Http, Source};
@@ -15,12 +16,13 @@ use crate::cli::output;
 
 /// Where the cluster's measurements come from.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Live cluster")]
 pub(super) struct LiveArgs {
-    /// Plan for a real cluster: its Prometheus, as http://localhost:9090
+    /// Prometheus of the cluster to plan for, e.g. http://localhost:9090
     #[arg(long, value_name = "URL")]
     prometheus: Option<String>,
 
-    /// What the servers call their metrics: vllm or dynamo
+    /// Names of the servers' metrics: vllm or dynamo
     #[arg(
         long,
         value_name = "NAME",
@@ -29,31 +31,31 @@ pub(super) struct LiveArgs {
     )]
     metrics: String,
 
-    /// Only series with these labels, as 'job="vllm"'
+    /// Use only series with these labels, e.g. 'job="vllm"'
     #[arg(long, value_name = "MATCHERS", requires = "prometheus")]
     selector: Option<String>,
 
-    /// Labels of prefill instances, for TTFT, prompt tokens, cache and queue
+    /// Labels of prefill instances, which have TTFT, prompt tokens, cache and queue
     #[arg(long, value_name = "MATCHERS", requires = "prometheus")]
     prefill_selector: Option<String>,
 
-    /// Labels of decode instances, for requests, ITL, output tokens and duration
+    /// Labels of decode instances, which have requests, ITL, output tokens and duration
     #[arg(long, value_name = "MATCHERS", requires = "prometheus")]
     decode_selector: Option<String>,
 
-    /// PromQL that tells how many prefill instances serve [default: as decided last]
+    /// PromQL for the number of ready prefill instances [default: the last decision]
     #[arg(long, value_name = "PROMQL", requires = "prometheus")]
     ready_prefill: Option<String>,
 
-    /// PromQL that tells how many decode instances serve [default: as decided last]
+    /// PromQL for the number of ready decode instances [default: the last decision]
     #[arg(long, value_name = "PROMQL", requires = "prometheus")]
     ready_decode: Option<String>,
 
-    /// Seconds after which a server's newest sample is too old [default: half the interval, at least 30]
+    /// Age in seconds at which a server's newest sample is too old [default: half the interval, at least 30]
     #[arg(long, value_name = "SECONDS", requires = "prometheus")]
     stale_after: Option<f64>,
 
-    /// Seconds to wait for Prometheus's answer
+    /// Timeout of a query to Prometheus, in seconds
     #[arg(
         long,
         value_name = "SECONDS",
@@ -62,15 +64,15 @@ pub(super) struct LiveArgs {
     )]
     timeout: f64,
 
-    /// Decide once, at once, and end
+    /// Decide once and exit
     #[arg(long, requires = "prometheus", conflicts_with = "ticks")]
     once: bool,
 
-    /// End after so many decisions [default: never]
+    /// Exit after this many decisions [default: never]
     #[arg(long, value_name = "N", requires = "prometheus")]
     ticks: Option<u64>,
 
-    /// Answer there with the latest decision, as 127.0.0.1:9099
+    /// Serve the latest decision as JSON over HTTP at this address, e.g. 127.0.0.1:9099
     #[arg(long, value_name = "ADDRESS", requires = "prometheus")]
     listen: Option<String>,
 
@@ -106,7 +108,7 @@ impl LiveArgs {
             if !url.starts_with("http://") {
                 return Err(Error::usage(
                     format!("{flag} {url}"),
-                    "give an address as http://localhost:9090; for https, put a proxy in between",
+                    "give an address such as http://localhost:9090; https needs a proxy in between",
                 ));
             }
         }
@@ -114,11 +116,15 @@ impl LiveArgs {
     }
 }
 
-pub(super) fn run(args: &PlanArgs, config: PlannerConfig) -> anyhow::Result<()> {
+pub(super) fn run(
+    args: &PlanArgs,
+    config: PlannerConfig,
+    gpus: &InstanceGpus,
+) -> anyhow::Result<()> {
     let live = &args.live;
     live.check()?;
     let Some(address) = &live.prometheus else {
-        return Err(Error::usage("nothing to plan for", "give --trace or --prometheus").into());
+        return Err(Error::usage("nothing to plan for", "give a trace or --prometheus").into());
     };
     let interval = config.adjustment_interval_sec;
     let source = Source {
@@ -139,6 +145,7 @@ pub(super) fn run(args: &PlanArgs, config: PlannerConfig) -> anyhow::Result<()> 
     let latest = live.listen.as_deref().map(Latest::listen).transpose()?;
     let mut current = args.start(Budget::new(&config).min);
     let mut planner = Planner::new(config)?;
+    output::note(&gpus.sentence(planner.config()));
     let ticks = if live.once { Some(1) } else { live.ticks };
     let start = Instant::now();
     let mut tick = 0_u64;

@@ -12,65 +12,78 @@ use clap::Args;
 
 use self::config::PlannerArgs;
 use self::live::LiveArgs;
-use super::engine_args::EngineArgs;
-use super::output;
+use super::engine_args::{EngineArgs, EvictionSeedArgs};
 use crate::base::error::Error;
 
 /// Arguments of `replay plan`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-With a trace, latencies are those of the performance model: an open loop, for trying targets, budgets and predictors. To let a
-simulated cluster answer, use `replay simulate`. With Prometheus, the planner sees a real cluster. Nothing is scaled unless a
-command or a webhook is named. Formulas and keys: docs/sla-planner.md.
+With a trace, latencies come from the performance model: an open loop, to try targets, budgets and predictors. For the answer of a \
+simulated cluster, use `replay simulate`. With Prometheus, the planner reads a live cluster; nothing is scaled unless a command or a \
+webhook is given. Formulas and keys: docs/sla-planner.md.
 
 Examples:
-  replay plan --trace mooncake.jsonl --profile profile/ --interval 60 --target-ttft 500 --target-itl 20
-  replay plan --trace mooncake.jsonl --backtest --interval 180 --window 50
-  replay plan --trace trace.jsonl.zst --cache --block-size 16 --csv plan.csv --set max_gpu_budget=16
-  replay plan --prometheus http://localhost:9090 --metrics vllm --model Qwen/Qwen3-8B --profile profile/ --once
-  replay plan --prometheus http://localhost:9090 --metrics dynamo --scale-command './scale.sh' --listen 127.0.0.1:9099")]
+  replay plan mooncake.jsonl --profile profile/ --interval 60 --ttft-slo 500ms --tbt-slo 20ms
+  replay plan mooncake.jsonl --backtest --interval 180 --window 50
+  replay plan trace.jsonl.zst --cache --block-size 16 --output plan.csv --set max_gpu_budget=16
+  replay plan --prometheus http://localhost:9090 --model Qwen/Qwen3-8B --profile profile/ --once
+  replay plan --prometheus http://localhost:9090 --metrics dynamo --scale-command './scale.sh'")]
 pub(super) struct PlanArgs {
-    /// Plan for a trace of any readable format; - is standard input
-    #[arg(long, value_name = "FILE", required_unless_present = "prometheus")]
+    /// Trace file in any readable format; - reads standard input
+    #[arg(required_unless_present = "prometheus")]
     trace: Option<PathBuf>,
 
-    /// The trace's format, where it is not recognised
-    #[arg(long, value_name = "NAME", requires = "trace")]
+    /// Format of the trace [default: recognised from its content]
+    #[arg(long, value_name = "NAME", requires = "trace", help_heading = "Input")]
     format: Option<String>,
 
-    /// The model's tokenizer, where the trace holds text: a built-in name, a tokenizer.json, a model folder
-    #[arg(long, value_name = "NAME|PATH|DIR", requires = "trace")]
+    /// Tokenizer, needed where the trace holds text: a built-in name, a tokenizer.json or a model folder
+    #[arg(
+        long,
+        value_name = "NAME|PATH|DIR",
+        requires = "trace",
+        help_heading = "Input"
+    )]
     tokenizer: Option<String>,
 
-    /// Compare the load predictors on the trace, and plan nothing
-    #[arg(long, requires = "trace")]
+    /// Compare the load predictors on the trace, without a plan
+    #[arg(long, requires = "trace", help_heading = "Planner")]
     backtest: bool,
 
-    /// Ask a prefix cache what prompts it holds: the flags below say by which rules
-    #[arg(long, requires = "trace")]
+    #[command(flatten)]
+    planner: PlannerArgs,
+
+    /// Prefill instances at the start [default: the minimum]
+    #[arg(long, value_name = "N", help_heading = "Planner")]
+    prefill: Option<u32>,
+
+    /// Decode instances at the start [default: the minimum]
+    #[arg(long, value_name = "N", help_heading = "Planner")]
+    decode: Option<u32>,
+
+    /// CSV file to write, one line per interval; - is standard output
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        requires = "trace",
+        help_heading = "Output"
+    )]
+    output: Option<PathBuf>,
+
+    /// Take the prefix cache into account, by the rules of the cache options
+    #[arg(long, requires = "trace", help_heading = "Cache")]
     cache: bool,
+
+    /// Tokens per block [default: 16, or the block size of the trace's hash ids]
+    #[arg(long, value_name = "TOKENS", help_heading = "Cache")]
+    block_size: Option<u32>,
 
     #[command(flatten)]
     engine: EngineArgs,
 
-    /// Print the decisions (or, with --backtest, the errors) as JSON
-    #[arg(long)]
-    json: bool,
-
-    /// Write one line per interval there; - is standard output
-    #[arg(long, value_name = "FILE", requires = "trace")]
-    csv: Option<PathBuf>,
-
-    /// Prefill instances at the start [default: the fewest]
-    #[arg(long, value_name = "N")]
-    prefill: Option<u32>,
-
-    /// Decode instances at the start [default: the fewest]
-    #[arg(long, value_name = "N")]
-    decode: Option<u32>,
-
     #[command(flatten)]
-    planner: PlannerArgs,
+    seed: EvictionSeedArgs,
 
     #[command(flatten)]
     live: LiveArgs,
@@ -86,19 +99,16 @@ impl PlanArgs {
     }
 }
 
-pub(super) fn run(args: &PlanArgs) -> anyhow::Result<()> {
+pub(super) fn run(args: &PlanArgs, json: bool) -> anyhow::Result<()> {
     let (config, gpus) = args.planner.config()?;
     match (&args.trace, args.live.is_asked()) {
         (Some(_), true) => Err(Error::usage(
-            "--trace and --prometheus are two different things",
+            "a trace and --prometheus exclude each other",
             "give one of them",
         )
         .into()),
-        (Some(file), false) if args.backtest => trace::backtest(args, file, &config),
-        (Some(file), false) => trace::plan(args, file, config, &gpus),
-        (None, _) => {
-            output::note(&gpus.sentence(&config));
-            live::run(args, config)
-        }
+        (Some(file), false) if args.backtest => trace::backtest(args, file, &config, json),
+        (Some(file), false) => trace::plan(args, file, config, &gpus, json),
+        (None, _) => live::run(args, config, &gpus),
     }
 }

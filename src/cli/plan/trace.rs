@@ -1,4 +1,4 @@
-//! A plan for a trace, and predictors on it.
+//! A plan for a trace, and the errors of predictors on it.
 
 use std::io::Write;
 use std::path::Path;
@@ -17,16 +17,17 @@ use crate::cli::trace_input::TraceArgs;
 use crate::metrics::analyze;
 use crate::report::render::number::thousands;
 use crate::report::render::table::table;
+use crate::report::studies::answer;
 use crate::trace::{Content, Trace};
 
-/// Reads the trace, and asks a cache where that is wanted.
+/// Reads the trace, with the tokens that a prefix cache would hold if that is wanted.
 fn read(args: &PlanArgs, file: &Path, interval: f64) -> anyhow::Result<Vec<Interval>> {
     let input = TraceArgs {
         trace: file.to_path_buf(),
         format: args.format.clone(),
         tokenizer: args.tokenizer.clone(),
     };
-    let read = input.read(args.engine.block_size, false)?;
+    let read = input.read(args.block_size, false)?;
     let cached = if args.cache {
         Some(cached_tokens(args, file, &read.trace)?)
     } else {
@@ -50,7 +51,7 @@ fn cached_tokens(args: &PlanArgs, file: &Path, trace: &Trace) -> anyhow::Result<
     if trace.content() == Content::Lengths {
         return Err(Error::usage(
             format!(
-                "{}: the trace has lengths only, so no cache can hold its prompts",
+                "{}: the trace has lengths only, so it does not say what its prompts share",
                 file.display()
             ),
             "leave --cache out",
@@ -58,21 +59,28 @@ fn cached_tokens(args: &PlanArgs, file: &Path, trace: &Trace) -> anyhow::Result<
         .into());
     }
     let model = args.engine.model()?;
-    let blocks = args.engine.blocks(trace)?;
-    let options = args.engine.options(&blocks, model.as_ref())?;
+    let blocks = args.engine.blocks(trace, args.block_size)?;
+    let options = args
+        .engine
+        .options(&blocks, model.as_ref(), args.seed.seed)?;
     let analysis = analyze(trace, &blocks, &options)?;
     let requests = analysis.requests.iter();
     Ok(requests.map(|request| request.cached_tokens).collect())
 }
 
-/// `--backtest`
-pub(super) fn backtest(args: &PlanArgs, file: &Path, config: &PlannerConfig) -> anyhow::Result<()> {
+/// Scores the load predictors on a trace.
+pub(super) fn backtest(
+    args: &PlanArgs,
+    file: &Path,
+    config: &PlannerConfig,
+    json: bool,
+) -> anyhow::Result<()> {
     let intervals = read(args, file, config.adjustment_interval_sec)?;
     let series: Vec<f64> = intervals.iter().map(|i| i.num_req as f64).collect();
     if series.len() <= WARM_UP {
         return Err(Error::usage(
             format!(
-                "{}: {} whole intervals of {} s, and the first {WARM_UP} do not count",
+                "{}: the trace has {} whole intervals of {} s, and the first {WARM_UP} are not scored",
                 file.display(),
                 series.len(),
                 config.adjustment_interval_sec
@@ -83,7 +91,7 @@ pub(super) fn backtest(args: &PlanArgs, file: &Path, config: &PlannerConfig) -> 
     }
     let options = config.predictor_options();
     let scores = backtest::scores(&options, &series)?;
-    if args.json {
+    if json {
         let value = json!({
             "interval_sec": config.adjustment_interval_sec,
             "intervals": series.len(),
@@ -96,7 +104,7 @@ pub(super) fn backtest(args: &PlanArgs, file: &Path, config: &PlannerConfig) -> 
     }
     let rows: Vec<_> = scores.iter().map(score_row).collect();
     output::print(&format!(
-        "{}\n\nrequests in {} intervals of {} s, each foretold from up to {} before it; the first {WARM_UP} do not count",
+        "{}\n\nrequests in {} intervals of {} s, each predicted from up to {} before it; the first {WARM_UP} are not scored",
         table(&["predictor", "MAE", "RMSE", "bias"], &rows),
         thousands(series.len() as u64),
         config.adjustment_interval_sec,
@@ -110,12 +118,13 @@ fn score_row(score: &Score) -> Vec<String> {
     row
 }
 
-/// `--trace`
+/// Plans for a trace, in an open loop.
 pub(super) fn plan(
     args: &PlanArgs,
     file: &Path,
     config: PlannerConfig,
     instance_gpus: &InstanceGpus,
+    json: bool,
 ) -> anyhow::Result<()> {
     let interval = config.adjustment_interval_sec;
     let intervals = read(args, file, interval)?;
@@ -123,10 +132,21 @@ pub(super) fn plan(
     let mut planner = Planner::new(config)?;
     let start = args.start(budget.min);
     let decisions = open_loop::plan(&mut planner, &intervals, interval, start);
-    if let Some(path) = &args.csv {
+    if let Some(path) = &args.output {
         write_csv(path, &intervals, &decisions)?;
     }
-    if args.json {
+    let gpus = |d: &Decision| budget.cost([d.prefill, d.decode]);
+    let answer = answer::plan(&answer::Planned {
+        interval_sec: interval,
+        decided: decisions
+            .iter()
+            .map(|d| (d.prefill, d.decode, gpus(d)))
+            .collect(),
+        ttft_ms: planner.config().target_ttft_ms,
+        itl_ms: planner.config().target_itl_ms,
+        missed: missed(&decisions, planner.config()),
+    });
+    if json {
         let ticks: Vec<_> = intervals
             .iter()
             .zip(&decisions)
@@ -136,17 +156,17 @@ pub(super) fn plan(
             "config": planner.config(),
             "gpus_per_instance_from": {"prefill": instance_gpus.prefill, "decode": instance_gpus.decode},
             "ticks": ticks,
+            "answer": answer,
         });
         return output::print(&serde_json::to_string_pretty(&value)?);
     }
     if args
-        .csv
+        .output
         .as_ref()
         .is_some_and(|path| path.as_os_str() == "-")
     {
         return Ok(());
     }
-    let gpus = |d: &Decision| budget.cost([d.prefill, d.decode]);
     let rows: Vec<_> = intervals
         .iter()
         .zip(&decisions)
@@ -159,17 +179,27 @@ pub(super) fn plan(
         ],
         &rows,
     );
-    let seconds: f64 = decisions.iter().map(|d| gpus(d) as f64 * interval).sum();
-    text += &format!("\n\n{:.1} GPU hours planned", seconds / 3600.0);
-    text += &format!("\n{}", instance_gpus.sentence(planner.config()));
+    text += &format!("\n\n{}", instance_gpus.sentence(planner.config()));
     let clamped = decisions.last().map_or(0, |d| d.clamped_queries);
     if clamped > 0 {
         text += &format!(
-            "\n{} questions lay outside of the profile and were answered with its edge",
+            "\n{} look-ups lay outside the profile and used its edge",
             thousands(clamped)
         );
     }
+    text += &format!("\n\n{answer}");
     output::print(&text)
+}
+
+/// Intervals in which the performance model's latencies are above the targets.
+fn missed(decisions: &[Decision], config: &PlannerConfig) -> usize {
+    let misses = |decision: &&Decision| {
+        let seen = &decision.observed;
+        seen.ttft_ms
+            .is_some_and(|ttft| ttft > config.target_ttft_ms)
+            || seen.itl_ms.is_some_and(|itl| itl > config.target_itl_ms)
+    };
+    decisions.iter().filter(misses).count()
 }
 
 fn optional(value: Option<f64>, digits: usize) -> String {

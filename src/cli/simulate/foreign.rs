@@ -12,7 +12,11 @@ use crate::report::studies::simulation;
 use crate::scenario::{ScenarioConfig, SplitwiseSetup, VidurSetup};
 
 /// By SplitwiseSim's rules.
-pub(super) fn splitwise(args: &SimulateArgs, config: &splitwise::Config) -> anyhow::Result<()> {
+pub(super) fn splitwise(
+    args: &SimulateArgs,
+    config: &splitwise::Config,
+    json: bool,
+) -> anyhow::Result<()> {
     if args.print_config {
         return output::print(&ScenarioConfig::of_splitwise(config).to_toml());
     }
@@ -27,9 +31,9 @@ pub(super) fn splitwise(args: &SimulateArgs, config: &splitwise::Config) -> anyh
         if let Some(folder) = args.folder(&input.trace, |trace| run.key(trace)) {
             let config = ScenarioConfig::of_splitwise(&run.config).to_toml();
             studies::splitwise::write(&run.report, run.options, &figures, &config, &folder)?;
-            output::note(&format!("wrote {}", folder.display()));
+            output::wrote(&folder);
         }
-        if args.json {
+        if json {
             output::print(&serde_json::to_string_pretty(&figures)?)?;
         } else {
             output::print(&studies::splitwise::text(&run.report, setup.table()))?;
@@ -39,7 +43,7 @@ pub(super) fn splitwise(args: &SimulateArgs, config: &splitwise::Config) -> anyh
 }
 
 /// By Vidur's rules, of its own configuration.
-pub(super) fn vidur(args: &SimulateArgs, config: &Path) -> anyhow::Result<()> {
+pub(super) fn vidur(args: &SimulateArgs, config: &Path, json: bool) -> anyhow::Result<()> {
     let setup = VidurSetup::read(config, args.vidur_tables.as_deref())?;
     let input = args.input()?;
     let trace = input.read(None, false)?.trace;
@@ -56,13 +60,15 @@ pub(super) fn vidur(args: &SimulateArgs, config: &Path) -> anyhow::Result<()> {
             seed: setup.config().seed,
         };
         simulation::write(&files, &folder)?;
-        output::note(&format!("wrote {}", folder.display()));
+        output::wrote(&folder);
     }
     if let Some(path) = &args.chrome_trace {
         simulation::chrome_trace(&run.records, path)?;
     }
-    if args.json {
-        return output::print(&serde_json::to_string_pretty(&run.serving)?);
+    if json {
+        return output::print(&serde_json::to_string_pretty(&simulation::value(
+            &run.serving,
+        )?)?);
     }
     output::print(&simulation::text(&run.serving))
 }

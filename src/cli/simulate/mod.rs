@@ -12,6 +12,7 @@ use serde_json::json;
 
 use self::modes::Mode;
 use super::cluster_args::ClusterArgs;
+use super::slo_args::SloArgs;
 use super::trace_input::TraceArgs;
 use super::{measured, output};
 use crate::autoscale::policy::POLICIES;
@@ -26,95 +27,100 @@ use crate::scenario::{Compat, PRESETS, Run, RunOptions, Scenario};
 /// Arguments of `replay simulate`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Simulates prefill and decode instances, or instances that serve whole requests, with prefix caches, KV transfers and latency
-models. The same trace, configuration and seed give the same results. Configurations: docs/simulation.md.
+Simulates prefill and decode instances, or instances that serve whole requests, with prefix caches, KV transfers and latency \
+models. The same trace, configuration and seed give the same results.
 
---config takes a TOML file; SplitwiseSim's config.yaml or Vidur's config.json is simulated by those programs' rules, which have no
+--config takes a TOML file; SplitwiseSim's config.yaml and Vidur's config.json are simulated by those programs' rules, which have no \
 autoscaling and no overrides.
 
 Examples:
   replay simulate trace.jsonl.zst --preset llama-8b-pd-4-4
-  replay simulate mooncake.jsonl --preset llama-8b-pd-4-4 --set pool.decode.instances=6 --set router.prompt=round-robin
+  replay simulate mooncake.jsonl --set pool.decode.instances=6 --set router.prompt=round-robin
   replay simulate trace.jsonl.zst --config cluster.toml --seeds 0,1,2 --results output/results
-  replay simulate trace.jsonl.zst --autoscaler heteroscale --set autoscaling.heteroscale.target_tps=900
-  replay simulate rr_conv_40.csv --config config.yaml      (SplitwiseSim's own configuration and rules)
-  replay simulate conv.csv --config config.json            (Vidur's own configuration and rules)
-  replay simulate --list-presets
-  replay simulate --preset llama-70b-pd-2-2 --print-config > cluster.toml")]
+  replay simulate trace.jsonl.zst --autoscaler kpa --ttft-slo 500ms --tbt-slo 40ms
+  replay simulate rr_conv_40.csv --config config.yaml      (by SplitwiseSim's rules)
+  replay simulate conv.csv --config config.json            (by Vidur's rules)
+  replay simulate --preset llama-70b-pd-2-2 --print-config > cluster.toml
+
+Configurations and results: docs/simulation.md.")]
 pub(super) struct SimulateArgs {
-    /// Trace of any readable format; - is standard input
+    /// Trace file in any readable format; - reads standard input
     trace: Option<PathBuf>,
 
-    /// Format of the trace, where it is not recognised
-    #[arg(long, value_name = "NAME")]
+    /// Format of the trace [default: recognised from its content]
+    #[arg(long, value_name = "NAME", help_heading = "Input")]
     format: Option<String>,
 
-    /// The model's tokenizer, where the trace holds text: a built-in name, a tokenizer.json, a model folder
-    #[arg(long, value_name = "NAME|PATH|DIR")]
+    /// Tokenizer, needed where the trace holds text: a built-in name, a tokenizer.json or a model folder
+    #[arg(long, value_name = "NAME|PATH|DIR", help_heading = "Input")]
     tokenizer: Option<String>,
-
-    /// Tokens per block [default: the configuration's, or the block size of the trace's hash ids]
-    #[arg(long, value_name = "TOKENS")]
-    block_size: Option<u32>,
 
     #[command(flatten)]
     cluster: ClusterArgs,
 
-    /// Autoscaling policy, see --list-policies [default: the configuration's]
-    #[arg(long, alias = "policy", value_name = "NAME")]
+    /// Tokens per block [default: the configuration's, or the block size of the trace's hash ids]
+    #[arg(long, value_name = "TOKENS", help_heading = "Cluster")]
+    block_size: Option<u32>,
+
+    /// Autoscaling policy (see --list-policies) [default: the configuration's]
+    #[arg(long, value_name = "NAME", help_heading = "Cluster")]
     autoscaler: Option<String>,
 
     /// Seeds, one run each, in parallel [default: the configuration's]
-    #[arg(long, alias = "seed", value_name = "N,..", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "N,..",
+        value_delimiter = ',',
+        help_heading = "Cluster"
+    )]
     seeds: Vec<u64>,
 
-    /// Write each run below this folder, in SEED/START_STATE/TRACE/CLUSTER/MODEL/SCHEDULER/POLICY
-    #[arg(long, value_name = "DIR", conflicts_with = "output_dir")]
-    results: Option<PathBuf>,
-
-    /// Write the results of a single seed into this folder
-    #[arg(long, short, value_name = "DIR")]
-    output_dir: Option<PathBuf>,
-
-    /// Also write another program's files: vidur (plots/*.csv and request_metrics.csv as Vidur writes them)
-    #[arg(long, value_name = "NAME")]
-    metrics: Option<String>,
-
-    /// Write every step and request as a Chrome trace, for Perfetto (of the first seed, if there are several)
-    #[arg(long, value_name = "FILE")]
-    chrome_trace: Option<PathBuf>,
+    #[command(flatten)]
+    slo: SloArgs,
 
     /// SplitwiseSim's perf_model.csv, for its config.yaml [default: the built-in measurements]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Cluster")]
     perf_model: Option<PathBuf>,
 
     /// Folder with Vidur's exact tables, for its config.json [default: the built-in tables, interpolated]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = "Cluster")]
     vidur_tables: Option<PathBuf>,
 
-    /// Print the figures as JSON
-    #[arg(long)]
-    json: bool,
+    /// Write each run below this folder, in SEED/START_STATE/TRACE/CLUSTER/MODEL/SCHEDULER/POLICY
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with = "output_dir",
+        help_heading = "Output"
+    )]
+    results: Option<PathBuf>,
+
+    /// Write the results of a single seed into this folder
+    #[arg(long, short, value_name = "DIR", help_heading = "Output")]
+    output_dir: Option<PathBuf>,
+
+    /// Also write another program's files: vidur (plots/*.csv and request_metrics.csv as Vidur writes them)
+    #[arg(long, value_name = "NAME", help_heading = "Output")]
+    metrics: Option<String>,
+
+    /// Write every step and request as a Chrome trace, for Perfetto (of the first seed, if there are several)
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    chrome_trace: Option<PathBuf>,
 
     /// Print the effective configuration and exit
-    #[arg(long)]
+    #[arg(long, help_heading = "Print and exit")]
     print_config: bool,
 
     /// Print the built-in clusters and exit
-    #[arg(long)]
+    #[arg(long, help_heading = "Print and exit")]
     list_presets: bool,
 
     /// Print the autoscaling policies and exit
-    #[arg(long)]
+    #[arg(long, help_heading = "Print and exit")]
     list_policies: bool,
-
-    /// Threads to use [default: all cores]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
 }
 
-pub(super) fn run(args: &SimulateArgs) -> anyhow::Result<()> {
-    output::set_threads(args.threads)?;
+pub(super) fn run(args: &SimulateArgs, json: bool) -> anyhow::Result<()> {
     if args.list_presets {
         let lines = PRESETS
             .iter()
@@ -133,11 +139,11 @@ pub(super) fn run(args: &SimulateArgs) -> anyhow::Result<()> {
         match ending(path) {
             "yaml" | "yml" => {
                 args.refuse_meaningless(Mode::SplitwiseYaml)?;
-                return foreign::splitwise(args, &Hydra::read(path)?.config);
+                return foreign::splitwise(args, &Hydra::read(path)?.config, json);
             }
             "json" => {
                 args.refuse_meaningless(Mode::Vidur)?;
-                return foreign::vidur(args, path);
+                return foreign::vidur(args, path, json);
             }
             _ => {}
         }
@@ -152,7 +158,7 @@ pub(super) fn run(args: &SimulateArgs) -> anyhow::Result<()> {
             )
             .into());
         };
-        return foreign::splitwise(args, own);
+        return foreign::splitwise(args, own, json);
     }
     args.refuse_meaningless(Mode::Accurate)?;
     if let Some(policy) = &args.autoscaler {
@@ -161,10 +167,11 @@ pub(super) fn run(args: &SimulateArgs) -> anyhow::Result<()> {
     if let Some(size) = args.block_size {
         config.cache.block_size = size;
     }
+    args.slo.apply(&mut config);
     if args.print_config {
         return output::print(&config.to_toml());
     }
-    accurate(args, &config.prepare()?)
+    accurate(args, &config.prepare()?, json)
 }
 
 /// The ending of a file's name, without the point.
@@ -215,7 +222,7 @@ impl SimulateArgs {
 }
 
 /// Simulates a TOML configuration by this simulator's own rules.
-fn accurate(args: &SimulateArgs, scenario: &Scenario) -> anyhow::Result<()> {
+fn accurate(args: &SimulateArgs, scenario: &Scenario, json: bool) -> anyhow::Result<()> {
     let input = args.input()?;
     let trace = input.read_some(args.block_size)?;
     let config = scenario.config();
@@ -255,19 +262,19 @@ fn accurate(args: &SimulateArgs, scenario: &Scenario) -> anyhow::Result<()> {
             seed: *seed,
         };
         simulation::write(&files, &folder)?;
-        output::note(&format!("wrote {}", folder.display()));
+        output::wrote(&folder);
     }
     if let (Some(path), Some((_, run))) = (&args.chrome_trace, runs.first()) {
         simulation::chrome_trace(&run.records, path)?;
     }
-    show(args, &runs)
+    show(&runs, json)
 }
 
 /// Prints the figures of the runs.
-fn show(args: &SimulateArgs, runs: &[(u64, Run)]) -> anyhow::Result<()> {
-    if args.json {
+fn show(runs: &[(u64, Run)], json: bool) -> anyhow::Result<()> {
+    if json {
         let one = |(seed, run): &(u64, Run)| {
-            let mut figures = serde_json::to_value(&run.serving).unwrap_or_default();
+            let mut figures = simulation::value(&run.serving).unwrap_or_default();
             if let Some(figures) = figures.as_object_mut() {
                 figures.insert("seed".into(), json!(seed));
             }

@@ -26,7 +26,25 @@ struct Restricted {
     why: &'static str,
 }
 
-const RESTRICTED: [Restricted; 10] = [
+const RESTRICTED: [Restricted; 13] = [
+    Restricted {
+        flag: "--ttft-slo",
+        given: |args| args.slo.ttft_slo.is_some(),
+        modes: &[Accurate],
+        why: "its objectives are those of its own program",
+    },
+    Restricted {
+        flag: "--tbt-slo",
+        given: |args| args.slo.tbt_slo.is_some(),
+        modes: &[Accurate],
+        why: "its objectives are those of its own program",
+    },
+    Restricted {
+        flag: "--e2e-slo",
+        given: |args| args.slo.e2e_slo.is_some(),
+        modes: &[Accurate],
+        why: "its objectives are those of its own program",
+    },
     Restricted {
         flag: "--autoscaler",
         given: |args| args.autoscaler.is_some(),
@@ -130,17 +148,15 @@ mod tests {
     use crate::cli::simulate::modes::RESTRICTED;
 
     /// Options that mean the same for every kind of configuration, or that decide the kind.
-    const GENERAL: [&str; 10] = [
+    const GENERAL: [&str; 8] = [
         "trace",
         "config",
         "preset",
         "results",
         "output_dir",
-        "json",
         "print_config",
         "list_presets",
         "list_policies",
-        "threads",
     ];
 
     #[test]

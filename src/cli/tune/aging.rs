@@ -29,54 +29,56 @@ enum TtftArg {
 /// Arguments of `replay tune aging`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The policy `aging` of the scheduler opt-sarathi sorts requests in memory by waiting time against remaining prompt; only the ratio
-of the two weights matters: how many prompt tokens weigh as much as a second of waiting. The ratio that the fork derives from a run
-is tried beside others, between shortest remaining prompt first (0) and first come first served (endless).
+The order `aging` of the scheduler opt-sarathi sorts requests in memory by waiting time against remaining prompt. Only the ratio of \
+the two weights matters: how many prompt tokens weigh as much as a second of waiting. The ratio that sarathi-serve's fork derives \
+from a run is tried beside others, from shortest remaining prompt first (0) to first come first served (infinite).
 
 Examples:
   replay tune aging trace.jsonl.zst --seeds 0,1,2,3,4
-  replay tune aging trace.jsonl.zst --ratios 100,1000,10000 --ttft p99 --fairness max-wait --output-dir output/aging
-  replay tune aging trace.jsonl.zst --config cluster.toml --json")]
+  replay tune aging trace.jsonl.zst --ratios 100,1000 --ttft p99 --fairness max-wait -o output/aging
+  replay tune aging trace.jsonl.zst --set scheduler.enable_dynamic_chunking_schedule=true --json")]
 pub(super) struct AgingArgs {
     #[command(flatten)]
     workload: WorkloadArgs,
 
-    /// Ratios to try besides those derived, in tokens per second [default: 10,37.5,100,300,1000,3000,10000]
+    /// Ratios to try besides the derived ones, in tokens per second [default: 10,37.5,100,300,1000,3000,10000]
     #[arg(
         long,
-        value_name = "R,R",
+        value_name = "N,..",
+        help_heading = "Orders",
         value_delimiter = ',',
         allow_negative_numbers = true
     )]
     ratios: Vec<f64>,
 
-    /// Percentile of the time to first token by which orders are judged
-    #[arg(long, value_enum, default_value = "p90")]
+    /// Percentile of TTFT that orders are judged by
+    #[arg(long, value_enum, default_value = "p90", help_heading = "Orders")]
     ttft: TtftArg,
 
-    /// What it is set against: Jain's index of the slowdowns, the longest wait, or the P99 slowdown of the prompt lengths that
-    /// fare worst
-    #[arg(long, value_enum, default_value = "jain")]
+    /// Fairness that TTFT is weighed against: Jain's index of the slowdowns, the longest wait, or the P99 slowdown of the prompt
+    /// lengths that fare worst
+    #[arg(long, value_enum, default_value = "jain", help_heading = "Orders")]
     fairness: FairnessArg,
 
-    /// Confidence of the intervals; differences are told at 1 less this
-    #[arg(long, default_value_t = 0.95, value_name = "PART")]
+    /// Confidence level of the intervals; the significance level is 1 minus this
+    #[arg(
+        long,
+        default_value_t = 0.95,
+        value_name = "FRACTION",
+        help_heading = "Orders"
+    )]
     confidence: f64,
 
-    /// Write aging.csv, aging.json and pictures into this folder
-    #[arg(long, short, value_name = "DIR")]
+    /// Write aging.csv, aging.json and charts into this folder
+    #[arg(long, short, value_name = "DIR", help_heading = "Output")]
     output_dir: Option<PathBuf>,
-
-    /// Print everything as JSON
-    #[arg(long)]
-    json: bool,
 }
 
-pub(super) fn run(args: &AgingArgs) -> anyhow::Result<()> {
+pub(super) fn run(args: &AgingArgs, json: bool) -> anyhow::Result<()> {
     if !(args.confidence > 0.0 && args.confidence < 1.0) {
         return Err(Error::usage(
             format!("a confidence of {}", args.confidence),
-            "give a part between 0 and 1, as 0.95",
+            "give a fraction between 0 and 1, e.g. 0.95",
         )
         .into());
     }
@@ -108,13 +110,14 @@ pub(super) fn run(args: &AgingArgs) -> anyhow::Result<()> {
         study(&served.variants, &served.config, &sweep, &done)
     })?;
     if let Some(folder) = &args.output_dir {
-        tuning::write_aging(&found, served.variants.seeds(), folder)?;
+        tuning::write_aging(&found, &sweep, served.variants.seeds(), folder)?;
         chart::save_all(&tuning::aging_charts(&found, &sweep), folder)?;
-        output::note(&format!("wrote {}", folder.display()));
+        output::wrote(folder);
     }
-    if args.json {
+    if json {
         return output::print(&serde_json::to_string_pretty(&tuning::aging_json(
             &found,
+            &sweep,
             served.variants.seeds(),
         ))?);
     }

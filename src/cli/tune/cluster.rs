@@ -1,4 +1,4 @@
-//! The flags by which `threshold` and `aging` take a trace and a cluster.
+//! The options by which `threshold` and `aging` take a trace and a cluster.
 
 use clap::Args;
 
@@ -23,11 +23,11 @@ pub(super) struct WorkloadArgs {
     cluster: ClusterArgs,
 
     /// Token budget of a step [default: the configuration's, or 512]
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", help_heading = "Scheduler")]
     chunk_size: Option<u32>,
 
     /// Maximum number of requests of a step [default: the configuration's, or 128]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = "Scheduler")]
     max_num_seqs: Option<u32>,
 
     // The same as `--set scheduler.KEY=VALUE`.
@@ -37,19 +37,16 @@ pub(super) struct WorkloadArgs {
     /// Seeds, one run each: the first serves the trace as it is, the others permute the start times of its sessions
     #[arg(
         long,
-        value_name = "N,N",
+        value_name = "N,..",
         value_delimiter = ',',
-        default_value = "0,1,2"
+        default_value = "0,1,2",
+        help_heading = "Seeds"
     )]
     seeds: Vec<u64>,
 
     /// Keep the start times for every seed, which then decides only what is random in the cluster
-    #[arg(long)]
+    #[arg(long, help_heading = "Seeds")]
     keep_starts: bool,
-
-    /// Threads to use [default: all cores]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
 }
 
 /// What is served, and on what.
@@ -61,7 +58,6 @@ pub(super) struct Served {
 impl WorkloadArgs {
     /// Reads and checks everything.
     pub(super) fn open(&self, policy: Option<Policy>) -> anyhow::Result<Served> {
-        output::set_threads(self.threads)?;
         let config = self.config(policy)?;
         config.prepare()?;
         for (index, seed) in self.seeds.iter().enumerate() {

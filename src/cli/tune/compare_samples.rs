@@ -14,61 +14,57 @@ use crate::metrics::statistics::{Comparison, Options, Statistic, compare, p_text
 use crate::report::render::table::{pairs, table};
 use crate::tune::select::{Column, read_column};
 
-/// Columns that are no measurements, in files of metrics.
+/// Columns of metric files that hold no measurements.
 const NOT_MEASURED: [&str; 3] = ["", "Request Id", "cdf"];
 
 /// Arguments of `replay tune compare-samples`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Files are CSV with a header, or one number a line. Means are judged by Welch's test (paired: Student's), medians by the
-Mann-Whitney test (paired: Wilcoxon's), other percentiles by the bootstrap. Intervals are BCa bootstrap intervals; of means of
-fewer than 20 values, Student's.
+Files are CSV with a header, or one number a line. Means are tested by Welch's test (paired: Student's), medians by the Mann-Whitney \
+test (paired: Wilcoxon's), other percentiles by the bootstrap. Intervals are BCa bootstrap intervals; for means of fewer than 20 \
+values, Student's.
 
 Examples:
   replay tune compare-samples before.csv after.csv
-  replay tune compare-samples a/request_metrics.csv b/request_metrics.csv --column prefill_e2e_time --statistic p95
+  replay tune compare-samples a/metrics.csv b/metrics.csv --column prefill_e2e_time --statistic p95
   replay tune compare-samples a.csv b.csv --column request_e2e_time --paired --json")]
 pub(super) struct CompareSamplesArgs {
-    /// The first sample
+    /// File of the first sample
     a: PathBuf,
 
-    /// The second, with which the first is compared
+    /// File of the second sample, which the first is compared with
     b: PathBuf,
 
-    /// The column to compare [default: the only one of measurements]
+    /// Column to compare [default: the only one with measurements]
     #[arg(long, value_name = "NAME")]
     column: Option<String>,
 
-    /// What to compare: mean, median, or a percentile as p95
+    /// What to compare: mean, median or a percentile such as p95
     #[arg(long, default_value = "mean", value_name = "NAME")]
     statistic: String,
 
-    /// Values belong together: by `Request Id` where both files have it, else by their order
+    /// Pair the values: by `Request Id` where both files have it, and else by their order
     #[arg(long)]
     paired: bool,
 
-    /// More is better, as of throughput
+    /// Higher is better, as for throughput
     #[arg(long)]
     higher_is_better: bool,
 
-    /// Confidence of the intervals; differences are told at 1 less this
-    #[arg(long, default_value_t = 0.95, value_name = "PART")]
+    /// Confidence level of the intervals; the significance level is 1 minus this
+    #[arg(long, default_value_t = 0.95, value_name = "FRACTION")]
     confidence: f64,
 
-    /// Bootstrap resamples
+    /// Number of bootstrap resamples
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     resamples: usize,
 
     /// Seed of the resamples
     #[arg(long, default_value_t = 0)]
     seed: u64,
-
-    /// Print the figures as JSON
-    #[arg(long)]
-    json: bool,
 }
 
-pub(super) fn run(args: &CompareSamplesArgs) -> anyhow::Result<()> {
+pub(super) fn run(args: &CompareSamplesArgs, json: bool) -> anyhow::Result<()> {
     let statistic = Statistic::parse(&args.statistic)?;
     let mut a = read(&args.a, args.column.as_deref())?;
     let mut b = read(&args.b, args.column.as_deref())?;
@@ -86,9 +82,10 @@ pub(super) fn run(args: &CompareSamplesArgs) -> anyhow::Result<()> {
     let found = compare(&a.values, &b.values, &options)?;
     let (name_a, name_b) = names(&args.a, &args.b);
     let says = sentence(&name_a, &name_b, &found, !args.higher_is_better);
-    if args.json {
+    if json {
         let mut value = serde_json::to_value(&found)?;
         value["sentence"] = json!(says);
+        value["answer"] = json!(says);
         return output::print(&serde_json::to_string_pretty(&value)?);
     }
     output::print(&text(&found, &name_a, &name_b, &says, args.confidence))
@@ -107,7 +104,7 @@ fn read(path: &Path, column: Option<&str>) -> Result<Column> {
             line.trim().parse::<f64>().map_err(|_| {
                 Error::input(
                     Location::line(path, index as u64 + 1),
-                    format!("`{line}` is no number"),
+                    format!("`{line}` is not a number"),
                     "give one number a line, or name a --column of a CSV file",
                 )
             })
@@ -163,7 +160,7 @@ fn pair(a: &mut Column, b: &mut Column) -> Result<()> {
     let left = a.values.len().max(b.values.len()) - both.0.values.len();
     if left > 0 {
         output::warn(&format!(
-            "{left} requests are in one file only; they are left out"
+            "{left} requests are in one file only and are left out"
         ));
     }
     (*a, *b) = both;

@@ -25,15 +25,19 @@ enum RunAgg {
 /// Where the significance is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Significance {
-    Stderr,
+    /// After the recommendation, on standard output
     Stdout,
+    /// On standard error
+    Stderr,
+    /// Nowhere, which leaves the bytes of sarathi-serve's script
     None,
 }
 
 /// How thresholds are scored.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Score")]
 pub(super) struct ScoreArgs {
-    /// Threshold that the others are divided by; a run without it takes its lowest
+    /// Threshold that the others are compared with; a run without it uses its lowest
     #[arg(long, default_value = "0", value_name = "N", value_parser = python_int, allow_negative_numbers = true)]
     baseline: i128,
 
@@ -87,15 +91,15 @@ pub(super) struct ScoreArgs {
     )]
     w_decode: f64,
 
-    /// How the ratios of several runs become one
+    /// How the ratios of several runs are combined
     #[arg(long, alias = "run_agg", value_enum, default_value = "mean")]
     run_agg: RunAgg,
 
-    /// Confidence of the intervals; differences are told at 1 less this
-    #[arg(long, default_value_t = 0.95, value_name = "PART")]
+    /// Confidence level of the intervals; the significance level is 1 minus this
+    #[arg(long, default_value_t = 0.95, value_name = "FRACTION")]
     confidence: f64,
 
-    /// Bootstrap resamples
+    /// Number of bootstrap resamples
     #[arg(long, default_value_t = 4000, value_name = "N")]
     resamples: usize,
 
@@ -103,40 +107,34 @@ pub(super) struct ScoreArgs {
     /// nowhere
     #[arg(long, value_enum, default_value = "stdout", value_name = "WHERE")]
     significance: Significance,
-
-    /// Print everything as JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// Arguments of `replay tune select`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Runs are folders ROOT/RUN/THRESHOLD/ with request_execution_time.csv, request_execution_time_normalized.csv,
-prefill_e2e_time.csv, prefill_time_execution_plus_preemption_normalized.csv and
-decode_time_execution_plus_preemption_normalized.csv, as `replay tune threshold` or sarathi-serve's script leaves them.
-The table and the recommendation are those of sarathi-serve's select_threshold.py, to the byte; whether the difference can be told
-from chance follows them. With --significance stderr or none, standard output is the script's alone. Options may be spelt with
-underscores.
+Runs are folders RUNS/RUN/THRESHOLD/ with request_execution_time.csv, request_execution_time_normalized.csv, prefill_e2e_time.csv, \
+prefill_time_execution_plus_preemption_normalized.csv and decode_time_execution_plus_preemption_normalized.csv, as `replay tune \
+threshold` or sarathi-serve's script writes them. With --significance none, standard output is that of sarathi-serve's \
+select_threshold.py, byte for byte. Options may be spelt with underscores.
 
 Examples:
-  replay tune select --root threshold_output
-  replay tune select --root threshold_output --run-agg median --w_prefill 0.5
-  replay tune select --root threshold_output --significance none
-  replay tune select --root threshold_output --json")]
+  replay tune select threshold_output
+  replay tune select threshold_output --run-agg median --w_prefill 0.5
+  replay tune select threshold_output --significance none
+  replay tune select threshold_output --json")]
 pub(super) struct SelectArgs {
-    /// The folder above the runs
-    #[arg(long, default_value = "threshold_output", value_name = "DIR")]
+    /// Folder of the runs
+    #[arg(default_value = "threshold_output", value_name = "RUNS")]
     root: PathBuf,
 
     #[command(flatten)]
     score: ScoreArgs,
 }
 
-pub(super) fn run(args: &SelectArgs) -> anyhow::Result<()> {
+pub(super) fn run(args: &SelectArgs, json: bool) -> anyhow::Result<()> {
     args.score.check()?;
     let runs = read_runs(&args.root)?;
-    args.score.report(&runs, &args.root)
+    args.score.report(&runs, &args.root, json)
 }
 
 impl ScoreArgs {
@@ -145,7 +143,7 @@ impl ScoreArgs {
         if !(self.confidence > 0.0 && self.confidence < 1.0) {
             return Err(Error::usage(
                 format!("a confidence of {}", self.confidence),
-                "give a part between 0 and 1, as 0.95",
+                "give a fraction between 0 and 1, e.g. 0.95",
             ));
         }
         if self.resamples < 100 {
@@ -181,6 +179,7 @@ impl ScoreArgs {
         &self,
         runs: &[ThresholdRun],
         root: &std::path::Path,
+        json: bool,
     ) -> anyhow::Result<()> {
         let options = self.options();
         let selection = select(runs, &options)?;
@@ -194,7 +193,7 @@ impl ScoreArgs {
                 0,
             )
         };
-        if self.json {
+        if json {
             let findings = judged(());
             let rows: Vec<_> = selection
                 .rows
@@ -221,6 +220,7 @@ impl ScoreArgs {
                 "confidence": self.confidence,
                 "resamples": self.resamples,
                 "verdict": verdict(&selection, &findings),
+                "answer": verdict(&selection, &findings),
                 "thresholds": rows,
             });
             return output::print(&serde_json::to_string_pretty(&value)?);

@@ -26,58 +26,79 @@ enum PolicyArg {
 /// Arguments of `replay tune threshold`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Serves the trace at every threshold and seed on a simulated cluster with the scheduler opt-sarathi, writes what sarathi-serve's
-scripts would have measured, and recommends a threshold as `replay tune select` does.
+Simulates the trace at every threshold and seed on a cluster with the scheduler opt-sarathi, writes the files that sarathi-serve's \
+scripts would have written, and recommends a threshold as `replay tune select` does.
 
 Examples:
   replay tune threshold trace.jsonl.zst --seeds 0,1,2,3,4
-  replay tune threshold trace.jsonl.zst --chunk-size 256 --max-num-seqs 10 --policy aging --max-threshold 70 --step 10
-  replay tune threshold trace.jsonl.zst --config cluster.toml --output output/threshold --time 2025-12-18_14-30-00")]
+  replay tune threshold trace.jsonl.zst --chunk-size 256 --queue-order aging --max-threshold 70
+  replay tune threshold trace.jsonl.zst --config cluster.toml -o output/threshold --time now")]
 pub(super) struct ThresholdArgs {
     #[command(flatten)]
     workload: WorkloadArgs,
 
     /// Highest threshold; it must be below 0.3 of the chunk size
-    #[arg(long, default_value_t = 10, value_name = "N")]
+    #[arg(
+        long,
+        default_value_t = 10,
+        value_name = "N",
+        help_heading = "Thresholds"
+    )]
     max_threshold: u32,
 
-    /// From one threshold to the next, from 0 on
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    /// Step from one threshold to the next, from 0
+    #[arg(
+        long,
+        default_value_t = 1,
+        value_name = "N",
+        help_heading = "Thresholds"
+    )]
     step: u32,
 
-    /// Order of requests in memory [default: the configuration's]
-    #[arg(long, value_enum)]
-    policy: Option<PolicyArg>,
+    /// Order of the requests in memory [default: the configuration's]
+    #[arg(long, value_enum, help_heading = "Scheduler")]
+    queue_order: Option<PolicyArg>,
 
-    /// Where runs go, as OUTPUT/TIME/THRESHOLD/*.csv
-    #[arg(long, short, default_value = "threshold_output", value_name = "DIR")]
-    output: PathBuf,
+    /// Folder for the runs, as DIR/TIME/THRESHOLD/*.csv
+    #[arg(
+        long,
+        short,
+        default_value = "threshold_output",
+        value_name = "DIR",
+        help_heading = "Output"
+    )]
+    output_dir: PathBuf,
 
-    /// TIME of seed 0, as 2025-12-18_14-30-00, or `now`; that of another seed is as many seconds later
-    #[arg(long, default_value = "1970-01-01_00-00-00", value_name = "TIME")]
+    /// TIME of seed 0, e.g. 2025-12-18_14-30-00, or `now`; seed N is N seconds later
+    #[arg(
+        long,
+        default_value = "1970-01-01_00-00-00",
+        value_name = "TIME",
+        help_heading = "Output"
+    )]
     time: String,
 
     #[command(flatten)]
     score: ScoreArgs,
 }
 
-pub(super) fn run(args: &ThresholdArgs) -> anyhow::Result<()> {
+pub(super) fn run(args: &ThresholdArgs, json: bool) -> anyhow::Result<()> {
     args.score.check()?;
     if args.step == 0 {
         return Err(Error::usage("--step 0", "give 1 or more").into());
     }
     let names = names(args)?;
     for name in &names {
-        let folder = args.output.join(name);
+        let folder = args.output_dir.join(name);
         if folder.exists() {
             return Err(Error::usage(
-                format!("{} is there already", folder.display()),
-                "name another --output or --time, or remove it",
+                format!("{} exists already", folder.display()),
+                "name another --output-dir or --time, or remove it",
             )
             .into());
         }
     }
-    let policy = args.policy.map(|policy| match policy {
+    let policy = args.queue_order.map(|policy| match policy {
         PolicyArg::Fcfs => Policy::Fcfs,
         PolicyArg::Spf => Policy::Spf,
         PolicyArg::Srtf => Policy::Srtf,
@@ -93,10 +114,10 @@ pub(super) fn run(args: &ThresholdArgs) -> anyhow::Result<()> {
         runs(&served.variants, &served.config, &thresholds, &names, &done)
     })?;
     for run in &runs {
-        tuning::write_run(run, &args.output)?;
-        output::note(&format!("wrote {}", args.output.join(&run.name).display()));
+        tuning::write_run(run, &args.output_dir)?;
+        output::wrote(&args.output_dir.join(&run.name));
     }
-    args.score.report(&runs, &args.output)
+    args.score.report(&runs, &args.output_dir, json)
 }
 
 /// A folder's name for each seed.
@@ -108,7 +129,7 @@ fn names(args: &ThresholdArgs) -> Result<Vec<String>> {
         parse_time(&args.time).ok_or_else(|| {
             Error::usage(
                 format!("the time `{}`", args.time),
-                "give it as 2025-12-18_14-30-00, or `now`",
+                "give a time such as 2025-12-18_14-30-00, or `now`",
             )
         })?
     };

@@ -244,7 +244,7 @@ impl Source {
                         return Err(Error::input(
                             at,
                             reason.problem(),
-                            "repair or remove the line, or turn `strict` off to skip such records",
+                            "repair or remove the line, or leave `strict` out to skip such records",
                         ));
                     }
                     report.records += 1;

@@ -122,7 +122,7 @@ impl Dataset {
             return Err(Error::input(
                 at,
                 reason.problem(),
-                "repair or remove the record, or turn `strict` off to skip such records",
+                "repair or remove the record, or leave `strict` out to skip such records",
             ));
         }
         report.skip(reason, at);

@@ -86,3 +86,8 @@ pub(super) fn commands(made: &Value, command: &str) -> String {
         None => command.to_owned(),
     }
 }
+
+/// The answer that a file holds; empty if it has none.
+pub(super) fn answer(value: &Value) -> String {
+    value["answer"].as_str().unwrap_or_default().to_owned()
+}

@@ -1,5 +1,6 @@
 //! One module per kind of result: what `analyze`, `sweep`, `simulate`, `compare` and the others print and write.
 
+pub mod answer;
 pub mod compare;
 pub mod curve;
 pub mod experiment;

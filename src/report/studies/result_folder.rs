@@ -9,13 +9,13 @@ use crate::report::render::html::Page;
 /// The command whose results a folder holds, as far as `report` knows a page for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResultKind {
-    /// Of `sweep --output-dir`.
+    /// Of `sweep`.
     Sweep,
-    /// Of `curve --output-dir`.
+    /// Of `curve`.
     Curve,
     /// Of `experiment`.
     Experiment,
-    /// Of `analyze --output-dir`.
+    /// Of `analyze`.
     Analysis,
     /// Anything else; `simulate --results` writes runs in folders below.
     Other,
@@ -51,7 +51,7 @@ impl ResultKind {
             Self::Other => Err(Error::input(
                 Location::file(folder),
                 "holds no results that `report` has a page for",
-                "give a folder that `experiment`, `analyze`, `sweep` or `curve` wrote with --output-dir, or that `simulate` wrote with --results",
+                "give a folder of results that `experiment`, `analyze`, `sweep`, `curve` or `simulate` wrote",
             )),
         }
     }

@@ -216,6 +216,7 @@ impl Paper<'_> {
             "slo": self.slo,
             "attainment": self.attainment,
             "verdict": self.verdict(),
+            "answer": self.verdict(),
             "capacities": self.study.capacities,
             "choices": self.study.choices.iter().map(|choice| json!({
                 "keeps": choice.keeps, "trial": choice.trial,

@@ -14,6 +14,7 @@ use crate::report::render::chart::{
 };
 use crate::report::render::number::seconds;
 use crate::report::render::table::table;
+use crate::report::studies::answer;
 use crate::tune::aging::{AgingStudy, AgingSweep, Fairness, Measures, Order, Point, TTFT};
 use crate::tune::select::{METRICS, ThresholdRun};
 use crate::tune::significance::Finding;
@@ -173,10 +174,34 @@ pub fn aging_text(study: &AgingStudy, sweep: &AgingSweep) -> String {
         .iter()
         .all(|point| point.against_fcfs.is_none())
     {
-        lines
-            .push("one seed cannot tell a difference from chance: give several --seeds".to_owned());
+        lines.push(
+            "with one seed, a difference cannot be told from chance: give several".to_owned(),
+        );
     }
+    lines.push(format!("\n{}", aging_answer(study, sweep)));
     lines.join("\n")
+}
+
+/// The answer in a sentence: the order on the front with the shortest TTFT, against first come first served.
+pub fn aging_answer(study: &AgingStudy, sweep: &AgingSweep) -> String {
+    let (percentile, _) = TTFT[sweep.ttft];
+    let ttft = |point: &Point| point.mean.ttft[sweep.ttft];
+    let front = study.points.iter().filter(|point| point.on_front);
+    let best = front.min_by(|a, b| ttft(a).total_cmp(&ttft(b)));
+    let (Some(best), Some(fcfs)) = (best, study.points.last()) else {
+        return "No order was tried.".into();
+    };
+    answer::aging(&answer::Ordered {
+        name: name(best.order),
+        percentile: percentile.to_uppercase(),
+        ttft: ttft(best),
+        fcfs_ttft: ttft(fcfs),
+        p: best.against_fcfs.as_ref().map(|found| found.p_adjusted),
+        confidence: sweep.confidence,
+        fairness: fairness_name(sweep.fairness),
+        fair: fairness(&best.mean, sweep.fairness),
+        fcfs_fair: fairness(&fcfs.mean, sweep.fairness),
+    })
 }
 
 fn is_derived(point: &Point) -> bool {
@@ -184,7 +209,7 @@ fn is_derived(point: &Point) -> bool {
 }
 
 /// All figures.
-pub fn aging_json(study: &AgingStudy, seeds: &[u64]) -> Value {
+pub fn aging_json(study: &AgingStudy, sweep: &AgingSweep, seeds: &[u64]) -> Value {
     let points: Vec<Value> = study
         .points
         .iter()
@@ -201,15 +226,21 @@ pub fn aging_json(study: &AgingStudy, seeds: &[u64]) -> Value {
             value
         })
         .collect();
-    json!({"seeds": seeds, "token_time_seconds": study.token_time, "orders": points})
+    json!({"seeds": seeds, "token_time_seconds": study.token_time, "orders": points,
+        "answer": aging_answer(study, sweep)})
 }
 
 /// Writes `aging.json`, and `aging.csv` with a line for each order and seed.
 ///
 /// # Errors
 /// [`crate::base::error::Error::Io`] where a file cannot be written.
-pub fn write_aging(study: &AgingStudy, seeds: &[u64], folder: &Path) -> Result<()> {
-    write_json(&folder.join("aging.json"), &aging_json(study, seeds))?;
+pub fn write_aging(
+    study: &AgingStudy,
+    sweep: &AgingSweep,
+    seeds: &[u64],
+    folder: &Path,
+) -> Result<()> {
+    write_json(&folder.join("aging.json"), &aging_json(study, sweep, seeds))?;
     let header = [
         "order",
         "tokens_per_second",

@@ -38,7 +38,12 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// The grid that covers the lengths of a workload's requests; outputs of at least 20 tokens, for a mean over some gaps.
+    /// Prompt tokens that keep an instance busy for a step: the throughput of several short prompts together is that of one
+    /// prompt as long as all.
+    const FULL_STEP: u32 = 8192;
+
+    /// The grid that covers the lengths of a workload's requests, and a full step of prompt tokens; outputs of at least 20
+    /// tokens, for a mean over some gaps.
     pub fn of(workload: &Workload<'_>) -> Self {
         let prompts = workload.items().iter().map(|item| item.prompt);
         let outputs = workload.items().iter().map(|item| u64::from(item.output));
@@ -47,7 +52,10 @@ impl Grid {
         let shortest = prompts.clone().min().unwrap_or(1).max(1);
         Self {
             min_isl: shortest,
-            max_isl: prompts.max().unwrap_or(1).max(shortest + 1),
+            max_isl: prompts
+                .max()
+                .unwrap_or(1)
+                .max(shortest.max(Self::FULL_STEP)),
             osl: u32::try_from(mean).unwrap_or(u32::MAX).max(20),
             ..Self::default()
         }

@@ -154,7 +154,7 @@ impl Engine {
         let (Some(memory), Some(weights)) = (memory, model.weight_bytes()) else {
             return Err(Error::usage(
                 "the number of KV blocks is unknown",
-                "give the number of GPU blocks, or the GPU",
+                "set `num_gpu_blocks`, or `gpu` to the name of the GPU",
             ));
         };
         let budget = Budget {

@@ -54,7 +54,7 @@ impl<'a> BlockIds<'a> {
             (Content::HashIds { block_size }, Some(asked)) => {
                 return Err(Error::usage(
                     format!("the trace has blocks of {block_size} tokens, not of {asked}"),
-                    "omit the block size, or export a trace with token ids",
+                    "leave `block_size` out, or export a trace with token ids",
                 ));
             }
             (Content::Lengths, _) => {

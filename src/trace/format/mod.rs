@@ -61,7 +61,7 @@ impl ReadOptions {
             Some(Text(tokenizer)) => Ok(tokenizer.as_ref()),
             None => Err(Error::usage(
                 format!("format `{format}` holds text, and a trace holds token ids"),
-                "name the model's tokenizer",
+                "set `tokenizer` to the model's tokenizer",
             )),
         }
     }
@@ -108,7 +108,7 @@ impl<'a> WriteOptions<'a> {
         self.detokenize.ok_or_else(|| {
             Error::usage(
                 format!("format `{format}` holds text, and a trace holds token ids"),
-                "name the tokenizer that made the ids",
+                "set `tokenizer` to the one that made them",
             )
         })
     }
@@ -328,7 +328,10 @@ fn recognise(input: &mut Input) -> Result<&'static dyn TraceFormat> {
         None if head.looks_like_conversations() => Err(Error::input(
             Location::file(&path),
             "contains conversations, not a trace",
-            format!("run `replay gen-trace --input {}` first", path.display()),
+            format!(
+                "make a trace of it with `replay gen-trace {}`",
+                path.display()
+            ),
         )),
         Some(format) => Err(Error::input(
             Location::file(&path),
@@ -342,7 +345,7 @@ fn recognise(input: &mut Input) -> Result<&'static dyn TraceFormat> {
             Location::file(&path),
             "is not a trace of a known format",
             format!(
-                "give a trace in one of the formats {}, or name its format",
+                "give a trace in one of the formats {}, or set `format`",
                 names(|f| f.readable()).join(", ")
             ),
         )),

@@ -62,7 +62,7 @@ impl Intern {
 
 /// What to do where lengths and ids do not fit.
 pub(super) const BLOCK_REMEDY: &str =
-    "give the block size of the file, in tokens, or repair the line";
+    "set `block_size` to the file's own tokens per block, or repair the line";
 
 /// Checks the number of ids before any is interned, so that a refused line leaves no trace of itself.
 pub(super) fn check_blocks(input_length: u32, block_size: u32, found: usize) -> Result<(), Fault> {

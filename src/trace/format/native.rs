@@ -201,7 +201,7 @@ fn header(line: &[u8]) -> Result<(Content, TraceMeta), Fault> {
     if version.format != FORMAT {
         return Err(
             Fault::new(format!("format `{}`, expected `{FORMAT}`", version.format))
-                .remedy("name the format of the file"),
+                .remedy("set `format` to the file's format"),
         );
     }
     if version.version != VERSION {

@@ -15,11 +15,8 @@ fn names_are_found_and_guessed() {
 fn what_is_no_trace_says_what_to_do() {
     testing::refuses(&[
         ("", "is empty"),
-        (
-            "[{\"id\": 1, \"conversations\": []}]",
-            "replay gen-trace --input t",
-        ),
-        ("{\"messages\": []}\n", "replay gen-trace --input t"),
+        ("[{\"id\": 1, \"conversations\": []}]", "replay gen-trace t"),
+        ("{\"messages\": []}\n", "replay gen-trace t"),
         ("hello", "not a trace of a known format"),
         (
             "{\"request_id\": \"a\", \"prompt\": 3}",

@@ -47,7 +47,7 @@ impl TraceFormat for VllmCustom {
         Ok(WriteReport {
             records: trace.requests().len() as u64,
             notes: vec![
-                "prompts carry the chat template: run the benchmark with --skip-chat-template"
+                "prompts carry the chat template: run `vllm bench serve` with --skip-chat-template"
                     .into(),
             ],
         })

@@ -87,7 +87,7 @@ mod tests {
         let error = format("vllm-sim-text")
             .and_then(|f| f.write(&testing::sample(), &WriteOptions::default(), Path::new("x")))
             .expect_err("needs text");
-        assert!(error.to_string().contains("; name the "), "{error}");
+        assert!(error.to_string().contains("`tokenizer`"), "{error}");
     }
 
     #[test]
@@ -108,6 +108,6 @@ mod tests {
         let error = VllmSimText
             .read(input(), &ReadOptions::default())
             .expect_err("needs a tokenizer");
-        assert!(error.to_string().contains("; name the "), "{error}");
+        assert!(error.to_string().contains("`tokenizer`"), "{error}");
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{RateShape, Segment};
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
+use crate::base::units::parse_seconds;
 use crate::trace::Nanos;
 use crate::trace::format::{ReadOptions, read_trace};
 
@@ -70,14 +71,14 @@ impl<'a> Keys<'a> {
         text.parse()
             .ok()
             .filter(|factor: &f64| factor.is_finite() && *factor >= 0.0)
-            .ok_or_else(|| self.refuse(key, text, "a multiple of the rate, 0 or more"))
+            .ok_or_else(|| self.refuse(key, text, "a multiple of `rate`, 0 or more"))
     }
 
     /// Seconds, 0 or more.
     fn time(&self, key: &str, default: f64) -> Result<f64> {
         match self.text(key) {
             None => Ok(default),
-            Some(text) => duration(text).ok_or_else(|| {
+            Some(text) => parse_seconds(text).ok_or_else(|| {
                 self.refuse(key, text, "seconds, or a time such as 90s, 15m, 24h, 7d")
             }),
         }
@@ -98,19 +99,6 @@ impl<'a> Keys<'a> {
             format!("give {wanted}"),
         )
     }
-}
-
-/// Seconds, optionally with the unit s, m, h or d.
-fn duration(text: &str) -> Option<f64> {
-    let (number, unit) = match text.as_bytes().last()? {
-        b's' => (&text[..text.len() - 1], 1.0),
-        b'm' => (&text[..text.len() - 1], 60.0),
-        b'h' => (&text[..text.len() - 1], 3600.0),
-        b'd' => (&text[..text.len() - 1], 86400.0),
-        _ => (text, 1.0),
-    };
-    let seconds = number.trim().parse::<f64>().ok()? * unit;
-    (seconds.is_finite() && seconds >= 0.0).then_some(seconds)
 }
 
 impl RateShape {
@@ -326,7 +314,7 @@ fn steps_of_file(path: &Path) -> Result<Vec<Segment>> {
 fn steps_of_trace(text: &str) -> Result<Vec<Segment>> {
     let (path, bin) = match text.rsplit_once(",bin=") {
         Some((path, bin)) => {
-            let bin = duration(bin).filter(|bin| *bin > 0.0).ok_or_else(|| {
+            let bin = parse_seconds(bin).filter(|bin| *bin > 0.0).ok_or_else(|| {
                 Error::usage(
                     format!("the rate shape trace: bin={bin}"),
                     "give seconds above 0, or a time such as 90s, 15m, 24h",
@@ -407,7 +395,7 @@ mod tests {
             ),
             (
                 "diurnal:low=-1",
-                "the rate shape diurnal: low=-1; give a multiple of the rate",
+                "the rate shape diurnal: low=-1; give a multiple of `rate`",
             ),
             (
                 "square:duty=1",
@@ -429,17 +417,6 @@ mod tests {
             let error = RateShape::parse(text).expect_err(text).to_string();
             assert!(error.starts_with(expected), "{text}: {error}");
         }
-    }
-
-    #[test]
-    fn times_have_units() {
-        assert_eq!(duration("90"), Some(90.0));
-        assert_eq!(duration("1.5m"), Some(90.0));
-        assert_eq!(duration("24h"), Some(86_400.0));
-        assert_eq!(duration("7d"), Some(604_800.0));
-        assert_eq!(duration("h"), None);
-        assert_eq!(duration(""), None);
-        assert_eq!(duration("-1"), None);
     }
 
     fn written(content: &str) -> (tempfile::TempDir, String) {

@@ -193,7 +193,7 @@ pub fn select(runs: &[ThresholdRun], options: &SelectOptions) -> Result<Selectio
                     "run `{}`: {} of the baseline {baseline} is 0",
                     run.name, METRICS[metric]
                 ),
-                "choose another baseline",
+                "set another `baseline`",
             ));
         }
         for (threshold, values) in metrics {

@@ -11,6 +11,7 @@ mod links;
 mod nothing;
 mod reuse;
 mod scale_in;
+mod steps;
 mod turns;
 
 use std::collections::BTreeMap;
@@ -101,6 +102,13 @@ impl Run {
             assert!(figures.remove(key).is_some(), "{key}");
         }
         assert_eq!(summary, self.printed);
+        // The sentence is made of these figures; its own tests have every form of it.
+        let answer = summary.as_object_mut().and_then(|all| all.remove("answer"));
+        let answer = answer.expect("an answer");
+        assert!(
+            answer.as_str().is_some_and(|text| text.ends_with('.')),
+            "{answer}"
+        );
         let mut faults = Vec::new();
         expect::json("summary", &summary, expected, &mut faults);
         assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));

@@ -30,7 +30,11 @@ impl Page {
         element(&mut out, "h1", &self.title);
         element(&mut out, "p class=\"soft\"", &self.lead);
         // Filled by the script; without scripts the page has the system's theme.
-        out.push_str("<div id=\"theme\"></div>\n</header>\n<main>\n<ul class=\"tiles\">\n");
+        out.push_str("<div id=\"theme\"></div>\n</header>\n<main>\n");
+        if !self.answer.is_empty() {
+            element(&mut out, "p class=\"answer\"", &self.answer);
+        }
+        out.push_str("<ul class=\"tiles\">\n");
         for (value, name) in &self.tiles {
             let (value, name) = (escape(value), escape(name));
             push(

@@ -56,6 +56,8 @@ pub struct Page {
     pub title: String,
     /// Line below the heading.
     pub lead: String,
+    /// The answer in a sentence, shown first; empty if there is none.
+    pub answer: String,
     /// The main figures: value and name.
     pub tiles: Vec<(String, String)>,
     /// HTML of a warning above the charts; empty if there is none.
@@ -99,6 +101,7 @@ mod tests {
         let page = Page {
             title: evil.into(),
             lead: evil.into(),
+            answer: evil.into(),
             tiles: vec![(evil.into(), evil.into())],
             warning: "<section>warning</section>\n",
             tables: vec![Table {

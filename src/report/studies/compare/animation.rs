@@ -24,7 +24,7 @@ pub fn write(scenario: &ScenarioGroup<'_>, path: &Path) -> Result<()> {
     if !scenario.rated() || traces.len() < 2 {
         return Err(Error::usage(
             format!(
-                "--animate {}: the load does not grow, as there are no two request rates",
+                "{}: the load does not grow, as there are fewer than two request rates",
                 path.display()
             ),
             "compare runs of traces whose names end in _RATE",

@@ -34,7 +34,7 @@ pub(super) fn find(root: &Path) -> Result<Found> {
         return Err(Error::input(
             Location::file(root),
             "is no folder",
-            "give the folder that was `simulate --results`",
+            "give the results folder of `replay simulate`",
         ));
     }
     walk(root, root, &mut Vec::new(), &mut found)?;
@@ -166,7 +166,7 @@ fn command(key: &Key, runs: &[&ComparedRun], root: &Path) -> String {
             quoted(&config.display().to_string())
         ));
         if sister.key.policy != key.policy {
-            words.push(format!("--policy {}", quoted(&key.policy)));
+            words.push(format!("--autoscaler {}", quoted(&key.policy)));
         }
     }
     words.push(format!("--seeds {}", quoted(&key.seed)));

@@ -109,7 +109,7 @@ impl PolicyComparison {
             return Err(Error::input(
                 Location::file(root),
                 problem,
-                "give the folder that was `simulate --results`, with SEED/START_STATE/TRACE/CLUSTER/MODEL/SCHEDULER/POLICY below it",
+                "give the results folder of `replay simulate`, with SEED/START_STATE/TRACE/CLUSTER/MODEL/SCHEDULER/POLICY below it",
             ));
         }
         let styles = Styles::new(runs.iter().map(|run| run.key.policy.as_str()));

@@ -71,8 +71,8 @@ impl RunSelection {
         let one = |text: &String| match text.trim().parse::<f64>() {
             Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
             _ => Err(Error::usage(
-                format!("--rates {text}"),
-                "give requests per second, as --rates 20,40,2.5",
+                format!("`{text}` is not a request rate"),
+                "give requests per second, e.g. 20,40,2.5",
             )),
         };
         texts.iter().map(one).collect()

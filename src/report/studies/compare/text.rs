@@ -7,6 +7,7 @@ use super::read::{Figures, METRICS, PERCENTILES};
 use super::{PolicyComparison, ScenarioGroup};
 use crate::report::render::number::{percent, seconds};
 use crate::report::render::table::table;
+use crate::report::studies::answer::{self, Candidate};
 
 /// A column of the table; in all of them less is better.
 struct Column {
@@ -109,6 +110,33 @@ pub fn rows(scenario: &ScenarioGroup<'_>) -> (Vec<String>, Vec<Vec<Shown>>) {
     (header, rows)
 }
 
+/// The answer, a sentence for each scenario. Policies with missing runs are left out, since their means are over other traces
+/// and seeds.
+pub fn answer(comparison: &PolicyComparison) -> String {
+    let scenarios = comparison.scenarios();
+    let one = |scenario: &ScenarioGroup<'_>| {
+        let all = scenario.traces().len() * scenario.seeds().len();
+        let policies = scenario.policies();
+        let whole = policies
+            .iter()
+            .filter(|policy| scenario.of_policy(policy).count() == all);
+        let candidates: Vec<Candidate<'_>> = whole
+            .map(|policy| Candidate {
+                name: policy,
+                attainment: scenario.mean(policy, |figures| figures.attainment),
+                dollars: scenario.mean(policy, |figures| figures.dollars),
+                gpu_hours: scenario.mean(policy, |figures| figures.gpu_hours),
+            })
+            .collect();
+        let text = answer::comparison(&candidates, policies.len() - candidates.len());
+        match scenarios.len() {
+            1 => text,
+            _ => format!("{}: {text}", scenario.title()),
+        }
+    };
+    scenarios.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
 /// The text for the terminal: a table and findings for each scenario.
 pub fn text(comparison: &PolicyComparison, pairs: &[Vec<Pair>]) -> String {
     let mut out = Vec::new();
@@ -139,6 +167,7 @@ pub fn text(comparison: &PolicyComparison, pairs: &[Vec<Pair>]) -> String {
             out.push(pairs::text(&scenario, pairs));
         }
     }
+    out.push(answer(comparison));
     out.join("\n\n")
 }
 
@@ -206,5 +235,6 @@ pub fn json(comparison: &PolicyComparison, pairs: &[Vec<Pair>], command: &str) -
         "runs": comparison.runs,
         "missing": comparison.missing,
         "skipped": comparison.skipped,
+        "answer": answer(comparison),
     })
 }

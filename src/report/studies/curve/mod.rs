@@ -1,4 +1,4 @@
-//! The report of a miss-ratio curve: how much to buy, as a table, files and a picture.
+//! Hit-ratio curves: what `curve` prints and writes.
 
 mod page;
 
@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::answer;
 use crate::base::error::Result;
 use crate::base::io::write_json;
 use crate::base::table::{CsvFile, float};
@@ -18,24 +19,24 @@ use crate::report::render::chart::{
 use crate::report::render::number::{bytes, percent, thousands};
 use crate::report::render::table::table;
 
-/// Parts of the best token hit ratio that are reported.
+/// Fractions of the best token hit ratio for which the needed capacity is reported.
 pub const TARGETS: &[f64] = &[0.5, 0.8, 0.9, 0.95, 0.99, 1.0];
 
-/// Points in the files and the picture, unless more are asked for.
+/// Default number of points in the files and the chart.
 pub const POINTS: usize = 400;
 
-/// One row of the curve.
+/// A point of a curve.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Row {
-    /// In blocks.
+pub struct CurveRow {
+    /// Capacity in blocks.
     pub capacity_blocks: u32,
-    /// In tokens.
+    /// Capacity in tokens.
     pub capacity_tokens: u64,
-    /// In GiB; only with a model.
+    /// Capacity in GiB; only with a model.
     pub capacity_gib: Option<f64>,
-    /// Look-ups that hit by all look-ups.
+    /// Look-ups that hit, divided by all look-ups.
     pub block_hit_ratio: f64,
-    /// Cached by all prompt tokens; not of a sample.
+    /// Fraction of prompt tokens that were cached; not of a sample.
     pub token_hit_ratio: Option<f64>,
     /// Mean over requests; not of a sample.
     pub mean_request_hit_ratio: Option<f64>,
@@ -43,9 +44,9 @@ pub struct Row {
     pub bound: Option<f64>,
 }
 
-/// What it takes to reach a part of the best.
+/// The capacity needed for a fraction of the best hit ratio.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Target {
+pub struct CurveTarget {
     /// Of the best token hit ratio (of a sample: block hit ratio).
     pub part_of_best: f64,
     /// The ratio there.
@@ -58,7 +59,7 @@ pub struct Target {
 
 /// The curve at one block size.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Study {
+pub struct CapacityCurve {
     /// Tokens per block.
     pub block_size: u32,
     /// `one pass`, `replays` or `sample`.
@@ -67,17 +68,17 @@ pub struct Study {
     pub distinct_blocks: Option<u32>,
     /// Block look-ups.
     pub lookups: u64,
-    /// Look-ups that were followed; fewer of a sample.
+    /// Look-ups that were followed; a sample follows only some.
     pub followed: u64,
-    /// Where more capacity begins to save less than average.
+    /// The knee: the capacity beyond which a block saves less than the average block.
     pub knee_blocks: Option<u32>,
-    /// Rising parts of the best.
-    pub targets: Vec<Target>,
+    /// Capacities for rising fractions of the best.
+    pub targets: Vec<CurveTarget>,
     /// Rising by capacity.
-    pub points: Vec<Row>,
+    pub points: Vec<CurveRow>,
 }
 
-/// Turns blocks into GiB where the bytes per token are known.
+/// Converts blocks to GiB, if the bytes per token are known.
 #[derive(Debug, Clone, Copy)]
 pub struct Sizes {
     /// Tokens per block.
@@ -92,8 +93,8 @@ impl Sizes {
         Some(bytes / f64::from(1 << 30))
     }
 
-    fn row(self, capacity: u32, block_hit_ratio: f64) -> Row {
-        Row {
+    fn row(self, capacity: u32, block_hit_ratio: f64) -> CurveRow {
+        CurveRow {
             capacity_blocks: capacity,
             capacity_tokens: u64::from(capacity) * u64::from(self.block_size),
             capacity_gib: self.gib(capacity),
@@ -104,8 +105,8 @@ impl Sizes {
         }
     }
 
-    fn of_point(self, point: &Point) -> Row {
-        Row {
+    fn of_point(self, point: &Point) -> CurveRow {
+        CurveRow {
             token_hit_ratio: Some(point.token_hit_ratio),
             mean_request_hit_ratio: Some(point.mean_request_hit_ratio),
             ..self.row(point.capacity, point.block_hit_ratio)
@@ -113,12 +114,12 @@ impl Sizes {
     }
 }
 
-impl Study {
-    /// Of an exact curve, with at most about `points` points.
+impl CapacityCurve {
+    /// The curve computed in one pass, with at most about `points` points.
     pub fn exact(curve: &Curve, sizes: Sizes, points: usize) -> Self {
         let targets = TARGETS.iter().map(|part| {
             let capacity = curve.capacity_for(*part);
-            Target {
+            CurveTarget {
                 part_of_best: *part,
                 hit_ratio: curve.at(capacity).token_hit_ratio,
                 capacity_blocks: capacity,
@@ -141,7 +142,7 @@ impl Study {
         }
     }
 
-    /// Of replays at some capacities, rising.
+    /// The curve from replays at rising capacities.
     pub fn replayed(points: &[Point], lookups: u64, sizes: Sizes) -> Self {
         let rows: Vec<_> = points.iter().map(|point| sizes.of_point(point)).collect();
         let targets = targets(&rows, |row| row.token_hit_ratio.unwrap_or_default());
@@ -157,9 +158,9 @@ impl Study {
         }
     }
 
-    /// Of a sample.
+    /// The curve from a sample of the sessions.
     pub fn sampled(sample: &Sampled, sizes: Sizes) -> Self {
-        let row = |point: &crate::cache::curve::SampledPoint| Row {
+        let row = |point: &crate::cache::curve::SampledPoint| CurveRow {
             bound: Some(point.bound),
             ..sizes.row(point.capacity, point.block_hit_ratio)
         };
@@ -176,18 +177,18 @@ impl Study {
         }
     }
 
-    /// The ratio that the picture shows.
-    fn shown(row: &Row) -> f64 {
+    /// The ratio that the chart shows.
+    fn shown(row: &CurveRow) -> f64 {
         row.token_hit_ratio.unwrap_or(row.block_hit_ratio)
     }
 }
 
-/// From points alone: the first that reaches each part.
-fn targets(rows: &[Row], ratio: impl Fn(&Row) -> f64) -> Vec<Target> {
+/// Finds the first point that reaches each fraction of the best.
+fn targets(rows: &[CurveRow], ratio: impl Fn(&CurveRow) -> f64) -> Vec<CurveTarget> {
     let best = rows.iter().map(&ratio).fold(0.0, f64::max);
     let reach = |part: &f64| {
         let row = rows.iter().find(|row| ratio(row) >= part * best)?;
-        Some(Target {
+        Some(CurveTarget {
             part_of_best: *part,
             hit_ratio: ratio(row),
             capacity_blocks: row.capacity_blocks,
@@ -197,17 +198,40 @@ fn targets(rows: &[Row], ratio: impl Fn(&Row) -> f64) -> Vec<Target> {
     TARGETS.iter().filter_map(reach).collect()
 }
 
-/// The tables for the terminal, one per block size.
-pub fn text(studies: &[Study]) -> String {
-    studies
-        .iter()
-        .map(study_text)
-        .collect::<Vec<_>>()
-        .join("\n")
+/// The answer in a sentence.
+fn answer(curves: &[CapacityCurve], engine: &str) -> String {
+    let one = |curve: &CapacityCurve| {
+        let enough = curve
+            .targets
+            .iter()
+            .find(|target| target.part_of_best >= 0.95)?;
+        let best = curve.targets.last()?;
+        Some(answer::Curve {
+            block_size: curve.block_size,
+            sampled: curve.method == "sample",
+            replayed: (curve.method == "replays").then_some(curve.points.len()),
+            enough: (
+                enough.hit_ratio,
+                enough.capacity_blocks,
+                enough.capacity_gib.map(|gib| gib * f64::from(1 << 30)),
+            ),
+            best: (best.hit_ratio, best.capacity_blocks),
+        })
+    };
+    answer::curve(&curves.iter().filter_map(one).collect::<Vec<_>>(), engine)
 }
 
-fn study_text(study: &Study) -> String {
-    let with_size = study
+/// Formats the tables for the terminal, one per block size, and the answer.
+pub fn text(curves: &[CapacityCurve], engine: &str) -> String {
+    let tables: Vec<String> = curves
+        .iter()
+        .map(|curve| curve_text(curve, engine))
+        .collect();
+    format!("{}\n{}", tables.join("\n"), answer(curves, engine))
+}
+
+fn curve_text(curve: &CapacityCurve, engine: &str) -> String {
+    let with_size = curve
         .targets
         .iter()
         .any(|target| target.capacity_gib.is_some());
@@ -215,7 +239,7 @@ fn study_text(study: &Study) -> String {
     if with_size {
         header.push("KV cache");
     }
-    let rows: Vec<Vec<String>> = study
+    let rows: Vec<Vec<String>> = curve
         .targets
         .iter()
         .map(|target| {
@@ -223,7 +247,7 @@ fn study_text(study: &Study) -> String {
                 format!("{:.0} %", target.part_of_best * 100.0),
                 percent(target.hit_ratio),
                 thousands(u64::from(target.capacity_blocks)),
-                thousands(u64::from(target.capacity_blocks) * u64::from(study.block_size)),
+                thousands(u64::from(target.capacity_blocks) * u64::from(curve.block_size)),
             ];
             row.extend(
                 target
@@ -234,27 +258,27 @@ fn study_text(study: &Study) -> String {
         })
         .collect();
     let mut text = format!(
-        "{} tokens a block, {} look-ups{}{}\n{}\n",
-        study.block_size,
-        thousands(study.lookups),
-        match study.distinct_blocks {
+        "engine {engine}, eviction lru, {} tokens a block, {} look-ups{}{}\n{}\n",
+        curve.block_size,
+        thousands(curve.lookups),
+        match curve.distinct_blocks {
             Some(blocks) => format!(", {} distinct blocks", thousands(u64::from(blocks))),
             None => String::new(),
         },
-        match study.method {
-            "sample" => format!(", of which {} followed", thousands(study.followed)),
-            "replays" => format!(", {} replays", study.points.len()),
+        match curve.method {
+            "sample" => format!(", of which {} followed", thousands(curve.followed)),
+            "replays" => format!(", {} replays", curve.points.len()),
             _ => String::new(),
         },
         table(&header, &rows)
     );
-    if let Some(knee) = study.knee_blocks {
+    if let Some(knee) = curve.knee_blocks {
         text += &format!(
             "knee at {} blocks: beyond it, a block saves less than on average\n",
             thousands(u64::from(knee))
         );
     }
-    if let Some(worst) = study
+    if let Some(worst) = curve
         .points
         .iter()
         .filter_map(|row| row.bound)
@@ -268,21 +292,23 @@ fn study_text(study: &Study) -> String {
     text
 }
 
-/// What is written to a folder.
-pub struct Files<'a> {
-    /// One per block size.
-    pub studies: &'a [Study],
-    /// The trace, for the title.
+/// The content of the folder that `curve` writes.
+pub struct CurveFiles<'a> {
+    /// The curves, one per block size.
+    pub curves: &'a [CapacityCurve],
+    /// The engine whose rules decide.
+    pub engine: &'a str,
+    /// The trace.
     pub source: &'a str,
-    /// What else was in force.
+    /// All other settings.
     pub settings: serde_json::Value,
 }
 
-impl Files<'_> {
-    /// As JSON: settings and studies.
+impl CurveFiles<'_> {
+    /// As JSON: settings and curves.
     pub fn value(&self) -> serde_json::Value {
         serde_json::json!({"trace": self.source, "settings": self.settings, "version": crate::base::version::VERSION,
-            "curves": self.studies})
+            "answer": answer(self.curves, self.engine), "curves": self.curves})
     }
 
     /// Writes `curve.json`, `curve.csv`, `curve.png` and `curve.svg`.
@@ -310,10 +336,10 @@ impl Files<'_> {
             ],
         )?;
         let optional = |value: Option<f64>| value.map_or(String::new(), float);
-        for study in self.studies {
-            for row in &study.points {
+        for curve in self.curves {
+            for row in &curve.points {
                 csv.row([
-                    study.block_size.to_string(),
+                    curve.block_size.to_string(),
                     row.capacity_blocks.to_string(),
                     row.capacity_tokens.to_string(),
                     optional(row.capacity_gib),
@@ -331,27 +357,27 @@ impl Files<'_> {
     pub fn chart(&self) -> Chart {
         const COLORS: &[&str] = &[BLUE, VERMILLION, ORANGE, SKY, GREY];
         let mut series = Vec::new();
-        for (study, color) in self.studies.iter().zip(COLORS.iter().cycle()) {
-            let tokens = |row: &Row| row.capacity_tokens as f64;
-            let points = study
+        for (curve, color) in self.curves.iter().zip(COLORS.iter().cycle()) {
+            let tokens = |row: &CurveRow| row.capacity_tokens as f64;
+            let points = curve
                 .points
                 .iter()
-                .map(|row| (tokens(row), Study::shown(row)));
+                .map(|row| (tokens(row), CapacityCurve::shown(row)));
             series.push(Series {
-                name: format!("{} tokens a block", study.block_size),
+                name: format!("{} tokens a block", curve.block_size),
                 color,
                 dashed: false,
                 marks: Marks::Line(points.filter(|point| point.0 > 0.0).collect()),
             });
-            let knee = study.knee_blocks.and_then(|knee| {
-                let at = study
+            let knee = curve.knee_blocks.and_then(|knee| {
+                let at = curve
                     .points
                     .iter()
                     .rfind(|row| row.capacity_blocks <= knee)?;
-                Some((knee, Study::shown(at)))
+                Some((knee, CapacityCurve::shown(at)))
             });
             if let Some((knee, ratio)) = knee.filter(|(knee, _)| *knee > 0) {
-                let x = f64::from(knee) * f64::from(study.block_size);
+                let x = f64::from(knee) * f64::from(curve.block_size);
                 series.push(Series {
                     name: format!("its knee: {} blocks", thousands(u64::from(knee))),
                     color,
@@ -360,10 +386,10 @@ impl Files<'_> {
                 });
             }
         }
-        let sampled = self.studies.iter().any(|study| study.method == "sample");
+        let sampled = self.curves.iter().any(|curve| curve.method == "sample");
         Chart {
             name: "curve",
-            title: "Hit ratio at every cache size".into(),
+            title: "Hit ratio by cache size".into(),
             x: Axis::new("cache size (tokens)", Scale::Log),
             y: Axis::new(
                 if sampled {

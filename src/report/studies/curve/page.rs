@@ -8,7 +8,9 @@ use crate::base::error::Result;
 use crate::report::render::chart::{Axis, Chart, Marks, Scale, Series, color};
 use crate::report::render::html::{Cell, Page, Table};
 use crate::report::render::number::{bytes, thousands};
-use crate::report::studies::json_file::{commands, entry, number_cell, ratio_cell, read, shown};
+use crate::report::studies::json_file::{
+    answer, commands, entry, number_cell, ratio_cell, read, shown,
+};
 use crate::report::studies::sharing::page::DEFINITIONS;
 
 /// The page of a folder that `curve` wrote: hit ratios by cache size.
@@ -75,6 +77,7 @@ pub(in crate::report::studies) fn read_page(folder: &Path, command: &str) -> Res
     Ok(Page {
         title: "Hit ratio by cache size".into(),
         lead: shown(&value["trace"]),
+        answer: answer(&value),
         tiles: studies
             .iter()
             .filter_map(|study| {

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::course;
-use super::tables::{Figures, SingleAndMulti, figures, json, published_figures};
+use super::tables::{Figures, SingleAndMulti, by_block_size, figures, json, published_figures};
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::write_json;
 use crate::base::version::VERSION;
@@ -81,6 +81,13 @@ pub(in crate::report::studies) fn read_page(folder: &Path) -> Result<Page> {
         as_served: (!as_served.is_null())
             .then(|| both(as_served))
             .transpose()?,
+        others: value["other_block_sizes"]
+            .as_array()
+            .map_or([].as_slice(), Vec::as_slice)
+            .iter()
+            .map(both)
+            .collect::<Result<_>>()?,
+        published: !value["published"].is_null(),
         upper_medians: ["single_turn", "multi_turn"]
             .map(|mode| medians[mode].as_f64().unwrap_or(f64::NAN)),
     };
@@ -118,13 +125,13 @@ fn shown<'a>(
 }
 
 /// The charts of an experiment: those of an analysis with all replays in each, and the comparison.
-fn charts(runs: &[ShownReplay<'_>]) -> Vec<Chart> {
+fn charts(runs: &[ShownReplay<'_>], published: bool) -> Vec<Chart> {
     let mut charts = distributions(runs);
-    charts.push(comparison(runs));
+    charts.push(comparison(runs, published));
     charts
 }
 
-fn comparison(runs: &[ShownReplay<'_>]) -> Chart {
+fn comparison(runs: &[ShownReplay<'_>], with_published: bool) -> Chart {
     let mut all = series(runs, |run| {
         let summary = &run.summary;
         Marks::Bars(vec![
@@ -146,6 +153,7 @@ fn comparison(runs: &[ShownReplay<'_>]) -> Chart {
             ],
         )
     });
+    let published = published.into_iter().filter(|_| with_published);
     all.extend(published.map(|marks| Series {
         name: "published figure".into(),
         color: GREY,
@@ -156,7 +164,11 @@ fn comparison(runs: &[ShownReplay<'_>]) -> Chart {
         name: "comparison",
         title: "Single-turn and multi-turn".into(),
         x: Axis::new(
-            "rules: the course project's first 100 ShareGPT records",
+            if with_published {
+                "rules: the course project's first 100 ShareGPT records"
+            } else {
+                ""
+            },
             Scale::Linear,
         ),
         y: Axis::new("share", Scale::Percent),
@@ -177,12 +189,18 @@ fn page(all: &Figures<'_>, replays: &[ShownReplay<'_>], meta: &Value, command: &
     let [single, multi] = &all.replays;
     let (header, rows) = figures(all);
     let mut tables = vec![plain("Single-turn and multi-turn", header, rows)];
-    let (header, rows) = published_figures(all);
-    tables.push(plain(
-        "The course project's published figures (first 100 ShareGPT records) beside this run's",
-        header,
-        rows,
-    ));
+    if !all.others.is_empty() {
+        let (header, rows) = by_block_size(all);
+        tables.push(plain("By block size", header, rows));
+    }
+    if all.published {
+        let (header, rows) = published_figures(all);
+        tables.push(plain(
+            "The course project's published figures (first 100 ShareGPT records) beside this run's",
+            header,
+            rows,
+        ));
+    }
     tables.push(group_table("Multi-turn, by turn", "turn", &multi.by_turn));
     tables.push(group_table(
         "Multi-turn, by prompt length",
@@ -195,10 +213,11 @@ fn page(all: &Figures<'_>, replays: &[ShownReplay<'_>], meta: &Value, command: &
     Page {
         title: "Prefix sharing: single-turn and multi-turn".into(),
         lead: settings(multi),
+        answer: all.answer(),
         tiles,
         warning: warning(&multi.settings.engine),
         tables,
-        charts: charts(replays),
+        charts: charts(replays, all.published),
         variants: Vec::new(),
         notes: Vec::new(),
         definitions: DEFINITIONS,

@@ -1,4 +1,4 @@
-//! The tables of an experiment, and its figures as JSON.
+//! The tables of an experiment, its figures as JSON, and its answer.
 
 use std::borrow::Cow;
 
@@ -8,6 +8,7 @@ use super::course;
 use crate::metrics::Summary;
 use crate::report::render::number::{or_dash, percent, seconds, thousands};
 use crate::report::render::table::table;
+use crate::report::studies::answer::{self, Cached};
 use crate::report::studies::sharing::AnalyzedTrace;
 
 /// The replays of an experiment.
@@ -18,6 +19,10 @@ pub struct SingleAndMulti<'a> {
     pub multi: AnalyzedTrace<'a>,
     /// Single-turn and multi-turn replays of the same chats as an engine serves them; only where this run counts differently.
     pub truth: Option<(AnalyzedTrace<'a>, AnalyzedTrace<'a>)>,
+    /// Single-turn and multi-turn figures at further block sizes.
+    pub others: Vec<(&'a Summary, &'a Summary)>,
+    /// Whether this run counts by the course project's rules, so that its published figures belong beside these.
+    pub published: bool,
 }
 
 /// The figures of an experiment's replays, from memory or from `summary.json`.
@@ -27,6 +32,10 @@ pub(super) struct Figures<'a> {
     pub(super) replays: [Cow<'a, Summary>; 2],
     /// Of the same chats as an engine serves them.
     pub(super) as_served: Option<[Cow<'a, Summary>; 2]>,
+    /// Of both replays at further block sizes.
+    pub(super) others: Vec<[Cow<'a, Summary>; 2]>,
+    /// Whether the course project's published figures belong beside these.
+    pub(super) published: bool,
     /// Medians of the sharing fractions of both replays, as the course project computed them.
     pub(super) upper_medians: [f64; 2],
 }
@@ -43,6 +52,12 @@ impl<'a> SingleAndMulti<'a> {
         Figures {
             replays: [&self.single, &self.multi].map(summary),
             as_served: truth.map(|(single, multi)| [single, multi].map(summary)),
+            others: self
+                .others
+                .iter()
+                .map(|(single, multi)| [Cow::Borrowed(*single), Cow::Borrowed(*multi)])
+                .collect(),
+            published: self.published,
             upper_medians: [&self.single, &self.multi].map(median),
         }
     }
@@ -51,7 +66,8 @@ impl<'a> SingleAndMulti<'a> {
 /// Formats the tables for the terminal.
 pub fn text(columns: &SingleAndMulti<'_>) -> String {
     let multi = columns.multi.summary;
-    let (header, rows) = figures(&columns.figures());
+    let all = columns.figures();
+    let (header, rows) = figures(&all);
     let header: Vec<&str> = header.iter().map(String::as_str).collect();
     let settings = &multi.settings;
     let mut out = format!(
@@ -69,8 +85,57 @@ pub fn text(columns: &SingleAndMulti<'_>) -> String {
     if columns.truth.is_some() {
         out.push_str("as served: chunks joined, real tokens, chained block hashes by vLLM's rules, sessions interleaved\n");
     }
-    out.push_str(&format!("\nThe course project's published figures (first 100 ShareGPT records) beside this run's\n{}\n", published(columns)));
+    if !all.others.is_empty() {
+        let (header, rows) = by_block_size(&all);
+        let header: Vec<&str> = header.iter().map(String::as_str).collect();
+        out.push_str(&format!("\n{}\n", table(&header, &rows)));
+    }
+    if all.published {
+        out.push_str(&format!("\nThe course project's published figures (first 100 ShareGPT records) beside this run's\n{}\n", published(columns)));
+    }
+    out.push_str(&format!("\n{}", all.answer()));
     out
+}
+
+impl Figures<'_> {
+    /// Single-turn and multi-turn at every block size, the first of which has all figures.
+    fn sizes(&self) -> impl Iterator<Item = &[Cow<'_, Summary>; 2]> {
+        std::iter::once(&self.replays).chain(&self.others)
+    }
+
+    /// The answer in a sentence.
+    pub(super) fn answer(&self) -> String {
+        let sizes = self.sizes().map(|[single, multi]| {
+            let single: &Summary = single;
+            let multi: &Summary = multi;
+            (Cached::from(single), Cached::from(multi))
+        });
+        answer::experiment(&sizes.collect::<Vec<_>>())
+    }
+}
+
+/// Header and rows of the comparison of block sizes.
+pub(super) fn by_block_size(figures: &Figures<'_>) -> Cells {
+    let header = [
+        "tokens a block",
+        "single-turn: token hit ratio",
+        "distinct blocks",
+        "multi-turn: token hit ratio",
+        "distinct blocks",
+    ];
+    let row = |[single, multi]: &[Cow<'_, Summary>; 2]| {
+        vec![
+            single.settings.block_size.to_string(),
+            percent(single.token_hit_ratio),
+            thousands(single.distinct_blocks),
+            percent(multi.token_hit_ratio),
+            thousands(multi.distinct_blocks),
+        ]
+    };
+    (
+        header.map(Into::into).to_vec(),
+        figures.sizes().map(row).collect(),
+    )
 }
 
 /// Header and rows of the comparison.
@@ -199,12 +264,19 @@ pub fn json(columns: &SingleAndMulti<'_>) -> Value {
         json!({"sharing_fraction_mean": p.mean, "sharing_fraction_median": p.median, "block_reuse_rate": p.reuse_rate,
             "block_hits_mean": p.mean_hits, "block_hits_max": p.max_hits})
     };
-    let medians = columns.figures().upper_medians;
+    let all = columns.figures();
+    let medians = all.upper_medians;
     json!({
         "single_turn": columns.single.summary,
         "multi_turn": columns.multi.summary,
         "as_served": columns.truth.as_ref().map(|(single, multi)| json!({"single_turn": single.summary, "multi_turn": multi.summary})),
         "sharing_fraction_upper_median": {"single_turn": medians[0], "multi_turn": medians[1]},
-        "published": {"single_turn": published(course::SINGLE), "multi_turn": published(course::MULTI)},
+        "other_block_sizes": all.others.iter().map(|[single, multi]| json!({
+            "block_size": single.settings.block_size, "single_turn": single, "multi_turn": multi,
+        })).collect::<Vec<_>>(),
+        "published": all.published.then(|| json!({
+            "single_turn": published(course::SINGLE), "multi_turn": published(course::MULTI),
+        })),
+        "answer": all.answer(),
     })
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::analyzed::AnalyzedTrace;
 use super::curves::{self, Curves};
 use super::page::{self, Origin};
-use super::{charts, csv_files};
+use super::{charts, csv_files, text};
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::write_json;
 use crate::metrics::Summary;
@@ -27,7 +27,7 @@ pub fn write(run: &AnalyzedTrace<'_>, folder: &Path, source: &str, command: &str
         meta: trace_meta(run.trace),
         command: command.to_owned(),
     };
-    let mut value = serde_json::to_value(run.summary).unwrap_or_default();
+    let mut value = text::value(run.summary).unwrap_or_default();
     if let Some(entries) = value.as_object_mut() {
         entries.insert("trace".into(), json!(source));
         entries.insert("trace_meta".into(), origin.meta.clone());

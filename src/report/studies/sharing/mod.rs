@@ -11,4 +11,4 @@ mod text;
 pub use analyzed::AnalyzedTrace;
 pub use folder::write;
 pub(super) use folder::{read_page, trace_meta};
-pub use text::text;
+pub use text::{text, value};

@@ -8,6 +8,7 @@ use crate::base::Distribution;
 use crate::metrics::{Group, Summary};
 use crate::report::render::html::{Cell, Page, Table};
 use crate::report::render::number::{or_dash, percent, seconds, thousands};
+use crate::report::studies::answer;
 
 /// Warning on pages of engine `naive`.
 const NAIVE: &str = "\
@@ -84,6 +85,7 @@ pub(in crate::report::studies) fn of_replay(replay: &ShownReplay<'_>, origin: &O
     Page {
         title: "Prefix sharing".into(),
         lead: format!("{source}: {}", settings(s)),
+        answer: answer::analysis(&s.into()),
         tiles: tiles(s, ""),
         warning: warning(&s.settings.engine),
         tables,

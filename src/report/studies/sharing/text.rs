@@ -5,6 +5,8 @@ use crate::cache::engine::TierSummary;
 use crate::metrics::Summary;
 use crate::report::render::number::{bytes, or_dash, percent, seconds, thousands};
 use crate::report::render::table::{pairs, table};
+use crate::report::studies::answer;
+use serde_json::json;
 
 /// The table for the terminal.
 pub fn text(summary: &Summary) -> String {
@@ -198,7 +200,18 @@ pub fn text(summary: &Summary) -> String {
             out.push_str(&format!("  ... {} turns in all\n", s.by_turn.len()));
         }
     }
+    out.push_str(&format!("\n{}\n", answer::analysis(&s.into())));
     out
+}
+
+/// The figures for programs, with the answer.
+///
+/// # Errors
+/// None that a summary can cause.
+pub fn value(summary: &Summary) -> serde_json::Result<serde_json::Value> {
+    let mut value = serde_json::to_value(summary)?;
+    value["answer"] = json!(answer::analysis(&summary.into()));
+    Ok(value)
 }
 
 /// Hits of each tier and what moved; read is from the tier into the first, written is into it from the one above.

@@ -52,7 +52,7 @@ pub fn write(run: &RunFiles<'_>, folder: &Path) -> Result<()> {
         "command": run.command,
     });
     if let (Some(all), Ok(serde_json::Value::Object(figures))) =
-        (summary.as_object_mut(), serde_json::to_value(run.serving))
+        (summary.as_object_mut(), super::value(run.serving))
     {
         all.extend(figures);
     }

@@ -9,4 +9,4 @@ mod text;
 pub use chrome_trace::chrome_trace;
 pub use files::{RunFiles, write};
 pub(super) use scaling_files::state_of_name;
-pub use text::text;
+pub use text::{text, value};

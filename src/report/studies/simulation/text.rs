@@ -1,9 +1,35 @@
 //! The tables that `simulate` prints.
 
+use serde_json::json;
+
 use crate::base::Distribution;
 use crate::metrics::Serving;
 use crate::report::render::number::{bytes, or_dash, percent, seconds, thousands};
 use crate::report::render::table::{pairs, table};
+use crate::report::studies::answer;
+
+/// The answer in a sentence.
+fn answer(serving: &Serving) -> String {
+    answer::simulation(&answer::Served {
+        arrived: serving.arrived,
+        finished: serving.finished,
+        attainment: serving.slo.attainment,
+        goodput: serving.goodput,
+        objectives: serving.slo.objectives.to_string(),
+        gpu_hours: serving.cost.gpu_hours,
+        dollars: serving.cost.dollars,
+    })
+}
+
+/// The figures as JSON, with the answer.
+///
+/// # Errors
+/// None that figures can cause.
+pub fn value(serving: &Serving) -> serde_json::Result<serde_json::Value> {
+    let mut value = serde_json::to_value(serving)?;
+    value["answer"] = json!(answer(serving));
+    Ok(value)
+}
 
 /// Formats the results of a simulation for the terminal.
 pub fn text(serving: &Serving) -> String {
@@ -120,7 +146,13 @@ pub fn text(serving: &Serving) -> String {
             ),
         ));
     }
-    [pairs(&rows), latencies(serving), pools(serving)].join("\n\n")
+    [
+        pairs(&rows),
+        latencies(serving),
+        pools(serving),
+        answer(serving),
+    ]
+    .join("\n\n")
 }
 
 fn latencies(serving: &Serving) -> String {

@@ -1,4 +1,4 @@
-//! The report of a sweep: a table, files, a heat map and lines.
+//! Sweeps over eviction policies, capacities and block sizes: what `sweep` prints and writes.
 
 mod page;
 
@@ -8,9 +8,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::answer;
 use crate::base::error::Result;
 use crate::base::io::write_json;
 use crate::base::table::{CsvFile, float};
+use crate::cache::eviction::looks_ahead;
 use crate::cache::sweep::Counts;
 use crate::report::render::chart::{Axis, Chart, Grid, Marks, Scale, Series, color};
 use crate::report::render::number::percent;
@@ -18,16 +20,16 @@ use crate::report::render::table::table;
 
 /// One policy at one capacity and block size.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Cell {
+pub struct SweepCell {
     /// Tokens per block.
     pub block_size: u32,
     /// Eviction policy.
     pub policy: String,
-    /// Capacity as it was asked for.
+    /// Capacity as the user gave it.
     pub capacity: String,
-    /// In blocks; none is unbounded.
+    /// Capacity in blocks; `None` is unbounded.
     pub capacity_blocks: Option<u32>,
-    /// What came of it.
+    /// The counts of the replay.
     #[serde(flatten)]
     pub counts: Counts,
 }
@@ -37,11 +39,11 @@ struct Sheet<'a> {
     block_size: u32,
     policies: Vec<&'a str>,
     capacities: Vec<&'a str>,
-    cells: Vec<&'a Cell>,
+    cells: Vec<&'a SweepCell>,
 }
 
 impl<'a> Sheet<'a> {
-    fn all(cells: &'a [Cell]) -> Vec<Self> {
+    fn all(cells: &'a [SweepCell]) -> Vec<Self> {
         let mut sheets: Vec<Self> = Vec::new();
         for cell in cells {
             let at = sheets.iter().position(|s| s.block_size == cell.block_size);
@@ -66,14 +68,27 @@ impl<'a> Sheet<'a> {
         sheets
     }
 
-    fn get(&self, policy: &str, capacity: &str) -> Option<&'a Cell> {
-        let matches = |cell: &&&Cell| cell.policy == policy && cell.capacity == capacity;
+    fn get(&self, policy: &str, capacity: &str) -> Option<&'a SweepCell> {
+        let matches = |cell: &&&SweepCell| cell.policy == policy && cell.capacity == capacity;
         self.cells.iter().find(matches).copied()
     }
 }
 
-/// The table for the terminal: token hit ratios, policies down, capacities across.
-pub fn text(cells: &[Cell]) -> String {
+/// The answer in a sentence.
+fn answer(cells: &[SweepCell], engine: &str) -> String {
+    let cells = cells.iter().map(|cell| answer::Swept {
+        block_size: cell.block_size,
+        policy: &cell.policy,
+        offline: looks_ahead(&cell.policy),
+        capacity: &cell.capacity,
+        capacity_blocks: cell.capacity_blocks,
+        ratio: cell.counts.token_hit_ratio,
+    });
+    answer::sweep(&cells.collect::<Vec<_>>(), engine)
+}
+
+/// Formats the tables for the terminal, with policies as rows and capacities as columns, and the answer.
+pub fn text(cells: &[SweepCell], engine: &str) -> String {
     let sheet = |sheet: &Sheet<'_>| {
         let mut header = vec!["token hit ratio"];
         header.extend(&sheet.capacities);
@@ -92,33 +107,32 @@ pub fn text(cells: &[Cell]) -> String {
             })
             .collect();
         format!(
-            "{} tokens a block\n{}\n",
+            "engine {engine}, {} tokens a block\n{}\n",
             sheet.block_size,
             table(&header, &rows)
         )
     };
-    Sheet::all(cells)
-        .iter()
-        .map(sheet)
-        .collect::<Vec<_>>()
-        .join("\n")
+    let tables: Vec<String> = Sheet::all(cells).iter().map(sheet).collect();
+    format!("{}\n{}", tables.join("\n"), answer(cells, engine))
 }
 
-/// What is written to a folder.
-pub struct Files<'a> {
+/// The content of the folder that `sweep` writes.
+pub struct SweepFiles<'a> {
     /// All cells, in order.
-    pub cells: &'a [Cell],
+    pub cells: &'a [SweepCell],
+    /// The engine whose rules decide.
+    pub engine: &'a str,
     /// The trace.
     pub source: &'a str,
-    /// What else was in force.
+    /// All other settings.
     pub settings: serde_json::Value,
 }
 
-impl Files<'_> {
+impl SweepFiles<'_> {
     /// As JSON.
     pub fn value(&self) -> serde_json::Value {
         serde_json::json!({"trace": self.source, "settings": self.settings, "version": crate::base::version::VERSION,
-            "cells": self.cells})
+            "answer": answer(self.cells, self.engine), "cells": self.cells})
     }
 
     /// Writes `sweep.json`, `sweep.csv`, and for each block size a heat map and lines.
@@ -201,11 +215,11 @@ fn grid(sheet: &Sheet<'_>) -> Grid {
     }
 }
 
-/// Lines that can be told apart.
+/// Maximum number of lines in a chart that can be told apart.
 const MOST_LINES: usize = 8;
 
-/// Policies that are drawn: the bound, LRU, and those with the best hit ratios, in order of the table; of those
-/// on one line the best known, which the registry has first.
+/// Policies in the chart: the bound, LRU, and those with the best hit ratios, in the order of the table. Of policies with equal
+/// hit ratios only the first in the registry is drawn.
 fn drawn<'a>(sheet: &Sheet<'a>) -> Vec<&'a str> {
     let total = |policy: &str| {
         let cells = sheet.cells.iter().filter(|cell| cell.policy == policy);
@@ -213,7 +227,7 @@ fn drawn<'a>(sheet: &Sheet<'a>) -> Vec<&'a str> {
     };
     let first = |policy: &str| u8::from(!matches!(policy, "belady" | "lru"));
     let mut ranked = sheet.policies.clone();
-    // Two bounds on one line say no more than one.
+    // One bound is enough.
     ranked.retain(|policy| *policy != "belady-leaf" || !sheet.policies.contains(&"belady"));
     ranked.sort_by(|a, b| first(a).cmp(&first(b)).then(total(b).total_cmp(&total(a))));
     let line = |policy: &str| {
@@ -236,7 +250,7 @@ fn lines(sheet: &Sheet<'_>) -> Chart {
     let drawn = drawn(sheet);
     let series = drawn.iter().enumerate().map(|(number, policy)| {
         let cells = sheet.cells.iter().filter(|cell| cell.policy == **policy);
-        let point = |cell: &&Cell| {
+        let point = |cell: &&SweepCell| {
             let tokens = f64::from(cell.capacity_blocks?) * f64::from(cell.block_size);
             Some((tokens, cell.counts.token_hit_ratio))
         };

@@ -8,7 +8,7 @@ use crate::base::error::Result;
 use crate::report::render::chart::{Axis, Chart, Marks, Scale, Series, color};
 use crate::report::render::html::{Cell, Page, Table, Variant};
 use crate::report::studies::json_file::{
-    commands, distinct, entry, number_cell, ratio_cell, read, shown,
+    answer, commands, distinct, entry, number_cell, ratio_cell, read, shown,
 };
 use crate::report::studies::sharing::page::DEFINITIONS;
 
@@ -79,6 +79,7 @@ pub(in crate::report::studies) fn read_page(folder: &Path, command: &str) -> Res
     Ok(Page {
         title: "Eviction policies and capacities".into(),
         lead: shown(&value["trace"]),
+        answer: answer(&value),
         tiles: vec![
             (policies.len().to_string(), "policies".into()),
             (sizes.len().to_string(), "block sizes".into()),

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::charts::counted;
 use super::pairs::Pair;
+use super::text::answer;
 use super::{ComparedRun, PolicyComparison, ScenarioGroup};
 use crate::base::error::Result;
 use crate::report::render::chart::Chart;
@@ -101,6 +102,7 @@ pub fn page(comparison: &PolicyComparison, pairs: &[Vec<Pair>], command: &str) -
     Ok(Page {
         title: "Autoscaling policies side by side".into(),
         lead,
+        answer: answer(comparison),
         tiles,
         warning: "",
         tables,

@@ -8,10 +8,12 @@ use serde_json::Value;
 use super::{Grid, PERCENTILES};
 use crate::autoscale::signals::FleetKind;
 use crate::autoscale::{Action, Move, ScalingCounts, ScalingLog, Tick};
-use crate::base::error::{Error, Location, Result};
-use crate::base::table::Columns;
+use crate::base::error::{Error, Fault, Location, Result};
+use crate::base::io::Input;
+use crate::base::table::{ColumnNames, TableReader};
 use crate::metrics::RequestRow;
 use crate::metrics::serving::state_changes;
+use crate::report::studies::json_file;
 use crate::report::studies::simulation::state_of_name;
 use crate::sim::{InstanceRecord, Outcome, PoolResources, Role, StateChange};
 use crate::trace::Nanos;
@@ -38,40 +40,43 @@ pub(in crate::report::studies::compare) fn requests(folder: &Path) -> Result<Opt
         (false, true) => (foreign, false),
         (false, false) => return Ok(None),
     };
-    let table = Columns::read(
-        &path,
-        &[
-            &["text:outcome"],
-            &["arrival_time", "arrival_timestamp"],
-            &["prompt_tokens", "prompt_sizes"],
-            &["output_tokens", "token_sizes"],
-            &["cached_tokens"],
-            &["queue_time", "queue_times"],
-            &["ttft", "ttft_times"],
-            &["tbt", "tbt_times"],
-            &["e2e", "response_times"],
-        ],
-    )?;
-    let row = |row: usize| {
-        let time = |column| Some(table.number(column, row)).filter(|time| time.is_finite());
-        let count = |column| table.number(column, row) as u32;
-        let e2e = time(8);
-        RequestRow {
-            outcome: outcome(table.text(0, row), e2e.is_some()),
-            arrival: time(1),
+    const COLUMNS: [&[&str]; 9] = [
+        &["outcome"],
+        &["arrival_time", "arrival_timestamp"],
+        &["prompt_tokens", "prompt_sizes"],
+        &["output_tokens", "token_sizes"],
+        &["cached_tokens"],
+        &["queue_time", "queue_times"],
+        &["ttft", "ttft_times"],
+        &["tbt", "tbt_times"],
+        &["e2e", "response_times"],
+    ];
+    let mut rows = Vec::new();
+    table(&path, &COLUMNS)?.each_row(|row| {
+        let count = |column| row.finite(column).map_or(0, |count| count as u32);
+        let e2e = row.finite(8);
+        rows.push(RequestRow {
+            outcome: outcome(row.text(0)?, e2e.is_some()),
+            arrival: row.finite(1),
             prompt: count(2),
             output: count(3),
             cached: count(4),
-            queue: time(5),
-            ttft: time(6),
-            tbt: time(7),
+            queue: row.finite(5),
+            ttft: row.finite(6),
+            tbt: row.finite(7),
             e2e,
-        }
-    };
-    Ok(Some(Requests {
-        rows: (0..table.rows).map(row).collect(),
-        is_whole,
-    }))
+        });
+        Ok(())
+    })?;
+    Ok(Some(Requests { rows, is_whole }))
+}
+
+/// Opens a CSV file of a run.
+fn table<N: ColumnNames>(path: &Path, columns: &[N]) -> Result<TableReader> {
+    let table = TableReader::open(Input::open(path)?, columns, 0)?;
+    Ok(table
+        .with_full_rows()
+        .with_remedy("run it again, or remove the folder"))
 }
 
 /// An outcome by its name; where a file has no such column, a request with an end-to-end time finished.
@@ -95,39 +100,32 @@ pub(super) fn instances(folder: &Path) -> Result<Option<Vec<InstanceRecord>>> {
     if !path.is_file() {
         return Ok(None);
     }
-    let names: [&[&str]; 6] = [
-        &["text:pool"],
-        &["text:role"],
-        &["text:created"],
-        &["text:ready"],
-        &["text:draining"],
-        &["text:gone"],
-    ];
-    let table = Columns::read(&path, &names)?;
-    let life = |row: usize| {
-        let time = |column| Nanos::parse_secs(table.text(column, row));
-        let life = InstanceRecord {
-            pool: table.text(0, row).to_owned(),
-            role: role(table.text(1, row), table.text(0, row)),
-            instance: row as u32,
-            created: time(2)?,
-            ready: time(3)?,
-            draining: time(4),
-            gone: time(5)?,
-            ..InstanceRecord::default()
+    let columns = ["pool", "role", "created", "ready", "draining", "gone"];
+    let mut lives = Vec::new();
+    table(&path, &columns)?.each_row(|row| {
+        let time =
+            |column| -> Result<Option<Nanos>, Fault> { Ok(Nanos::parse_secs(row.text(column)?)) };
+        let pool = row.text(0)?;
+        let life = match (time(2)?, time(3)?, time(5)?) {
+            (Some(created), Some(ready), Some(gone)) if created <= gone => InstanceRecord {
+                pool: pool.to_owned(),
+                role: role(row.text(1)?, pool),
+                instance: lives.len() as u32,
+                created,
+                ready,
+                draining: time(4)?,
+                gone,
+                ..InstanceRecord::default()
+            },
+            _ => {
+                let problem = "has no times `created` and `gone` that follow each other";
+                return Err(row.fault(problem));
+            }
         };
-        (life.created <= life.gone).then_some(life)
-    };
-    let lives = (0..table.rows).map(|row| {
-        life(row).ok_or_else(|| {
-            Error::input(
-                Location::line(&path, row as u64 + 2),
-                "has no times `created` and `gone` that follow each other",
-                "run it again",
-            )
-        })
-    });
-    lives.collect::<Result<_>>().map(Some)
+        lives.push(life);
+        Ok(())
+    })?;
+    Ok(Some(lives))
 }
 
 /// What an instance is for: by its role, or by its pool's name as SplitwiseSim has it.
@@ -162,26 +160,25 @@ pub(super) fn changes(
     if !path.is_file() {
         return Ok(state_changes(instances, end));
     }
-    let table = Columns::read(&path, &[&["text:time"], &["instance"], &["text:state"]])?;
-    let change = |row: usize| {
-        let instance = table.number(1, row);
-        Some(StateChange {
-            time: Nanos::parse_secs(table.text(0, row))?,
-            instance: (instance >= 0.0 && instance < instances.len() as f64)
-                .then_some(instance as u32)?,
-            state: state_of_name(table.text(2, row))?,
-        })
-    };
-    let changes = (0..table.rows).map(|row| {
-        change(row).ok_or_else(|| {
-            Error::input(
-                Location::line(&path, row as u64 + 2),
-                "does not say when an instance of instances.csv changed to which state",
-                "run it again",
-            )
-        })
-    });
-    changes.collect()
+    let mut changes = Vec::new();
+    table(&path, &["time", "instance", "state"])?.each_row(|row| {
+        let instance = row.text(1)?.parse().ok();
+        let instance = instance.filter(|instance: &u32| (*instance as usize) < instances.len());
+        let time = Nanos::parse_secs(row.text(0)?);
+        let (Some(time), Some(instance), Some(state)) =
+            (time, instance, state_of_name(row.text(2)?))
+        else {
+            let problem = "does not say when an instance of instances.csv changed to which state";
+            return Err(row.fault(problem));
+        };
+        changes.push(StateChange {
+            time,
+            instance,
+            state,
+        });
+        Ok(())
+    })?;
+    Ok(changes)
 }
 
 /// Reads an autoscaler's decisions from `scaling/0.csv`; `None` where there is no such file. Signals are left out.
@@ -203,38 +200,39 @@ pub(super) fn decisions(folder: &Path) -> Result<Option<ScalingLog>> {
         .iter()
         .flat_map(|kind| ["current", "target"].map(|what| format!("{}_{what}", kind.name())))
         .collect();
-    let one: Vec<[&str; 1]> = std::iter::once(["time"])
-        .chain(names.iter().map(|name| [name.as_str()]))
+    let wanted: Vec<&str> = std::iter::once("time")
+        .chain(names.iter().map(String::as_str))
         .collect();
-    let wanted: Vec<&[&str]> = one.iter().map(|name| &name[..]).collect();
-    let table = Columns::read(&path, &wanted)?;
+    let table = table(&path, &wanted)?;
     let known: Vec<(usize, FleetKind)> = KINDS
         .into_iter()
         .enumerate()
         .map(|(place, kind)| (place * 2 + 1, kind))
         .filter(|(column, _)| table.has(*column))
         .collect();
-    let tick = |row: usize| {
-        let size = |column| table.number(column, row) as u32;
+    let mut ticks = Vec::new();
+    table.each_row(|row| {
+        let size = |column| row.finite(column).map_or(0, |size| size as u32);
         let moves = known.iter().map(|(column, kind)| Move {
             kind: *kind,
             from: size(*column),
             wanted: size(column + 1),
             to: size(column + 1),
         });
-        Tick {
-            time: table.number(0, row),
+        ticks.push(Tick {
+            time: row.number(0)?,
             action: Action::Hold,
             moves: moves.collect(),
             reason: String::new(),
             signals: Vec::new(),
             fleets: Vec::new(),
-        }
-    };
+        });
+        Ok(())
+    })?;
     Ok(Some(ScalingLog {
         policy: String::new(),
         fleets: known.iter().map(|(_, kind)| *kind).collect(),
-        ticks: (0..table.rows).map(tick).collect(),
+        ticks,
         counts: ScalingCounts::default(),
     }))
 }
@@ -264,15 +262,7 @@ pub(super) fn summary(folder: &Path) -> Result<Option<Value>> {
     if !path.is_file() {
         return Ok(None);
     }
-    let bytes = std::fs::read(&path).map_err(|source| Error::read(&path, source))?;
-    let value = serde_json::from_slice(&bytes).map_err(|error| {
-        Error::input(
-            Location::line(&path, error.line() as u64),
-            format!("is no JSON: {error}"),
-            "run it again",
-        )
-    })?;
-    Ok(Some(value))
+    json_file::read(&path).map(Some)
 }
 
 /// Reads TTFT, TBT and E2E at three percentiles from SplitwiseSim's `summary.csv`.
@@ -281,28 +271,23 @@ pub(super) fn summary(folder: &Path) -> Result<Option<Value>> {
 /// A file that cannot be read, or without such columns.
 pub(super) fn summary_times(folder: &Path) -> Result<Grid> {
     let path = folder.join("summary.csv");
-    let columns: Vec<[String; 1]> = ["ttft_times", "tbt_times", "response_times"]
+    let columns: Vec<String> = ["ttft_times", "tbt_times", "response_times"]
         .iter()
-        .flat_map(|name| PERCENTILES.map(|percentile| [format!("{name}_p{percentile}")]))
+        .flat_map(|name| PERCENTILES.map(|percentile| format!("{name}_p{percentile}")))
         .collect();
-    let wanted: Vec<Vec<&str>> = columns.iter().map(|c| vec![c[0].as_str()]).collect();
-    let wanted: Vec<&[&str]> = wanted.iter().map(Vec::as_slice).collect();
-    let table = Columns::read(&path, &wanted)?;
-    if table.rows == 0 || !(0..9).any(|column| table.has(column)) {
+    let wanted: Vec<&str> = columns.iter().map(String::as_str).collect();
+    let mut table = table(&path, &wanted)?;
+    let known = (0..columns.len()).any(|column| table.has(column));
+    let row = table.next_row()?;
+    let Some(row) = row.filter(|_| known) else {
         return Err(Error::input(
             Location::file(&path),
             "has no row with ttft_times_p50 and the like",
             "run it again, or remove the folder",
         ));
-    }
-    let mut grid = Grid::default();
-    for (metric, row) in grid.iter_mut().enumerate() {
-        for (place, cell) in row.iter_mut().enumerate() {
-            let value = table.number(metric * 3 + place, 0);
-            *cell = Some(value).filter(|value| value.is_finite());
-        }
-    }
-    Ok(grid)
+    };
+    let metric = |metric: usize| std::array::from_fn(|place| row.finite(metric * 3 + place));
+    Ok(std::array::from_fn(metric))
 }
 
 #[cfg(test)]

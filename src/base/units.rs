@@ -1,0 +1,101 @@
+//! Quantities as users write them: sizes in bytes (`40GiB`) and lengths of time (`500ms`).
+
+/// Units of size with the bytes that each stands for, those that end in others first. A single letter is binary, as in GNU's
+/// tools and vLLM's own arguments.
+const SIZES: [(&str, f64); 12] = [
+    ("KiB", 1024.0),
+    ("MiB", 1_048_576.0),
+    ("GiB", 1_073_741_824.0),
+    ("TiB", 1_099_511_627_776.0),
+    ("KB", 1e3),
+    ("MB", 1e6),
+    ("GB", 1e9),
+    ("TB", 1e12),
+    ("K", 1024.0),
+    ("M", 1_048_576.0),
+    ("G", 1_073_741_824.0),
+    ("T", 1_099_511_627_776.0),
+];
+
+/// Units of time with the seconds that each stands for, those that end in others first.
+const TIMES: [(&str, f64); 7] = [
+    ("us", 1e-6),
+    ("ms", 1e-3),
+    ("min", 60.0),
+    ("s", 1.0),
+    ("m", 60.0),
+    ("h", 3600.0),
+    ("d", 86_400.0),
+];
+
+/// Bytes of `40GiB`, `40G` (the same), `1.5 TB` (decimal) and the like. `None` for anything else, a plain number included.
+pub fn parse_bytes(text: &str) -> Option<f64> {
+    let (digits, unit) = split(text, &SIZES)?;
+    let number: f64 = digits.parse().ok()?;
+    (number.is_finite() && number > 0.0).then_some(number * unit)
+}
+
+/// Seconds of `500ms`, `2s`, `1.5 h` and the like; a plain number is in seconds. `None` for anything else, a negative number
+/// included.
+pub fn parse_seconds(text: &str) -> Option<f64> {
+    let (digits, unit) = split(text, &TIMES).unwrap_or((text.trim(), 1.0));
+    let number: f64 = digits.parse().ok()?;
+    (number.is_finite() && number >= 0.0).then_some(number * unit)
+}
+
+/// What stands before the unit, and what the unit stands for.
+fn split<'a>(text: &'a str, units: &[(&str, f64)]) -> Option<(&'a str, f64)> {
+    let text = text.trim();
+    units.iter().find_map(|(name, unit)| {
+        let digits = text.strip_suffix(name)?;
+        Some((digits.trim_end(), *unit))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::base::units::*;
+
+    #[test]
+    fn sizes() {
+        let gib = 1_073_741_824.0;
+        for (text, bytes) in [
+            ("40G", 40.0 * gib),
+            ("40GiB", 40.0 * gib),
+            ("40 GiB", 40.0 * gib),
+            ("40GB", 4e10),
+            ("0.5TiB", 512.0 * gib),
+            ("512M", 536_870_912.0),
+            ("1K", 1024.0),
+            ("1KB", 1000.0),
+        ] {
+            assert_eq!(parse_bytes(text), Some(bytes), "{text}");
+        }
+        for text in [
+            "", "40", "G", "GiB", "-1G", "0G", "infG", "nanG", "40g", "4 apples", "40B",
+        ] {
+            assert_eq!(parse_bytes(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn times() {
+        for (text, seconds) in [
+            ("500ms", 0.5),
+            ("2s", 2.0),
+            ("2", 2.0),
+            ("0.04", 0.04),
+            ("250 us", 250.0 * 1e-6),
+            ("10m", 600.0),
+            ("10min", 600.0),
+            ("24h", 86_400.0),
+            ("1d", 86_400.0),
+            ("0", 0.0),
+        ] {
+            assert_eq!(parse_seconds(text), Some(seconds), "{text}");
+        }
+        for text in ["", "s", "ms", "-1s", "inf", "nan", "2 weeks", "1h30m"] {
+            assert_eq!(parse_seconds(text), None, "{text}");
+        }
+    }
+}
