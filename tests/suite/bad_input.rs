@@ -456,7 +456,7 @@ fn traces_that_do_not_fit() {
         ("cut.jsonl", &["cut.jsonl:4: "]),
         (
             "hash.jsonl",
-            &["hash.jsonl:2: ", "18 hash ids", "block size"],
+            &["hash.jsonl:2: ", "18 hash ids", "--block-size"],
         ),
         ("lengths.csv", &["lengths.csv: ", "lengths only"]),
         ("good.jsonl", &["good.jsonl: ", "replay gen-trace"]),
@@ -489,7 +489,7 @@ fn numbers_that_make_no_sense() {
         (&["--rate", "0"][..], "--rate above 0"),
         (&["--rate", "-1"], "--rate above 0"),
         (&["--rate", "nan"], "--rate above 0"),
-        (&["--turn-delay", "-1"], "turn delay of 0 or more"),
+        (&["--turn-delay", "-1"], "--turn-delay of 0 or more"),
         (&["--max-model-len", "0"], "1 or more tokens"),
         (&["--max-model-len", "1"], "--max-model-len"),
         (&["--arrival", "gamma", "--cv", "0"], "--cv above 0"),
