@@ -237,7 +237,7 @@ mod tests {
         testing::refuses(&[
             (
                 r#"{"timestamp": 0, "input_length": 513, "output_length": 1, "hash_ids": [1]}"#,
-                "needs 2 hash ids of 512 tokens each, found 1; give",
+                "needs 2 hash ids of 512 tokens each, found 1; set `block_size`",
             ),
             (
                 r#"{"timestamp": 0, "input_length": 5, "output_length": 1}"#,
