@@ -6,7 +6,7 @@
 use aho_corasick::{AhoCorasick, MatchKind};
 use serde::Deserialize;
 
-/// An entry of `added_tokens`.
+/// An added token of a tokenizer: an entry of `added_tokens` in `tokenizer.json`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct AddedToken {
     /// Text of the token.

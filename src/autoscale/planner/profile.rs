@@ -66,7 +66,7 @@ impl Profile {
         if !folder.is_dir() {
             return Err(Error::input(
                 Location::file(folder),
-                "is no folder",
+                "is not a folder",
                 "give the folder that contains the profile's files",
             ));
         }
@@ -119,7 +119,7 @@ impl Profile {
         for point in &self.prefill {
             let all = [point.isl, point.ttft_ms, point.throughput_per_gpu];
             if !all.iter().all(|value| value.is_finite() && *value > 0.0) {
-                return refuse(format!("a point is {all:?}"));
+                return refuse(format!("a point has the values {all:?}"));
             }
         }
         match self.prefill.windows(2).find(|w| w[0].isl == w[1].isl) {
@@ -146,7 +146,10 @@ impl Profile {
             let positive = [point.context_length, point.itl_ms, point.throughput_per_gpu];
             let usage = point.kv_usage.is_finite() && point.kv_usage >= 0.0;
             if !usage || !positive.iter().all(|v| v.is_finite() && *v > 0.0) {
-                return refuse(format!("a point is {} {positive:?}", point.kv_usage));
+                return refuse(format!(
+                    "a point has the KV usage {} and the values {positive:?}",
+                    point.kv_usage
+                ));
             }
             let same = |other: &&DecodePoint| {
                 other.kv_usage == point.kv_usage && other.context_length == point.context_length
@@ -382,7 +385,7 @@ mod tests {
         let error = Profile::load(empty.path(), None).unwrap_err().to_string();
         assert!(error.contains("has no prefill profile"), "{error}");
         let none = Profile::load(&empty.path().join("none"), None).unwrap_err();
-        assert!(none.to_string().contains("is no folder"));
+        assert!(none.to_string().contains("is not a folder"));
     }
 
     #[test]

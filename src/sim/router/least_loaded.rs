@@ -10,7 +10,7 @@ pub(super) const CARD: RouterCard = RouterCard::new(
     |_| Box::new(LeastLoaded),
 );
 
-/// Compares KV usage, including KV in transfer.
+/// The router `least-loaded`: compares KV usage, including KV in transfer.
 #[derive(Debug)]
 pub struct LeastLoaded;
 

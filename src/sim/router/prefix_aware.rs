@@ -15,7 +15,7 @@ pub(super) const CARD: RouterCard = RouterCard::new(
 )
 .with_parameter("W, the weight of waiting tokens, as prefix-aware:0.5");
 
-/// Cost of an instance: uncached prompt tokens of the request, plus the weighted backlog.
+/// The router `prefix-aware`. The cost of an instance is the request's uncached prompt tokens plus the weighted backlog.
 #[derive(Debug)]
 pub struct PrefixAware {
     /// Weight of a backlog token relative to one of the request's own; 0 considers the cache only.

@@ -23,7 +23,7 @@ pub enum Load {
     Tokens,
 }
 
-/// The instance with the shortest queue, the first of equals.
+/// The routers `jsq` and `token-jsq`: the instance with the shortest queue, the first of equals.
 #[derive(Debug)]
 pub struct ShortestQueue(pub Load);
 

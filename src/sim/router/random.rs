@@ -12,7 +12,7 @@ pub(super) const CARD: RouterCard = RouterCard::new("random", "a random instance
     Box::new(Random::new(context.seed, context.stage))
 });
 
-/// Draws from its own random stream.
+/// The router `random`, with its own random stream.
 #[derive(Debug)]
 pub struct Random(Pcg64);
 

@@ -217,7 +217,7 @@ pub trait TraceFormat: Sync {
     /// [`Error::Input`] with file and line; [`Error::Usage`] for formats that are only written.
     fn read(&self, _input: Input, _options: &ReadOptions) -> Result<(Trace, ReadReport)> {
         Err(Error::usage(
-            format!("format `{}` is written, never read", self.name()),
+            format!("format `{}` can be written but not read", self.name()),
             format!("readable formats: {}", names(|f| f.readable()).join(", ")),
         ))
     }
@@ -234,7 +234,7 @@ pub trait TraceFormat: Sync {
         _path: &Path,
     ) -> Result<WriteReport> {
         Err(Error::usage(
-            format!("format `{}` is read, never written", self.name()),
+            format!("format `{}` can be read but not written", self.name()),
             format!("writable formats: {}", names(|f| f.writable()).join(", ")),
         ))
     }
