@@ -96,7 +96,7 @@ mod tests {
         for name in names {
             let page = folder.path().join(format!("man1/{name}.1"));
             let text = std::fs::read_to_string(&page).expect("a page");
-            assert!(text.contains(&format!("kvreplay {VERSION}")), "{text}");
+            assert!(text.contains(&format!("replay {VERSION}")), "{text}");
         }
     }
 

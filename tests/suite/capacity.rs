@@ -288,7 +288,7 @@ fn tiers() {
         ),
         (
             &["--tier", "hbm:4", "--hold", "requests:4"][..],
-            "--hold to none",
+            "or hold `none`",
         ),
     ] {
         let args = [&["analyze", path][..], more].concat();

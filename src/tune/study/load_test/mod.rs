@@ -176,6 +176,17 @@ impl TestedFleet<'_> {
         }
     }
 
+    /// Whether requests that arrive a thousand seconds apart meet the objectives.
+    fn meets_alone(&self) -> Result<bool> {
+        const REQUESTS: usize = 20;
+        let run = self.serve(1e-3, REQUESTS)?;
+        let objectives = self.scenario.config().slo.objectives();
+        let attainment = Attainment::of(&rows(&run.records.requests), &objectives);
+        Ok(attainment
+            .all
+            .is_some_and(|all| all >= self.test.attainment))
+    }
+
     /// The highest rate that is carried, to two percent, and not above a ceiling, which the first run tells; 0 where less than
     /// one request in a thousand seconds is.
     fn highest(&self, ceiling: &dyn Fn(&Run) -> Option<f64>) -> Result<(f64, Option<f64>, Held)> {
@@ -183,6 +194,10 @@ impl TestedFleet<'_> {
         let mut first = self.hold(rate)?;
         let ceiling = ceiling(&first.run);
         let most = ceiling.unwrap_or(f64::INFINITY).min(1e6);
+        // Where even requests on an empty cluster miss the objectives, no rate is carried.
+        if !first.carried && !self.meets_alone()? {
+            return Ok((0.0, ceiling, first));
+        }
         while !first.carried || rate > most {
             rate /= 2.0;
             if rate < 1e-3 {
