@@ -277,6 +277,23 @@ fn the_whole_summary() {
 }
 
 #[test]
+fn the_answer() {
+    let answer = run().printed["answer"].to_string();
+    // 1 of 7 met all objectives, in 1.05 s.
+    for part in [
+        "14.3 %",
+        "7 requests",
+        "20 ms",
+        "21 ms",
+        "150 ms",
+        "0.95 a second",
+        "2 did not finish",
+    ] {
+        assert!(answer.contains(part), "{part} is not in {answer}");
+    }
+}
+
+#[test]
 fn every_change_of_an_instance() {
     run().csv(
         "scaling/instances.csv",
