@@ -1,4 +1,4 @@
-//! From what a policy wants to what is done: bounds, cooldowns, damping, caps, the GPU budget.
+//! Applies bounds, cooldowns, damping, step limits and the GPU budget to a policy's decision.
 
 use super::config::AutoscalingSection;
 use super::log::Move;
@@ -7,16 +7,16 @@ use super::signals::{FleetKind, Signals};
 use crate::base::check::positive;
 use crate::base::error::{Error, Result};
 
-/// Least and most instances of a fleet.
+/// Bounds on the number of instances of a fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// At least.
+    /// Fewest instances.
     pub min: u32,
-    /// At most.
+    /// Most instances.
     pub max: u32,
 }
 
-/// Everything that keeps a wish in bounds.
+/// Limits on the changes that a policy can make.
 #[derive(Debug, Clone)]
 pub struct ScalingBounds {
     prefill: Limits,
@@ -27,32 +27,32 @@ pub struct ScalingBounds {
     damping: f64,
     max_step_out: u32,
     max_step_in: u32,
-    /// GPUs in all, and of an instance by fleet.
+    /// GPUs of all instances together.
     budget: Option<u32>,
     last_out: f64,
     last_change: f64,
 }
 
 impl ScalingBounds {
-    /// Of a configuration, with the policy's own cooldowns.
+    /// Limits of a configuration; cooldowns that it does not set are the policy's own.
     ///
     /// # Errors
-    /// [`Error::Usage`] for bounds that cannot be.
+    /// [`Error::Usage`] for invalid bounds.
     pub fn new(section: &AutoscalingSection, pace: Pace) -> Result<Self> {
         let limits = |name: &str, section: super::FleetSection| {
             if section.min == 0 {
                 return Err(Error::usage(
                     format!("autoscaling.{name}.min is 0"),
-                    "give 1 or more: policies decide by what instances report, and a fleet without instances reports nothing that it could be scaled out by",
+                    "give 1 or more: a fleet without instances has no signals by which a policy could scale it out",
                 ));
             }
             if section.max < section.min {
                 return Err(Error::usage(
                     format!(
-                        "autoscaling.{name}.max is {} and min {}",
+                        "autoscaling.{name}.max is {}, less than min, which is {}",
                         section.max, section.min
                     ),
-                    "give a max of at least min",
+                    "give a max that is not less than min",
                 ));
             }
             Ok(Limits {
@@ -84,7 +84,7 @@ impl ScalingBounds {
         })
     }
 
-    /// Bounds of a fleet; mixed instances are nobody's to scale.
+    /// Bounds of a fleet; mixed instances are not scaled.
     pub fn limits(&self, kind: FleetKind) -> Option<Limits> {
         match kind {
             FleetKind::Prefill => Some(self.prefill),
@@ -94,7 +94,8 @@ impl ScalingBounds {
         }
     }
 
-    /// A wish in bounds, by fleet, and what was done to it. `gpus` are those of one instance, by fleet.
+    /// Applies all limits to a decision. Returns the change of each fleet, and notes on the limits that took effect. `gpus`
+    /// are the GPUs of one instance, by fleet.
     pub fn bound(
         &mut self,
         signals: &Signals,
@@ -108,7 +109,7 @@ impl ScalingBounds {
             }
         };
         let since = |time: f64| signals.time - time;
-        // A look comes a rounding error early, never late.
+        // A control interval may be short by a rounding error.
         let may_grow = since(self.last_out) >= self.out_cooldown - 1e-9;
         let may_shrink = since(self.last_change) >= self.in_cooldown - 1e-9;
         let mut moves = Vec::new();
@@ -155,7 +156,8 @@ impl ScalingBounds {
         ((f64::from(step) * self.damping).ceil() as u32).min(step)
     }
 
-    /// Takes back what would need more GPUs than there are, from all that grow alike; whether it did.
+    /// Reduces the growth of all fleets in proportion if they would need more GPUs than the budget has; returns whether it
+    /// did.
     fn keep_budget(&self, signals: &Signals, moves: &mut [Move], gpus: &[u32]) -> bool {
         let Some(budget) = self.budget else {
             return false;
@@ -163,14 +165,14 @@ impl ScalingBounds {
         let there = |fleet: &super::signals::Fleet| {
             fleet.ready + fleet.starting + fleet.parked + fleet.draining
         };
-        // Instances that go hold their GPUs until they are gone.
+        // Draining instances hold their GPUs until they terminate.
         let used: u32 = signals
             .fleets
             .iter()
             .zip(gpus)
             .map(|(fleet, gpus)| there(fleet) * gpus)
             .sum();
-        // Parked ones have their GPUs already.
+        // Parked instances hold their GPUs already.
         let fresh = |(one, fleet): (&Move, &super::signals::Fleet)| {
             one.to.saturating_sub(one.from).saturating_sub(fleet.parked)
         };
@@ -191,7 +193,7 @@ impl ScalingBounds {
                 new
             })
             .collect();
-        // What rounding left over, one by one.
+        // Distributes what rounding left over, one instance at a time.
         for ((granted, new), gpus) in granted.iter_mut().zip(&news).zip(gpus) {
             if *granted < *new && *gpus <= spare {
                 *granted += 1;
@@ -227,7 +229,7 @@ mod tests {
     #[test]
     fn cooldowns_by_hand() {
         let mut bounds = bounds(|_| {});
-        // The first is free; the next scale-out after 180 s, a scale-in 600 s after the last change.
+        // The first scale-out has no cooldown; the next is possible after 180 s, a scale-in 600 s after the last change.
         assert_eq!(to(&mut bounds, 10.0, (4, 4), (5, 5)), [5, 5]);
         assert_eq!(to(&mut bounds, 189.0, (5, 5), (6, 6)), [5, 5]);
         assert_eq!(to(&mut bounds, 190.0, (5, 5), (6, 6)), [6, 6]);
@@ -240,10 +242,10 @@ mod tests {
         let mut bounded = bounds(|section| {
             section.prefill.max = 6;
         });
-        // Never none: at least one of each role.
+        // At least one instance of each role remains.
         assert_eq!(to(&mut bounded, 0.0, (4, 4), (9, 0)), [6, 1]);
         let mut damped = bounds(|section| section.damping = 0.5);
-        // Half of 5, up, is 3; half of 1 is 1.
+        // Half of 5, rounded up, is 3; half of 1 is 1.
         assert_eq!(to(&mut damped, 0.0, (4, 4), (9, 3)), [7, 3]);
         let mut capped = bounds(|section| {
             section.max_step_out = Some(2);
@@ -254,8 +256,8 @@ mod tests {
 
     #[test]
     fn budget_by_hand() {
-        // 4 x 4 + 8 x 1 = 24 GPUs of 32. Two more of each would need 10; 8 are left: 0.8 x 2 = 1.6, so 1 and 1, for 5; of
-        // the 3 left the decode pool gets its second.
+        // 4 x 4 + 8 x 1 = 24 of 32 GPUs. Two more of each would need 10; 8 are left: 0.8 x 2 = 1.6, so 1 and 1, which take
+        // 5; of the 3 left the decode fleet gets its second.
         let mut bounds = bounds(|section| section.gpu_budget = Some(32));
         assert_eq!(to(&mut bounds, 0.0, (4, 8), (6, 10)), [5, 10]);
     }

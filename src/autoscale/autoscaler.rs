@@ -1,4 +1,4 @@
-//! The loop: look, decide, bound, and say which instances it falls on.
+//! The autoscaler's control loop: compute signals, decide, apply bounds, and select the instances that start or stop.
 
 use super::actuator::ScalingBounds;
 use super::config::AutoscalingSection;
@@ -13,7 +13,7 @@ use crate::sim::Objectives;
 use crate::sim::{ClusterView, Controller, Instance, ScalingAction, State};
 use crate::trace::Nanos;
 
-/// A policy with everything around it; one is made for each run.
+/// A scaling policy with its signals, bounds and placement; one is built for each run.
 #[derive(Debug)]
 pub struct Autoscaler {
     policy: Box<dyn ScalingPolicy>,
@@ -23,7 +23,8 @@ pub struct Autoscaler {
     soft: Soft,
     guard: bool,
     placer: Placer,
-    /// Parked instances, and until when they are watched; without a time, until the other role has started.
+    /// Parked instances, and the time until which they can return; without a time, they wait for the other role's instances
+    /// to start.
     aside: Vec<(u32, Option<f64>)>,
     targets: Vec<(FleetKind, u32)>,
     log: ScalingLog,
@@ -37,7 +38,7 @@ struct Soft {
 }
 
 impl Autoscaler {
-    /// Of a configuration, for a cluster with such fleets.
+    /// Builds the autoscaler of a configuration, for a cluster with these fleets.
     ///
     /// # Errors
     /// [`Error::Usage`](crate::Error::Usage) for an unknown policy, a parameter that is out of range, or a cluster that the
@@ -91,12 +92,12 @@ impl Autoscaler {
         })
     }
 
-    /// What it saw and decided, once the run is over.
+    /// Its log, after the run.
     pub fn into_log(self) -> ScalingLog {
         self.log
     }
 
-    /// Instances that were put aside come back if latency got worse, and drain if it stayed well for long enough.
+    /// Parked instances return if latency exceeds its limit, and drain if it did not until their time.
     fn watch(
         &mut self,
         view: &ClusterView<'_, '_>,
@@ -132,7 +133,7 @@ impl Autoscaler {
         }
     }
 
-    /// Which instances a change of size falls on.
+    /// Selects the instances that start, return or stop to change a fleet's size.
     fn carry_out(
         &mut self,
         view: &ClusterView<'_, '_>,
@@ -144,7 +145,7 @@ impl Autoscaler {
         let now = view.now.as_secs_f64();
         let of_kind = |instance: &Instance| FleetKind::from(instance.role) == one.kind;
         while missing > 0 {
-            // The last that went is the first to come back.
+            // The instance that was parked last returns first.
             let found = self.aside.iter().rposition(|(number, until)| {
                 until.is_some() && of_kind(&view.instances[*number as usize])
             });
@@ -180,7 +181,7 @@ impl Autoscaler {
                 }
             })
             .collect();
-        // Who starts goes first, then who has the least to do.
+        // Starting instances first, then those with the fewest requests.
         going.sort_unstable();
         for (serves, _, std::cmp::Reverse(number)) in going {
             if surplus == 0 {
@@ -198,7 +199,7 @@ impl Autoscaler {
         None
     }
 
-    /// Instances of a kind in a state.
+    /// Number of instances of a fleet in a state.
     fn number(view: &ClusterView<'_, '_>, kind: FleetKind, state: State) -> u32 {
         let found = view.instances.iter();
         found
@@ -206,13 +207,13 @@ impl Autoscaler {
             .count() as u32
     }
 
-    /// Whether an instance that is held back still has the other role to wait for.
+    /// Whether an instance that is held back must still wait for the other role.
     fn is_waited_for(&self, view: &ClusterView<'_, '_>, instance: u32) -> bool {
         let kind = FleetKind::from(view.instances[instance as usize].role);
         self.is_ahead(view, kind, Self::number(view, kind, State::Ready) + 1)
     }
 
-    /// Whether one more ready instance of a kind would be more than the P/D ratio allows while the other role starts.
+    /// Whether `ready` ready instances of a fleet exceed what the P/D ratio allows while the other role starts.
     fn is_ahead(&self, view: &ClusterView<'_, '_>, kind: FleetKind, ready: u32) -> bool {
         let other = match kind {
             FleetKind::Prefill => FleetKind::Decode,
@@ -240,7 +241,7 @@ impl Controller for Autoscaler {
         let mut notes = Vec::new();
         let mut signals = self.meter.look(view);
         self.watch(view, &signals, &mut actions, &mut notes);
-        // Who comes back now is there for the decision.
+        // Instances that return now count as ready for the decision.
         for action in &actions {
             if let ScalingAction::Reinstate(number) = action {
                 let kind = FleetKind::from(view.instances[*number as usize].role);
@@ -250,7 +251,7 @@ impl Controller for Autoscaler {
                 }
             }
         }
-        // Who is held back until the other role is there is as good as starting.
+        // Instances that are held back until the other role is ready count as starting.
         for (number, until) in &self.aside {
             let kind = FleetKind::from(view.instances[*number as usize].role);
             if until.is_none()
@@ -295,7 +296,7 @@ impl Controller for Autoscaler {
             self.log.counts.parked += 1;
             actions.push(ScalingAction::Park(instance));
         }
-        // Others may have waited for this one.
+        // Others may have waited for this instance.
         let aside = std::mem::take(&mut self.aside);
         let mut back = 0;
         for (number, until) in aside {

@@ -1,25 +1,25 @@
-//! What an autoscaler saw and did.
+//! The log of an autoscaler: signals and decisions.
 
 use serde::Serialize;
 
 use super::signals::{FLEET_SIGNALS, FleetKind, SIGNALS, Signals};
 
-/// What one look came to.
+/// Kind of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Nothing changes.
+    /// No change.
     Hold,
-    /// Some fleets grow.
+    /// Scale-out: some fleets grow.
     ScaleOut,
-    /// Some fleets shrink.
+    /// Scale-in: some fleets shrink.
     ScaleIn,
-    /// Some grow and some shrink.
+    /// Rebalance: some fleets grow and some shrink.
     Rebalance,
 }
 
 impl Action {
-    /// What changes of size come to.
+    /// The kind of a set of changes.
     pub(super) fn of(moves: &[Move]) -> Self {
         let grows = moves.iter().any(|one| one.to > one.from);
         let shrinks = moves.iter().any(|one| one.to < one.from);
@@ -31,7 +31,7 @@ impl Action {
         }
     }
 
-    /// As the log has it.
+    /// Name in the log.
     pub fn name(self) -> &'static str {
         match self {
             Self::Hold => "hold",
@@ -42,38 +42,38 @@ impl Action {
     }
 }
 
-/// A fleet's size before a look and after it, those that start included.
+/// Change of a fleet's size, starting instances included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Move {
-    /// Which.
+    /// Fleet.
     pub kind: FleetKind,
-    /// Before.
+    /// Size before.
     pub from: u32,
-    /// What the policy wanted.
+    /// Size that the policy decided.
     pub wanted: u32,
-    /// What it came to.
+    /// Size after bounds were applied.
     pub to: u32,
 }
 
-/// One look.
+/// One control interval.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tick {
-    /// When, in seconds.
+    /// Time in seconds.
     pub time: f64,
-    /// What it came to.
+    /// Kind of the decision.
     pub action: Action,
-    /// By fleet.
+    /// Changes by fleet.
     pub moves: Vec<Move>,
-    /// Why, and what bounds did to it.
+    /// Reason for the decision, and the bounds that took effect.
     pub reason: String,
-    /// [`SIGNALS`], in order.
+    /// Values of [`SIGNALS`], in order.
     pub signals: Vec<f64>,
-    /// [`FLEET_SIGNALS`] of each fleet, in order.
+    /// Values of [`FLEET_SIGNALS`] of each fleet, in order.
     pub fleets: Vec<Vec<f64>>,
 }
 
 impl Tick {
-    /// What was seen, and nothing decided yet.
+    /// A control interval with signals and no decision yet.
     pub(super) fn new(signals: &Signals) -> Self {
         Self {
             time: signals.time,
@@ -90,28 +90,28 @@ impl Tick {
     }
 }
 
-/// What only the autoscaler can count; changes of the cluster's size are computed with the other figures of a run.
+/// Counts that only the autoscaler has; changes of the cluster's size are computed with the other figures of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct ScalingCounts {
     /// Control intervals.
     pub ticks: u64,
-    /// Instances taken out of routing and kept.
+    /// Instances that were parked.
     pub parked: u64,
-    /// Parked instances that came back.
+    /// Parked instances that returned to routing.
     pub reinstated: u64,
-    /// Instances that were wanted and that no site had room for.
+    /// Instances that could not be started because no site had room.
     pub no_room: u64,
 }
 
-/// Everything an autoscaler leaves behind.
+/// The complete log of an autoscaler.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScalingLog {
-    /// The policy's name.
+    /// Name of the policy.
     pub policy: String,
-    /// Fleets, in the order of all that is by fleet.
+    /// Fleets, in the order of all vectors by fleet.
     pub fleets: Vec<FleetKind>,
-    /// Looks, in order.
+    /// Control intervals, in order.
     pub ticks: Vec<Tick>,
-    /// How often what was done.
+    /// Counts.
     pub counts: ScalingCounts,
 }

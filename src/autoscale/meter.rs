@@ -1,4 +1,4 @@
-//! From looks at the cluster to [`Signals`] over a sliding window.
+//! Computes [`Signals`] over a sliding window from the states of the cluster.
 
 use std::collections::VecDeque;
 
@@ -6,7 +6,7 @@ use super::signals::{Fleet, FleetKind, Member, Sample, Signals};
 use crate::sim::{ClusterView, ControlWindow, Instance, ServedPhases, State};
 use crate::trace::Nanos;
 
-/// Between two looks.
+/// Measurements of one control interval.
 #[derive(Debug, Default)]
 struct Slice {
     seconds: f64,
@@ -25,7 +25,7 @@ struct FleetSlice {
     output_tokens: u64,
 }
 
-/// What an instance's books said at the last look.
+/// Counters of an instance at the end of the last control interval.
 #[derive(Debug, Clone, Copy, Default)]
 struct Seen {
     busy: Nanos,
@@ -35,7 +35,7 @@ struct Seen {
     cached_tokens: u64,
 }
 
-/// Keeps what a window needs.
+/// Keeps the control intervals of the window.
 #[derive(Debug)]
 pub(super) struct Meter {
     window: Nanos,
@@ -45,7 +45,7 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// Over windows of a length; at least the last slice is always in.
+    /// A meter with a window of this length; the last control interval is always included.
     pub(super) fn new(window: Nanos) -> Self {
         Self {
             window,
@@ -55,7 +55,7 @@ impl Meter {
         }
     }
 
-    /// A look: closes a slice.
+    /// Ends a control interval and computes the signals.
     pub(super) fn look(&mut self, view: &ClusterView<'_, '_>) -> Signals {
         let slice = self.slice(view);
         self.slices.push_back((view.now, slice));
@@ -94,7 +94,7 @@ impl Meter {
             let fleet = &mut slice.fleets[FleetKind::from(instance.role) as usize];
             fleet.prefill_tokens += now.prefill_tokens - seen.prefill_tokens;
             fleet.output_tokens += now.output_tokens - seen.output_tokens;
-            // Who drains or is parked loses work: it would make those that serve look idle.
+            // Draining and parked instances get no new requests: they would make the ready ones seem idle.
             if instance.state == State::Ready {
                 fleet.busy += (now.busy - seen.busy).as_secs_f64();
                 fleet.life += (view.now - record.ready.max(self.last)).as_secs_f64();
@@ -172,7 +172,7 @@ fn per(value: f64, of: f64) -> f64 {
     if of > 0.0 { value / of } else { 0.0 }
 }
 
-/// Instances as they are now, by task.
+/// The present instances, by fleet.
 fn fleets(view: &ClusterView<'_, '_>) -> Vec<Fleet> {
     let mut kinds: Vec<FleetKind> = view.pools.iter().map(|pool| pool.role.into()).collect();
     kinds.sort_unstable();
@@ -217,7 +217,7 @@ fn member(number: u32, instance: &Instance) -> Member {
     }
 }
 
-/// What waits in front of the fleets.
+/// Requests that wait in the cluster's own queues.
 #[derive(Debug, Default)]
 struct Queues {
     waiting: u32,
@@ -249,7 +249,7 @@ impl Queues {
         queues
     }
 
-    /// Requests in the cluster's own queues wait for the fleet that they need.
+    /// Adds the requests in the cluster's own queues to the fleet that they need.
     fn add_to(&self, fleet: &mut Fleet) {
         match fleet.kind {
             FleetKind::Prefill | FleetKind::Aggregated => {

@@ -1,12 +1,13 @@
-//! Autoscaling: what is seen of a cluster, who decides its size, and how that comes to be.
+//! Autoscaling: signals of a cluster, policies that decide its size, and how decisions are carried out.
 //!
-//! [`signals`] measures a window of the cluster, [`policy`] turns that into wanted sizes, [`actuator`] bounds them and says
-//! which instances start, stop or are put aside; the simulator lets start-up and draining take their time. What was seen
-//! and decided at each tick is in the [`ScalingLog`].
+//! [`signals`] measures a window of the cluster, [`policy`] turns the signals into a number of instances per fleet,
+//! `actuator` applies bounds, and `autoscaler` selects the instances that start, drain or are parked; the simulator
+//! adds the time for start-up and draining. The signals and the decision of each control interval are in the
+//! [`ScalingLog`].
 //!
-//! [`planner`] is pure: it has no clock and knows no simulator, so that a simulation, a plan for a trace and a request_state cluster are
-//! served by the same code. [`open_loop`] feeds it from a trace, [`prometheus`] from a real cluster, and
-//! [`profiler`] measures the simulator's instances for it.
+//! [`planner`] is pure: it has no clock and does not depend on the simulator, so the same code serves a simulation, a plan
+//! for a trace and a real cluster. [`open_loop`] feeds it from a trace, [`prometheus`] from a real cluster;
+//! `scenario::profiler` measures the simulator's instances for it.
 
 mod actuator;
 mod autoscaler;

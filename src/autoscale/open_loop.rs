@@ -1,12 +1,13 @@
-//! A plan for a trace: what the planner would decide, interval by interval, if its instances behaved as its model says.
+//! A plan for a trace: the planner's decisions, interval by interval, if instances behaved as its performance model
+//! predicts.
 
 use super::planner::{Decision, Observation, Planner, wait_ms};
 use crate::trace::{Nanos, Trace};
 
-/// What a trace brings in an interval.
+/// Load of a trace in one interval.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Interval {
-    /// Where it begins, in seconds from the trace's start.
+    /// Start, in seconds from the start of the trace.
     pub start_sec: f64,
     /// Requests that arrive.
     pub num_req: u64,
@@ -14,14 +15,14 @@ pub struct Interval {
     pub prompt_tokens: u64,
     /// Their output tokens.
     pub output_tokens: u64,
-    /// Prompt tokens that a prefix cache holds, where one was asked.
+    /// Prompt tokens found in a prefix cache, if one was simulated.
     pub cached_tokens: Option<u64>,
-    /// The time that they take, where the trace says so for each.
+    /// Sum of their service times, if the trace has one for each.
     pub service_sec: Option<f64>,
 }
 
-/// A trace's whole intervals, empty ones included. The last one, within which the trace ends, is left out. `cached` tells
-/// each request's prompt tokens that were found in a cache.
+/// The complete intervals of a trace, including empty ones. The last interval, in which the trace ends, is left out.
+/// `cached` contains the cached prompt tokens of each request.
 pub fn intervals(trace: &Trace, interval_sec: f64, cached: Option<&[u32]>) -> Vec<Interval> {
     let width = Nanos::from_secs_f64(interval_sec).0.max(1);
     let mut out: Vec<Interval> = Vec::new();
@@ -49,11 +50,11 @@ pub fn intervals(trace: &Trace, interval_sec: f64, cached: Option<&[u32]>) -> Ve
     out
 }
 
-/// What the planner decides at the end of each interval. Its decision holds from the next interval on: instances start and
-/// stop at once.
+/// The planner's decision at the end of each interval. It takes effect in the next interval; instances start and stop at
+/// once.
 ///
-/// Latencies are the model's: a prompt waits as in a queue of its instances, and each decode instance has as many requests as
-/// Little's law puts there.
+/// Latencies are those of the model: prompts wait as in an M/M/c queue of the prefill instances, and the number of requests
+/// on each decode instance follows from Little's law.
 pub fn plan(
     planner: &mut Planner,
     intervals: &[Interval],
@@ -101,7 +102,7 @@ fn observe(
     let rate = count / interval_sec;
     let service_ms = 1000.0 * computed / (model.prefill_throughput(computed) * gpus);
     let wait = wait_ms(rate * service_ms / 1000.0, service_ms, prefill);
-    // Who comes within an interval cannot have waited longer than it.
+    // A request that arrives within an interval cannot have waited longer than the interval.
     let ttft_ms = model.ttft_ms(computed) + wait.min(1000.0 * interval_sec);
     let context = isl + osl / 2.0;
     let mut itl_ms = model.itl_ms(1.0, context);

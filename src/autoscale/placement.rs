@@ -1,37 +1,37 @@
-//! Where a new instance goes (HeteroScale, section 3.3): near the role that it serves with, in domains that are not needed
-//! for more demanding services, and only onto GPUs that were free when the cycle began.
+//! Placement of new instances (HeteroScale, section 3.3): near the role with which they serve, in domains that more
+//! demanding services do not need, and only on GPUs that were free at the start of the control interval.
 
 use super::signals::FleetKind;
 use crate::sim::topology::Topology;
 use crate::sim::{ClusterView, Instance, State};
 
-/// What an instance of a pool needs.
+/// Requirements of a pool's instances.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolNeeds {
-    /// Its role.
+    /// Role.
     pub kind: FleetKind,
-    /// Its GPUs' kind.
+    /// Kind of GPU.
     pub sku: String,
-    /// How many.
+    /// Number of GPUs.
     pub gpus: u32,
 }
 
-/// Whether a group is new, how crowded it is, how precious its domain is, free GPUs, pool: smaller is better.
+/// Whether the group is new, its crowding, the scarcity of its domain, free GPUs, pool: smaller is better.
 type Rank = (bool, f64, u8, u32, u32);
 
-/// Places instances; one cycle after another.
+/// Selects sites for new instances, one control interval after another.
 #[derive(Debug, Clone)]
 pub struct Placer {
     topology: Topology,
     pools: Vec<PoolNeeds>,
-    /// Free GPUs by site and stock, as far as this cycle knows.
+    /// Free GPUs by site and stock, less those assigned in this control interval.
     free: Vec<Vec<u32>>,
-    /// Instances by site and role, those placed in this cycle included.
+    /// Instances by site and role, including those placed in this control interval.
     there: Vec<[u32; 4]>,
 }
 
 impl Placer {
-    /// For pools in their order.
+    /// A placer for pools, in their order.
     pub fn new(topology: &Topology, pools: Vec<PoolNeeds>) -> Self {
         let stock = |site: &crate::sim::topology::Site| -> Vec<u32> {
             site.gpus.iter().map(|stock| stock.count).collect()
@@ -44,7 +44,7 @@ impl Placer {
         }
     }
 
-    /// GPUs of one instance by fleet; where its pools differ, of the largest.
+    /// GPUs of one instance by fleet; of the largest pool if a fleet has several.
     pub(super) fn gpus(&self, fleets: &[FleetKind]) -> Vec<u32> {
         let largest = |kind: &FleetKind| {
             let pools = self.pools.iter().filter(|pool| pool.kind == *kind);
@@ -53,7 +53,7 @@ impl Placer {
         fleets.iter().map(largest).collect()
     }
 
-    /// A cycle begins: what is free now may be given out. What this cycle's own orders free is not.
+    /// Starts a control interval: GPUs that are free now can be assigned. GPUs freed by its own decisions cannot.
     pub(super) fn begin(&mut self, view: &ClusterView<'_, '_>) {
         let fresh = Self::new(&self.topology, std::mem::take(&mut self.pools));
         *self = fresh;
@@ -90,7 +90,7 @@ impl Placer {
             .sum()
     }
 
-    /// A pool and a site for one more instance of a role, if any has room.
+    /// Pool and site for one more instance of a role, if any site has room.
     pub fn next(&mut self, kind: FleetKind) -> Option<(u32, u32)> {
         let pools =
             (0..self.pools.len() as u32).filter(|pool| self.pools[*pool as usize].kind == kind);
@@ -112,7 +112,7 @@ impl Placer {
         Some((pool, site))
     }
 
-    /// The same for one pool.
+    /// Site for one more instance of a pool, if any site has room.
     pub fn next_of(&mut self, pool: u32) -> Option<u32> {
         if self.topology.site.is_empty() {
             return Some(0);
@@ -125,10 +125,10 @@ impl Placer {
         Some(site)
     }
 
-    /// Smaller is better; none where there is no room.
+    /// Rank of a site for an instance of a pool; smaller is better, `None` if there is no room.
     ///
-    /// First a group that there is already, and of these the one where this role is scarcest against the other; then the
-    /// domain that is least precious; then the fuller site, so that others stay whole.
+    /// Existing groups come first, and among these the one where this role is scarcest relative to the other; then the
+    /// least scarce domain; then the fuller site, so that free GPUs stay together.
     fn rank(&self, pool: u32, site: u32) -> Option<Rank> {
         let needs = &self.pools[pool as usize];
         let place = &self.topology.site[site as usize];
@@ -188,7 +188,8 @@ mod tests {
             needs(FleetKind::Decode, "h100", 1),
         ];
         let mut placer = Placer::new(&topology, pools);
-        // The first goes anywhere, its partner beside it; 4 GPUs fill the first group, then a second one begins.
+        // The first instance goes to the first site, and its partner beside it; 4 GPUs fill the first group, then a second
+        // one begins.
         let kinds = [FleetKind::Prefill, FleetKind::Decode];
         let places: Vec<_> = (0..8)
             .filter_map(|n| placer.next(kinds[n % 2]).map(|(_, site)| site))
@@ -199,7 +200,7 @@ mod tests {
 
     #[test]
     fn precious_domains_last() {
-        // One kind of GPU is enough for this service: the minipod with two kinds is kept for those that need both.
+        // This service needs one kind of GPU: the minipod with two kinds is kept for services that need both.
         let topology = Topology {
             site: vec![
                 site("m1", &[("h100", 2), ("a100", 2)]),
@@ -212,7 +213,7 @@ mod tests {
             .filter_map(|_| placer.next(FleetKind::Aggregated).map(|(_, site)| site))
             .collect();
         assert_eq!(places, [1, 1, 0, 0]);
-        // Prompts on H100 and outputs on A100 need the mixed one.
+        // Prompts on H100 and outputs on A100 need the minipod with both.
         let pools = vec![
             needs(FleetKind::Prefill, "h100", 1),
             needs(FleetKind::Decode, "a100", 1),

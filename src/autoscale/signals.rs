@@ -1,28 +1,28 @@
-//! What a policy may know of the cluster, each signal defined once.
+//! The signals that scaling policies use, each defined once.
 //!
-//! Rates and latencies are over a window that ends now; numbers of instances and queues are those of now. A signal that
-//! nothing was heard of in the window (no request got its first token, say) is 0, as in the reference systems; whether
-//! anything was heard is told by [`Sample::is_empty`] and by `window.completed`.
+//! Rates and latencies cover a window that ends now; numbers of instances and queues are current values. A signal without
+//! values in the window (for example, if no request got its first token) is 0, as in the reference systems;
+//! [`Sample::is_empty`] and `completed` show whether there were values.
 
 use crate::base::percentile_sorted;
 use crate::sim::Role;
 
-/// Instances with one task, over all pools that have it.
+/// A fleet: the instances with one role, over all pools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FleetKind {
-    /// Prompts.
+    /// Prefill.
     Prefill,
-    /// Outputs.
+    /// Decode.
     Decode,
-    /// Both at once.
+    /// Prefill and decode.
     Mixed,
     /// Whole requests.
     Aggregated,
 }
 
 impl FleetKind {
-    /// As configuration and results name it.
+    /// Name in configuration and results.
     pub fn name(self) -> &'static str {
         match self {
             Self::Prefill => "prefill",
@@ -54,82 +54,82 @@ impl From<Role> for FleetKind {
     }
 }
 
-/// Values heard in a window, rising.
+/// Values of a window, sorted.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sample {
     sorted: Vec<f64>,
 }
 
 impl Sample {
-    /// Of values in any order.
+    /// Values in any order.
     pub fn new(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         Self { sorted: values }
     }
 
-    /// How many were heard.
+    /// Number of values.
     pub fn len(&self) -> usize {
         self.sorted.len()
     }
 
-    /// Whether none was.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.sorted.is_empty()
     }
 
-    /// Mean; 0 of none.
+    /// Mean; 0 if there are no values.
     pub fn mean(&self) -> f64 {
         self.sorted.iter().sum::<f64>() / self.sorted.len().max(1) as f64
     }
 
-    /// A percentile, 0 to 100, between the two nearest values as numpy's default does; 0 of none.
+    /// A percentile, 0 to 100, interpolated as numpy's default; 0 if there are no values.
     pub fn at(&self, percentile: f64) -> f64 {
         percentile_sorted(&self.sorted, percentile / 100.0).unwrap_or_default()
     }
 }
 
-/// One instance that serves.
+/// A ready instance.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Member {
-    /// Its number.
+    /// Number of the instance.
     pub instance: u32,
-    /// Part of its blocks that requests hold.
+    /// Fraction of its blocks that requests hold.
     pub kv_usage: f64,
-    /// Requests that wait for a batch, or for room for their KV.
+    /// Requests that wait for a batch or for KV memory.
     pub waiting: u32,
     /// Requests in its batches.
     pub running: u32,
-    /// Requests that were sent to it and are not done.
+    /// Requests routed to it that have not finished.
     pub requests: u32,
 }
 
-/// Instances with one task.
+/// Signals of a fleet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fleet {
-    /// Which task.
+    /// The fleet.
     pub kind: FleetKind,
-    /// Instances that serve.
+    /// Instances that accept requests.
     pub ready: u32,
-    /// Instances that were asked for and cannot serve yet.
+    /// Instances that were requested and are not ready yet.
     pub starting: u32,
-    /// Instances that take no new work, and are kept.
+    /// Instances that are out of routing but kept.
     pub parked: u32,
-    /// Instances that finish what they have, and then go.
+    /// Instances that finish their requests and then terminate.
     pub draining: u32,
-    /// Part of the window that ready instances computed.
+    /// Fraction of the window in which ready instances computed.
     pub busy: f64,
-    /// Part of their blocks that requests hold, mean over ready instances, now.
+    /// Fraction of the KV blocks that requests hold now, mean of ready instances.
     pub kv_usage: f64,
-    /// Requests that wait: for a batch, or to be taken in.
+    /// Requests that wait for a batch or for KV memory.
     pub waiting: u32,
-    /// Tokens that wait: for a prefill or aggregated fleet, prompt tokens still to be computed; for a decode fleet, tokens
-    /// whose KV is not where its output will be.
+    /// Waiting tokens: for a prefill or aggregated fleet, prompt tokens still to be computed; for a decode fleet, tokens
+    /// whose KV has not been transferred yet.
     pub queue_tokens: u64,
     /// Requests in batches.
     pub running: u32,
-    /// Requests that were sent to it and are not done.
+    /// Requests routed to this fleet that have not finished.
     pub requests: u32,
-    /// Prompt tokens computed per second, those computed again included.
+    /// Prompt tokens computed per second, recomputed ones included.
     pub prefill_tps: f64,
     /// Output tokens sampled per second.
     pub output_tps: f64,
@@ -138,7 +138,7 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// None of a kind.
+    /// A fleet without instances.
     pub fn none(kind: FleetKind) -> Self {
         Self {
             kind,
@@ -158,7 +158,7 @@ impl Fleet {
         }
     }
 
-    /// Instances that serve, or will soon: what a target is compared with.
+    /// Ready and starting instances: the number that a target is compared with.
     pub fn provisioned(&self) -> u32 {
         self.ready + self.starting
     }
@@ -170,53 +170,53 @@ impl Fleet {
     }
 }
 
-/// What is seen at one tick.
+/// The signals of one control interval.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Signals {
     /// Seconds since the start.
     pub time: f64,
-    /// Seconds that rates and latencies are over.
+    /// Duration of the window, in seconds.
     pub window: f64,
-    /// Requests that came, per second.
+    /// Requests that arrived, per second.
     pub arrival_rate: f64,
-    /// Requests that ended, in the window.
+    /// Requests that finished in the window.
     pub completed: u64,
-    /// Prompt tokens of requests that came, per second.
+    /// Prompt tokens of requests that arrived, per second.
     pub arrived_prompt_tps: f64,
-    /// Prompt tokens of requests that began, less those that a prefix cache had, per second: what prefill has to compute.
+    /// Uncached prompt tokens of requests whose prefill began, per second: the tokens that prefill has to compute.
     pub cache_missed_tps: f64,
-    /// Prompt tokens of requests that began, as a part: how many a prefix cache had.
+    /// Fraction of the prompt tokens of requests whose prefill began that was found in a prefix cache.
     pub hit_ratio: f64,
     /// Prompt tokens computed per second.
     pub prefill_tps: f64,
     /// Output tokens sampled per second.
     pub decode_tps: f64,
-    /// Output tokens of requests that ended, per second; it lags behind by a request's time.
+    /// Output tokens of requests that finished, per second; lags by the duration of a request.
     pub completed_output_tps: f64,
-    /// Prompt tokens of a request that came (ISL), mean.
+    /// Mean prompt length (ISL) of requests that arrived.
     pub isl: f64,
-    /// Output tokens of a request that ended (OSL), mean.
+    /// Mean output length (OSL) of requests that finished.
     pub osl: f64,
-    /// From arrival to the first token, of requests that got theirs, in seconds.
+    /// Time to first token (TTFT) of requests that got it, in seconds.
     pub ttft: Sample,
-    /// Mean time between tokens of requests that ended, in seconds.
+    /// Mean time between tokens (TBT) of requests that finished, in seconds.
     pub tbt: Sample,
-    /// Mean gap between tokens (ITL) of all that came out, in seconds.
+    /// Mean gap between consecutive tokens (ITL) of all requests, in seconds.
     pub itl: f64,
-    /// From arrival to the last token, of requests that ended, in seconds.
+    /// End-to-end time (E2E) of requests that finished, in seconds.
     pub e2e: Sample,
-    /// Requests that were in no batch yet.
+    /// Requests that have not been in a batch yet.
     pub waiting: u32,
-    /// How long the oldest of them has waited, in seconds.
+    /// Waiting time of the oldest of them, in seconds.
     pub oldest_wait: f64,
-    /// Requests in the cluster.
+    /// Requests in flight.
     pub in_flight: u32,
-    /// By task, in the order of [`FleetKind`], those that the cluster has.
+    /// Fleets of the cluster, in the order of [`FleetKind`].
     pub fleets: Vec<Fleet>,
 }
 
 impl Signals {
-    /// Of a cluster of which nothing is known.
+    /// Signals without values.
     pub fn empty() -> Self {
         Self {
             time: 0.0,
@@ -247,7 +247,7 @@ impl Signals {
         self.fleets.iter().find(|fleet| fleet.kind == kind)
     }
 
-    /// Ready prefill instances for each ready decode instance; 0 without either.
+    /// Ready prefill instances per ready decode instance; 0 if there are none of either.
     pub fn pd_ratio(&self) -> f64 {
         let ready = |kind| self.fleet(kind).map_or(0, |fleet| fleet.ready);
         match (ready(FleetKind::Prefill), ready(FleetKind::Decode)) {
@@ -256,7 +256,7 @@ impl Signals {
         }
     }
 
-    /// A signal of the whole cluster by its name in [`SIGNALS`], or `ttft_p95` and the like at any percentile.
+    /// A signal of the whole cluster by its name in [`SIGNALS`], or a percentile such as `ttft_p95`.
     pub fn signal(&self, name: &str) -> Option<f64> {
         if let Some(found) = SIGNALS.iter().find(|signal| signal.name == name) {
             return Some((found.get)(self));
@@ -275,16 +275,16 @@ impl Signals {
     }
 }
 
-/// A signal's name, unit, meaning, and where it is read.
+/// Name, unit and meaning of a signal, and the function that reads it.
 #[derive(Debug)]
 pub struct Signal<T> {
-    /// As configuration, scripts and logs name it.
+    /// Name in configuration, scripts and logs.
     pub name: &'static str,
     /// Unit.
     pub unit: &'static str,
-    /// Meaning in few words.
+    /// Short description.
     pub meaning: &'static str,
-    /// Reads it.
+    /// Reads the value.
     pub get: fn(&T) -> f64,
 }
 
@@ -296,46 +296,46 @@ macro_rules! signals {
 
 /// Signals of the whole cluster, in the order of the log.
 pub const SIGNALS: &[Signal<Signals>] = signals! { Signals:
-    "arrival_rate", "1/s", "requests that came", |s| s.arrival_rate;
-    "completion_rate", "1/s", "requests that ended", |s| s.completed as f64 / s.window.max(f64::MIN_POSITIVE);
-    "arrived_prompt_tps", "tokens/s", "prompt tokens of requests that came", |s| s.arrived_prompt_tps;
-    "cache_missed_tps", "tokens/s", "prompt tokens of requests that began, less cached ones", |s| s.cache_missed_tps;
-    "hit_ratio", "", "part of the prompt tokens of requests that began which a prefix cache had", |s| s.hit_ratio;
+    "arrival_rate", "1/s", "requests that arrived", |s| s.arrival_rate;
+    "completion_rate", "1/s", "requests that finished", |s| s.completed as f64 / s.window.max(f64::MIN_POSITIVE);
+    "arrived_prompt_tps", "tokens/s", "prompt tokens of requests that arrived", |s| s.arrived_prompt_tps;
+    "cache_missed_tps", "tokens/s", "uncached prompt tokens of requests whose prefill began", |s| s.cache_missed_tps;
+    "hit_ratio", "", "fraction of the prompt tokens of requests whose prefill began that was found in a prefix cache", |s| s.hit_ratio;
     "prefill_tps", "tokens/s", "prompt tokens computed", |s| s.prefill_tps;
     "decode_tps", "tokens/s", "output tokens sampled", |s| s.decode_tps;
-    "completed_output_tps", "tokens/s", "output tokens of requests that ended", |s| s.completed_output_tps;
-    "isl", "tokens", "prompt of a request that came, mean", |s| s.isl;
-    "osl", "tokens", "output of a request that ended, mean", |s| s.osl;
+    "completed_output_tps", "tokens/s", "output tokens of requests that finished", |s| s.completed_output_tps;
+    "isl", "tokens", "mean prompt length of requests that arrived", |s| s.isl;
+    "osl", "tokens", "mean output length of requests that finished", |s| s.osl;
     "ttft_p50", "s", "time to first token, median", |s| s.ttft.at(50.0);
     "ttft_p90", "s", "time to first token, 90th percentile", |s| s.ttft.at(90.0);
     "ttft_p99", "s", "time to first token, 99th percentile", |s| s.ttft.at(99.0);
-    "tbt_p50", "s", "time between tokens of a request, median", |s| s.tbt.at(50.0);
-    "tbt_p90", "s", "time between tokens of a request, 90th percentile", |s| s.tbt.at(90.0);
-    "tbt_p99", "s", "time between tokens of a request, 99th percentile", |s| s.tbt.at(99.0);
-    "itl", "s", "single gaps between tokens, mean", |s| s.itl;
-    "e2e_p50", "s", "arrival to last token, median", |s| s.e2e.at(50.0);
-    "e2e_p90", "s", "arrival to last token, 90th percentile", |s| s.e2e.at(90.0);
-    "e2e_p99", "s", "arrival to last token, 99th percentile", |s| s.e2e.at(99.0);
-    "waiting", "requests", "in no batch yet", |s| f64::from(s.waiting);
-    "oldest_wait", "s", "the oldest of these has waited", |s| s.oldest_wait;
-    "in_flight", "requests", "in the cluster", |s| f64::from(s.in_flight);
-    "pd_ratio", "", "ready prefill instances for each ready decode instance", Signals::pd_ratio;
+    "tbt_p50", "s", "mean time between tokens of a request, median", |s| s.tbt.at(50.0);
+    "tbt_p90", "s", "mean time between tokens of a request, 90th percentile", |s| s.tbt.at(90.0);
+    "tbt_p99", "s", "mean time between tokens of a request, 99th percentile", |s| s.tbt.at(99.0);
+    "itl", "s", "mean gap between consecutive tokens", |s| s.itl;
+    "e2e_p50", "s", "time from arrival to last token, median", |s| s.e2e.at(50.0);
+    "e2e_p90", "s", "time from arrival to last token, 90th percentile", |s| s.e2e.at(90.0);
+    "e2e_p99", "s", "time from arrival to last token, 99th percentile", |s| s.e2e.at(99.0);
+    "waiting", "requests", "requests that have not been in a batch yet", |s| f64::from(s.waiting);
+    "oldest_wait", "s", "waiting time of the oldest of these", |s| s.oldest_wait;
+    "in_flight", "requests", "requests that have arrived and not finished", |s| f64::from(s.in_flight);
+    "pd_ratio", "", "ready prefill instances per ready decode instance", Signals::pd_ratio;
 };
 
 /// Signals of a fleet, in the order of the log.
 pub const FLEET_SIGNALS: &[Signal<Fleet>] = signals! { Fleet:
-    "ready", "instances", "that serve", |f| f64::from(f.ready);
-    "starting", "instances", "asked for, and not there yet", |f| f64::from(f.starting);
-    "parked", "instances", "out of routing, and kept", |f| f64::from(f.parked);
-    "draining", "instances", "that finish what they have, and then go", |f| f64::from(f.draining);
-    "busy", "", "part of the window that ready instances computed", |f| f.busy;
-    "kv_usage", "", "part of their blocks that requests hold, mean of ready instances, now", |f| f.kv_usage;
-    "waiting", "requests", "that wait for a batch, or to be taken in", |f| f64::from(f.waiting);
-    "queue_tokens", "tokens", "that wait to be computed, or to be moved here", |f| f.queue_tokens as f64;
-    "running", "requests", "in batches", |f| f64::from(f.running);
-    "requests", "requests", "sent here and not done", |f| f64::from(f.requests);
-    "prefill_tps", "tokens/s", "prompt tokens computed here", |f| f.prefill_tps;
-    "output_tps", "tokens/s", "output tokens sampled here", |f| f.output_tps;
+    "ready", "instances", "instances that accept requests", |f| f64::from(f.ready);
+    "starting", "instances", "instances that were requested and are not ready yet", |f| f64::from(f.starting);
+    "parked", "instances", "instances that are out of routing but kept", |f| f64::from(f.parked);
+    "draining", "instances", "instances that finish their requests and then terminate", |f| f64::from(f.draining);
+    "busy", "", "fraction of the window in which ready instances computed", |f| f.busy;
+    "kv_usage", "", "fraction of the KV blocks that requests hold now, mean of ready instances", |f| f.kv_usage;
+    "waiting", "requests", "requests that wait for a batch or for KV memory", |f| f64::from(f.waiting);
+    "queue_tokens", "tokens", "tokens that wait to be computed, or to be transferred to this fleet", |f| f.queue_tokens as f64;
+    "running", "requests", "requests in batches", |f| f64::from(f.running);
+    "requests", "requests", "requests routed to this fleet that have not finished", |f| f64::from(f.requests);
+    "prefill_tps", "tokens/s", "prompt tokens computed by this fleet", |f| f.prefill_tps;
+    "output_tps", "tokens/s", "output tokens sampled by this fleet", |f| f.output_tps;
 };
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Signals made by hand.
+//! Signals for tests.
 
 use super::signals::{Fleet, FleetKind, Member, Sample, Signals};
 
-/// Ready prefill and decode instances, and nothing else.
+/// A number of ready prefill and decode instances, and no other values.
 pub(super) fn signals(prefill: u32, decode: u32) -> Signals {
     Signals {
         window: 10.0,
@@ -14,7 +14,7 @@ pub(super) fn signals(prefill: u32, decode: u32) -> Signals {
     }
 }
 
-/// Ready instances of one kind.
+/// A number of ready instances of one kind.
 pub(super) fn fleet(kind: FleetKind, ready: u32) -> Fleet {
     let member = |instance| Member {
         instance,
@@ -27,7 +27,7 @@ pub(super) fn fleet(kind: FleetKind, ready: u32) -> Fleet {
     }
 }
 
-/// A latency that all requests of the window had.
+/// A latency that is the same for all requests of the window.
 pub(super) fn all(seconds: f64) -> Sample {
     Sample::new(vec![seconds; 3])
 }

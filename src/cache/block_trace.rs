@@ -1,4 +1,4 @@
-//! A trace as runs of dense block ids: hashed and interned once, replayed many times without hashing.
+//! A trace as runs of dense block ids: hashed and interned once, then replayed any number of times without hashing.
 
 use hashbrown::HashTable;
 
@@ -10,32 +10,32 @@ use crate::trace::{Content, Nanos, Request, Service, TokenReplay, Trace};
 /// A block's index, counted from 0 in order of first use.
 pub type BlockId = u32;
 
-/// What besides its blocks is known of a request.
+/// Metadata of a request, in addition to its blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Facts {
     /// Index of the session in the trace.
     pub session: u32,
-    /// Requests of the session that are still to come.
+    /// Later requests of the session.
     pub turns_left: u32,
-    /// When it comes.
+    /// Arrival.
     pub arrival: Nanos,
     /// Prompt tokens.
     pub input_length: u32,
-    /// Output tokens, as far as their ids are known.
+    /// Output tokens with known ids.
     pub output_length: u32,
-    /// Output tokens, whether their ids are known or not.
+    /// Output tokens, with known ids or not.
     pub generated: u32,
-    /// How long it takes, where the trace says so.
+    /// Service time, if the trace has it.
     pub service: Option<Service>,
 }
 
-/// One request's blocks, stored as what differs from the session's previous request.
+/// The blocks of one request, stored as the difference from the session's previous request.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     facts: Facts,
-    /// Leading blocks that are the session's previous request's.
+    /// Number of leading blocks shared with the session's previous request.
     shared: u32,
-    /// Where the further ids start.
+    /// Start of the remaining ids.
     start: usize,
     fresh: u32,
     /// Blocks of the prompt that can be looked up.
@@ -50,23 +50,26 @@ pub struct BlockTrace {
     distinct: u32,
     entries: Vec<Entry>,
     ids: Vec<BlockId>,
-    /// Per session, where its path begins in a cursor's arena; one more than there are sessions.
+    /// Per session, the start of its path in a cursor's buffer; one more than there are sessions.
     arena: Vec<usize>,
 }
 
 impl BlockTrace {
-    /// Cuts `trace` into blocks of `block_size` tokens.
+    /// Divides `trace` into blocks of `block_size` tokens.
     ///
     /// A trace of hash ids has its own block size, and its last, partial blocks have ids too.
     ///
     /// # Errors
-    /// [`Error::Usage`] where the trace has no content, or another block size than asked for.
+    /// [`Error::Usage`] if the trace has no content, or another block size than requested.
     pub fn new(trace: &Trace, block_size: Option<u32>, scheme: HashScheme) -> Result<Self> {
         match trace.content() {
             Content::Tokens => {
                 let block_size = block_size.unwrap_or(16);
                 if block_size == 0 {
-                    return Err(Error::usage("a block size of 0", "take 1 or more, as 16"));
+                    return Err(Error::usage(
+                        "the block size is 0",
+                        "give 1 or more, e.g. 16",
+                    ));
                 }
                 Ok(Self::from_tokens(trace, block_size, scheme))
             }
@@ -74,7 +77,7 @@ impl BlockTrace {
                 if block_size.is_some_and(|asked| asked != own) {
                     return Err(Error::usage(
                         format!(
-                            "the trace's hash ids stand for blocks of {own} tokens, which cannot be cut anew"
+                            "the trace's hash ids stand for blocks of {own} tokens, which cannot be changed"
                         ),
                         format!("leave `block_size` out, or set it to {own}"),
                     ));
@@ -82,8 +85,8 @@ impl BlockTrace {
                 Ok(Self::from_hash_ids(trace, own))
             }
             Content::Lengths => Err(Error::usage(
-                "the trace has lengths only, so nobody can tell what its requests share",
-                "take a trace with token ids or hash ids; this one can be simulated only",
+                "the trace has lengths only, so it does not show which prefixes its requests share",
+                "use a trace with token ids or hash ids; this one can only be simulated",
             )),
         }
     }
@@ -124,7 +127,7 @@ impl BlockTrace {
             let mut parent = path.hashes.last().copied().unwrap_or(root);
             fresh.clear();
             let full = tokens.prompt.len() / size;
-            // The last token of an output is sampled but never computed, so its block is not cached by it.
+            // The last token of an output is sampled but never computed, so its block is not cached by this request.
             let computed = tokens.prompt.len() + tokens.output.len().saturating_sub(1);
             let total = if partial_tail { full } else { computed / size };
             let mut block = Vec::with_capacity(size);
@@ -162,7 +165,7 @@ impl BlockTrace {
         self.block_size
     }
 
-    /// What the blocks' ids cover.
+    /// What the hash of a block covers.
     pub fn scheme(&self) -> HashScheme {
         self.scheme
     }
@@ -172,12 +175,12 @@ impl BlockTrace {
         self.scheme != HashScheme::Chained
     }
 
-    /// Whether a block's id says nothing of what came before it.
+    /// Whether the id of a block is independent of the blocks before it.
     pub fn hashed_alone(&self) -> bool {
         self.scheme == HashScheme::Alone
     }
 
-    /// How many different blocks there are, those of outputs included.
+    /// Number of different blocks, including those of outputs.
     pub fn distinct(&self) -> u32 {
         self.distinct
     }
@@ -192,7 +195,7 @@ impl BlockTrace {
         self.entries.is_empty()
     }
 
-    /// A number that tells traces apart: of all blocks, lengths and times.
+    /// A fingerprint of all blocks, lengths and times, which differs between traces.
     pub fn fingerprint(&self) -> u64 {
         let mut hash = xxhash_rust::xxh3::Xxh3::new();
         let mut add = |number: u64| hash.update(&number.to_le_bytes());
@@ -214,7 +217,7 @@ impl BlockTrace {
         hash.digest()
     }
 
-    /// How many blocks of prompts can be looked up, over all requests.
+    /// Number of prompt blocks that can be looked up, over all requests.
     pub fn lookups(&self) -> u64 {
         self.entries
             .iter()
@@ -222,12 +225,12 @@ impl BlockTrace {
             .sum()
     }
 
-    /// How many different blocks prompts alone have.
+    /// Number of different blocks in prompts.
     pub fn distinct_in_prompts(&self) -> u32 {
         let mut seen = vec![false; self.distinct as usize];
         let mut cursor = self.cursor();
         while let Some(run) = cursor.next_run() {
-            // What is shared was seen with the previous turn only as far as that was its prompt: look at all.
+            // The shared blocks were in the previous turn's prompt only in part, so all blocks are checked.
             for block in run.prompt {
                 seen[*block as usize] = true;
             }
@@ -235,13 +238,13 @@ impl BlockTrace {
         seen.iter().filter(|seen| **seen).count() as u32
     }
 
-    /// What besides the blocks is known of each request, in arrival order.
+    /// Metadata of each request, in order of arrival.
     pub fn facts(&self) -> impl Iterator<Item = &Facts> {
         self.entries.iter().map(|entry| &entry.facts)
     }
 
-    /// The first `requests` requests; where the trace has fewer, it is repeated, each time with sessions and blocks of its own, so
-    /// that a repetition finds nothing of the one before. Times are those of the trace.
+    /// The first `requests` requests. If the trace has fewer, it is repeated, each time with new sessions and blocks, so
+    /// that a repetition finds no blocks of an earlier one. Arrival times are those of the trace.
     #[must_use]
     pub fn repeated(&self, requests: usize) -> Self {
         let own = self.entries.len().max(1);
@@ -278,7 +281,7 @@ impl BlockTrace {
         repeated
     }
 
-    /// Walks the runs in arrival order.
+    /// Iterates over the runs in order of arrival.
     pub fn cursor(&self) -> RunCursor<'_> {
         RunCursor {
             trace: self,
@@ -288,20 +291,20 @@ impl BlockTrace {
     }
 }
 
-/// One request's blocks.
+/// The blocks of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Run<'a> {
     /// Index of the request in the trace.
     pub index: usize,
     /// The blocks of the prompt that can be looked up, in order.
     pub prompt: &'a [BlockId],
-    /// The same and the further full blocks that prompt and output fill together.
+    /// All full blocks that prompt and output fill together, the ones above included.
     pub all: &'a [BlockId],
-    /// What else is known of the request.
+    /// Metadata of the request.
     pub facts: Facts,
 }
 
-/// Restores runs from the differences, in a buffer as large as the sessions' longest runs together.
+/// Restores runs from the differences, in a buffer that holds the longest run of every session.
 #[derive(Debug)]
 pub struct RunCursor<'a> {
     trace: &'a BlockTrace,
@@ -310,7 +313,7 @@ pub struct RunCursor<'a> {
 }
 
 impl RunCursor<'_> {
-    /// The next request's run; not an `Iterator`, because it lends its buffer.
+    /// The next request's run. Not an `Iterator`, because the result borrows a buffer.
     pub fn next_run(&mut self) -> Option<Run<'_>> {
         let index = self.next;
         let entry = self.trace.entries.get(index)?;
@@ -341,7 +344,7 @@ struct Path {
     extra: u32,
 }
 
-/// From 128-bit hashes to dense ids. The hash is stored once; the table holds ids only.
+/// Maps 128-bit hashes to dense ids. Each hash is stored once; the table contains ids only.
 #[derive(Debug, Default)]
 struct Interner {
     hashes: Vec<u128>,
@@ -368,11 +371,11 @@ impl Interner {
 struct Builder {
     trace: BlockTrace,
     requests_per_session: Vec<u32>,
-    /// Requests of each session that were not pushed yet.
+    /// Number of requests of each session that were not pushed yet.
     to_come: Vec<u32>,
     /// Longest run per session.
     longest: Vec<u32>,
-    /// By which the trace was made.
+    /// Hash scheme of the trace.
     service: Option<ServiceTime>,
 }
 
@@ -433,7 +436,7 @@ impl Builder {
         let mut end = 0;
         self.trace.arena.push(0);
         for (longest, requests) in self.longest.iter().zip(&self.requests_per_session) {
-            // A session of one request shares with none before it: its run is read in place.
+            // A session with one request shares no blocks with an earlier one: its run is read in place.
             if *requests > 1 {
                 end += *longest as usize;
             }

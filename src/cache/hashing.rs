@@ -1,4 +1,4 @@
-//! Block hashes. The hash of a block covers its tokens and all before them, so equal hashes mean equal prefixes.
+//! Block hashes. The hash of a block covers its tokens and all tokens before them, so equal hashes mean equal prefixes.
 
 use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 
@@ -9,14 +9,14 @@ use crate::trace::ExtraKeys;
 pub enum HashScheme {
     /// Full blocks only, chained: as vLLM does.
     Chained,
-    /// As chained, and the prompt's partial last block has a hash too: as Mooncake's traces do.
+    /// As chained, but the partial last block of a prompt has a hash too: as in Mooncake's traces.
     ChainedPartial,
-    /// Every block alone, the partial tail included: an accounting seen in notebooks, which finds sharing where an
-    /// engine could not use it.
+    /// Each block is hashed alone, including the partial last one: a way of counting seen in notebooks, which finds sharing
+    /// that an engine could not use.
     Alone,
 }
 
-/// Hashes the blocks of one stream.
+/// Computes the hashes of one stream of tokens.
 #[derive(Debug)]
 pub struct BlockHasher {
     scheme: HashScheme,
@@ -32,12 +32,12 @@ impl BlockHasher {
         }
     }
 
-    /// The parent of a stream's first block.
+    /// Parent of the first block of a stream.
     pub fn root(extra: &ExtraKeys) -> u128 {
         if *extra == ExtraKeys::default() {
             return 0;
         }
-        // Lengths in front keep ("ab", "c") and ("a", "bc") apart.
+        // The lengths distinguish ("ab", "c") from ("a", "bc").
         let mut bytes = Vec::new();
         for part in [&extra.lora, &extra.cache_salt] {
             let part = part.as_deref();

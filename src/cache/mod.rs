@@ -1,4 +1,4 @@
-//! The block-hashed KV cache: from tokens to blocks, and the rules by which engines keep and find them.
+//! The block-hashed KV cache: blocks of tokens, and the rules by which engines keep and find them.
 
 mod block_manager;
 mod block_trace;

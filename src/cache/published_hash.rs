@@ -1,8 +1,8 @@
-//! Block hashes as vLLM itself computes them, to join a trace's blocks with KV events and logs of a running engine.
+//! Block hashes as vLLM computes them, to match a trace's blocks with KV events and logs of a running engine.
 //!
-//! vLLM 0.33, `vllm/v1/core/kv_cache_utils.py` and `vllm/utils/hashing.py`: the hash of the triple of the parent's hash,
-//! the token ids and the extra keys, written as canonical CBOR. The default there, `sha256`, pickles the triple instead,
-//! which only Python can repeat.
+//! vLLM 0.33, `vllm/v1/core/kv_cache_utils.py` and `vllm/utils/hashing.py`: the hash of the parent's hash, the token ids
+//! and the extra keys, encoded as canonical CBOR. vLLM's default, `sha256`, pickles these instead, which only Python can
+//! reproduce.
 
 use std::convert::Infallible;
 
@@ -14,7 +14,7 @@ use super::{BlockTrace, HashScheme};
 use crate::base::error::{Error, Result};
 use crate::trace::{Content, ExtraKeys, TokenReplay, Trace};
 
-/// A block's hash: 32 bytes of SHA-256, or 16 of XXH3-128.
+/// Hash of a block: 32 bytes of SHA-256, or 16 of XXH3-128.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockHash {
     bytes: [u8; 32],
@@ -31,7 +31,7 @@ impl BlockHash {
         hash
     }
 
-    /// Its bytes.
+    /// The bytes of the hash.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length)]
     }
@@ -48,7 +48,7 @@ impl BlockHash {
             })
     }
 
-    /// Its lowest 64 bits: the id in KV events where vLLM is told to publish integers.
+    /// Its lowest 64 bits: the id in KV events if vLLM publishes integers.
     pub fn low_64(&self) -> u64 {
         let bytes = self.as_bytes();
         bytes[bytes.len() - 8..]
@@ -57,7 +57,7 @@ impl BlockHash {
     }
 }
 
-/// Which of vLLM's hashes, `--prefix-caching-hash-algo`.
+/// A hash algorithm of vLLM, `--prefix-caching-hash-algo`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HashAlgorithm {
     /// `sha256_cbor`
@@ -66,14 +66,14 @@ pub enum HashAlgorithm {
     XxhashCbor,
 }
 
-/// Names of [`HashAlgorithm::by_name`].
+/// Names that [`HashAlgorithm::by_name`] accepts.
 pub const HASH_NAMES: &[&str] = &["sha256_cbor", "xxhash_cbor"];
 
 impl HashAlgorithm {
-    /// By vLLM's name for it.
+    /// The algorithm with vLLM's name.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a name that is not known.
+    /// [`Error::Usage`] for an unknown name.
     pub fn by_name(name: &str) -> Result<Self> {
         match name {
             "sha256_cbor" => Ok(Self::Sha256Cbor),
@@ -90,7 +90,7 @@ impl HashAlgorithm {
     }
 }
 
-/// Computes a stream's hashes.
+/// Computes the hashes of a stream of tokens.
 #[derive(Debug)]
 struct Chain {
     algorithm: HashAlgorithm,
@@ -99,7 +99,7 @@ struct Chain {
 }
 
 impl Chain {
-    /// `seed` is what `PYTHONHASHSEED` was set to, if it was.
+    /// `seed` is the value of `PYTHONHASHSEED`, if it was set.
     fn new(algorithm: HashAlgorithm, seed: Option<&str>) -> Result<Self> {
         let seed = match (seed, algorithm) {
             (Some(seed), _) => seed,
@@ -120,7 +120,7 @@ impl Chain {
         })
     }
 
-    /// The hash of a block behind `parent`, or of the first.
+    /// The hash of a block that follows `parent`, or of the first block.
     fn next(&mut self, parent: Option<&BlockHash>, tokens: &[u32], extra: &ExtraKeys) -> BlockHash {
         self.buffer.clear();
         let parent_bytes = parent.unwrap_or(&self.root).as_bytes();
@@ -172,7 +172,7 @@ fn written<T>(result: std::result::Result<T, minicbor::encode::Error<Infallible>
 /// vLLM's hash of every block of `blocks`, by block id.
 ///
 /// # Errors
-/// [`Error::Usage`] for a trace without tokens, blocks that vLLM would not hash so, or a missing seed.
+/// [`Error::Usage`] for a trace without tokens, blocks that vLLM would hash differently, or a missing seed.
 pub fn published_hashes(
     trace: &Trace,
     blocks: &BlockTrace,
@@ -205,7 +205,7 @@ pub fn published_hashes(
             parent = Some(hash);
         }
     }
-    // Every id was used by some run.
+    // Every id occurs in some run.
     Ok(hashes.into_iter().flatten().collect())
 }
 

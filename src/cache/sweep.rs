@@ -1,4 +1,4 @@
-//! One cell of a sweep: a policy at a capacity, counted without the books of a full analysis.
+//! One run of a sweep: a policy at a capacity, with counters only.
 
 use std::time::Instant;
 
@@ -14,34 +14,35 @@ use super::{BlockId, Run};
 use crate::base::error::Result;
 use crate::trace::Nanos;
 
-/// What one policy does at one capacity.
+/// Result of one policy at one capacity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Look-ups that hit by all look-ups.
+    /// Hits divided by look-ups.
     pub block_hit_ratio: f64,
-    /// Cached by all prompt tokens.
+    /// Cached prompt tokens divided by all prompt tokens.
     pub token_hit_ratio: f64,
-    /// Mean over requests of the look-ups that hit.
+    /// Mean over requests of hits divided by look-ups.
     pub mean_request_hit_ratio: f64,
-    /// Blocks that had to go.
+    /// Number of evictions.
     pub evictions: u64,
-    /// Requests that need more blocks than there are.
+    /// Requests that need more blocks than the cache has.
     pub rejected: u64,
-    /// Requests that waited for blocks, where they overlap.
+    /// Requests that waited for blocks, if requests overlap.
     #[serde(default)]
     pub waiting: u64,
-    /// How often a running request lost its blocks.
+    /// Number of preemptions, if requests overlap.
     #[serde(default)]
     pub preemptions: u64,
-    /// Mean time since a block's last use when it hits; only where hits are prefixes.
+    /// Mean time since a block's last use when it hits; only if hits are prefixes.
     pub hit_gap_seconds: Option<f64>,
-    /// Operations of the policy; none where it was not replayed, or does not count.
+    /// Operations of the policy; `None` if it was not replayed, or does not count them.
     pub steps: Option<u64>,
-    /// Time that the replay took; not the same in every run.
+    /// Duration of the replay; varies between runs.
     pub seconds: f64,
 }
 
-/// Whether the curve answers for these options: LRU at any capacity, and all that goes by room where there is room.
+/// Whether the curve gives the result for these options: LRU at any capacity, and policies without expiry at unlimited
+/// capacity.
 pub fn on_curve(options: &EngineOptions, distinct: u32) -> bool {
     let roomy = match options.capacity {
         Capacity::Unbounded => true,
@@ -53,7 +54,7 @@ pub fn on_curve(options: &EngineOptions, distinct: u32) -> bool {
 }
 
 impl Counts {
-    /// Read off the curve.
+    /// Reads the result from the curve.
     pub fn of_curve(curve: &Curve, capacity: Capacity) -> Self {
         let start = Instant::now();
         let blocks = match capacity {
@@ -75,7 +76,7 @@ impl Counts {
         }
     }
 
-    /// By a replay.
+    /// Computes the result by a replay.
     ///
     /// # Errors
     /// As [`build`].
@@ -113,10 +114,10 @@ impl Counts {
     }
 }
 
-/// Adds up what requests meet.
+/// Adds up the results of requests.
 #[derive(Debug)]
 struct Counter {
-    /// Per block, its last use; only where hits are prefixes.
+    /// For each block, its last use; only if hits are prefixes.
     last: Option<Vec<Nanos>>,
     hits: u64,
     lookups: u64,
@@ -225,8 +226,8 @@ mod tests {
             prop_assert!(near(read.hit_gap_seconds.unwrap_or(-1.0), replayed.hit_gap_seconds.unwrap_or(-2.0)));
         }
 
-        /// The bounds bound: no policy hits more blocks than Belady's, counted as they are used. One that may refuse a block
-        /// is bounded by Belady's with one place more, through which what is refused passes.
+        /// No policy has more block hits than Belady's, counted as blocks are used. A policy that may refuse a block is
+        /// bounded by Belady's with one more block of capacity, through which refused blocks pass.
         #[test]
         fn nothing_beats_belady(
             choices in prop::collection::vec(prop::collection::vec(0u8..3, 1..7), 1..60),

@@ -1,22 +1,22 @@
-//! The types that a loader produces.
+//! Conversations, messages and roles: the types that a loader produces.
 
 use crate::base::Nanos;
 
-/// Who speaks.
+/// Role of a message's author.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
-    /// Instructions to the model.
+    /// System prompt: instructions to the model.
     System,
-    /// The person.
+    /// User.
     User,
-    /// The model.
+    /// Assistant: the model.
     Assistant,
-    /// What a tool or function answered.
+    /// Result of a tool or function call.
     Tool,
 }
 
 impl Role {
-    /// The role that a data set's own word stands for, or `None` for a word that nobody uses.
+    /// The role for a data set's name of it (`human`, `gpt`, ...), or `None` for an unknown name.
     pub fn parse(word: &str) -> Option<Self> {
         Some(match word.trim().to_ascii_lowercase().as_str() {
             "human" | "user" => Self::User,
@@ -27,7 +27,7 @@ impl Role {
         })
     }
 
-    /// The word that chat templates know.
+    /// The role's name in chat templates.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::System => "system",
@@ -41,20 +41,20 @@ impl Role {
 /// One message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Who speaks.
+    /// Role of the author.
     pub role: Role,
-    /// What is said, exactly as the data set has it.
+    /// Text of the message, exactly as in the data set.
     pub content: String,
 }
 
-/// A conversation as a data set tells it.
+/// A conversation of a data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conversation {
-    /// The data set's own id, or the record's index where it has none.
+    /// The data set's id, or the record's index if it has none.
     pub id: String,
-    /// In the order in which they were said.
+    /// Messages, in order.
     pub messages: Vec<Message>,
-    /// When it began, for data that knows it: time since the Unix epoch, or since the data's own start.
+    /// Start of the conversation, if the data has it: time since the Unix epoch, or since the start of the data.
     pub timestamp: Option<Nanos>,
 }
 

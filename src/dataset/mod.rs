@@ -1,4 +1,4 @@
-//! Conversations: what they are, and how they are read from the files found in the wild.
+//! Conversations, and their loaders for common file formats.
 
 mod conversation;
 pub mod sharegpt;

@@ -1,4 +1,4 @@
-//! Writing conversations in ShareGPT's form.
+//! Writes conversations in ShareGPT's form.
 
 use std::io::Write;
 use std::path::Path;
@@ -9,12 +9,12 @@ use super::{Conversation, Role};
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::OutputFile;
 
-/// What [`write_sharegpt`] wrote.
+/// Counts of [`write_sharegpt`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct WrittenConversations {
-    /// Records.
+    /// Records written.
     pub conversations: u64,
-    /// Messages in them.
+    /// Messages in these records.
     pub messages: u64,
     /// Bytes of JSON, before compression.
     pub bytes: u64,
@@ -34,7 +34,7 @@ struct Said<'a> {
     value: &'a str,
 }
 
-/// ShareGPT's own word for a role.
+/// ShareGPT's name of a role.
 fn word(role: Role) -> &'static str {
     match role {
         Role::System => "system",
@@ -44,12 +44,12 @@ fn word(role: Role) -> &'static str {
     }
 }
 
-/// Writes `conversations` to `path` as `{"id": ..., "conversations": [{"from": ..., "value": ...}]}`, with `timestamp`
-/// in seconds where known: one JSON array where the name ends in `.json` (or `.json.gz`, `.json.zst`), a record a line
-/// otherwise. Compression goes by the ending, and the file appears only when whole.
+/// Writes `conversations` to `path` as `{"id": ..., "conversations": [{"from": ..., "value": ...}]}`, with `timestamp` in
+/// seconds where known: as one JSON array if the name ends in `.json` (or `.json.gz`, `.json.zst`), otherwise one record
+/// per line. The name's ending selects the compression. The file appears under its name only when it is complete.
 ///
 /// # Errors
-/// [`Error::Io`] where the file cannot be written.
+/// [`Error::Io`] if the file cannot be written.
 pub fn write_sharegpt(
     path: impl AsRef<Path>,
     conversations: impl IntoIterator<Item = Conversation>,
@@ -113,7 +113,7 @@ fn push_record(buffer: &mut Vec<u8>, conversation: &Conversation, path: &Path) -
     })
 }
 
-/// Whether the name, without the ending of a compression, is that of a JSON array.
+/// Whether the name, without the extension of a compression, is that of a JSON array.
 fn is_array(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let name = name.strip_suffix(".gz").unwrap_or(&name);

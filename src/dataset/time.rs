@@ -1,8 +1,9 @@
-//! Times as data sets write them.
+//! Timestamps in the formats of data sets.
 
 use crate::base::Nanos;
 
-/// RFC 3339 and its common relatives (a space for the `T`, no zone, more or fewer decimals), as time since the epoch.
+/// Parses RFC 3339 and its common variants (a space instead of `T`, no time zone, more or fewer decimals) as time since the
+/// epoch.
 pub fn parse_rfc3339(text: &str) -> Option<Nanos> {
     let text = text.trim();
     let (date, rest) = text.split_once(['T', ' '])?;

@@ -1,32 +1,32 @@
-//! Where text may be cut so that the ids of the parts, one after the other, are the ids of the whole.
+//! Positions at which text can be cut so that the ids of the parts, concatenated, are the ids of the whole.
 //!
-//! Added (special) tokens split the text before any other step, so the text may always be cut in front of one. Behind one,
-//! and at some line ends, it may be cut too where the tokenizer is of a family whose splitting rules are known.
+//! Added (special) tokens split the text before any other step, so the text can always be cut in front of one. Behind one,
+//! and at some line ends, it can also be cut if the tokenizer is of a family whose splitting rules are known.
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use serde::Deserialize;
 
-/// An entry of `added_tokens`.
+/// An added token of a tokenizer: an entry of `added_tokens` in `tokenizer.json`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct AddedToken {
-    /// The text that it stands for.
+    /// Text of the token.
     #[serde(rename = "content")]
     pub text: String,
     /// Its id.
     pub id: u32,
-    /// Takes the white space in front of it.
+    /// Whether it absorbs white space in front of it.
     #[serde(default)]
     pub lstrip: bool,
-    /// Takes the white space behind it.
+    /// Whether it absorbs white space behind it.
     #[serde(default)]
     pub rstrip: bool,
-    /// Is no token inside of a word.
+    /// Whether it only matches between words.
     #[serde(default)]
     pub single_word: bool,
-    /// Is looked for in normalised text.
+    /// Whether it is matched in normalised text.
     #[serde(default)]
     pub normalized: bool,
-    /// Whether looking for the plain text finds it just where the tokenizer does.
+    /// Whether a plain search finds the token exactly where the tokenizer does.
     #[serde(skip, default = "yes")]
     pub foreseeable: bool,
 }
@@ -36,7 +36,7 @@ fn yes() -> bool {
 }
 
 impl AddedToken {
-    /// A token without any peculiarity.
+    /// A token without special matching rules.
     pub fn plain(text: &str, id: u32) -> Self {
         Self {
             text: text.into(),
@@ -58,33 +58,33 @@ impl AddedToken {
     }
 }
 
-/// What is known of a tokenizer.
+/// Positions at which text can be cut for a tokenizer.
 #[derive(Debug)]
 pub struct Cuts {
     anywhere: bool,
     added: Vec<AddedToken>,
     finder: Option<AhoCorasick>,
-    /// Whether all added tokens are simple, so that none can surprise.
+    /// Whether a plain search finds all added tokens.
     all_simple: bool,
-    /// Line ends before a letter, and places behind added tokens, are safe.
+    /// Whether line ends before a letter, and positions behind added tokens, are safe.
     line_safe: bool,
 }
 
 /// A piece of text between cuts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Piece {
-    /// To be encoded.
+    /// Text to encode.
     Text {
         /// First byte.
         start: usize,
-        /// Behind the last byte.
+        /// End: the byte after the last one.
         end: usize,
     },
-    /// An added token that stands alone.
+    /// A separate added token.
     Token {
         /// First byte.
         start: usize,
-        /// Behind the last byte.
+        /// End: the byte after the last one.
         end: usize,
         /// Its id.
         id: u32,
@@ -92,7 +92,7 @@ pub enum Piece {
 }
 
 impl Cuts {
-    /// Every place is safe: one id a character.
+    /// Every position is safe: one id per character.
     pub fn anywhere() -> Self {
         Self {
             anywhere: true,
@@ -103,8 +103,8 @@ impl Cuts {
         }
     }
 
-    /// For a tokenizer with these added tokens; `line_safe` where its splitting rules are known to end a word at a line
-    /// end before a letter, and not to care what stood before.
+    /// For a tokenizer with these added tokens; `line_safe` if its splitting rules are known to end a word at a line end
+    /// before a letter, independent of the preceding text.
     pub fn new(added: Vec<AddedToken>, line_safe: bool) -> Self {
         let added: Vec<_> = added
             .into_iter()
@@ -115,9 +115,9 @@ impl Cuts {
             .build(added.iter().map(|token| &token.text))
             .ok()
             .filter(|_| !added.is_empty());
-        // A token that holds a line end could reach over a cut at one.
+        // A token that contains a line end could span a cut at one.
         let line_safe = line_safe && !added.iter().any(|token| token.text.contains('\n'));
-        // A token inside of another one could be found in a part where the whole has the other.
+        // A token inside another one could be found in a part where the whole has the other.
         let nested = |token: &AddedToken| {
             added
                 .iter()
@@ -135,7 +135,7 @@ impl Cuts {
         }
     }
 
-    /// Whether every place is safe.
+    /// Whether every position is safe.
     pub fn is_anywhere(&self) -> bool {
         self.anywhere
     }
@@ -146,13 +146,13 @@ impl Cuts {
         Some(&token.text)
     }
 
-    /// Whether the ids behind the last added token of a text end it, so that a response may be cut there.
+    /// Whether the ids of a text end with its last added token, so that a response can be cut there.
     pub fn last_token_end(&self, text: &str) -> Option<usize> {
         let finder = self.finder.as_ref()?;
         finder.find_iter(text).last().map(|found| found.end())
     }
 
-    /// Whether `text` may be cut at `place` because a line ends there and a letter follows.
+    /// Whether `text` can be cut at `place` because a line ends there and a letter follows.
     pub fn is_line_cut(&self, text: &str, place: usize) -> bool {
         if self.anywhere {
             return text.is_char_boundary(place);
@@ -165,11 +165,11 @@ impl Cuts {
             && bytes[place - 2].is_ascii_graphic()
     }
 
-    /// Cuts `text` from byte `from` on, which must be a safe place, and hands over the pieces in order. Besides added
-    /// tokens, `wanted` places (rising) are used where they are safe.
+    /// Cuts `text` from byte `from` on, which must be a safe position, and passes on the pieces in order. Besides added
+    /// tokens, the `wanted` positions (ascending) are used where they are safe.
     ///
-    /// Returns `false` where this tokenizer's added tokens are too peculiar to be foreseen; then nothing is handed over and
-    /// the text must be encoded as a whole.
+    /// Returns `false` if a plain search cannot find this tokenizer's added tokens; then no piece is passed on and the text
+    /// must be encoded as a whole.
     pub fn pieces(
         &self,
         text: &str,
@@ -210,7 +210,7 @@ impl Cuts {
                     });
                     start = end;
                 } else if begin > start {
-                    // The token stays in front of what it may influence.
+                    // The token stays in front of the text that it may influence.
                     text_upto(start, begin, &mut each);
                     start = begin;
                 }

@@ -1,7 +1,7 @@
-//! Exact incremental encoding: every prompt of a conversation, each id computed once.
+//! Exact incremental encoding: every prompt of a conversation, each id computed only once.
 //!
 //! Two renderings that begin with the same text begin with the same ids up to the last safe cut in that text (see
-//! [`super::cuts`]), so only what lies behind it is encoded anew. The ids are those of encoding each whole prompt.
+//! [`super::cuts`]), so only the text behind it is encoded again. The ids equal those of encoding each whole prompt.
 
 use super::cuts::Piece;
 use super::growth::{Form, Growth};
@@ -16,16 +16,16 @@ pub struct Turn<'a> {
     pub number: u32,
     /// Ids of the whole prompt.
     pub prompt: &'a [u32],
-    /// How many leading ids are known to equal those of the prompt before.
+    /// Number of leading ids known to equal those of the previous prompt.
     pub stable: usize,
     /// Ids of the reply as the template renders it, up to and including its end-of-turn token.
     pub output: &'a [u32],
 }
 
-/// Why a conversation cannot be encoded.
+/// Reason why a conversation cannot be encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EncodeError {
-    /// The template refuses such a conversation.
+    /// The template rejects the conversation.
     Rejected(String),
     /// The template or the tokenizer failed.
     Failed(String),
@@ -40,7 +40,7 @@ impl From<TemplateError> for EncodeError {
     }
 }
 
-/// Encodes conversations, one after the other; keeps its buffers.
+/// Encodes conversations one after another, reusing its buffers.
 pub struct PromptEncoder<'a> {
     template: &'a ChatTemplate,
     tokenizer: &'a dyn Tokenizer,
@@ -50,7 +50,7 @@ pub struct PromptEncoder<'a> {
     buffer: String,
 }
 
-/// The text that was encoded last, with the places at which it was cut.
+/// The text that was encoded last, with the positions at which it was cut.
 #[derive(Debug, Default)]
 struct Encoded {
     text: String,
@@ -58,23 +58,23 @@ struct Encoded {
     cuts: Vec<Cut>,
 }
 
-/// A place from which encoding may go on.
+/// A position from which encoding can continue.
 #[derive(Debug, Clone, Copy)]
 struct Cut {
-    /// The byte at which it is.
+    /// Byte offset of the position.
     place: usize,
-    /// How much text, from the start, makes the cut safe.
+    /// Length of the text, from the start, that makes the cut safe.
     witness: usize,
-    /// Ids before it.
+    /// Number of ids before it.
     ids: usize,
 }
 
-/// The reply that was encoded last. Mostly the next prompt has it again, in the same pieces.
+/// The reply that was encoded last. Usually the next prompt contains it, in the same pieces.
 #[derive(Debug, Default)]
 struct Reply {
     text: String,
     ids: Vec<u32>,
-    /// End of text and end of ids of each piece.
+    /// End in the text and end in the ids of each piece.
     pieces: Vec<(usize, usize)>,
 }
 
@@ -85,7 +85,7 @@ impl Reply {
         self.pieces.clear();
     }
 
-    /// The ids of a piece of this text, if it was encoded as a piece.
+    /// Ids of a piece with this text, if it was encoded as a piece.
     fn find(&self, piece: &str) -> Option<&[u32]> {
         let (mut start, mut first) = (0, 0);
         for (end, last) in &self.pieces {
@@ -99,7 +99,7 @@ impl Reply {
 }
 
 impl<'a> PromptEncoder<'a> {
-    /// For one template, what was learnt of it, and one tokenizer.
+    /// For one template, what was inferred about it, and one tokenizer.
     pub fn new(
         template: &'a ChatTemplate,
         growth: &'a Growth,
@@ -115,10 +115,10 @@ impl<'a> PromptEncoder<'a> {
         }
     }
 
-    /// Encodes the turns of a conversation in order: of all user messages with a reply, or of the first only.
+    /// Encodes the turns of a conversation in order: all user messages with a reply, or only the first.
     ///
     /// # Errors
-    /// What the template or the tokenizer says; turns before that may have been handed over.
+    /// Errors of the template or the tokenizer; turns before the error may have been passed on.
     pub fn encode(
         &mut self,
         conversation: &Conversation,
@@ -150,7 +150,7 @@ impl<'a> PromptEncoder<'a> {
             self.state.text.truncate(keep);
             self.state.text.push_str(&prompt[keep..]);
             let stable = self.advance(keep, before)?;
-            // A template may write the reply elsewhere than where it asked for it: then it is the message itself.
+            // A template may render the reply elsewhere than after the prompt: then its text is that of the message.
             let rendered = answered
                 .strip_prefix(&*prompt)
                 .unwrap_or(&messages[index + 1].content);
@@ -160,7 +160,7 @@ impl<'a> PromptEncoder<'a> {
         Ok(())
     }
 
-    /// The short way: each prompt is the one before with something behind it.
+    /// Incremental rendering: each prompt is the previous one with text appended.
     fn encode_grown(
         &mut self,
         form: &Form,
@@ -191,8 +191,8 @@ impl<'a> PromptEncoder<'a> {
         }
     }
 
-    /// Encodes the text anew behind its first `keep` bytes, which are as before; `before` is where the text ended then.
-    /// Returns how many leading ids stayed.
+    /// Encodes the text again after its first `keep` bytes, which are unchanged; `before` is the previous length of the
+    /// text. Returns the number of leading ids that were kept.
     fn advance(&mut self, keep: usize, before: usize) -> Result<usize, EncodeError> {
         let state = &mut self.state;
         while state.cuts.last().is_some_and(|cut| cut.witness > keep) {
@@ -216,7 +216,7 @@ impl<'a> PromptEncoder<'a> {
             for next in wanted
                 .iter()
                 .copied()
-                // Where the template rewrote what stood before, the place may lie within a character.
+                // If the template rewrote earlier text, the position may be inside a character.
                 .filter(|next| *next > from && *next < text.len() && text.is_char_boundary(*next))
                 .chain([text.len()])
             {
@@ -248,7 +248,7 @@ impl<'a> PromptEncoder<'a> {
                     Ok(())
                 }
                 Piece::Text { start, end } => {
-                    // What makes the place safe: the whole token that begins there, or one letter after a line end.
+                    // What makes the position safe: the whole token that begins there, or one letter after a line end.
                     let witness = if rules.is_line_cut(text, start) {
                         start + 1
                     } else {
@@ -283,7 +283,7 @@ impl<'a> PromptEncoder<'a> {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Encodes the reply: what the template renders behind the prompt, up to its last added token.
+    /// Encodes the reply: the text that the template renders after the prompt, up to its last added token.
     fn encode_reply(&mut self, rendered: &str) -> Result<(), EncodeError> {
         self.reply.clear();
         let rules = self.tokenizer.cuts();
@@ -316,10 +316,10 @@ impl<'a> PromptEncoder<'a> {
     }
 }
 
-/// Appends the ids of a text of which nothing is known, added tokens in it included.
+/// Appends the ids of an arbitrary text, including added tokens in it.
 ///
 /// # Errors
-/// What the tokenizer says.
+/// Errors of the tokenizer.
 pub fn encode_text(
     tokenizer: &dyn Tokenizer,
     text: &str,
@@ -345,7 +345,7 @@ fn encode(tokenizer: &dyn Tokenizer, text: &str, ids: &mut Vec<u32>) -> Result<(
     tokenizer.encode(text, ids).map_err(EncodeError::Failed)
 }
 
-/// The questions that are answered: number of the turn, and index of the message.
+/// The questions with a reply: number of the turn, and index of the message.
 fn asked(messages: &[Message], first_only: bool) -> Vec<(u32, usize)> {
     let pairs = messages.windows(2).enumerate();
     let asked =
@@ -357,11 +357,11 @@ fn asked(messages: &[Message], first_only: bool) -> Vec<(u32, usize)> {
         .collect()
 }
 
-/// Length of the common prefix, at a character boundary of both.
+/// Length of the common prefix, ending at a character boundary of both.
 fn common_prefix(a: &str, b: &str) -> usize {
     let (bytes, other) = (a.as_bytes(), b.as_bytes());
     let most = bytes.len().min(other.len());
-    // Long stretches at once first: prompts share nearly everything.
+    // Compares long stretches first: prompts share nearly everything.
     let mut length = 0;
     while length + 4096 <= most && bytes[length..length + 4096] == other[length..length + 4096] {
         length += 4096;

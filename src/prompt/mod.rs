@@ -1,4 +1,4 @@
-//! From a conversation to the token ids that a serving engine would see.
+//! Renders conversations and encodes them to the token ids that a serving engine would receive.
 
 pub mod cuts;
 mod encoder;

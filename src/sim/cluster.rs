@@ -1,4 +1,4 @@
-//! What a cluster is made of.
+//! Configuration of a simulated cluster.
 
 use super::instance::Role;
 use super::kv::Kv;
@@ -9,33 +9,33 @@ use super::topology::Topology;
 use super::transfer::TransferConfig;
 use crate::trace::Nanos;
 
-/// What an instance of a pool is made of.
+/// Memory, scheduler and latency model of an instance.
 #[derive(Debug)]
 pub struct InstanceSpec {
-    /// Its memory.
+    /// KV cache memory.
     pub kv: Kv,
-    /// How it forms batches.
+    /// Scheduler, which forms batches.
     pub scheduler: Box<dyn ReplicaScheduler>,
-    /// How long they take.
+    /// Latency model, which gives the duration of a step.
     pub latency: Box<dyn LatencyModel>,
 }
 
-/// Makes an instance's parts, by its number in the cluster.
+/// Builds the parts of an instance, given its number in the cluster.
 pub type InstanceFactory<'a> = Box<dyn Fn(u32) -> InstanceSpec + Send + Sync + 'a>;
 
-/// Instances of one kind.
+/// A pool: instances with equal configuration.
 pub struct Pool<'a> {
-    /// As results name it.
+    /// Name in results.
     pub name: String,
-    /// What its instances are there for.
+    /// What its instances compute.
     pub role: Role,
-    /// How many there are at the beginning.
+    /// Number of instances at the start.
     pub instances: u32,
-    /// From asking for an instance until it can serve. Those of the beginning are there at once.
+    /// Time from requesting an instance until it is ready. Instances at the start are ready at once.
     pub startup: Nanos,
-    /// Sites of those, by number in the pool; the first site, where it says nothing.
+    /// Sites of the instances at the start, by number in the pool; the first site if there is no entry.
     pub sites: Vec<u32>,
-    /// Makes one.
+    /// Builds an instance.
     pub make: InstanceFactory<'a>,
 }
 
@@ -49,7 +49,7 @@ impl std::fmt::Debug for Pool<'_> {
     }
 }
 
-/// GPUs, memory and price of one instance of a pool, as results count them.
+/// GPUs, memory and price of one instance of a pool, for results.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PoolResources {
     /// Name of the pool.
@@ -60,65 +60,65 @@ pub struct PoolResources {
     pub gpus: u32,
     /// KV blocks of an instance.
     pub blocks: u32,
-    /// Price of a GPU in dollars per hour, where it is known.
+    /// Price of a GPU in dollars per hour, if known.
     pub hour_cost: Option<f64>,
-    /// Power of a GPU in watts while it is idle, in prefill and in decode, where it is known.
+    /// Power of a GPU in watts while idle, in prefill and in decode, if known.
     pub watts: Option<[f64; 3]>,
 }
 
-/// A change of a pool's size at a known time.
+/// A planned change of a pool's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resize {
-    /// When.
+    /// Time of the change.
     pub at: Nanos,
-    /// Which pool, by index.
+    /// Index of the pool.
     pub pool: u32,
-    /// How many instances it is to have from then on.
+    /// Number of instances from that time on.
     pub instances: u32,
 }
 
-/// How turns of a session follow each other.
+/// When the turns of a session arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pacing {
-    /// Every request comes when the trace says.
+    /// At the time in the trace.
     #[default]
     Open,
-    /// A turn does not come before the one before it has ended.
+    /// At the time in the trace, but not before the previous turn has ended.
     Wait,
 }
 
-/// Everything but the requests.
+/// A cluster: everything except the requests.
 #[derive(Debug)]
 pub struct Cluster<'a> {
-    /// Kinds of instances.
+    /// Pools.
     pub pools: Vec<Pool<'a>>,
-    /// Chooses where prompts go.
+    /// Selects the instance for a prompt.
     pub prompt_router: Box<dyn Router>,
-    /// Chooses where outputs go after a prefill instance.
+    /// Selects the instance for an output after prefill.
     pub output_router: Box<dyn Router>,
     /// Links between instances.
     pub transfer: TransferConfig,
-    /// KV of one token, in bytes.
+    /// KV bytes of one token.
     pub kv_bytes_per_token: f64,
-    /// Layers of the model, for layer by layer transfers.
+    /// Layers of the model, for layerwise transfers.
     pub layers: u32,
-    /// Whether outputs are sent back to the instance that computed the prompt, so that the next turn finds them.
+    /// Whether KV of outputs is sent back to the instance that computed the prompt, so that the next turn finds it.
     pub write_back: bool,
-    /// Order of turns.
+    /// When the turns of a session arrive.
     pub pacing: Pacing,
-    /// Where instances stand.
+    /// Sites of instances.
     pub topology: Topology,
-    /// Changes of size that are known beforehand.
+    /// Planned changes of size.
     pub resizes: Vec<Resize>,
-    /// When to stop, whatever is left.
+    /// End of the simulation, even if requests remain; `None` runs until all have ended.
     pub end: Option<Nanos>,
-    /// Whether each step is recorded.
+    /// Whether every step is recorded.
     pub log_steps: bool,
 }
 
 impl<'a> Cluster<'a> {
-    /// Instances of one kind that serve whole requests, one after another: nothing is moved, and nothing ends it early.
+    /// A cluster of one pool whose instances serve whole requests: no transfers, no end time.
     pub fn aggregated(name: &str, instances: u32, make: InstanceFactory<'a>) -> Self {
         Self {
             pools: vec![Pool {

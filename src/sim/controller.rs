@@ -1,4 +1,4 @@
-//! Who changes a cluster's size while it runs: what it may see, and what it may order.
+//! The interface of a controller, which changes a cluster's size during a run: what it observes, and its actions.
 
 use std::collections::VecDeque;
 
@@ -7,33 +7,33 @@ use super::instance::Instance;
 use crate::sim::in_flight::{InFlightId, InFlightRequests};
 use crate::trace::Nanos;
 
-/// What happened at the cluster's edge since the last look.
+/// Arrivals and completions since the last control interval.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ControlWindow {
-    /// Requests that came.
+    /// Requests that arrived.
     pub arrived: u64,
     /// Their prompt tokens.
     pub arrived_prompt_tokens: u64,
-    /// Requests that got their last token.
+    /// Requests that finished.
     pub completed: u64,
     /// Their prompt tokens.
     pub completed_prompt_tokens: u64,
     /// Their output tokens.
     pub completed_output_tokens: u64,
-    /// Times to first token of those that got it, in seconds.
+    /// Times to first token of the requests that got it, in seconds.
     pub ttft: Vec<f64>,
-    /// Mean times between tokens of requests that ended, in seconds.
+    /// Mean times between tokens of requests that finished, in seconds.
     pub tbt: Vec<f64>,
-    /// Whole times of requests that ended, in seconds.
+    /// End-to-end times of requests that finished, in seconds.
     pub e2e: Vec<f64>,
-    /// Gaps between consecutive output tokens (ITL).
+    /// Number of gaps between consecutive output tokens (ITL).
     pub gaps: u64,
     /// Their sum in nanoseconds.
     pub gap_nanos: u64,
 }
 
 impl ControlWindow {
-    /// Empties it, and keeps its memory.
+    /// Clears all values and keeps the allocations.
     pub(super) fn clear(&mut self) {
         let (mut ttft, mut tbt, mut e2e) = (
             std::mem::take(&mut self.ttft),
@@ -52,51 +52,52 @@ impl ControlWindow {
     }
 }
 
-/// The cluster as its controller sees it.
+/// The state of the cluster that a controller observes.
 #[derive(Debug)]
 pub struct ClusterView<'s, 'a> {
-    /// When.
+    /// Current time.
     pub now: Nanos,
-    /// Kinds of instances.
+    /// Pools.
     pub pools: &'s [Pool<'a>],
-    /// All instances there ever were, by number.
+    /// All instances that ever existed, by number.
     pub instances: &'s [Instance],
-    /// Requests in the cluster.
+    /// Requests in flight.
     pub in_flight: &'s InFlightRequests,
-    /// What happened since the last tick.
+    /// Arrivals and completions since the last control interval.
     pub window: &'s ControlWindow,
-    /// Requests that no instance has taken yet, from the front.
+    /// Requests that are not assigned to an instance for prefill yet, in order.
     pub pending_prefill: &'s VecDeque<InFlightId>,
-    /// How many requests whose prompt is computed no instance has taken yet.
+    /// Number of requests whose prompt is computed and that are not assigned to an instance for decode yet.
     pub pending_decode: usize,
 }
 
-/// A change that a controller wants.
+/// A change of the cluster's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScalingAction {
-    /// A new instance of a pool, at a site of the topology.
+    /// Starts a new instance of a pool, at a site of the topology.
     Start {
         /// Index of the pool.
         pool: u32,
         /// Index of the site.
         site: u32,
     },
-    /// An instance takes no new work and is given back when it has done what it has; one that starts is given back at once.
+    /// Drains an instance: it accepts no new requests and terminates when it has finished those it has; a starting instance
+    /// terminates at once.
     Drain(u32),
-    /// An instance takes no new work, and is kept.
+    /// Parks an instance: it accepts no new requests, and is kept.
     Park(u32),
-    /// A parked instance takes work again.
+    /// Returns a parked instance to routing.
     Reinstate(u32),
 }
 
-/// Looks at the cluster every so often, and actions changes.
+/// Observes the cluster at fixed intervals and returns actions.
 pub trait Controller: Send + std::fmt::Debug {
-    /// Time between looks; the first is after one of them.
+    /// The control interval; the first tick is at its end.
     fn interval(&self) -> Nanos;
 
-    /// A look.
+    /// Called at the end of each control interval.
     fn tick(&mut self, view: &ClusterView<'_, '_>) -> Vec<ScalingAction>;
 
-    /// An instance has started.
+    /// Called when an instance has become ready.
     fn ready(&mut self, view: &ClusterView<'_, '_>, instance: u32) -> Vec<ScalingAction>;
 }

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 use crate::trace::Nanos;
 
-/// Names a scheduled event, to cancel it.
+/// Key of a scheduled event, for its cancellation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key(u64);
 
@@ -33,7 +33,7 @@ impl<E> Ord for Entry<E> {
     }
 }
 
-/// What is to come. Events of one time come in the order in which they were scheduled.
+/// Future events. Events at the same time are returned in the order in which they were scheduled.
 #[derive(Debug)]
 pub struct EventQueue<E> {
     heap: BinaryHeap<Reverse<Entry<E>>>,
@@ -65,20 +65,20 @@ impl<E> EventQueue<E> {
         Key(sequence)
     }
 
-    /// Cancels an event that was scheduled and has not come yet.
+    /// Cancels a scheduled event that has not been returned yet.
     pub fn cancel(&mut self, key: Key) {
         if let Err(at) = self.cancelled.binary_search(&key.0) {
             self.cancelled.insert(at, key.0);
         }
     }
 
-    /// When the next event comes.
+    /// Time of the next event.
     pub fn peek(&mut self) -> Option<Nanos> {
         self.drop_cancelled();
         self.heap.peek().map(|Reverse(entry)| entry.time)
     }
 
-    /// Takes the next event.
+    /// Removes and returns the next event.
     pub fn pop(&mut self) -> Option<(Nanos, E)> {
         self.drop_cancelled();
         self.heap

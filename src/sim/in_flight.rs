@@ -1,105 +1,105 @@
-//! Requests that are in the cluster now.
+//! Requests in flight.
 
 use crate::cache::BlockId;
 use crate::trace::Nanos;
 
-/// Index of a request in the cluster; used again once the request has left.
+/// Index of a request in the cluster; reused after the request has left.
 pub type InFlightId = u32;
 
-/// The request of a free place.
+/// The request of an unused slot.
 const NOBODY: u32 = u32::MAX;
 
-/// How much of a request an instance is to do.
+/// Which phases of a request an instance computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ServedPhases {
-    /// Everything.
+    /// Prefill and decode.
     #[default]
     PrefillAndDecode,
-    /// The prompt and the first output token; the rest is another's.
+    /// Prefill and the first output token; another instance decodes the rest.
     PrefillOnly,
 }
 
-/// A request in the cluster.
+/// A request in flight.
 ///
-/// As in vLLM v1 there are no phases, only a gap between the tokens that are there and those whose KV is computed: a step
-/// computes part of the gap, and when it closes, one more token is sampled. A decode step is a gap of one.
+/// As in vLLM v1 there are no phases, only a gap between the known tokens and those whose KV is computed: a step computes
+/// part of the gap, and when the gap closes, one more token is sampled. A decode step has a gap of one.
 #[derive(Debug, Clone, Default)]
 pub struct InFlightRequest {
     /// Index in the workload.
     pub request: u32,
     /// Index of its session.
     pub session: u32,
-    /// When it arrived.
+    /// Time of arrival.
     pub arrival: Nanos,
-    /// Whether it is a turn that waits for the one before it to end, and so has not arrived yet.
+    /// Whether it is a turn that waits for the previous one to end, and so has not arrived yet.
     pub held_back: bool,
     /// Prompt tokens.
     pub prompt: u32,
-    /// Output tokens that it will have; at least 1.
+    /// Total number of output tokens; at least 1.
     pub output: u32,
     /// Output tokens sampled so far.
     pub generated: u32,
     /// Tokens whose KV is on the instance.
     pub computed: u32,
-    /// How much of it the instance does.
+    /// Which phases the present instance computes.
     pub work: ServedPhases,
-    /// Tokens that were found in the prefix cache when it was first scheduled.
+    /// Prompt tokens found in the prefix cache when it was first scheduled.
     pub cached: u32,
-    /// How often it was preempted, to be computed again.
+    /// Number of preemptions after which it was recomputed.
     pub preemptions: u32,
-    /// First time in a batch.
+    /// Time of its first batch.
     pub scheduled: Option<Nanos>,
-    /// When the first output token was there.
+    /// Time of the first output token.
     pub first_token: Option<Nanos>,
-    /// When the latest output token was there.
+    /// Time of the latest output token.
     pub last_token: Nanos,
     /// Largest gap between two output tokens.
     pub longest_gap: Nanos,
-    /// Time in batches.
+    /// Total time in batches.
     pub executed: Nanos,
-    /// End of the last batch that it was in.
+    /// End of its last batch.
     pub last_step: Nanos,
-    /// Time between batches since it was first scheduled.
+    /// Total time between batches since it was first scheduled.
     pub stalled: Nanos,
-    /// Content of the full blocks that prompt and output fill, as far as known.
+    /// Content ids of the full blocks of prompt and output, as far as known.
     pub blocks: Vec<BlockId>,
-    /// How many of them the prompt fills alone.
+    /// Number of these blocks that contain prompt tokens only.
     pub prompt_blocks: u32,
 }
 
 impl InFlightRequest {
-    /// Tokens there are: of the prompt and sampled.
+    /// Known tokens: prompt tokens and sampled ones.
     pub fn tokens(&self) -> u32 {
         self.prompt + self.generated
     }
 
-    /// Tokens to be computed before the next one can be sampled.
+    /// Tokens to compute before the next one can be sampled.
     pub fn gap(&self) -> u32 {
         self.tokens() - self.computed
     }
 
-    /// Whether its next step is a decode: one token is to be computed, of those that were sampled.
+    /// Whether its next step is a decode: a single sampled token is to be computed.
     pub fn decodes(&self) -> bool {
         self.generated > 0 && self.gap() == 1
     }
 
-    /// Prompt tokens that are still to be computed, those that are computed again included. A decode has none: it computes the
-    /// token that was sampled last.
+    /// Prompt tokens that are still to be computed, including those recomputed after preemption. A decode has none: it
+    /// computes the token that was sampled last.
     pub fn backlog(&self) -> u32 {
         if self.decodes() { 0 } else { self.gap() }
     }
 
-    /// Whether the instance has done its part.
+    /// Whether the present instance has completed its phases.
     pub fn is_done(&self) -> bool {
         match self.work {
             ServedPhases::PrefillAndDecode => self.generated >= self.output,
-            // One that was preempted elsewhere has tokens already, and its prompt is to be computed again.
+            // A request preempted on another instance already has output tokens, and its prompt is to be recomputed.
             ServedPhases::PrefillOnly => self.generated >= 1 && self.gap() == 1,
         }
     }
 }
 
-/// All requests in the cluster; places are used again, with what they have allocated.
+/// All requests in flight; slots are reused with their allocations.
 #[derive(Debug, Default)]
 pub struct InFlightRequests {
     places: Vec<InFlightRequest>,
@@ -107,7 +107,7 @@ pub struct InFlightRequests {
 }
 
 impl InFlightRequests {
-    /// A place, perhaps with what an earlier request left in it.
+    /// A slot, possibly with values of an earlier request.
     pub fn add(&mut self) -> InFlightId {
         self.free.pop().unwrap_or_else(|| {
             self.places.push(InFlightRequest::default());
@@ -115,33 +115,33 @@ impl InFlightRequests {
         })
     }
 
-    /// Gives a place back.
+    /// Releases a slot.
     pub fn remove(&mut self, id: InFlightId) {
         self.places[id as usize].request = NOBODY;
         self.free.push(id);
     }
 
-    /// Requests that have arrived, in order of their places: all but turns that wait for the one before them.
+    /// Requests that have arrived, in order of their slots: all except turns that wait for the previous one.
     pub fn arrived(&self) -> impl Iterator<Item = InFlightId> {
         self.in_use().filter(|id| !self[*id].held_back)
     }
 
-    /// Places that are in use, rising.
+    /// Slots in use, ascending.
     pub fn in_use(&self) -> impl Iterator<Item = InFlightId> {
         (0..self.places.len() as InFlightId).filter(|id| self[*id].request != NOBODY)
     }
 
-    /// How many requests are in the cluster.
+    /// Number of requests in flight.
     pub fn len(&self) -> usize {
         self.places.len() - self.free.len()
     }
 
-    /// Whether none is.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many places there are, used and free.
+    /// Number of slots, used and free.
     pub fn places(&self) -> usize {
         self.places.len()
     }

@@ -1,4 +1,4 @@
-//! One instance: memory, scheduler, and the step that it computes.
+//! An instance: memory, scheduler, and the current step.
 
 use std::collections::VecDeque;
 
@@ -9,63 +9,63 @@ use super::replica::{Context, ReplicaScheduler, Slice};
 use crate::sim::in_flight::{InFlightId, InFlightRequests};
 use crate::trace::Nanos;
 
-/// Which part of the work an instance is there for.
+/// Which part of the work the instances of a pool do.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// Prompts, up to the first output token.
+    /// Prefill, up to the first output token.
     Prefill,
-    /// Outputs, after the first token.
+    /// Decode, after the first token.
     Decode,
-    /// Whole requests, of which some prompts or outputs may be elsewhere: takes part in both pools.
+    /// Whole requests, or only the prefill or decode of some: part of both pools.
     Mixed,
     /// Whole requests.
     #[default]
     Aggregated,
 }
 
-/// What an instance may do now.
+/// State of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Asked for, and not there yet.
+    /// Requested, and not ready yet.
     Starting,
-    /// Serves.
+    /// Accepts requests.
     Ready,
-    /// Takes no new work, and is kept: it may serve again at once.
+    /// Accepts no new requests and is kept: it can return to routing at once.
     Parked,
-    /// Takes no new work, and finishes what it has.
+    /// Accepts no new requests and finishes those it has.
     Draining,
-    /// Given back.
+    /// Terminated.
     Gone,
 }
 
-/// A token came out.
+/// An output token was generated.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum TokenEvent {
-    /// A request's first, so long after it came.
+    /// The first token of a request, with the time since its arrival.
     First(Nanos),
-    /// Another, so long after the one before.
+    /// A later token, with the time since the previous one.
     Gap(Nanos),
 }
 
 /// An instance.
 #[derive(Debug)]
 pub struct Instance {
-    /// Index of its pool in the configuration.
+    /// Index of its pool.
     pub pool: u32,
-    /// What it is there for.
+    /// Role.
     pub role: Role,
-    /// What it may do now.
+    /// State.
     pub state: State,
-    /// Its memory.
+    /// KV cache memory.
     pub kv: Kv,
-    /// Prompt tokens that it has still to compute.
+    /// Prompt tokens that it still has to compute.
     pub backlog: u64,
-    /// Requests that were sent to it and are not done: routed, waiting, running, or their KV on the way.
+    /// Requests assigned to it that have not finished: routed, waiting, running, or with their KV in transfer.
     pub requests: u32,
-    /// Requests whose KV waits for room here, with the instance that holds it.
+    /// Requests whose KV waits for free blocks here, with the instance that holds it.
     pub(super) incoming: VecDeque<(InFlightId, u32)>,
     pub(super) scheduler: Box<dyn ReplicaScheduler>,
     latency: Box<dyn LatencyModel>,
@@ -73,16 +73,16 @@ pub struct Instance {
     step: Step,
     started: Nanos,
     stepping: bool,
-    /// Place of the step in the log of steps.
+    /// Index of the current step in the record of steps.
     pub(super) logged: usize,
-    /// Site of the topology where it stands.
+    /// Its site in the topology.
     pub site: u32,
-    /// Prompt tokens of requests that it began, found in its cache or not.
+    /// Prompt tokens of the requests that it started, cached or not.
     pub begun_tokens: u64,
-    /// Part of a nanosecond that steps so far took more than their whole ones.
+    /// Fraction of a nanosecond by which the durations of past steps were rounded down.
     remainder: f64,
     pub(super) record: InstanceRecord,
-    /// Fraction of the blocks that requests hold since `usage_since`, and its integral over the time before, in seconds.
+    /// Fraction of its blocks held since `usage_since`, and the integral over the time before, in seconds.
     usage: f64,
     usage_since: Nanos,
     usage_integral: f64,
@@ -121,7 +121,7 @@ impl Instance {
         }
     }
 
-    /// Whether it computes a step.
+    /// Whether a step is in progress.
     pub fn is_stepping(&self) -> bool {
         self.stepping
     }
@@ -131,17 +131,17 @@ impl Instance {
         self.scheduler.waiting()
     }
 
-    /// Requests in its batches.
+    /// Requests in batches.
     pub fn running(&self) -> usize {
         self.scheduler.running()
     }
 
-    /// Requests whose KV waits for room here.
+    /// Requests whose KV waits for free blocks here.
     pub fn incoming(&self) -> usize {
         self.incoming.len()
     }
 
-    /// Time that it computed until now, with the part of a step that is done.
+    /// Total time in steps until now, including the elapsed part of the current one.
     pub fn busy(&self, now: Nanos) -> Nanos {
         let part = if self.stepping {
             now - self.started
@@ -151,13 +151,13 @@ impl Instance {
         self.record.busy + part
     }
 
-    /// What it did so far.
+    /// Its record so far.
     pub fn record(&self) -> &InstanceRecord {
         &self.record
     }
 
-    /// Whether it takes in the KV of one more request: there is a place in its batches, and nobody who was let in before waits
-    /// for memory, as in vLLM, where a request's KV is fetched when it is scheduled.
+    /// Whether it accepts the KV of one more request: there is a free place in its batches, and no request admitted before
+    /// waits for memory. As in vLLM, which fetches the KV of a request when it schedules it.
     pub(super) fn takes_in(&self) -> bool {
         let here = self.requests as usize - self.incoming.len();
         if self.role != Role::Decode {
@@ -167,7 +167,7 @@ impl Instance {
         here < self.scheduler.most_running() && !self.scheduler.next_waiting().is_some_and(starves)
     }
 
-    /// Hands a request to the scheduler.
+    /// Passes a request to the scheduler.
     pub(super) fn enqueue(&mut self, now: Nanos, id: InFlightId, in_flight: &mut InFlightRequests) {
         self.backlog += u64::from(in_flight[id].backlog());
         let mut context = Context {
@@ -180,7 +180,7 @@ impl Instance {
         self.scheduler.enqueue(id, &mut context);
     }
 
-    /// Forms a batch and begins to compute it; when that will be done, or `None` if there is nothing to do.
+    /// Forms a batch and starts a step; returns its end, or `None` if there is nothing to compute.
     pub(super) fn begin(&mut self, now: Nanos, in_flight: &mut InFlightRequests) -> Option<Nanos> {
         debug_assert!(!self.stepping);
         self.batch.clear();
@@ -226,12 +226,12 @@ impl Instance {
         Some(now + Nanos(whole as u64))
     }
 
-    /// The step that it computes, until `ended`.
+    /// Record of the current step, which ends at `ended`.
     pub(super) fn describe(&self, ended: Nanos) -> StepRecord {
         let attended = |chunk: &Chunk| {
             u64::from(chunk.tokens) * (u64::from(chunk.tokens) + u64::from(chunk.past))
         };
-        // A decode compares itself with what was before, the sampled token that it computes counted twice as in Vidur.
+        // A decode attends to all earlier tokens; the sampled token that it computes is counted twice, as in Vidur.
         let decodes = self.step.decode_context + 2 * u64::from(self.step.decodes);
         StepRecord {
             instance: self.record.instance,
@@ -246,7 +246,7 @@ impl Instance {
         }
     }
 
-    /// The step is over: its tokens are booked; requests that are done here are added to `done`.
+    /// Ends the step: counts its tokens; requests that are done on this instance are appended to `done`.
     pub(super) fn finish(
         &mut self,
         now: Nanos,
@@ -295,7 +295,7 @@ impl Instance {
         }
     }
 
-    /// Records that requests may have taken or released blocks now. What was held since the last call is added up.
+    /// Records that requests may have allocated or freed blocks, and integrates the usage since the last call.
     pub(super) fn note_usage(&mut self, now: Nanos) {
         self.usage_integral += self.usage * (now - self.usage_since).as_secs_f64();
         self.usage = self.kv.usage();
@@ -303,11 +303,11 @@ impl Instance {
         self.record.peak_kv_usage = self.record.peak_kv_usage.max(self.usage);
     }
 
-    /// Closes the books.
+    /// Completes the record.
     pub(super) fn close(&mut self, now: Nanos) -> InstanceRecord {
         self.note_usage(now);
         let mut record = self.record.clone();
-        // The end may come in the middle of a step.
+        // The simulation may end during a step.
         record.busy = self.busy(now);
         if self.stepping && !self.step.prefills.is_empty() {
             record.busy_prefill += now - self.started;

@@ -1,7 +1,7 @@
-//! A simulated cluster that serves a trace: arrivals, routing, batches, KV transfers, and what each request met.
+//! A simulated cluster that serves a trace: arrivals, routing, batches, KV transfers, and a record of each request.
 //!
-//! Time is whole nanoseconds; events are ordered by (time, sequence number). Nothing is global, so that many simulations
-//! run in one process, each on one thread.
+//! Time is in whole nanoseconds; events are ordered by (time, sequence number). There is no global state, so many
+//! simulations can run in one process, each on one thread.
 
 pub mod calibrate;
 mod cluster;

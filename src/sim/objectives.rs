@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Time limits that a request has to keep. All are in seconds.
+/// Limits for the latency of a request, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Objectives {
     /// Time to first token (TTFT), from arrival.
@@ -25,7 +25,7 @@ impl Default for Objectives {
 }
 
 impl fmt::Display for Objectives {
-    /// `TTFT <= 2 s, TBT <= 100 ms`: every limit that there is.
+    /// Text such as `TTFT <= 2 s, TBT <= 100 ms` with every limit that is set.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let limits = [
             ("TTFT", Some(self.ttft_seconds)),
@@ -41,7 +41,7 @@ impl fmt::Display for Objectives {
                 seconds if seconds >= 1.0 => (seconds, "s"),
                 seconds => (seconds * 1e3, "ms"),
             };
-            // To six digits behind the point, so that 0.1 s is not 100.00000000000001 ms.
+            // Rounded to six digits, so that 0.1 s is not 100.00000000000001 ms.
             let value = (value * 1e6).round() / 1e6;
             write!(f, "{before}{name} <= {value} {unit}")?;
             before = ", ";

@@ -1,4 +1,4 @@
-//! What became of each request, and of each instance.
+//! Records of the requests, instances and steps of a simulation.
 
 use hdrhistogram::Histogram;
 
@@ -6,199 +6,199 @@ use super::instance::{Role, State};
 use super::latency::Clamped;
 use crate::trace::Nanos;
 
-/// No instance.
+/// Number that stands for no instance.
 pub const NOWHERE: u32 = u32::MAX;
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// All its tokens were there.
+    /// It got all its output tokens.
     Finished,
-    /// It needs more memory than any instance that may serve it has.
+    /// It needs more memory than any eligible instance has.
     TooLarge,
-    /// No instance took it.
+    /// No instance accepted it.
     NoInstance,
-    /// The simulation ended before.
+    /// The simulation ended before the request.
     EndOfTime,
-    /// The simulation ended before it came.
+    /// The simulation ended before the request arrived.
     #[default]
     NotArrived,
 }
 
-/// One request. Times are since the start of the simulation.
+/// Record of one request. Times are since the start of the simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct RequestRecord {
-    /// When it came.
+    /// Arrival.
     pub arrival: Nanos,
-    /// When it was first in a batch.
+    /// Start of its first batch.
     pub scheduled: Option<Nanos>,
-    /// When its first output token was there.
+    /// Time of its first output token.
     pub first_token: Option<Nanos>,
-    /// When its last output token was there, or it was given up.
+    /// Time of its last output token, or of its failure.
     pub ended: Nanos,
     /// How it ended.
     pub outcome: Outcome,
     /// Prompt tokens.
     pub prompt: u32,
-    /// Output tokens it was to have.
+    /// Output tokens requested.
     pub output: u32,
-    /// Output tokens it got.
+    /// Output tokens generated.
     pub generated: u32,
     /// Prompt tokens found in the prefix cache of the instance that computed the prompt.
     pub cached: u32,
-    /// How often it lost its memory and was computed again.
+    /// Number of preemptions after which it was recomputed.
     pub preemptions: u32,
-    /// Where its prompt was computed.
+    /// Instance that computed its prompt.
     pub prefill_instance: u32,
-    /// Where its output was.
+    /// Instance that decoded its output.
     pub decode_instance: u32,
-    /// When its KV began to move; equal to the end where nothing was moved.
+    /// Start of its KV transfer; equal to the end if nothing was transferred.
     pub transfer_start: Nanos,
-    /// When its KV was there.
+    /// End of its KV transfer.
     pub transfer_end: Nanos,
-    /// Tokens whose KV was moved; those that the other instance had already were not.
+    /// Tokens whose KV was transferred, without those that the receiving instance had already.
     pub transferred_tokens: u32,
-    /// Prompt tokens when it last started: more than at first if it was preempted after output tokens, which then count as
+    /// Prompt tokens at its last start: larger than at first if it was preempted after output tokens, which then count as
     /// prompt.
     pub last_prompt: u32,
     /// Largest gap between two of its output tokens.
     pub longest_gap: Nanos,
-    /// Time in batches.
+    /// Total time in batches.
     pub executed: Nanos,
-    /// Time between batches, since it was first in one, transfers included.
+    /// Total time between batches since its first one, transfers included.
     pub stalled: Nanos,
 }
 
 impl RequestRecord {
-    /// Whether it got all its tokens.
+    /// Whether it finished.
     pub fn is_finished(&self) -> bool {
         self.outcome == Outcome::Finished
     }
 
-    /// Time to first token, in seconds.
+    /// Time to first token (TTFT), in seconds.
     pub fn ttft(&self) -> Option<f64> {
         self.first_token
             .map(|first| (first - self.arrival).as_secs_f64())
     }
 
-    /// End to end, in seconds, of a finished request.
+    /// End-to-end time (E2E) of a finished request, in seconds.
     pub fn e2e(&self) -> Option<f64> {
         self.is_finished()
             .then(|| (self.ended - self.arrival).as_secs_f64())
     }
 
-    /// Mean time between output tokens (TPOT), in seconds: of a finished request with more than one.
+    /// Mean time between output tokens (TBT) of a finished request with more than one, in seconds.
     pub fn tbt(&self) -> Option<f64> {
         let first = self.first_token?;
         (self.is_finished() && self.output > 1)
             .then(|| (self.ended - first).as_secs_f64() / f64::from(self.output - 1))
     }
 
-    /// From arrival to the first batch, in seconds.
+    /// Time from arrival to the first batch, in seconds.
     pub fn queued(&self) -> Option<f64> {
         self.scheduled
             .map(|scheduled| (scheduled - self.arrival).as_secs_f64())
     }
 }
 
-/// One instance over the whole simulation.
+/// Record of one instance.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct InstanceRecord {
     /// Name of its pool.
     pub pool: String,
-    /// What it was there for.
+    /// Role.
     pub role: Role,
     /// Number within the cluster.
     pub instance: u32,
-    /// When it was asked for.
+    /// Time at which it was requested.
     pub created: Nanos,
-    /// When it could take work.
+    /// Time at which it became ready.
     pub ready: Nanos,
-    /// When it was told to finish what it had, if it was.
+    /// Start of draining, if it was drained.
     pub draining: Option<Nanos>,
-    /// When it was given back, or the simulation ended.
+    /// Time of its termination, or of the end of the simulation.
     pub gone: Nanos,
-    /// Time in steps.
+    /// Total time in steps.
     pub busy: Nanos,
-    /// Of these, in steps with prompts.
+    /// Part of this time in steps that computed prompts.
     pub busy_prefill: Nanos,
-    /// Steps.
+    /// Number of steps.
     pub steps: u64,
-    /// Prompt tokens computed, those computed again included.
+    /// Prompt tokens computed, recomputed ones included.
     pub prefill_tokens: u64,
     /// Output tokens sampled.
     pub output_tokens: u64,
     /// Prompt tokens found in its prefix cache.
     pub cached_tokens: u64,
-    /// Requests that lost their memory here.
+    /// Number of preemptions on this instance.
     pub preemptions: u64,
-    /// Most of its blocks held at once, as a part of all.
+    /// Largest fraction of its blocks held at once.
     pub peak_kv_usage: f64,
-    /// Blocks held, as a part of all, by time.
+    /// Mean fraction of its blocks held over time.
     pub mean_kv_usage: f64,
-    /// Steps outside of what its latency model knows.
+    /// Steps outside the measured range of its latency model.
     pub clamped: Clamped,
 }
 
 impl InstanceRecord {
-    /// Fraction of its time from ready to gone that it computed; `None` where it never was ready.
+    /// Fraction of its time from ready to termination in which it computed; `None` if it never was ready.
     pub fn utilisation(&self) -> Option<f64> {
         let lifetime = (self.gone - self.ready).0;
         (lifetime > 0).then(|| self.busy.0 as f64 / lifetime as f64)
     }
 }
 
-/// One step of an instance.
+/// Record of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct StepRecord {
-    /// Which instance.
+    /// Number of the instance.
     pub instance: u32,
-    /// When it began.
+    /// Start.
     pub started: Nanos,
-    /// When it was over.
+    /// End.
     pub ended: Nanos,
-    /// Requests in it.
+    /// Requests in the batch.
     pub requests: u32,
-    /// Prompt tokens computed, those computed again included.
+    /// Prompt tokens computed, recomputed ones included.
     pub prefill_tokens: u32,
-    /// Requests that computed one sampled token.
+    /// Number of decodes: requests that computed one sampled token.
     pub decodes: u32,
-    /// Tokens that attention compared: for each request its tokens of this step times those and all before.
+    /// Token pairs in attention: for each request, its tokens of this step times all its tokens up to then.
     pub attended: u64,
-    /// Blocks held, as a part of all, when it began.
+    /// Fraction of the blocks held at the start.
     pub usage_before: f64,
-    /// And after it, when requests that were done had given theirs back.
+    /// The same at the end, after finished requests have freed theirs.
     pub usage_after: f64,
 }
 
-/// An instance was in another state from a time on.
+/// A change of an instance's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StateChange {
-    /// When.
+    /// Time of the change.
     pub time: Nanos,
-    /// Which instance.
+    /// Number of the instance.
     pub instance: u32,
-    /// Its state from then on.
+    /// State from then on.
     pub state: State,
 }
 
-/// Everything that a simulation leaves behind.
+/// All results of a simulation.
 #[derive(Debug, Clone)]
 pub struct Records {
-    /// By index in the workload.
+    /// Requests, by index in the workload.
     pub requests: Vec<RequestRecord>,
-    /// By number.
+    /// Instances, by number.
     pub instances: Vec<InstanceRecord>,
-    /// Gaps between consecutive output tokens (ITL), in nanoseconds, to three digits.
+    /// Gaps between consecutive output tokens (ITL), in nanoseconds, with three significant digits.
     pub token_gaps: Histogram<u64>,
-    /// When the last event came.
+    /// Time of the last event.
     pub end: Nanos,
-    /// KV that was moved between instances, in bytes.
+    /// KV bytes transferred between instances.
     pub moved_bytes: u64,
-    /// Steps of all instances.
+    /// Number of steps of all instances.
     pub steps: u64,
-    /// Each of them, in the order in which they began, where [`super::Cluster::log_steps`] asks for it.
+    /// All steps, in order of their start, if [`super::Cluster::log_steps`] is set.
     pub step_log: Vec<StepRecord>,
     /// Changes of instances' states, in order.
     pub state_changes: Vec<StateChange>,

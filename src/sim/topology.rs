@@ -1,4 +1,4 @@
-//! Where instances stand, and how fast KV moves between two places.
+//! Sites of instances, and the bandwidth between two sites.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Site {
-    /// As configuration and results name it.
+    /// Name in configuration and results.
     pub name: String,
-    /// The switch above it (S1).
+    /// The switch above the site (S1).
     pub minipod: String,
-    /// The switch above that (S2).
+    /// The switch above that one (S2).
     pub bigpod: String,
-    /// GPUs that stand here, by kind.
+    /// GPUs at this site, by kind.
     #[serde(default)]
     pub gpus: Vec<Stock>,
 }
@@ -21,48 +21,48 @@ pub struct Site {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stock {
-    /// Which.
+    /// Kind of GPU.
     pub sku: String,
-    /// How many.
+    /// Number of GPUs.
     pub count: u32,
 }
 
-/// How near two instances must be to serve a request together.
+/// Largest distance between two instances that serve a request together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Level {
-    /// At one site.
+    /// Same site.
     Site,
-    /// Under one S1 switch.
+    /// Same S1 switch.
     #[default]
     Minipod,
-    /// Under one S2 switch.
+    /// Same S2 switch.
     Bigpod,
-    /// Anywhere.
+    /// Any.
     Anywhere,
 }
 
-/// All sites, and what distance costs.
+/// All sites, and the bandwidth by distance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Topology {
-    /// Places; without any there is one without bounds.
+    /// Sites; without any there is a single one of unlimited size.
     pub site: Vec<Site>,
-    /// A deployment group's prefill and decode instances are this near: outputs stay within, where anybody there serves them,
-    /// and new instances are placed so that both roles are there.
+    /// Extent of a deployment group: outputs stay in the group of their prompt if an instance there is ready, and new
+    /// instances are placed so that each group has both roles.
     pub group: Level,
-    /// Part of `transfer.gb_per_second` between instances of one site.
+    /// Fraction of `transfer.gb_per_second` between instances of one site.
     pub same_site: f64,
-    /// Of one minipod.
+    /// The same within one minipod.
     pub same_minipod: f64,
-    /// Of one bigpod.
+    /// The same within one bigpod.
     pub same_bigpod: f64,
-    /// Anywhere else.
+    /// The same for any other distance.
     pub apart: f64,
 }
 
 impl Default for Topology {
-    /// HeteroScale found about a fifth less bandwidth between instances under different switches.
+    /// HeteroScale measured about a fifth less bandwidth between instances under different switches.
     fn default() -> Self {
         Self {
             site: Vec::new(),
@@ -76,7 +76,7 @@ impl Default for Topology {
 }
 
 impl Topology {
-    /// The nearest level that two sites share.
+    /// The lowest level that two sites share.
     pub fn level(&self, a: u32, b: u32) -> Level {
         let (Some(here), Some(there)) = (self.site.get(a as usize), self.site.get(b as usize))
         else {
@@ -93,7 +93,7 @@ impl Topology {
         }
     }
 
-    /// Part of a link's bandwidth between two sites.
+    /// Fraction of a link's bandwidth between two sites.
     pub fn bandwidth(&self, a: u32, b: u32) -> f64 {
         match self.level(a, b) {
             Level::Site => self.same_site,
@@ -103,13 +103,13 @@ impl Topology {
         }
     }
 
-    /// Whether two sites are of one deployment group.
+    /// Whether two sites are in the same deployment group.
     pub fn together(&self, a: u32, b: u32) -> bool {
         self.level(a, b) <= self.group
     }
 
-    /// How precious a site's network domain is (HeteroScale's RDMA subgroups): 0 where the bigpod has one kind of GPU, 1 where
-    /// its minipod has one, 2 where even the minipod has several.
+    /// Rank of a site's network domain (HeteroScale's RDMA subgroups), where higher ranks are scarcer and are used last: 0
+    /// if the bigpod has one kind of GPU, 1 if its minipod has one, 2 if even the minipod has several.
     pub fn priority(&self, site: u32) -> u8 {
         let kinds = |level: Level| {
             let near =
@@ -167,12 +167,12 @@ mod tests {
             [0, 2, 3].map(|other| topology.bandwidth(0, other)),
             [1.0, 0.8, 0.5]
         );
-        // m1 of b1 mixes; m2 does not, but its bigpod does; b2 has one kind.
+        // m1 of b1 has two kinds; m2 has one, but its bigpod has two; b2 has one.
         assert_eq!(
             [0, 1, 2, 3].map(|site| topology.priority(site)),
             [2, 2, 1, 0]
         );
-        // Without sites all is one place.
+        // Without sites there is a single place.
         assert_eq!(Topology::default().bandwidth(0, 0), 1.0);
     }
 }

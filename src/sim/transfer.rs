@@ -1,35 +1,35 @@
-//! KV caches on their way between instances: flows that share links fairly.
+//! KV transfers between instances: flows that share links fairly.
 
 use serde::{Deserialize, Serialize};
 
 use crate::sim::in_flight::InFlightId;
 use crate::trace::Nanos;
 
-/// Who shares a link's bandwidth.
+/// Which transfers share the bandwidth of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Contention {
-    /// Each transfer has the whole bandwidth, as in SplitwiseSim.
+    /// None: each transfer has the whole bandwidth, as in SplitwiseSim.
     None,
-    /// Transfers from one instance share its way out, those to one instance its way in.
+    /// Transfers from one instance share its outgoing link, those to one instance its incoming link.
     #[default]
     PerInstance,
     /// All transfers share one link.
     Fabric,
 }
 
-/// How KV moves.
+/// Configuration of KV transfers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TransferConfig {
-    /// Gigabytes (1e9) a second of a link.
+    /// Bandwidth of a link, in gigabytes (1e9 bytes) per second.
     pub gb_per_second: f64,
     /// Milliseconds before the first byte arrives.
     pub latency_ms: f64,
-    /// Who shares a link.
+    /// Which transfers share a link.
     pub contention: Contention,
-    /// Layers are sent as they are computed, so that only the last one's part is left when the prompt is done, or what the
-    /// link could not carry meanwhile.
+    /// Send each layer when it is computed. When the prompt is complete, only the last layer remains, and what the link
+    /// could not carry before.
     pub layerwise: bool,
 }
 
@@ -48,35 +48,35 @@ impl Default for TransferConfig {
 /// One transfer.
 #[derive(Debug, Clone, Copy)]
 pub struct Flow {
-    /// Whose KV.
+    /// The request whose KV is sent.
     pub id: InFlightId,
-    /// Instance that has it.
+    /// Sending instance.
     pub from: u32,
-    /// Instance that gets it.
+    /// Receiving instance.
     pub to: u32,
     left: f64,
-    /// Part of a link's bandwidth that it can have at most.
+    /// Largest fraction of a link's bandwidth that it can use.
     part: f64,
     rate: f64,
 }
 
-/// All transfers under way.
+/// All transfers in progress.
 #[derive(Debug)]
 pub struct Links {
     bytes_per_second: f64,
     latency: Nanos,
     contention: Contention,
-    /// Those that wait for their first byte, by when it comes, and those that move.
+    /// Transfers that wait for their first byte, with its time, and transfers that move.
     starting: Vec<(Nanos, Flow)>,
     moving: Vec<Flow>,
-    /// Flows by instance, out and in.
+    /// Number of flows by instance, outgoing and incoming.
     out: Vec<u32>,
     into: Vec<u32>,
     now: Nanos,
 }
 
 impl Links {
-    /// Nothing under way.
+    /// No transfer in progress.
     pub fn new(config: &TransferConfig) -> Self {
         Self {
             bytes_per_second: config.gb_per_second * 1e9,
@@ -90,17 +90,17 @@ impl Links {
         }
     }
 
-    /// How many transfers are under way.
+    /// Number of transfers in progress.
     pub fn len(&self) -> usize {
         self.starting.len() + self.moving.len()
     }
 
-    /// Whether none is.
+    /// Whether no transfer is in progress.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Begins to move `bytes`, at no more than a part of a link's bandwidth.
+    /// Starts a transfer of `bytes`, limited to a fraction of a link's bandwidth.
     pub fn start(
         &mut self,
         now: Nanos,
@@ -126,7 +126,7 @@ impl Links {
         }
     }
 
-    /// When something changes next: a first byte or a last one.
+    /// Time of the next change: the first or the last byte of a transfer.
     pub fn next(&self) -> Option<Nanos> {
         let first = self.starting.iter().map(|(time, _)| *time).min();
         let last = self.moving.iter().map(|flow| self.end_of(flow)).min();
@@ -136,7 +136,7 @@ impl Links {
         }
     }
 
-    /// Time has come so far; transfers that are whole are added to `done`, in the order in which they began to move.
+    /// Advances the clock; completed transfers are appended to `done`, in the order in which they started.
     pub fn finish(&mut self, now: Nanos, done: &mut Vec<Flow>) {
         let due = |flow: &Flow| self.end_of(flow) <= now;
         let whole: Vec<bool> = self.moving.iter().map(due).collect();
@@ -185,7 +185,7 @@ impl Links {
         self.moving.push(flow);
     }
 
-    /// What moved since the last change.
+    /// Moves the bytes sent since the last change.
     fn advance(&mut self, now: Nanos) {
         let seconds = (now - self.now).as_secs_f64();
         for flow in &mut self.moving {
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn shares_by_hand() {
-        // 1 GB/s is a byte a nanosecond. Alone, 1,000 bytes take 1,000 ns; a second flow from the same instance at 500
+        // 1 GB/s is one byte per nanosecond. Alone, 1,000 bytes take 1,000 ns. A second flow from the same instance at 500
         // halves both rates: the first has 500 left, so it ends at 1,500, when the second has 500 left of 1,000: 2,000.
         let flows = [(0, 0, 2, 1_000.0), (500, 0, 3, 1_000.0)];
         assert_eq!(
@@ -262,7 +262,7 @@ mod tests {
         );
         assert_eq!(run(Contention::None, &flows), [(0, 1_000), (1, 1_500)]);
         assert_eq!(run(Contention::Fabric, &flows), [(0, 1_500), (1, 2_000)]);
-        // Different instances at both ends do not meet, but in the fabric they do.
+        // Flows with different instances at both ends share no link, except with contention `fabric`.
         let apart = [(0, 0, 2, 1_000.0), (500, 1, 3, 1_000.0)];
         assert_eq!(
             run(Contention::PerInstance, &apart),

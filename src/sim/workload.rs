@@ -1,22 +1,22 @@
-//! What the cluster is to serve.
+//! The requests that a cluster serves.
 
 use crate::cache::BlockTrace;
 use crate::trace::{Nanos, Trace};
 
-/// One request, as it comes.
+/// One request of a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Item {
-    /// Since the start of the simulation.
+    /// Arrival, since the start of the simulation.
     pub arrival: Nanos,
     /// Index of its session.
     pub session: u32,
     /// Prompt tokens; at least 1.
     pub prompt: u32,
-    /// Output tokens; at least 1, as an engine samples one before it can stop.
+    /// Output tokens; at least 1, because an engine samples one before it can stop.
     pub output: u32,
 }
 
-/// Requests in order of arrival, perhaps with the contents of their blocks.
+/// Requests in order of arrival, optionally with the contents of their blocks.
 #[derive(Debug)]
 pub struct Workload<'a> {
     items: Vec<Item>,
@@ -25,7 +25,7 @@ pub struct Workload<'a> {
 }
 
 impl<'a> Workload<'a> {
-    /// All of a trace; `blocks` is the same trace cut into blocks, where prefixes are to be found.
+    /// All requests of a trace; `blocks` is the same trace in blocks, for a prefix cache.
     pub fn new(trace: &Trace, blocks: Option<&'a BlockTrace>) -> Self {
         let items = trace.requests().iter().map(|request| Item {
             arrival: request.arrival,
@@ -40,7 +40,7 @@ impl<'a> Workload<'a> {
         }
     }
 
-    /// Requests of which only lengths matter, in order of arrival.
+    /// Requests with lengths only, in order of arrival.
     pub fn of_items(items: Vec<Item>) -> Self {
         let sessions = items.iter().map(|item| item.session + 1).max().unwrap_or(0);
         debug_assert!(items.is_sorted_by_key(|item| item.arrival));
@@ -51,9 +51,9 @@ impl<'a> Workload<'a> {
         }
     }
 
-    /// A number of requests that arrive when `arrival` says, which must not go back: those of this workload, and from its
-    /// beginning again, each time in sessions of their own. `blocks` are this workload's, from
-    /// [`BlockTrace::repeated`] with the same number.
+    /// `requests` requests at the times given by `arrival`, which must not decrease: the requests of this workload,
+    /// repeated from the beginning as often as needed, each time with new sessions. `blocks` are this workload's blocks,
+    /// from [`BlockTrace::repeated`] with the same number.
     #[must_use]
     pub fn repeated<'b>(
         &self,
@@ -79,24 +79,24 @@ impl<'a> Workload<'a> {
         }
     }
 
-    /// Multiplies all arrival times, so that 0.5 doubles the rate.
+    /// Multiplies all arrival times by a factor; 0.5 doubles the rate.
     pub fn stretch(&mut self, factor: f64) {
         for item in &mut self.items {
             item.arrival = Nanos((item.arrival.0 as f64 * factor).round() as u64);
         }
     }
 
-    /// In order of arrival.
+    /// The requests, in order of arrival.
     pub fn items(&self) -> &[Item] {
         &self.items
     }
 
-    /// How many sessions there are.
+    /// Number of sessions.
     pub fn sessions(&self) -> u32 {
         self.sessions
     }
 
-    /// The contents of blocks, where known.
+    /// The contents of blocks, if known.
     pub fn blocks(&self) -> Option<&'a BlockTrace> {
         self.blocks
     }

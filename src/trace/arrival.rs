@@ -1,4 +1,4 @@
-//! When sessions start and how long people think: each distribution by name, each from its own random stream.
+//! Arrival processes and think times: each distribution by name, each with its own random stream.
 
 use rand_distr::{Distribution, Exp1, Gamma, LogNormal, StandardUniform};
 use rand_pcg::Pcg64;
@@ -6,39 +6,39 @@ use rand_pcg::Pcg64;
 use super::{Nanos, Service, TraceMeta};
 use crate::base::error::{Error, Result};
 
-/// How sessions follow each other.
+/// Arrival process of sessions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ArrivalProcess {
     /// Exponential gaps: independent users.
     Poisson,
     /// Gamma-distributed gaps with this coefficient of variation: above 1 is burstier than Poisson.
     Gamma {
-        /// Standard deviation by mean.
+        /// Standard deviation divided by the mean.
         cv: f64,
     },
-    /// Gaps drawn evenly between 0 and twice the mean.
+    /// Gaps drawn uniformly between 0 and twice the mean.
     Uniform,
     /// Equal gaps.
     Fixed,
-    /// The data's own times.
+    /// The timestamps of the data.
     Timestamps,
 }
 
-/// Names that [`ArrivalProcess::by_name`] knows.
+/// Names that [`ArrivalProcess::by_name`] accepts.
 pub const ARRIVALS: &[&str] = &["poisson", "gamma", "uniform", "fixed", "timestamps"];
 
 impl ArrivalProcess {
-    /// The process of that name; `cv` is used by `gamma` alone.
+    /// The process with this name; only `gamma` uses `cv`.
     ///
     /// # Errors
-    /// An unknown name, or a `cv` that is not above 0.
+    /// An unknown name, or a `cv` of 0 or less.
     pub fn by_name(name: &str, cv: f64) -> Result<Self> {
         Ok(match name {
             "poisson" => Self::Poisson,
             "gamma" if cv.is_finite() && cv > 0.0 => Self::Gamma { cv },
             "gamma" => {
                 return Err(Error::usage(
-                    format!("a coefficient of variation of {cv}"),
+                    format!("the coefficient of variation is {cv}"),
                     "give a `cv` above 0",
                 ));
             }
@@ -49,7 +49,7 @@ impl ArrivalProcess {
         })
     }
 
-    /// Its name.
+    /// Name of the process.
     pub fn name(self) -> &'static str {
         match self {
             Self::Poisson => "poisson",
@@ -60,14 +60,14 @@ impl ArrivalProcess {
         }
     }
 
-    /// Draws a gap in seconds for sessions that come `rate` times a second.
+    /// Draws a gap in seconds for sessions that arrive at `rate` per second.
     pub fn gap(self, rate: f64, random: &mut Pcg64) -> f64 {
         let mean = 1.0 / rate;
         match self {
             Self::Poisson => mean * exponential(random),
             Self::Gamma { cv } => {
                 let shape = 1.0 / (cv * cv);
-                // Shape and scale are positive and finite, which `by_name` saw to.
+                // Shape and scale are positive and finite; `by_name` checked this.
                 Gamma::new(shape, mean / shape).map_or(mean, |gamma| gamma.sample(random))
             }
             Self::Uniform => {
@@ -79,10 +79,10 @@ impl ArrivalProcess {
     }
 }
 
-/// How long a user waits between an answer and the next question.
+/// Distribution of a user's think time between a reply and the next question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ThinkTime {
-    /// Always the same.
+    /// Constant.
     Fixed,
     /// Exponential with the given mean.
     Exponential,
@@ -90,11 +90,11 @@ pub enum ThinkTime {
     LogNormal,
 }
 
-/// Names that [`ThinkTime::by_name`] knows.
+/// Names that [`ThinkTime::by_name`] accepts.
 pub const THINK_TIMES: &[&str] = &["fixed", "exponential", "lognormal"];
 
 impl ThinkTime {
-    /// The distribution of that name.
+    /// The distribution with this name.
     ///
     /// # Errors
     /// An unknown name.
@@ -107,7 +107,7 @@ impl ThinkTime {
         })
     }
 
-    /// Its name.
+    /// Name of the distribution.
     pub fn name(self) -> &'static str {
         match self {
             Self::Fixed => "fixed",
@@ -136,27 +136,27 @@ fn exponential(random: &mut Pcg64) -> f64 {
     Exp1.sample(random)
 }
 
-/// The natural logarithm by `libm`, which gives the same bits on every platform.
+/// The natural logarithm by `libm`, which gives identical bits on every platform.
 fn libm_ln(value: f64) -> f64 {
     libm::log(value)
 }
 
-/// How long a request takes, for estimating when its answer is there.
+/// Model of a request's service time, which estimates when its reply is complete.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ServiceTime {
     /// Milliseconds per prompt token.
     pub prefill_ms: f64,
     /// Milliseconds per output token.
     pub decode_ms: f64,
-    /// Seconds that every request takes besides.
+    /// Additional seconds per request.
     pub fixed: f64,
 }
 
 impl ServiceTime {
-    /// Reads `0`, seconds (`2.5`), or `linear:PREFILL_MS,DECODE_MS`.
+    /// Parses `0`, seconds (`2.5`), or `linear:PREFILL_MS,DECODE_MS`.
     ///
     /// # Errors
-    /// Anything else.
+    /// Any other text.
     pub fn parse(text: &str) -> Result<Self> {
         let number = |text: &str| {
             text.trim()
@@ -180,19 +180,19 @@ impl ServiceTime {
         };
         parsed.ok_or_else(|| {
             Error::usage(
-                format!("the service time `{text}`"),
-                "give 0, seconds, or linear:PREFILL_MS,DECODE_MS as in linear:0.1,20",
+                format!("the service time `{text}` is invalid"),
+                "give 0, seconds, or linear:PREFILL_MS,DECODE_MS, e.g. linear:0.1,20",
             )
         })
     }
 
-    /// For a request of these lengths.
+    /// Service time of a request with these lengths.
     pub fn of(self, input: u32, output: u32) -> Nanos {
         let millis = self.prefill_ms * f64::from(input) + self.decode_ms * f64::from(output);
         Nanos::from_secs_f64(self.fixed + millis / 1e3)
     }
 
-    /// The same in two parts; what is fixed belongs to the first.
+    /// The same, split into prefill and decode; the fixed part belongs to prefill.
     pub fn parts(self, input: u32, output: u32) -> Service {
         let prefill = self.prefill_ms * f64::from(input) / 1e3;
         let decode = self.decode_ms * f64::from(output) / 1e3;
@@ -202,7 +202,7 @@ impl ServiceTime {
         }
     }
 
-    /// By which a trace was generated, as its header has it; `None` where service takes no time there.
+    /// The service time with which a trace was generated, from its header; `None` if service takes no time in it.
     pub fn of_meta(meta: &TraceMeta) -> Option<Self> {
         let model = meta.arrival.get("service_time")?;
         let number = |key: &str| {
@@ -261,8 +261,8 @@ mod tests {
         }
     }
 
-    /// The first draws, to the last digit: another version of a library that draws otherwise would silently change every
-    /// trace that is made again from its seed.
+    /// The first draws, exactly: a library version that draws differently would silently change every trace that is
+    /// regenerated from its seed.
     #[test]
     fn the_first_draws_are_what_they_were() {
         for (process, expected) in [

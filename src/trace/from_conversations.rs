@@ -1,4 +1,5 @@
-//! From conversation files to a trace: load, render, tokenize and give times, on all cores, in the data's order.
+//! Builds a trace from conversation files: loads, renders, tokenizes and assigns times, on all cores, in the order of the
+//! data.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,29 +15,29 @@ use crate::prompt::template::ChatTemplate;
 use crate::prompt::tokenizer::Tokenizer;
 use crate::prompt::{EncodeError, Growth, PromptEncoder};
 
-/// What is taken from a data set.
+/// Which conversations are used.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TakeOptions {
-    /// At most so many conversations.
+    /// Largest number of conversations.
     pub max_conversations: Option<usize>,
-    /// A conversation that cannot be used is an error.
+    /// Fail at the first conversation that cannot be used.
     pub strict: bool,
 }
 
-/// What building a trace met.
+/// Counts of building a trace.
 #[derive(Debug, Clone, Default)]
 pub struct BuildReport {
-    /// From the files.
+    /// Counts of loading the files.
     pub load: LoadReport,
-    /// Conversations taken.
+    /// Conversations used.
     pub conversations: u64,
-    /// Conversations that the template refused or failed on: its words, and how often.
+    /// Conversations that the template rejected or failed on: the message, and its number of occurrences.
     pub refused: BTreeMap<String, u64>,
-    /// From generating.
+    /// Counts of generating the requests.
     pub generate: GenerateReport,
 }
 
-/// Chats per batch: enough to keep all cores busy, little enough to stop soon where only some are wanted.
+/// Chats per batch: enough to keep all cores busy, few enough to stop early if only some are needed.
 const BATCH: usize = 2048;
 
 struct Encoded {
@@ -50,7 +51,7 @@ struct Encoded {
 /// `done` counts the chats that are read, for a progress bar.
 ///
 /// # Errors
-/// What loading or generating refuses; with `strict` the first conversation that cannot be used.
+/// Errors of loading and generating; with `strict` the first conversation that cannot be used.
 pub fn build_trace(
     dataset: &Dataset,
     template: &ChatTemplate,
@@ -108,14 +109,14 @@ pub fn build_trace(
     Ok((trace, report))
 }
 
-/// Why no conversation gave a request, by what was met first.
+/// Why no conversation gave a request, by the first reason met.
 fn nothing_left(dataset: &Dataset, template: &ChatTemplate, report: &BuildReport) -> Error {
     let file = || Location::file(dataset.paths().next().unwrap_or(std::path::Path::new("-")));
     if let Some((reason, _)) = report.refused.first_key_value() {
         return Error::input(
             file(),
             format!(
-                "the chat template `{}` takes none of the conversations: {reason}",
+                "the chat template `{}` accepts none of the conversations: {reason}",
                 template.name()
             ),
             "set `chat_template` to another one",

@@ -1,4 +1,4 @@
-//! From encoded conversations to a trace: which turns, and when they arrive.
+//! Generates a trace from encoded conversations: selects turns and assigns arrival times.
 
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
@@ -13,12 +13,12 @@ use crate::base::random::stream;
 pub enum Mode {
     /// The first user message and the reply to it.
     Single,
-    /// Every user message with a reply, the prompt carrying the whole history.
+    /// Every user message with a reply; the prompt contains the whole history.
     Multi,
 }
 
 impl Mode {
-    /// As flags and files name it.
+    /// Name in flags and files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Single => "single",
@@ -27,10 +27,10 @@ impl Mode {
     }
 }
 
-/// What becomes of prompts longer than the model's context.
+/// Treatment of prompts longer than the model's context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overlong {
-    /// Left out.
+    /// They are left out.
     Drop,
     /// Only their last tokens are kept.
     Truncate,
@@ -38,7 +38,7 @@ pub enum Overlong {
     EndSession,
 }
 
-/// What a rate counts.
+/// The unit of a rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RateUnit {
     /// Requests per second, on average over the trace.
@@ -47,32 +47,32 @@ pub enum RateUnit {
     Session,
 }
 
-/// How to generate.
+/// Options of the generator.
 #[derive(Debug, Clone)]
 pub struct GenerateOptions {
-    /// Which requests.
+    /// Which requests a conversation gives.
     pub mode: Mode,
-    /// How sessions follow each other.
+    /// Arrival process of sessions.
     pub arrival: ArrivalProcess,
-    /// Per second.
+    /// Rate per second.
     pub rate: f64,
-    /// Of what.
+    /// Unit of the rate.
     pub rate_unit: RateUnit,
-    /// How the rate varies in time.
+    /// Variation of the rate over time.
     pub rate_shape: RateShape,
     /// Mean think time in seconds.
     pub turn_delay: f64,
-    /// Its distribution.
+    /// Distribution of the think time.
     pub think_time: ThinkTime,
-    /// How long a request is estimated to take.
+    /// Estimate of a request's service time.
     pub service_time: ServiceTime,
-    /// A session starts only after the one before has ended.
+    /// A session starts only after the previous one has ended.
     pub sequential: bool,
     /// Longest prompt in tokens.
     pub max_model_len: Option<u32>,
-    /// What becomes of longer ones.
+    /// Treatment of longer prompts.
     pub overlong: Overlong,
-    /// Of all random draws.
+    /// Seed of all random draws.
     pub seed: u64,
 }
 
@@ -99,7 +99,7 @@ impl Default for GenerateOptions {
     }
 }
 
-/// What generating met.
+/// Counts of the generator.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GenerateReport {
     /// Sessions with at least one request.
@@ -112,11 +112,11 @@ pub struct GenerateReport {
     pub truncated: u64,
     /// Sessions that ended early.
     pub ended_sessions: u64,
-    /// Sessions without any request left.
+    /// Sessions without any remaining request.
     pub empty_sessions: u64,
 }
 
-/// One request of a session, before it has a time.
+/// One request of a session, before it has an arrival time.
 #[derive(Debug, Clone)]
 struct Turn {
     number: u32,
@@ -125,20 +125,20 @@ struct Turn {
     output: u32,
 }
 
-/// One session's requests; their ids stand one after the other in `ids`.
+/// The requests of one session; `ids` contains their ids consecutively.
 #[derive(Debug, Clone, Default)]
 pub struct SessionTurns {
     turns: Vec<Turn>,
     ids: Vec<u32>,
     report: GenerateReport,
-    /// The last prompt and output, joined, while turns are added.
+    /// Ids of the last prompt and output, joined, while turns are added.
     joined: Vec<u32>,
     stable: usize,
     ended: bool,
 }
 
 impl SessionTurns {
-    /// Adds a turn: its whole prompt, of which at least `stable` leading ids equal those of the prompt added before.
+    /// Adds a turn: its whole prompt, of which at least `stable` leading ids equal those of the previous prompt.
     pub fn push(
         &mut self,
         number: u32,
@@ -191,7 +191,8 @@ impl SessionTurns {
         self.joined.truncate(shared);
         self.joined.extend_from_slice(&prompt[shared..]);
         self.joined.extend_from_slice(output);
-        // The next prompt's known part is measured against this one; a cut prompt has no part in common by position.
+        // The shared prefix of the next prompt is measured against this one; a truncated prompt has none, because its
+        // positions differ.
         self.stable = if self.report.truncated > 0 {
             0
         } else {
@@ -199,19 +200,19 @@ impl SessionTurns {
         };
     }
 
-    /// No more turns will come: gives back what only adding needs.
+    /// Ends the session: frees what only adding turns needs.
     pub fn close(&mut self) {
         self.joined = Vec::new();
         self.ids.shrink_to_fit();
     }
 
-    /// Whether there is a request.
+    /// Whether the session has a request.
     pub fn is_empty(&self) -> bool {
         self.turns.is_empty()
     }
 }
 
-/// Collects sessions and gives them their times.
+/// Collects sessions and assigns arrival times.
 #[derive(Debug)]
 pub struct Generator {
     options: GenerateOptions,
@@ -223,7 +224,7 @@ impl Generator {
     /// No sessions yet.
     ///
     /// # Errors
-    /// A rate or delay that is no usable number.
+    /// A rate or delay that is not a valid number.
     pub fn new(options: GenerateOptions) -> Result<Self> {
         if !(options.rate.is_finite() && options.rate > 0.0) {
             return Err(Error::usage(
@@ -240,7 +241,7 @@ impl Generator {
         if options.arrival == ArrivalProcess::Timestamps && !options.rate_shape.is_steady() {
             return Err(Error::usage(
                 format!(
-                    "the rate shape {} with arrivals at the data's own times",
+                    "the rate shape {} cannot be applied to the timestamps of the data",
                     options.rate_shape.name()
                 ),
                 "set another `arrival`, or leave `rate_shape` out",
@@ -253,15 +254,15 @@ impl Generator {
         })
     }
 
-    /// The options.
+    /// Options of the generator.
     pub fn options(&self) -> &GenerateOptions {
         &self.options
     }
 
-    /// Adds a session; sessions start in the order in which they are added. Names that occur again get a number.
+    /// Adds a session; sessions start in the order in which they are added. A repeated name gets a number.
     ///
     /// # Errors
-    /// With timestamps asked for, a session that has none.
+    /// A session without a timestamp, if the arrival process uses timestamps.
     pub fn push(&mut self, id: &str, timestamp: Option<Nanos>, turns: SessionTurns) -> Result<()> {
         let part = &turns.report;
         self.report.dropped_overlong += part.dropped_overlong;
@@ -288,7 +289,7 @@ impl Generator {
         self.sessions.len()
     }
 
-    /// Whether there are none yet.
+    /// Whether there are no sessions yet.
     pub fn is_empty(&self) -> bool {
         self.sessions.is_empty()
     }
@@ -304,10 +305,10 @@ impl Generator {
         }
     }
 
-    /// Gives every request its time and puts the trace together.
+    /// Assigns an arrival time to every request and builds the trace.
     ///
     /// # Errors
-    /// No session at all.
+    /// There is no session.
     pub fn finish(mut self, mut meta: TraceMeta) -> Result<(Trace, GenerateReport)> {
         if self.sessions.is_empty() {
             return Err(Error::usage(
@@ -318,7 +319,7 @@ impl Generator {
         let starts = self.session_starts();
         unique_names(&mut self.sessions);
         if self.options.arrival == ArrivalProcess::Timestamps {
-            // Earlier sessions first, so that ties are ordered as the starts are.
+            // Earlier sessions first, so that ties are in the order of the start times.
             let mut order: Vec<usize> = (0..self.sessions.len()).collect();
             order.sort_by_key(|index| starts[*index]);
             meta.arrival.insert(
@@ -384,7 +385,7 @@ impl Generator {
         Ok((trace, self.report))
     }
 
-    /// When sessions start; with `sequential`, how long after the end of the one before, at a steady rate.
+    /// Start times of sessions; with `sequential`, the delays after the end of the previous session, at a constant rate.
     fn session_starts(&self) -> Vec<Nanos> {
         if self.options.arrival == ArrivalProcess::Timestamps {
             return self
@@ -461,7 +462,7 @@ impl Generator {
     }
 }
 
-/// Real files have the same id twice; a trace may not.
+/// Makes session ids unique: real files may repeat an id, a trace may not.
 fn unique_names(sessions: &mut [(String, Option<Nanos>, SessionTurns)]) {
     let mut order: Vec<usize> = (0..sessions.len()).collect();
     order.par_sort_by(|a, b| sessions[*a].0.cmp(&sessions[*b].0).then(a.cmp(b)));

@@ -1,11 +1,11 @@
-//! A trace in a few numbers: the library part of `replay inspect`.
+//! Summary of a trace: the library part of `replay inspect`.
 
 use crate::base::Distribution;
 
 use super::format::ReadTrace;
 use super::{Content, Request, Trace};
 
-/// What a trace holds. Lengths are in tokens, rates per second of trace time.
+/// Summary of a trace. Lengths are in tokens, rates per second of trace time.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Summary {
     /// Name of the file's format.
@@ -14,9 +14,9 @@ pub struct Summary {
     pub content: &'static str,
     /// Tokens per block of a trace of hash ids.
     pub block_size: Option<u32>,
-    /// Requests.
+    /// Number of requests.
     pub requests: u64,
-    /// Sessions.
+    /// Number of sessions.
     pub sessions: u64,
     /// Requests per session.
     pub turns_per_session: Distribution,
@@ -28,9 +28,9 @@ pub struct Summary {
     pub input_length: Distribution,
     /// Output tokens per request.
     pub output_length: Distribution,
-    /// From the first arrival to the last.
+    /// Duration from the first arrival to the last.
     pub span_seconds: f64,
-    /// Requests per second; none where all arrive at once.
+    /// Requests per second; `None` if all arrive at the same time.
     pub request_rate: Option<f64>,
     /// Sessions per second.
     pub session_rate: Option<f64>,
@@ -42,12 +42,12 @@ pub struct Summary {
     pub broken_lines: u64,
     /// One-based numbers of the first few of them.
     pub first_broken_lines: Vec<u64>,
-    /// What was wrong with the first of them.
+    /// Problem of the first of them.
     pub first_problem: Option<String>,
 }
 
 impl Summary {
-    /// Of a trace and how it was read.
+    /// Summarises a trace and the counts of its reader.
     pub fn new(read: &ReadTrace) -> Self {
         let trace = &read.trace;
         let (content, block_size) = match trace.content() {

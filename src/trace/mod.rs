@@ -1,4 +1,4 @@
-//! Traces: requests in arrival order, with the content that decides what they share.
+//! Traces: requests in order of arrival, with the content that determines which prefixes they share.
 
 pub mod arrival;
 pub mod format;

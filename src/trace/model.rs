@@ -1,5 +1,5 @@
-//! The trace itself. A prompt that extends the previous turn refers to it and is never copied, so a trace is as large
-//! as its distinct tokens, however many turns repeat them.
+//! The trace. A prompt that extends the previous turn refers to it and is never copied, so the size of a trace grows with
+//! its distinct tokens, however many turns repeat them.
 
 use crate::base::Identity;
 use std::ops::Range;
@@ -11,41 +11,41 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::Nanos;
 use crate::base::error::{Error, Result};
 
-/// What is known of what the requests say.
+/// Kind of content of the requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
-    /// Token ids of prompts, and mostly of outputs.
+    /// Token ids of prompts, and usually of outputs.
     Tokens,
-    /// One id per block of `block_size` tokens; an id stands for the block and all before it. The last block may be
+    /// One id per block of `block_size` tokens; an id identifies the block and all blocks before it. The last block may be
     /// partial and has an id too.
     HashIds {
         /// Tokens per block.
         block_size: u32,
     },
-    /// Lengths only: enough for load, not for sharing.
+    /// Lengths only: sufficient for load, not for prefix sharing.
     Lengths,
 }
 
-/// Where a trace comes from: the header of the native format.
+/// Origin of a trace: the header of the native format.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TraceMeta {
-    /// Program and version that made it.
+    /// Program and version that generated it.
     pub generator: String,
     /// Seed of all random draws.
     pub seed: Option<u64>,
-    /// Tokenizer, where the content is tokens.
+    /// Tokenizer, if the content is tokens.
     pub tokenizer: Option<Identity>,
-    /// Chat template, where conversations were rendered.
+    /// Chat template, if conversations were rendered.
     pub template: Option<Identity>,
-    /// `single` or `multi`, where that is known.
+    /// `single` or `multi`, if known.
     pub mode: Option<String>,
     /// Arrival process and its parameters.
     pub arrival: Map<String, Value>,
-    /// What was read, skipped and written.
+    /// Counts of what was read, skipped and written.
     pub counts: Map<String, Value>,
 }
 
-/// A piece of the trace's id arena.
+/// A range in the trace's array of ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span {
     start: usize,
@@ -53,12 +53,12 @@ pub struct Span {
 }
 
 impl Span {
-    /// How many ids.
+    /// Number of ids.
     pub fn len(self) -> usize {
         self.len as usize
     }
 
-    /// Whether there are none.
+    /// Whether it is empty.
     pub fn is_empty(self) -> bool {
         self.len == 0
     }
@@ -68,16 +68,16 @@ impl Span {
     }
 }
 
-/// What besides the tokens decides whether a block may be shared (vLLM's extra keys).
+/// What, in addition to the tokens, must be equal for a block to be shared (vLLM's extra keys).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
 pub struct ExtraKeys {
-    /// Adapter: goes into the hash of every block.
+    /// LoRA adapter: part of the hash of every block.
     pub lora: Option<String>,
-    /// Salt: goes into the hash of the first block, and so isolates all.
+    /// Cache salt: part of the hash of the first block, and so isolates all.
     pub cache_salt: Option<String>,
 }
 
-/// How long a request takes.
+/// Service time of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Service {
     /// Until its prompt is computed.
@@ -87,7 +87,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Of which only the whole is known: the tokens are taken to be spread evenly over it.
+    /// Service times of which only the total is known: tokens are spread evenly over it.
     pub fn decoding(decode: Nanos) -> Self {
         Self {
             prefill: Nanos::ZERO,
@@ -105,28 +105,28 @@ pub struct Request {
     pub session: u32,
     /// Turn within the session, from 0.
     pub turn: u32,
-    /// Time since the start of the trace.
+    /// Arrival, as time since the start of the trace.
     pub arrival: Nanos,
     /// Prompt tokens.
     pub input_length: u32,
     /// Output tokens.
     pub output_length: u32,
-    /// How many leading ids of the prompt equal those of the session's previous request, prompt and output joined.
+    /// Number of leading ids of the prompt that equal those of the session's previous request, prompt and output joined.
     pub shared: u32,
-    /// The prompt's further ids.
+    /// The remaining ids of the prompt.
     pub fresh: Span,
-    /// The output's ids; empty where they are not known.
+    /// The output's ids; empty if unknown.
     pub output: Span,
     /// Index into [`Trace::extra_keys`]; 0 is none.
     pub extra: u32,
-    /// From being taken up to the last token, where the trace says so.
+    /// From admission to the last token, if the trace contains it.
     pub service_time: Option<Nanos>,
 }
 
-/// Requests in arrival order, ties by session and turn.
+/// Requests in order of arrival, ties by session and turn.
 #[derive(Debug, Clone)]
 pub struct Trace {
-    /// Where it comes from.
+    /// Origin of the trace.
     pub meta: TraceMeta,
     content: Content,
     sessions: Vec<Box<str>>,
@@ -136,17 +136,17 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// What is known of the content.
+    /// Kind of content.
     pub fn content(&self) -> Content {
         self.content
     }
 
-    /// Ids of the sessions, in order of first mention.
+    /// Ids of the sessions, in order of first occurrence.
     pub fn sessions(&self) -> &[Box<str>] {
         &self.sessions
     }
 
-    /// Requests in arrival order.
+    /// Requests in order of arrival.
     pub fn requests(&self) -> &[Request] {
         &self.requests
     }
@@ -182,7 +182,7 @@ impl Trace {
             .sum()
     }
 
-    /// The same requests with all arrival times multiplied, so that 0.5 doubles the rate.
+    /// The same requests with all arrival times multiplied by a factor; 0.5 doubles the rate.
     #[must_use]
     pub fn stretched(&self, factor: f64) -> Self {
         let mut trace = self.clone();
@@ -192,13 +192,13 @@ impl Trace {
         trace
     }
 
-    /// Requests per second between the first arrival and the last; none of fewer than two times.
+    /// Requests per second between the first arrival and the last; `None` if there are fewer than two different times.
     pub fn rate(&self) -> Option<f64> {
         let seconds = self.span().as_secs_f64();
         (seconds > 0.0).then(|| (self.requests.len() - 1) as f64 / seconds)
     }
 
-    /// From the first arrival to the last.
+    /// Duration from the first arrival to the last.
     pub fn span(&self) -> Nanos {
         match (self.requests.first(), self.requests.last()) {
             (Some(first), Some(last)) => last.arrival - first.arrival,
@@ -207,16 +207,16 @@ impl Trace {
     }
 }
 
-/// A request as a reader or generator hands it in.
+/// A request as passed in by a reader or generator.
 #[derive(Debug, Clone, Copy)]
 pub struct NewRequest<'a> {
     /// Unique in the trace.
     pub id: &'a str,
-    /// The session's own id; requests with the same one follow each other.
+    /// The session's own id; requests with the same id follow each other.
     pub session: &'a str,
     /// Turn within the session, from 0.
     pub turn: u32,
-    /// Time since the start of the trace.
+    /// Arrival, as time since the start of the trace.
     pub arrival: Nanos,
     /// Prompt tokens.
     pub input_length: u32,
@@ -232,7 +232,7 @@ pub struct NewRequest<'a> {
     pub extra: Option<&'a ExtraKeys>,
 }
 
-/// Puts a [`Trace`] together.
+/// Assembles a [`Trace`].
 ///
 /// Requests of one session must come in the order in which they refer to each other; sessions may interleave in any way.
 #[derive(Debug)]
@@ -260,12 +260,12 @@ impl TraceBuilder {
         }
     }
 
-    /// How many requests there are so far.
+    /// Number of requests so far.
     pub fn len(&self) -> usize {
         self.trace.requests.len()
     }
 
-    /// Whether there are none yet.
+    /// Whether there are no requests yet.
     pub fn is_empty(&self) -> bool {
         self.trace.requests.is_empty()
     }
@@ -273,8 +273,8 @@ impl TraceBuilder {
     /// Adds a request.
     ///
     /// # Errors
-    /// A phrase that says what does not fit (lengths against ids, or sharing more than there is), for the caller to put
-    /// the place in front.
+    /// A phrase that states what is inconsistent (lengths and ids, or more shared ids than exist); the caller adds the
+    /// location.
     pub fn push(&mut self, new: NewRequest<'_>) -> Result<(), String> {
         let session = self.session(new.session);
         self.check(session, &new)?;
@@ -307,7 +307,7 @@ impl TraceBuilder {
         Ok(())
     }
 
-    /// How long the request that was added last takes.
+    /// Sets the service time of the request that was added last.
     pub fn service_time(&mut self, time: Nanos) {
         if let Some(request) = self.trace.requests.last_mut() {
             request.service_time = Some(time);
@@ -388,8 +388,8 @@ impl TraceBuilder {
         }
     }
 
-    /// Sorts by arrival (ties: session, then turn, then order of entry) and checks that ids are unique and that no
-    /// request arrives before the one of its session to which it refers.
+    /// Sorts by arrival (ties: session, then turn, then order of insertion) and checks that ids are unique and that no
+    /// request arrives before the request of its session to which it refers.
     ///
     /// # Errors
     /// [`Error::Usage`] that names the request.
@@ -399,8 +399,7 @@ impl TraceBuilder {
         })
     }
 
-    /// As [`Self::finish`], but ties keep the order of entry: for files, whose lines are in an order already that a
-    /// second reading must find again.
+    /// As [`Self::finish`], but ties keep the order of insertion: for files, whose order of lines must be reproducible.
     ///
     /// # Errors
     /// As [`Self::finish`].
@@ -433,7 +432,7 @@ impl TraceBuilder {
     }
 }
 
-/// Sorting may put nothing between a request and the one of its session to which it refers.
+/// Checks that sorting put no request before the one of its session to which it refers.
 fn check_order<K: Ord>(
     requests: &[Request],
     sessions: usize,
@@ -461,7 +460,7 @@ fn check_order<K: Ord>(
                     "request `{}` arrives before the previous turn of its session",
                     request.id
                 ),
-                "give the turns of a session rising arrival times",
+                "give the turns of a session increasing arrival times",
             ));
         }
     }

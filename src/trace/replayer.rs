@@ -1,21 +1,21 @@
-//! Whole prompts again, in arrival order, from a trace that stores each token once.
+//! Restores whole prompts, in order of arrival, from a trace that stores each token once.
 
 use super::{Content, Trace};
 
-/// One request's ids, borrowed until the next is asked for.
+/// The ids of one request, borrowed until the next call.
 #[derive(Debug, Clone, Copy)]
 pub struct Tokens<'a> {
     /// Index of the request in [`Trace::requests`].
     pub index: usize,
-    /// The whole prompt.
+    /// Ids of the whole prompt.
     pub prompt: &'a [u32],
-    /// The output, empty where it is not known.
+    /// Ids of the output; empty if unknown.
     pub output: &'a [u32],
 }
 
-/// Walks a trace in arrival order and restores every whole prompt in a buffer per session.
+/// Iterates over a trace in order of arrival and restores every whole prompt in a buffer per session.
 ///
-/// Holds one stream per session that is still to come, so its memory is linear in the distinct ids.
+/// Keeps one buffer per session with further requests, so its memory is linear in the number of distinct ids.
 pub struct TokenReplay<'a> {
     trace: &'a Trace,
     streams: Vec<Vec<u32>>,
@@ -24,7 +24,7 @@ pub struct TokenReplay<'a> {
 }
 
 impl<'a> TokenReplay<'a> {
-    /// From the first request on.
+    /// Starts at the first request.
     pub fn new(trace: &'a Trace) -> Self {
         let mut remaining = vec![0u32; trace.sessions().len()];
         for request in trace.requests() {
@@ -38,7 +38,7 @@ impl<'a> TokenReplay<'a> {
         }
     }
 
-    /// The next request; not an `Iterator`, because it lends its buffer.
+    /// The next request. Not an `Iterator`, because the result borrows a buffer.
     pub fn next_request(&mut self) -> Option<Tokens<'_>> {
         if let Some(before) = self.next.checked_sub(1) {
             let session = self.trace.requests()[before].session as usize;

@@ -386,11 +386,11 @@ fn decisions_from_a_real_prometheus() {
     held(&once(at, "nobody", &[]), "no series");
     held(
         &once(at, "busy", &["--model", "other"]),
-        "there is model_name m",
+        "existing values of model_name: m",
     );
     held(
         &once(at, "busy", &["--ready-decode", "count(up{job=\"none\"})"]),
-        "tells no number",
+        "returns no number",
     );
     held(&once(at, "busy", &["--metrics", "dynamo"]), "no series");
     let one = once(

@@ -405,7 +405,7 @@ fn chunks_of_a_chat() {
     let (rows, printed) = run.gen_trace(&["--arrival", "fixed"]);
     assert_eq!(ids(&rows), ["chat_turn0", "chat_turn1"]);
     assert!(printed.contains("1 of them end at a gap"), "{printed}");
-    assert!(printed.contains("behind a gap in its chat"), "{printed}");
+    assert!(printed.contains("after a gap in its chat"), "{printed}");
 }
 
 #[test]

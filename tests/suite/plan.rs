@@ -301,7 +301,10 @@ fn faults_are_told_in_one_line() {
         ),
         (&["plan", trace, "--set", "max_gpu=3"], "unknown field"),
         (&["plan", trace, "--set", "max_gpu_budget"], "KEY=VALUE"),
-        (&["plan", trace, "--profile", text(&none)], "is no folder"),
+        (
+            &["plan", trace, "--profile", text(&none)],
+            "is not a folder",
+        ),
         (&["plan", trace, "--config", text(&broken)], "broken.toml:3"),
         (&["plan", "--prometheus", "https://x", "--once"], "proxy"),
         (

@@ -1,4 +1,4 @@
-//! How well predictors would have done on a series.
+//! Errors that predictors would have had on a series.
 
 use serde::Serialize;
 
@@ -6,21 +6,21 @@ use super::predictor::{self, PredictorOptions};
 use crate::base::error::Result;
 use crate::base::registry::Named;
 
-/// Predictions for the first intervals are not counted: nobody knows anything then.
+/// Number of first intervals whose predictions are not counted, because predictors have no history yet.
 pub const WARM_UP: usize = 5;
 
-/// One predictor's errors.
+/// Errors of one predictor.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Score {
-    /// Its name.
+    /// Name of the predictor.
     pub predictor: String,
-    /// Predictions that count.
+    /// Number of predictions that count.
     pub predictions: usize,
     /// Mean absolute error.
     pub mae: f64,
     /// Root of the mean squared error.
     pub rmse: f64,
-    /// Mean of prediction less value: above 0 it foretells too much.
+    /// Mean of prediction minus value: above 0 it predicts too much.
     pub bias: f64,
 }
 
@@ -39,7 +39,7 @@ pub fn predictions(name: &str, options: &PredictorOptions, series: &[f64]) -> Re
     Ok(out)
 }
 
-/// The errors of one predictor on the values from [`WARM_UP`] on.
+/// Errors of one predictor on the values from [`WARM_UP`] on.
 ///
 /// # Errors
 /// As [`predictor::by_name`].
@@ -62,7 +62,7 @@ pub fn score(name: &str, options: &PredictorOptions, series: &[f64]) -> Result<S
     })
 }
 
-/// All predictors, and those that Dynamo has by other rules.
+/// Errors of all predictors, and of the variants that follow Dynamo's rules.
 ///
 /// # Errors
 /// As [`predictor::by_name`].
@@ -86,7 +86,7 @@ pub fn scores(options: &PredictorOptions, series: &[f64]) -> Result<Vec<Score>> 
     Ok(out)
 }
 
-/// Requests per interval. Only whole intervals count: the trace ends within the last.
+/// Requests per interval. Only complete intervals count; the trace ends within the last one.
 pub fn counts(arrivals_sec: impl IntoIterator<Item = f64>, interval_sec: f64) -> Vec<f64> {
     let mut out: Vec<f64> = Vec::new();
     for arrival in arrivals_sec {
@@ -109,7 +109,7 @@ mod tests {
     fn by_hand() {
         let series = [9.0, 9.0, 9.0, 9.0, 4.0, 6.0, 3.0, 3.0];
         let score = score("constant", &PredictorOptions::default(), &series).unwrap();
-        // For 6, 3, 3 it says 4, 6, 3: errors -2, 3, 0.
+        // For 6, 3, 3 it predicts 4, 6, 3: errors -2, 3, 0.
         assert_eq!(score.predictions, 3);
         assert!((score.mae - 5.0 / 3.0).abs() < 1e-12);
         assert!((score.rmse - (13.0_f64 / 3.0).sqrt()).abs() < 1e-12);

@@ -1,26 +1,26 @@
-//! The GPU budget: what instances there may be of those that are wanted.
+//! Applies bounds and the GPU budget to the numbers of instances.
 
 use super::config::{BudgetRule, PlannerConfig};
 
-/// Bounds of both roles, and the GPUs for both.
+/// Bounds of both roles, and the GPU budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    /// GPUs; `None` is no limit.
+    /// GPU budget; `None` is no limit.
     pub gpus: Option<u32>,
-    /// How to cut.
+    /// How numbers are reduced to the budget.
     pub rule: BudgetRule,
-    /// GPUs of an instance: prefill, decode.
+    /// GPUs per instance: prefill, decode.
     pub per_instance: [u32; 2],
     /// Fewest instances: prefill, decode.
     pub min: [u32; 2],
     /// Most instances: prefill, decode.
     pub max: [u32; 2],
-    /// Whether decode never gets more than was wanted.
+    /// Whether decode never exceeds its demand.
     pub cap_decode: bool,
 }
 
 impl Budget {
-    /// As configured.
+    /// The limits of a configuration.
     pub fn new(config: &PlannerConfig) -> Self {
         Self {
             gpus: u32::try_from(config.max_gpu_budget).ok(),
@@ -35,20 +35,20 @@ impl Budget {
         }
     }
 
-    /// GPUs of so many instances.
+    /// GPUs of these numbers of instances.
     pub fn cost(&self, [prefill, decode]: [u32; 2]) -> u64 {
         u64::from(prefill) * u64::from(self.per_instance[0])
             + u64::from(decode) * u64::from(self.per_instance[1])
     }
 
-    /// Within each role's bounds.
+    /// Clamps both numbers to their bounds.
     pub fn bound(&self, wanted: [u32; 2]) -> [u32; 2] {
         [0, 1].map(|role| wanted[role].clamp(self.min[role], self.max[role]))
     }
 
-    /// Within the budget. `wanted` is within bounds already.
+    /// Reduces both numbers to the budget. `wanted` must be within bounds.
     ///
-    /// With scale = budget / cost, prefill is scaled and rounded, and decode gets the rest: Dynamo's
+    /// With scale = budget / cost, prefill is scaled and rounded, and decode gets the remaining GPUs: Dynamo's
     /// `core/budget.py` (`floor`) and `planner_core.py` of 0.7 (`round`).
     pub fn fit(&self, wanted: [u32; 2]) -> [u32; 2] {
         let cost = self.cost(wanted);
@@ -117,8 +117,8 @@ mod tests {
         ] {
             assert_eq!(budget(rule, 32, [4, 1], false).fit(wanted), expected);
         }
-        // 3 x 1 + 3 x 4 = 15 of 7: scale 0.467, prefill 1.4; the rest of 6 makes 1.5 decode instances: half to even is 2,
-        // which passes the budget by 2.
+        // 3 x 1 + 3 x 4 = 15 of 7: scale 0.467, prefill 1.4; the remaining 6 make 1.5 decode instances: half to even is 2,
+        // which exceeds the budget by 2.
         assert_eq!(
             budget(BudgetRule::Round, 7, [1, 4], false).fit([3, 3]),
             [1, 2]
@@ -179,7 +179,7 @@ mod tests {
             if cap_decode {
                 prop_assert!(fitted[1] <= bound[1]);
             }
-            // What fits once fits for good.
+            // A result within the budget stays unchanged.
             prop_assert_eq!(budget.fit(fitted), fitted);
         }
     }

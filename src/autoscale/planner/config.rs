@@ -8,12 +8,12 @@ use super::interpolate::Interpolation;
 use super::predictor::{self, PredictorOptions};
 use crate::base::error::{Error, Result};
 
-/// Whose planner it is. A variant decides what keys mean that are not set.
+/// Origin of the planner's rules. The variant determines the defaults of keys that are not set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Variant {
-    /// The documented algorithm with its known weaknesses mended.
+    /// The documented algorithm without its known weaknesses.
     #[default]
     Replay,
     /// Dynamo's throughput planner.
@@ -22,16 +22,16 @@ pub enum Variant {
     Sagellm,
 }
 
-/// How instances that cost more than the budget are cut.
+/// How numbers of instances that exceed the budget are reduced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum BudgetRule {
     /// Rounds down and leaves the other role its minimum (Dynamo 1.0 and later).
     Floor,
-    /// Rounds half to even, and so may pass the budget (Dynamo up to 0.7).
+    /// Rounds half to even, and can exceed the budget (Dynamo up to 0.7).
     Round,
-    /// Rounds down without regard to the other role's minimum (sageLLM).
+    /// Rounds down regardless of the other role's minimum (sageLLM).
     Int,
 }
 
@@ -39,11 +39,11 @@ pub enum BudgetRule {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PlannerConfig {
-    /// Whose planner it is.
+    /// Origin of the rules.
     pub variant: Variant,
-    /// Mean time to first token to keep, in milliseconds.
+    /// Target of the mean TTFT, in milliseconds.
     pub target_ttft_ms: f64,
-    /// Mean time between tokens to keep, in milliseconds.
+    /// Target of the mean ITL, in milliseconds.
     pub target_itl_ms: f64,
     /// Seconds between two decisions.
     pub adjustment_interval_sec: f64,
@@ -61,23 +61,23 @@ pub struct PlannerConfig {
     pub prefill_gpus_per_instance: u32,
     /// GPUs of a decode instance.
     pub decode_gpus_per_instance: u32,
-    /// What foretells the load: a name of [`predictor::PREDICTORS`].
+    /// Load predictor: a name of [`predictor::PREDICTORS`].
     pub load_predictor_type: String,
-    /// How many intervals a predictor looks back.
+    /// Number of past intervals that a predictor uses.
     pub prediction_window_size: usize,
-    /// The folder of the profile; without one the rule of thumb holds.
+    /// Folder of the profile; without one the rule of thumb applies.
     pub profile_data_dir: Option<PathBuf>,
-    /// Tokens in a decode instance's KV cache, where the profile does not tell.
+    /// Capacity of a decode instance's KV cache in tokens, if the profile does not have it.
     pub max_kv_tokens: Option<f64>,
-    /// Let the rule of thumb learn from measured TTFTs.
+    /// Update the rule of thumb from measured TTFTs.
     pub enable_online_learning: bool,
-    /// Correct the model by what is measured.
+    /// Correct the model by measurements.
     pub enable_correction: bool,
-    /// Dry run: decisions are made and logged, and nothing is changed.
+    /// Dry run: decisions are made and logged, but not carried out.
     pub no_operation: bool,
-    /// How the budget cuts [default: floor; sagellm: int].
+    /// How numbers are reduced to the budget [default: floor; sagellm: int].
     pub budget_rule: Option<BudgetRule>,
-    /// How to go between a profile's points [default: monotone; dynamo: dynamo].
+    /// How a profile's points are interpolated [default: monotone; dynamo: dynamo].
     pub interpolation: Option<Interpolation>,
 
     /// Weight of the newest value in exponential smoothing.
@@ -88,16 +88,16 @@ pub struct PlannerConfig {
     pub arima_frozen_order: Option<bool>,
     /// Fewest points for Prophet [default: 6; sagellm: 10; dynamo: 5, with the last value instead of the mean below].
     pub prophet_minimum_points: Option<usize>,
-    /// Variance by which the Kalman filter's level wanders.
+    /// Variance of the change of the Kalman filter's level.
     pub kalman_q_level: f64,
-    /// Variance by which its trend wanders.
+    /// Variance of the change of its trend.
     pub kalman_q_trend: f64,
     /// Variance of a measurement.
     pub kalman_r: f64,
 
-    /// Demand is what arrived, and what waits, not what was completed.
+    /// Demand is the number of arrivals plus waiting requests, not of completions.
     pub demand_from_arrivals: Option<bool>,
-    /// Correction factors are smoothed and clamped, and idle intervals do not move them.
+    /// Correction factors are smoothed and clamped, and idle intervals do not change them.
     pub smooth_correction: Option<bool>,
     /// Weight of the newest correction factor.
     pub correction_alpha: f64,
@@ -105,25 +105,25 @@ pub struct PlannerConfig {
     pub correction_min: f64,
     /// Largest correction factor.
     pub correction_max: f64,
-    /// With fewer requests an interval says nothing about the model.
+    /// Fewest requests of an interval for a correction.
     pub correction_min_requests: f64,
-    /// Prefill demand is what the prefix cache does not hold.
+    /// Prefill demand counts uncached tokens only.
     pub discount_cached_tokens: Option<bool>,
-    /// The TTFT target decides on the prefill instances through the time that requests wait.
+    /// The TTFT target determines the prefill instances, through the waiting time of requests.
     pub honour_ttft: Option<bool>,
-    /// Scale in only if one instance less still meets the target.
+    /// Scale in only if one instance fewer still meets the target.
     pub guarded_scale_in: Option<bool>,
-    /// Change by few instances a tick.
+    /// Limit the change per interval.
     pub limit_steps: Option<bool>,
-    /// Most instances of a role that are added in a tick.
+    /// Most instances of a role added in an interval.
     pub max_scale_out_per_tick: u32,
-    /// Most instances of a role that are taken away in a tick.
+    /// Most instances of a role removed in an interval.
     pub max_scale_in_per_tick: u32,
-    /// Starting instances count as capacity to come.
+    /// Starting instances count as future capacity.
     pub count_starting: Option<bool>,
-    /// What the budget takes from prefill is not given to decode beyond its demand.
+    /// GPUs that the budget takes from prefill do not raise decode beyond its demand.
     pub cap_decode_at_demand: Option<bool>,
-    /// An interval without requests says nothing about their lengths, instead of that they are 0.
+    /// An interval without requests leaves the predicted lengths unchanged, instead of setting them to 0.
     pub keep_lengths_when_idle: Option<bool>,
 }
 
@@ -178,8 +178,8 @@ impl Default for PlannerConfig {
 }
 
 impl PlannerConfig {
-    /// A variant with what its own program has by default: for Dynamo an interval of 180 s, 8 GPUs, a TTFT of 500 ms and ARIMA
-    /// on 50 intervals, one GPU an instance.
+    /// A variant with its own program's defaults: for Dynamo an interval of 180 s, 8 GPUs, a TTFT of 500 ms, ARIMA on 50
+    /// intervals, and one GPU per instance.
     pub fn of(variant: Variant) -> Self {
         let base = Self {
             variant,
@@ -199,12 +199,12 @@ impl PlannerConfig {
         }
     }
 
-    /// Whether an option holds: as it is set, else in the variant `replay` alone.
+    /// Whether an option is on: as set, else only in the variant `replay`.
     pub fn holds(&self, option: Option<bool>) -> bool {
         option.unwrap_or(self.variant == Variant::Replay)
     }
 
-    /// How the budget cuts.
+    /// How numbers are reduced to the budget.
     pub fn budget_rule(&self) -> BudgetRule {
         self.budget_rule.unwrap_or(match self.variant {
             Variant::Replay | Variant::Dynamo => BudgetRule::Floor,
@@ -212,7 +212,7 @@ impl PlannerConfig {
         })
     }
 
-    /// How to go between a profile's points.
+    /// How a profile's points are interpolated.
     pub fn interpolation(&self) -> Interpolation {
         self.interpolation.unwrap_or(match self.variant {
             Variant::Replay | Variant::Sagellm => Interpolation::Monotone,
@@ -220,7 +220,7 @@ impl PlannerConfig {
         })
     }
 
-    /// What predictors are told.
+    /// Options of the predictors.
     pub fn predictor_options(&self) -> PredictorOptions {
         let dynamo = self.variant == Variant::Dynamo;
         PredictorOptions {
@@ -229,7 +229,7 @@ impl PlannerConfig {
             alpha: self.smoothing_alpha,
             log1p: self.load_predictor_log1p,
             arima_frozen_order: self.arima_frozen_order.unwrap_or(dynamo),
-            // Six were nearest to what came at 60 and at 180 s on Mooncake's trace.
+            // Six had the smallest errors at 60 and at 180 s on Mooncake's trace.
             prophet_minimum_points: self.prophet_minimum_points.unwrap_or(match self.variant {
                 Variant::Replay => 6,
                 Variant::Sagellm => 10,
@@ -242,7 +242,7 @@ impl PlannerConfig {
         }
     }
 
-    /// Says what cannot be honoured.
+    /// Checks for invalid and contradictory keys.
     ///
     /// # Errors
     /// [`Error::Usage`] that names the key.
@@ -266,7 +266,11 @@ impl PlannerConfig {
                 "{} above correction_max = {}",
                 self.correction_min, self.correction_max
             );
-            return refuse("correction_min", both, "give a range that holds something");
+            return refuse(
+                "correction_min",
+                both,
+                "give a minimum that is not above the maximum",
+            );
         }
         if !(self.correction_alpha > 0.0 && self.correction_alpha <= 1.0) {
             return refuse(
@@ -293,7 +297,7 @@ impl PlannerConfig {
                 return refuse(
                     &format!("min_{role}_instances"),
                     format!("{min} above max_{role}_instances = {max}"),
-                    "give a range that holds something",
+                    "give a minimum that is not above the maximum",
                 );
             }
             if gpus == 0 {
@@ -330,10 +334,10 @@ impl PlannerConfig {
             return refuse(
                 "max_gpu_budget",
                 format!(
-                    "{}, but the fewest instances need {least} GPUs",
+                    "{}, but the minimum numbers of instances need {least} GPUs",
                     self.max_gpu_budget
                 ),
-                "give more GPUs or lower the minimum of instances",
+                "give more GPUs, or lower the minimum numbers of instances",
             );
         }
         predictor::by_name(&self.load_predictor_type, &self.predictor_options()).map(drop)

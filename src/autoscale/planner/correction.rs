@@ -1,18 +1,18 @@
-//! How far what is measured lies from what the model foretells.
+//! Correction factors: ratios of measured to predicted latencies.
 
 use super::config::PlannerConfig;
 use super::interpolate::PerformanceModel;
 
-/// Observed over foretold latency.
+/// Ratios of measured to predicted latencies.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Correction {
-    /// Of TTFT: below 1 where prompts are found in a cache, above where they queue.
+    /// Factor of TTFT: below 1 if prompts are found in a cache, above 1 if they queue.
     pub prefill: f64,
-    /// Of ITL.
+    /// Factor of ITL.
     pub decode: f64,
 }
 
-/// Keeps the two factors.
+/// Updates the two factors.
 #[derive(Debug, Clone)]
 pub(super) struct Corrector {
     factors: Correction,
@@ -23,17 +23,17 @@ pub(super) struct Corrector {
     min_requests: f64,
 }
 
-/// What was measured in an interval with requests.
+/// Measurements of an interval with requests.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Measured {
     pub(super) requests: f64,
-    /// Prompt tokens that were computed, on average.
+    /// Mean number of prompt tokens computed.
     pub(super) computed_isl: f64,
     pub(super) isl: f64,
     pub(super) osl: f64,
     pub(super) ttft_ms: Option<f64>,
     pub(super) itl_ms: Option<f64>,
-    /// Seconds of a request.
+    /// Duration of a request in seconds.
     pub(super) duration_sec: f64,
     pub(super) decode_instances: u32,
     pub(super) interval_sec: f64,
@@ -58,7 +58,7 @@ impl Corrector {
         self.factors
     }
 
-    /// Takes an interval's measurements.
+    /// Updates the factors from an interval's measurements.
     pub(super) fn update(&mut self, measured: &Measured, model: &mut dyn PerformanceModel) {
         if !self.enabled || (self.smooth && measured.requests < self.min_requests) {
             return;

@@ -1,43 +1,43 @@
-//! Dynamo's newer rule, by load: every few seconds at most one instance more or less (`planner/core/load_scaling.py`).
+//! Dynamo's newer, load-based rule: every few seconds at most one instance more or fewer (`planner/core/load_scaling.py`).
 
-/// One engine as it stands, and how it would stand if one engine less shared the load.
+/// Estimates of one prefill engine: now, and if one engine fewer shared the load.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PrefillEngine {
     /// Estimated TTFT of the next request, in milliseconds.
     pub ttft_ms: f64,
-    /// That estimate if nothing waited.
+    /// Estimated TTFT without waiting.
     pub ttft_alone_ms: f64,
-    /// That estimate with a queue n/(n-1) as long.
+    /// Estimated TTFT with a queue n/(n-1) as long.
     pub ttft_after_ms: f64,
 }
 
-/// As [`PrefillEngine`].
+/// Estimates of one decode engine: now, and if one engine fewer shared the load.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DecodeEngine {
     /// Estimated time between tokens, in milliseconds.
     pub itl_ms: f64,
-    /// Tokens of context in its KV cache, and waiting for room in it.
+    /// Context tokens in its KV cache, and waiting for room in it.
     pub kv_tokens: f64,
     /// Estimated time between tokens with n/(n-1) as much context.
     pub itl_after_ms: f64,
 }
 
-/// How much of what the target leaves may be used before an instance is taken away.
+/// Fraction of the time that the target leaves which may be used for scale-in.
 pub const SENSITIVITY: f64 = 0.8;
 
-/// What to do.
+/// Decision of the rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// One instance more.
     Out,
-    /// One instance less.
+    /// One instance fewer.
     In,
-    /// Nothing.
+    /// No change.
     Hold,
 }
 
-/// Out if every engine misses the target. In if for every one the time spent waiting would still be below 0.8 of what the
-/// prompt itself leaves of the target.
+/// Scales out if every engine misses the target; scales in if, for every engine, the waiting time would still be below 0.8
+/// of the time that the prompt itself leaves of the target.
 pub fn prefill(engines: &[PrefillEngine], target_ms: f64) -> Change {
     if engines.is_empty() {
         return Change::Hold;
@@ -56,8 +56,8 @@ pub fn prefill(engines: &[PrefillEngine], target_ms: f64) -> Change {
     }
 }
 
-/// Out if every engine misses the target. In if for every one its share of the others' context would fit into its cache, and
-/// its ITL would be below 0.8 of the target.
+/// Scales out if every engine misses the target; scales in if, for every engine, its part of the removed engine's context
+/// would fit into its cache, and its ITL would be below 0.8 of the target.
 pub fn decode(engines: &[DecodeEngine], target_ms: f64, max_kv_tokens: f64) -> Change {
     let count = engines.len() as f64;
     if engines.is_empty() {
@@ -90,12 +90,12 @@ mod tests {
         };
         assert_eq!(prefill(&[], 200.0), Change::Hold);
         assert_eq!(prefill(&[engine(201.0, 300.0)], 200.0), Change::Out);
-        // One that is fine is enough not to grow.
+        // A single engine that meets the target prevents a scale-out.
         assert_eq!(
             prefill(&[engine(900.0, 999.0), engine(200.0, 250.0)], 200.0),
             Change::Hold
         );
-        // 80 ms of the 100 that are left may be waited.
+        // Waiting may take 80 ms of the 100 ms that are left.
         assert_eq!(
             prefill(&[engine(120.0, 179.0), engine(120.0, 150.0)], 200.0),
             Change::In

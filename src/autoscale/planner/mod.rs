@@ -1,11 +1,11 @@
-//! The SLA planner: how many prefill and decode instances keep a mean TTFT and a mean ITL.
+//! The SLA planner: computes the numbers of prefill and decode instances that meet a mean TTFT and a mean ITL.
 //!
-//! Source: the throughput planner of NVIDIA Dynamo (`planner/core/`, ai-dynamo 0.4 to 1.6) and its port in sageLLM's control
-//! plane. Every interval: observe, correct the performance model, foretell the load, size the pools, keep to bounds and budget.
-//! `docs/sla-planner.md` has the formulas and what differs from the sources.
+//! Source: the throughput planner of NVIDIA Dynamo (`planner/core/`, ai-dynamo 0.4 to 1.6) and its port in sageLLM's
+//! control plane. In every interval it observes, corrects the performance model, predicts the load, sizes the pools, and
+//! applies bounds and the budget. `docs/sla-planner.md` has the formulas and the differences from the sources.
 //!
-//! The planner is pure. It has no clock, starts nothing and stops nothing: [`Planner::tick`] turns an [`Observation`] into a
-//! [`Decision`], and whoever calls it acts on that.
+//! The planner is pure. It has no clock, and starts and stops nothing: [`Planner::tick`] turns an [`Observation`] into a
+//! [`Decision`], which the caller carries out.
 
 pub mod backtest;
 mod budget;
@@ -37,15 +37,15 @@ pub use config::{BudgetRule, PlannerConfig, Variant};
 pub use correction::Correction;
 pub use replicas::{Load, wait_ms};
 
-/// What happened in an interval, and what instances there are at its end.
+/// Measurements of an interval, and the instances at its end.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Observation {
-    /// Seconds; 0 stands for the configured interval.
+    /// Duration in seconds; 0 stands for the configured interval.
     pub interval_sec: f64,
-    /// Requests that were completed; `None` where it is not known.
+    /// Requests that finished; `None` if unknown.
     pub num_req: Option<f64>,
-    /// Requests that arrived, where that is known.
+    /// Requests that arrived, if known.
     pub arrivals: Option<f64>,
     /// Mean prompt tokens.
     pub isl: Option<f64>,
@@ -57,50 +57,50 @@ pub struct Observation {
     pub itl_ms: Option<f64>,
     /// Mean time of a request from arrival to its last token, in seconds.
     pub request_duration_sec: Option<f64>,
-    /// The share of prompt tokens that were found in a prefix cache.
+    /// Fraction of prompt tokens found in a prefix cache.
     pub cache_hit_ratio: Option<f64>,
     /// Requests that wait for prefill at the end of the interval.
     pub queue_length: Option<f64>,
-    /// Prefill instances that serve.
+    /// Ready prefill instances.
     pub ready_prefill: u32,
-    /// Prefill instances that will serve soon.
+    /// Starting prefill instances.
     pub starting_prefill: u32,
-    /// Decode instances that serve.
+    /// Ready decode instances.
     pub ready_decode: u32,
-    /// Decode instances that will serve soon.
+    /// Starting decode instances.
     pub starting_decode: u32,
-    /// Why the measurements cannot be trusted; the planner then holds.
+    /// Reason why the measurements are unreliable; the planner then holds.
     pub fault: Option<String>,
 }
 
-/// How many instances there should be, and how that came about.
+/// The numbers of instances that the planner decides, and their derivation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Decision {
-    /// What was observed.
+    /// The observation.
     pub observed: Observation,
-    /// The load of the next interval, unless the planner held.
+    /// The predicted load of the next interval, unless the planner held.
     pub predicted: Option<Load>,
-    /// Factor of TTFT.
+    /// Correction factor of TTFT.
     pub c_p: f64,
-    /// Factor of ITL.
+    /// Correction factor of ITL.
     pub c_d: f64,
     /// Prefill instances that the load needs, before bounds.
     pub raw_prefill: Option<u32>,
     /// Decode instances that the load needs, before bounds.
     pub raw_decode: Option<u32>,
-    /// Prefill instances there should be.
+    /// Prefill instances decided.
     pub prefill: u32,
-    /// Decode instances there should be.
+    /// Decode instances decided.
     pub decode: u32,
-    /// Whether nothing was decided and the instances stay as they are.
+    /// Whether the planner held: the instances stay as they are.
     pub held: bool,
-    /// Why, in words; empty where the load alone decided.
+    /// Reason in words; empty if the load alone determined the numbers.
     pub reason: String,
-    /// Questions to the model so far that lay outside of its profile.
+    /// Number of queries so far that were outside the profile of the model.
     pub clamped_queries: u64,
 }
 
-/// Decides, interval by interval.
+/// The planner, which decides interval by interval.
 #[derive(Debug)]
 pub struct Planner {
     config: PlannerConfig,
@@ -108,31 +108,31 @@ pub struct Planner {
     num_req: Box<dyn LoadPredictor>,
     isl: Box<dyn LoadPredictor>,
     osl: Box<dyn LoadPredictor>,
-    /// The mean share of prompt tokens found in a cache.
+    /// Mean fraction of prompt tokens found in a cache.
     hits: predictor::Series,
     corrector: Corrector,
     sizing: Sizing,
     budget: Budget,
-    /// Lengths of the last interval that had any.
+    /// Lengths of the last interval with requests.
     lengths: Option<(f64, f64)>,
-    /// Questions of the planner itself that lay outside of the profile.
+    /// Number of the planner's own queries outside the profile.
     clamped: u64,
 }
 
-/// The measurements that count.
+/// The valid measurements of an interval.
 struct Taken {
     demand: f64,
     isl: f64,
     osl: f64,
-    /// Whether the interval says how fast the instances are.
+    /// Whether the interval has enough requests to measure the speed of the instances.
     latencies: bool,
 }
 
 impl Planner {
-    /// A planner with the configured profile, or with the rule of thumb where there is none.
+    /// A planner with the configured profile, or with the rule of thumb if there is none.
     ///
     /// # Errors
-    /// [`Error::Usage`](crate::Error::Usage) for keys that cannot be honoured; as [`Profile::load`] for the profile.
+    /// [`Error::Usage`](crate::Error::Usage) for invalid or contradictory keys; as [`Profile::load`] for the profile.
     pub fn new(config: PlannerConfig) -> Result<Self> {
         config.check()?;
         let model = match &config.profile_data_dir {
@@ -145,7 +145,7 @@ impl Planner {
         Self::with_model(config, model)
     }
 
-    /// A planner with a model of one's own.
+    /// A planner with another performance model.
     ///
     /// # Errors
     /// As [`PlannerConfig::check`].
@@ -173,12 +173,12 @@ impl Planner {
         &self.config
     }
 
-    /// The performance model, for whoever wants to know what latencies it foretells.
+    /// The performance model, with its predicted latencies.
     pub fn model(&mut self) -> &mut dyn PerformanceModel {
         self.model.as_mut()
     }
 
-    /// Decides about the next interval.
+    /// Decides the numbers of instances for the next interval.
     pub fn tick(&mut self, observation: &Observation) -> Decision {
         let interval = if observation.interval_sec > 0.0 {
             observation.interval_sec
@@ -188,7 +188,7 @@ impl Planner {
         let before = self.model.clamped();
         let mut decision = match self.take(observation) {
             Err(why) => {
-                // The time axis goes on: what was not seen is taken to be as it was foretold.
+                // The time series continue: a missing value is replaced by its prediction.
                 for predictor in [&mut self.num_req, &mut self.isl, &mut self.osl] {
                     let expected = predictor.predict();
                     predictor.observe(expected);
@@ -202,7 +202,7 @@ impl Planner {
         decision
     }
 
-    /// Which measurements there are, or why they are not enough.
+    /// The valid measurements, or the reason why they are not sufficient.
     fn take(&self, seen: &Observation) -> Result<Taken, String> {
         if let Some(fault) = &seen.fault {
             return Err(format!("held: {fault}"));
@@ -214,13 +214,13 @@ impl Planner {
         let demand = match (from_arrivals, arrivals, completed) {
             (true, Some(arrivals), _) => arrivals,
             (_, _, Some(completed)) => completed,
-            _ => return Err("held: the number of requests is not known".into()),
+            _ => return Err("held: the number of requests is unknown".into()),
         };
         let none_completed = completed.unwrap_or(demand) == 0.0;
         let positive = |value: Option<f64>| number(value).filter(|v| *v > 0.0);
         let lengths = positive(seen.isl).zip(number(seen.osl));
         if none_completed {
-            // Idle, or so busy that nothing was completed: both say nothing about speed.
+            // Idle, or so busy that no request finished: neither shows the speed of the instances.
             let keep = self.config.holds(self.config.keep_lengths_when_idle);
             let known = lengths.or(if keep { self.lengths } else { None });
             return match known {
@@ -237,15 +237,12 @@ impl Planner {
                     latencies: false,
                 }),
                 None => {
-                    Err("held: requests came, but none was completed yet to tell lengths".into())
+                    Err("held: requests arrived, but none has finished yet, so their lengths are unknown".into())
                 }
             };
         }
-        let missing = |what: &str| {
-            Err(format!(
-                "held: requests were served, but {what} is not known"
-            ))
-        };
+        let missing =
+            |what: &str| Err(format!("held: requests were served, but {what} is unknown"));
         let Some((isl, osl)) = lengths else {
             return missing("their length");
         };
@@ -300,7 +297,7 @@ impl Planner {
                 interval_sec: interval,
             };
             self.corrector.update(&measured, self.model.as_mut());
-            // A TTFT above its target tells more of queues than of prompts.
+            // A TTFT above its target shows queues rather than prompt computation.
             let queued =
                 self.config.holds(self.config.honour_ttft) && ttft > self.config.target_ttft_ms;
             if !queued {
@@ -312,7 +309,7 @@ impl Planner {
             isl: self.isl.predict(),
             osl: self.osl.predict(),
         };
-        // The queue must be worked off on top of what will come.
+        // The queue must be served in addition to new arrivals.
         let waiting = match seen.queue_length {
             Some(queue)
                 if queue.is_finite() && self.config.holds(self.config.demand_from_arrivals) =>
@@ -343,7 +340,7 @@ impl Planner {
             notes.extend(need.note.clone());
             wanted[role] = match need.instances {
                 Some(instances) => instances,
-                // Without capacity there is no number. The minimum alone would break a cluster that serves.
+                // If no capacity meets the target there is no number. The minimum alone could break a working cluster.
                 None if guarded => current[role].max(self.budget.min[role]),
                 None => self.budget.min[role],
             };
@@ -379,7 +376,7 @@ impl Planner {
         }
     }
 
-    /// A target that is missed while nothing starts is missed for reasons that the model does not see: one instance more.
+    /// If a target is missed while no instance is starting, the reason is outside the model: adds one instance.
     fn react(
         &mut self,
         seen: &Observation,
@@ -405,8 +402,8 @@ impl Planner {
         }
     }
 
-    /// Takes instances away only as far as those left serve the larger of what was and what is foretold, and only where the
-    /// targets are kept now.
+    /// Limits scale-in so that the remaining instances carry the larger of the last and the predicted load, and only while
+    /// the targets are met.
     #[expect(
         clippy::too_many_arguments,
         reason = "all of it is one interval's state"
@@ -452,12 +449,12 @@ impl Planner {
             };
             if least > wanted[role] {
                 wanted[role] = least.min(current[role]);
-                notes.push(format!("{name}: fewer would miss the target"));
+                notes.push(format!("{name}: fewer instances would miss the target"));
             }
         }
     }
 
-    /// Bounds, steps, and the budget, which has the last word.
+    /// Applies bounds, step limits, and finally the budget.
     fn constrain(&self, wanted: [u32; 2], current: [u32; 2], notes: &mut Vec<String>) -> [u32; 2] {
         let mut target = self.budget.bound(wanted);
         for (role, name) in ["prefill", "decode"].into_iter().enumerate() {
@@ -485,7 +482,7 @@ impl Planner {
         fitted
     }
 
-    /// Instances there are, and, where they count, those that start.
+    /// Ready instances and, if they count, starting ones.
     fn current(&self, seen: &Observation) -> [u32; 2] {
         let starting = u32::from(self.config.holds(self.config.count_starting));
         [
@@ -494,7 +491,7 @@ impl Planner {
         ]
     }
 
-    /// Everything stays, those that start included: what is not known is no reason to change anything.
+    /// Keeps all instances, including starting ones, because of missing or invalid measurements.
     fn hold(&mut self, seen: &Observation, reason: String) -> Decision {
         let correction = self.corrector.factors();
         Decision {

@@ -1,11 +1,11 @@
-//! NumPy's `.npz`: a zip archive of `.npy` arrays. Numbers of one dimension are read, whatever their type.
+//! NumPy's `.npz`: a zip archive of `.npy` arrays. Reads one-dimensional arrays of any numeric type.
 
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Location, Result};
 
-/// The largest array that is read, in bytes. Profiles have some kilobytes.
+/// Largest array that is read, in bytes. Profiles have a few kilobytes.
 const LARGEST: u64 = 64 << 20;
 
 /// An opened archive.
@@ -20,7 +20,7 @@ impl Npz {
         let archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|problem| {
             Error::input(
                 Location::file(path),
-                format!("no zip archive: {problem}"),
+                format!("not a zip archive: {problem}"),
                 "write it with numpy.savez",
             )
         })?;
@@ -30,7 +30,7 @@ impl Npz {
         })
     }
 
-    /// The numbers of an array.
+    /// The values of an array.
     pub(super) fn numbers(&mut self, name: &str) -> Result<Vec<f64>> {
         let refuse = |problem: String| {
             Error::input(
@@ -67,7 +67,7 @@ impl Npz {
 fn npy(bytes: &[u8]) -> Result<Vec<f64>, String> {
     let rest = bytes
         .strip_prefix(b"\x93NUMPY")
-        .ok_or("does not begin as an .npy file")?;
+        .ok_or("does not begin like an .npy file")?;
     let short = || "ends within its header".to_owned();
     let (header, data) = match rest {
         [1, _, a, b, rest @ ..] => rest.split_at_checked(usize::from(u16::from_le_bytes([*a, *b]))),
@@ -85,7 +85,7 @@ fn npy(bytes: &[u8]) -> Result<Vec<f64>, String> {
     let quoted = field("descr")
         .and_then(|rest| rest.strip_prefix('\''))
         .and_then(|rest| rest.split_once('\''));
-    let (kind, _) = quoted.ok_or("is no array of plain numbers")?;
+    let (kind, _) = quoted.ok_or("is not an array of plain numbers")?;
     let shape = field("shape")
         .and_then(|rest| rest.strip_prefix('('))
         .and_then(|rest| rest.split_once(')'))

@@ -1,6 +1,6 @@
-//! What was measured of a prefill and a decode instance: the points between which a planner interpolates.
+//! Measurements of a prefill and a decode instance, between which a planner interpolates.
 //!
-//! Layouts: CSV as `replay profile` writes it, and Dynamo's profiler's `.npz` and JSON files
+//! File formats: CSV as written by `replay profile`, and the `.npz` and JSON files of Dynamo's profiler
 //! (`planner/core/throughput/interpolation.py`), with the same names.
 
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
 use crate::base::table::TableReader;
 
-/// Prefill of one prompt alone.
+/// A measurement of prefill: one prompt alone.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PrefillPoint {
     /// Prompt tokens.
@@ -23,51 +23,51 @@ pub struct PrefillPoint {
     pub throughput_per_gpu: f64,
 }
 
-/// Decode at a steady load.
+/// A measurement of decode under a constant load.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DecodePoint {
-    /// Share of the KV cache in use.
+    /// Fraction of the KV cache in use.
     pub kv_usage: f64,
-    /// Tokens of a request's context, its mean over the output.
+    /// Context of a request in tokens, mean over the output.
     pub context_length: f64,
-    /// Time between two tokens of a request in milliseconds.
+    /// Time between two tokens of a request, in milliseconds.
     pub itl_ms: f64,
     /// Output tokens per second and GPU.
     pub throughput_per_gpu: f64,
 }
 
-/// All that was measured.
+/// All measurements.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Profile {
-    /// By rising prompt length.
+    /// Prefill, in order of increasing prompt length.
     pub prefill: Vec<PrefillPoint>,
-    /// In the order of the file.
+    /// Decode, in the order of the file.
     pub decode: Vec<DecodePoint>,
     /// Tokens of context that fit into the KV cache of a decode instance.
     pub max_kv_tokens: f64,
 }
 
-/// Columns of the two CSV files, and names of the arrays in the others.
+/// Columns of the two CSV files, and array names of the other formats.
 const PREFILL_COLUMNS: [&str; 3] = ["prefill_isl", "prefill_ttft", "prefill_thpt_per_gpu"];
 const DECODE_COLUMNS: [&str; 4] = ["x_kv_usage", "y_context_length", "z_itl", "z_thpt_per_gpu"];
 const MAX_KV: &str = "max_kv_tokens";
 
-/// The names under which a folder's CSV files are written.
+/// Name of the prefill CSV file.
 pub const PREFILL_CSV: &str = "prefill_profile.csv";
-/// As [`PREFILL_CSV`].
+/// Name of the decode CSV file.
 pub const DECODE_CSV: &str = "decode_profile.csv";
 
 impl Profile {
-    /// Reads a folder in any of the layouts. `max_kv_tokens` stands for what the files do not tell.
+    /// Reads a folder in any of the formats. `max_kv_tokens` is used if the files do not have it.
     ///
     /// # Errors
-    /// [`Error::Input`] that names the file and what is wrong with it; [`Error::Io`] where it cannot be read.
+    /// [`Error::Input`] that names the file and the problem; [`Error::Io`] if it cannot be read.
     pub fn load(folder: &Path, max_kv_tokens: Option<f64>) -> Result<Self> {
         if !folder.is_dir() {
             return Err(Error::input(
                 Location::file(folder),
-                "is no folder",
-                "name the folder with the profile's files",
+                "is not a folder",
+                "give the folder that contains the profile's files",
             ));
         }
         let (prefill_path, prefill) = table(folder, "prefill", &PREFILL_COLUMNS, &[])?;
@@ -110,7 +110,7 @@ impl Profile {
             Err(Error::input(
                 Location::file(path),
                 problem,
-                "measure prompt lengths above 0, each once, with positive times and throughputs",
+                "give each prompt length, above 0, only once, with positive times and throughputs",
             ))
         };
         if self.prefill.is_empty() {
@@ -119,11 +119,11 @@ impl Profile {
         for point in &self.prefill {
             let all = [point.isl, point.ttft_ms, point.throughput_per_gpu];
             if !all.iter().all(|value| value.is_finite() && *value > 0.0) {
-                return refuse(format!("a point is {all:?}"));
+                return refuse(format!("a point has the values {all:?}"));
             }
         }
         match self.prefill.windows(2).find(|w| w[0].isl == w[1].isl) {
-            Some(twice) => refuse(format!("prompt length {} is there twice", twice[0].isl)),
+            Some(twice) => refuse(format!("prompt length {} occurs twice", twice[0].isl)),
             None => Ok(()),
         }
     }
@@ -133,7 +133,7 @@ impl Profile {
             Err(Error::input(
                 Location::file(path),
                 problem,
-                "measure each pair of KV usage (from 0 to 1) and context length (above 0) once, with positive times and throughputs",
+                "give each pair of KV usage (0 to 1) and context length (above 0) only once, with positive times and throughputs",
             ))
         };
         if !(self.max_kv_tokens.is_finite() && self.max_kv_tokens > 0.0) {
@@ -146,14 +146,17 @@ impl Profile {
             let positive = [point.context_length, point.itl_ms, point.throughput_per_gpu];
             let usage = point.kv_usage.is_finite() && point.kv_usage >= 0.0;
             if !usage || !positive.iter().all(|v| v.is_finite() && *v > 0.0) {
-                return refuse(format!("a point is {} {positive:?}", point.kv_usage));
+                return refuse(format!(
+                    "a point has the KV usage {} and the values {positive:?}",
+                    point.kv_usage
+                ));
             }
             let same = |other: &&DecodePoint| {
                 other.kv_usage == point.kv_usage && other.context_length == point.context_length
             };
             if let Some(twice) = self.decode[..i].iter().find(same) {
                 return refuse(format!(
-                    "KV usage {} at context length {} is there twice",
+                    "KV usage {} at context length {} occurs twice",
                     twice.kv_usage, twice.context_length
                 ));
             }
@@ -161,7 +164,7 @@ impl Profile {
         Ok(())
     }
 
-    /// The two CSV files' content: prefill, then decode.
+    /// Contents of the two CSV files: prefill, then decode.
     pub fn to_csv(&self) -> (String, String) {
         let mut prefill = PREFILL_COLUMNS.join(",") + "\n";
         for point in &self.prefill {
@@ -185,7 +188,7 @@ impl Profile {
     }
 }
 
-/// Columns under their names: those that must be there, then those that may; where the latter are missing they are empty.
+/// Columns by name: required ones, then optional ones, which are empty if they are missing.
 fn table(
     folder: &Path,
     what: &str,
@@ -224,14 +227,14 @@ fn table(
                     column.len(),
                     needed[0]
                 ),
-                "give every point all its values",
+                "give all values of every point",
             ));
         }
     }
     Ok((path, columns))
 }
 
-/// The one CSV file of a folder whose name holds a word.
+/// The only CSV file of a folder whose name contains a word.
 fn csv_of(folder: &Path, what: &str) -> Result<PathBuf> {
     let entries = std::fs::read_dir(folder).map_err(|source| Error::read(folder, source))?;
     let mut found: Vec<PathBuf> = entries
@@ -248,13 +251,13 @@ fn csv_of(folder: &Path, what: &str) -> Result<PathBuf> {
             Location::file(folder),
             format!("has no {what} profile"),
             format!(
-                "put *{what}*.csv, {what}_raw_data.json or selected_{what}_interpolation/raw_data.npz there; `replay profile` measures one"
+                "add *{what}*.csv, {what}_raw_data.json or selected_{what}_interpolation/raw_data.npz, or measure a profile with `replay profile`"
             ),
         )),
         count => Err(Error::input(
             Location::file(folder),
-            format!("has {count} files *{what}*.csv"),
-            "keep one profile in a folder",
+            format!("has {count} files of the form *{what}*.csv"),
+            "keep only one profile in a folder",
         )),
     }
 }
@@ -382,7 +385,7 @@ mod tests {
         let error = Profile::load(empty.path(), None).unwrap_err().to_string();
         assert!(error.contains("has no prefill profile"), "{error}");
         let none = Profile::load(&empty.path().join("none"), None).unwrap_err();
-        assert!(none.to_string().contains("is no folder"));
+        assert!(none.to_string().contains("is not a folder"));
     }
 
     #[test]

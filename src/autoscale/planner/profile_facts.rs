@@ -1,4 +1,4 @@
-//! `profile.json`: which instances a profile was measured on.
+//! `profile.json`: the instances on which a profile was measured.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::write_json;
 
-/// The name under which a folder's facts are written, beside the points.
+/// Name of the file, in the folder of the profile.
 pub const FACTS_JSON: &str = "profile.json";
 
-/// What was measured, and by what.
+/// The measured instances and their settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProfileFacts {
     /// Version of the program that measured.
@@ -19,9 +19,9 @@ pub struct ProfileFacts {
     pub cluster: String,
     /// Name of the model.
     pub model: String,
-    /// The instance that computed prompts.
+    /// Prefill instance.
     pub prefill: InstanceFacts,
-    /// The instance that decoded.
+    /// Decode instance.
     pub decode: InstanceFacts,
 }
 
@@ -34,19 +34,19 @@ pub struct InstanceFacts {
     pub gpus_per_instance: u32,
     /// Type of the GPUs.
     pub gpu: String,
-    /// Tokens that its KV cache holds.
+    /// Capacity of its KV cache, in tokens.
     pub kv_tokens: u64,
-    /// The engine's scheduler.
+    /// Scheduler of the engine.
     pub scheduler: String,
-    /// The latency model.
+    /// Latency model.
     pub latency: String,
 }
 
 impl ProfileFacts {
-    /// Reads the facts of a profile's folder; `None` where it has none, as profiles of other programs.
+    /// Reads the file of a profile's folder; `None` if there is none, as in profiles of other programs.
     ///
     /// # Errors
-    /// A file that cannot be read or is not such a file.
+    /// A file that cannot be read or has another form.
     pub fn load(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(FACTS_JSON);
         if !path.is_file() {
@@ -68,7 +68,7 @@ impl ProfileFacts {
         Ok(Some(facts))
     }
 
-    /// Writes them into a profile's folder.
+    /// Writes the file into a profile's folder.
     ///
     /// # Errors
     /// A file that cannot be written.

@@ -1,10 +1,10 @@
-//! How many instances a load needs.
+//! Number of instances that a load needs.
 
 use super::config::PlannerConfig;
 use super::correction::Correction;
 use super::interpolate::{Best, PerformanceModel};
 
-/// A load to be served.
+/// A load.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Load {
     /// Requests in an interval.
@@ -15,10 +15,10 @@ pub struct Load {
     pub osl: f64,
 }
 
-/// What a role needs, and what there is to say about it.
+/// Number of instances that a role needs, with remarks.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Need {
-    /// Instances; `None` where the model has no capacity.
+    /// Instances; `None` if no capacity meets the target.
     pub(super) instances: Option<u32>,
     pub(super) note: Option<String>,
 }
@@ -33,7 +33,7 @@ pub(super) struct Sizing {
     honour_ttft: bool,
 }
 
-/// A count that no cluster reaches, so that arithmetic on it is safe.
+/// A number of instances larger than any cluster, with which arithmetic cannot overflow.
 const MOST: f64 = 1e6;
 
 impl Sizing {
@@ -47,8 +47,8 @@ impl Sizing {
         }
     }
 
-    /// P = ceil(requests x isl / interval x min(1, c_p) / (throughput(isl) x GPUs)). `missed` is the share of the prompt that
-    /// no cache holds. Where the TTFT target is honoured there are so many more that a prompt's waiting and computing keep it.
+    /// P = ceil(requests x isl / interval x min(1, c_p) / (throughput(isl) x GPUs)). `missed` is the uncached fraction of
+    /// the prompt. If the TTFT target is honoured, P is raised until a prompt's waiting and computing meet it.
     pub(super) fn prefill(
         &self,
         load: &Load,
@@ -82,8 +82,8 @@ impl Sizing {
         let alone = model.ttft_ms(work);
         let spare = self.target_ttft_ms - alone;
         let note = (spare <= 0.0)
-            .then(|| format!("TTFT target out of reach: a prompt alone takes {alone:.0} ms"));
-        // Out of reach, waiting must at least not add much.
+            .then(|| format!("the TTFT target cannot be met: a prompt alone takes {alone:.0} ms"));
+        // If the target cannot be met, waiting must at least be short.
         let allowed = spare.max(0.1 * alone);
         let service = 1000.0 * work * correction.prefill.min(1.0) / capacity;
         let offered = load.num_req / interval * service / 1000.0;
@@ -94,12 +94,12 @@ impl Sizing {
         }
     }
 
-    /// What is left of the TTFT target, that a prompt which waits for nobody misses it, or 0.
+    /// The time that the TTFT target leaves for waiting, or 0 if a prompt misses it without waiting.
     pub(super) fn ttft_is_reachable(&self, work: f64, model: &mut dyn PerformanceModel) -> bool {
         model.ttft_ms(work) < self.target_ttft_ms
     }
 
-    /// The most an instance gives within the corrected ITL target.
+    /// The highest throughput of an instance within the corrected ITL target.
     pub(super) fn best(
         &self,
         load: &Load,
@@ -141,7 +141,7 @@ impl Sizing {
             instances: Some(whole(demand / capacity)),
             note: (!best.met).then(|| {
                 format!(
-                    "ITL target out of reach: the lightest load takes {:.1} ms",
+                    "the ITL target cannot be met: the lightest load takes {:.1} ms",
                     best.itl_ms
                 )
             }),
@@ -149,7 +149,7 @@ impl Sizing {
     }
 }
 
-/// Nothing, or nothing that makes sense.
+/// Whether a value is zero or invalid.
 fn is_none(rate: f64) -> bool {
     rate.is_nan() || rate <= 0.0
 }
@@ -158,7 +158,8 @@ fn whole(instances: f64) -> u32 {
     instances.ceil().min(MOST) as u32
 }
 
-/// The least count from `from` on that is not refused. Waiting falls with every instance, so doubling and halving find it.
+/// The smallest count from `from` on that is accepted. Waiting decreases with every instance, so doubling and bisection
+/// find it.
 fn least(from: u32, refused: impl Fn(u32) -> bool) -> u32 {
     let (mut below, mut count) = (from.saturating_sub(1), from);
     while refused(count) {
@@ -178,8 +179,8 @@ fn least(from: u32, refused: impl Fn(u32) -> bool) -> u32 {
     count
 }
 
-/// The mean time that a request waits for one of `count` instances: Sakasegawa's formula for M/M/c queues (Ann. Inst. Statist.
-/// Math. 29, 1977), `offered` in Erlang, times in milliseconds.
+/// The mean waiting time of a request for one of `count` instances: Sakasegawa's formula for M/M/c queues (Ann. Inst.
+/// Statist. Math. 29, 1977), with `offered` in Erlang and times in milliseconds.
 pub fn wait_ms(offered: f64, service_ms: f64, count: u32) -> f64 {
     let count = f64::from(count);
     let busy = offered / count;
@@ -228,7 +229,7 @@ mod tests {
         };
         assert_eq!(need(119.0, 1.0), 6);
         assert_eq!(need(121.0, 1.0), 7);
-        // Faster than foretold: half the work. Slower: that is waiting, not work.
+        // Faster than predicted: half the work. Slower: that is waiting, not work.
         assert_eq!(need(121.0, 0.5), 4);
         assert_eq!(need(121.0, 3.0), 7);
         assert_eq!(need(0.0, 1.0), 0);
@@ -252,7 +253,7 @@ mod tests {
         };
         let need = sizing.decode(&load, 60.0, slow, &mut model);
         assert_eq!(need.instances, Some(28));
-        // A factor that makes no sense leaves the target.
+        // An invalid factor leaves the target unchanged.
         let nothing = Correction {
             decode: 0.0,
             ..NONE

@@ -231,7 +231,7 @@ fn demand_is_what_arrives() {
     assert!(ours.tick(&stuck).raw_prefill.unwrap() >= 5);
     let mut fresh = planner(config(Variant::Replay));
     let decision = fresh.tick(&stuck);
-    assert!(decision.held && decision.reason.contains("none was completed"));
+    assert!(decision.held && decision.reason.contains("none has finished"));
 }
 
 #[test]
@@ -319,7 +319,7 @@ fn scale_in_waits_until_fewer_are_enough() {
     assert!(
         decision
             .reason
-            .contains("prefill: fewer would miss the target")
+            .contains("prefill: fewer instances would miss the target")
     );
 }
 

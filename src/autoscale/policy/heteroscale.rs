@@ -92,7 +92,7 @@ impl PolicyConfig for HeteroScaleConfig {
     }
 }
 
-/// The policy.
+/// The scaling policy `heteroscale`.
 #[derive(Debug)]
 pub struct HeteroScale {
     config: HeteroScaleConfig,

@@ -74,7 +74,7 @@ impl PolicyConfig for HpaGpuConfig {
     }
 }
 
-/// The policy.
+/// The scaling policy `hpa_gpu`.
 #[derive(Debug)]
 pub struct HpaGpu {
     config: HpaGpuConfig,

@@ -151,7 +151,7 @@ impl PolicyConfig for HpaV2Config {
     }
 }
 
-/// The policy.
+/// The scaling policy `hpa_v2`.
 #[derive(Debug)]
 pub struct HpaV2 {
     config: HpaV2Config,

@@ -81,7 +81,7 @@ impl PolicyConfig for IndependentTpsConfig {
     }
 }
 
-/// The policy.
+/// The scaling policy `independent_tps`.
 #[derive(Debug)]
 pub struct IndependentTps {
     config: IndependentTpsConfig,

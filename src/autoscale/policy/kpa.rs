@@ -75,7 +75,7 @@ impl PolicyConfig for KpaConfig {
     }
 }
 
-/// The policy.
+/// The scaling policy `kpa`.
 #[derive(Debug)]
 pub struct Kpa {
     config: KpaConfig,

@@ -55,7 +55,7 @@ impl PolicyConfig for LatencyTtftConfig {
     }
 }
 
-/// The policy.
+/// The scaling policy `latency_ttft`.
 #[derive(Debug)]
 pub struct LatencyTtft {
     config: LatencyTtftConfig,

@@ -21,7 +21,7 @@ impl PolicyConfig for NoAutoscalingConfig {
     }
 }
 
-/// The policy.
+/// The scaling policy `no_autoscaling`.
 #[derive(Debug)]
 pub struct NoAutoscaling;
 

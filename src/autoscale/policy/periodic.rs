@@ -96,7 +96,7 @@ impl PolicyConfig for PeriodicConfig {
     }
 }
 
-/// The policy.
+/// The scaling policy `periodic`.
 #[derive(Debug)]
 pub struct Periodic {
     config: PeriodicConfig,

@@ -59,7 +59,7 @@ impl PolicyConfig for PureLatencyConfig {
     }
 }
 
-/// The policy.
+/// The scaling policy `pure_latency`.
 #[derive(Debug)]
 pub struct PureLatency {
     config: PureLatencyConfig,

@@ -58,7 +58,7 @@ impl PolicyConfig for QueueConfig {
     }
 }
 
-/// The policy.
+/// The scaling policy `queue`.
 #[derive(Debug)]
 pub struct Queue {
     config: QueueConfig,

@@ -35,7 +35,7 @@ impl PolicyConfig for ScriptConfig {
     }
 }
 
-/// The policy.
+/// The scaling policy `script`.
 #[derive(Debug)]
 pub struct Script {
     engine: Engine,

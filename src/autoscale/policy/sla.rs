@@ -34,7 +34,7 @@ impl PolicyConfig for PlannerConfig {
     }
 }
 
-/// The policy.
+/// The scaling policy `sla`.
 #[derive(Debug)]
 pub struct Sla {
     planner: Planner,

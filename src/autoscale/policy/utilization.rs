@@ -48,7 +48,7 @@ impl PolicyConfig for UtilizationConfig {
     }
 }
 
-/// The policy.
+/// The scaling policy `utilization`.
 #[derive(Debug)]
 pub struct Utilization {
     config: UtilizationConfig,

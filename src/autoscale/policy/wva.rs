@@ -56,7 +56,7 @@ impl PolicyConfig for WvaConfig {
     }
 }
 
-/// The policy.
+/// The scaling policy `wva`.
 #[derive(Debug)]
 pub struct Wva {
     config: WvaConfig,

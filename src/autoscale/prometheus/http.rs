@@ -5,37 +5,36 @@ use std::time::Duration;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// One series' value at a time.
+/// Value of one series at one time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// Its labels.
+    /// Labels of the series.
     pub labels: BTreeMap<String, String>,
-    /// The value; NaN and infinities included.
+    /// Value; may be NaN or infinite.
     pub value: f64,
 }
 
-/// Answers queries; tests answer themselves.
+/// Answers queries; tests have their own implementation.
 pub trait Query {
-    /// The series that a PromQL expression has at a time in seconds since 1970, now where none is given. An error is a phrase
-    /// that tells what went wrong.
+    /// The series of a PromQL expression at a time in seconds since 1970; now if no time is given.
     ///
     /// # Errors
-    /// A phrase that tells what went wrong: no connection, no answer in time, no sense in it.
+    /// A phrase that describes the problem: no connection, no answer in time, or an invalid answer.
     fn instant(&self, query: &str, time: Option<f64>) -> Result<Vec<Sample>, String>;
 }
 
-/// A server.
+/// A Prometheus server.
 #[derive(Debug, Clone)]
 pub struct Http {
     agent: ureq::Agent,
     address: String,
 }
 
-/// The longest answer that is read, in bytes.
+/// Largest answer that is read, in bytes.
 const LONGEST: u64 = 16 << 20;
 
 impl Http {
-    /// At an address as `http://localhost:9090`; nothing is asked yet.
+    /// The server at an address such as `http://localhost:9090`; does not send a query.
     pub fn new(address: &str, timeout: Duration) -> Self {
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(timeout))
@@ -88,7 +87,7 @@ impl Query for Http {
             .with_config()
             .limit(LONGEST)
             .read_to_string()
-            .map_err(|problem| format!("Prometheus's answer breaks off: {problem}"))?;
+            .map_err(|problem| format!("Prometheus's answer is incomplete: {problem}"))?;
         read(&text).map_err(|problem| match status.is_success() {
             true => problem,
             false => format!("HTTP status {}: {problem}", status.as_u16()),
@@ -96,9 +95,9 @@ impl Query for Http {
     }
 }
 
-/// Reads an answer.
+/// Parses an answer.
 fn read(text: &str) -> Result<Vec<Sample>, String> {
-    let strange = || "the answer is not Prometheus's".to_owned();
+    let strange = || "the answer is not from Prometheus".to_owned();
     let answer: Answer = serde_json::from_str(text).map_err(|_| strange())?;
     if answer.status != "success" {
         return Err(format!("Prometheus refuses the query: {}", answer.error));

@@ -1,7 +1,8 @@
 //! Measurements of a real cluster, from its Prometheus.
 //!
-//! Means are increases of histogram sums over increases of their counts. What is missing, old, reset or no number is said as the
-//! observation's fault, upon which the planner holds: only an interval whose series are there and did not increase is idle.
+//! Means are the increase of a histogram's sum divided by the increase of its count. If a value is missing, stale, reset or
+//! not a number, the observation has a fault and the planner holds. An interval is idle only if the series exist and did
+//! not increase.
 
 mod http;
 mod names;
@@ -11,26 +12,26 @@ use super::planner::Observation;
 pub use http::{Http, Query, Sample};
 pub use names::{DYNAMO, Names, SERVERS, VLLM, by_name};
 
-/// Where to look, and how far back.
+/// Queries of a cluster.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// The server's names.
+    /// Metric names of the server.
     pub names: Names,
-    /// The model, where only one counts.
+    /// The model, if only one counts.
     pub model: Option<String>,
-    /// Further matchers for all series, as `job="vllm",pod=~"a.*"`.
+    /// Additional label matchers for all series, for example `job="vllm",pod=~"a.*"`.
     pub selector: Option<String>,
-    /// Further matchers for prefill instances: TTFT, prompt tokens, cache, queue.
+    /// Additional matchers for prefill instances: TTFT, prompt tokens, cache, queue.
     pub prefill_selector: Option<String>,
-    /// Further matchers for decode instances: requests, ITL, output tokens, duration.
+    /// Additional matchers for decode instances: requests, ITL, output tokens, duration.
     pub decode_selector: Option<String>,
-    /// Seconds that increases are taken over.
+    /// Seconds over which increases are computed.
     pub interval_sec: f64,
     /// Seconds after which the newest sample is too old.
     pub stale_after_sec: f64,
-    /// PromQL that tells the prefill instances that serve.
+    /// PromQL query for the number of ready prefill instances.
     pub ready_prefill: Option<String>,
-    /// PromQL that tells the decode instances that serve.
+    /// PromQL query for the number of ready decode instances.
     pub ready_decode: Option<String>,
 }
 
@@ -38,7 +39,7 @@ pub struct Source {
 type Found<T> = Result<T, String>;
 
 impl Source {
-    /// The last interval's measurements. Instances are those given, unless queries tell them.
+    /// The measurements of the last interval. Numbers of instances are the given ones, unless queries provide them.
     pub fn observe(&self, server: &dyn Query, [prefill, decode]: [u32; 2]) -> Observation {
         let mut seen = Observation {
             interval_sec: self.interval_sec,
@@ -53,15 +54,15 @@ impl Source {
     }
 
     fn fill(&self, server: &dyn Query, seen: &mut Observation) -> Found<()> {
-        // All queries are about one moment, by the server's own clock.
+        // All queries refer to one instant of the server's clock.
         let now =
-            one(&server.instant("time()", None)?).ok_or("Prometheus does not tell the time")?;
+            one(&server.instant("time()", None)?).ok_or("Prometheus does not return the time")?;
         let ask = Ask {
             server,
             now,
             window: format!("[{}ms]", (self.interval_sec * 1000.0).round() as u64),
         };
-        // First the clusters' size: it is what is held to if anything else is missing.
+        // The numbers of instances come first: the planner needs them to hold if any other value is missing.
         for (query, place) in [
             (&self.ready_prefill, &mut seen.ready_prefill),
             (&self.ready_decode, &mut seen.ready_decode),
@@ -88,7 +89,7 @@ impl Source {
                     self.names.requests[0]
                 )
             })?;
-        // Extrapolation to the interval's edges may leave a trace of a request.
+        // Extrapolation to the ends of the interval may leave a fraction of a request.
         seen.num_req = Some(if requests < 1e-9 { 0.0 } else { requests });
         seen.arrivals = self.arrivals(&ask, &prefill, &decode, requests)?;
         seen.queue_length = ask.gauges(self.names.waiting, &prefill, "")?;
@@ -107,7 +108,7 @@ impl Source {
         Ok(())
     }
 
-    /// What arrived: told, or what was completed and what came to be there in addition.
+    /// Arrivals: counted by the server, or completions plus the increase of requests in flight.
     fn arrivals(
         &self,
         ask: &Ask<'_>,
@@ -118,7 +119,7 @@ impl Source {
         if let Some(arrivals) = ask.over("increase", self.names.arrivals, decode)? {
             return Ok(Some(arrivals));
         }
-        // With two pools a request is in flight in one or the other; without, only once.
+        // With two pools a request is in flight in one or the other; with one pool, it counts once.
         let mut change = 0.0;
         let mut pools = vec![decode];
         if prefill != decode {
@@ -152,7 +153,7 @@ impl Source {
         self.check_presence_of(ask, &names, matchers)
     }
 
-    /// That there is a fresh sample; if not, why.
+    /// Checks that there is a fresh sample; an error states why not.
     fn check_presence_of(&self, ask: &Ask<'_>, names: &[String], matchers: &str) -> Found<()> {
         let all: Vec<String> = names
             .iter()
@@ -177,17 +178,17 @@ impl Source {
             .collect();
         models.sort_unstable();
         Err(if models.is_empty() {
-            format!("there is no series {} now", names[0])
+            format!("the series {} does not exist at this time", names[0])
         } else {
             format!(
-                "no series {} has labels {matchers}; there is {label} {}",
+                "no series {} has labels {matchers}; existing values of {label}: {}",
                 names[0],
                 models.join(", ")
             )
         })
     }
 
-    /// `{a="b",c="d"}`, or nothing.
+    /// `{a="b",c="d"}`, or nothing if there is no matcher.
     fn matchers(&self, role: &Option<String>) -> String {
         let mut parts = Vec::new();
         if let Some(model) = &self.model {
@@ -217,7 +218,7 @@ impl Source {
     }
 }
 
-/// Queries about one moment.
+/// Queries at one instant.
 struct Ask<'a> {
     server: &'a dyn Query,
     now: f64,
@@ -229,7 +230,7 @@ impl Ask<'_> {
         self.server.instant(query, Some(self.now))
     }
 
-    /// The one value of an aggregation; `None` where there is no series, a fault where it is no number.
+    /// The single value of an aggregation; `None` if there is no series, a fault if it is not a number.
     fn number(&self, query: &str) -> Found<Option<f64>> {
         let samples = self.samples(query)?;
         match one(&samples) {
@@ -243,7 +244,7 @@ impl Ask<'_> {
         }
     }
 
-    /// `increase` or `resets` over the interval, summed over all series of the first name that is there.
+    /// `increase` or `resets` over the interval, summed over all series of the first metric name that exists.
     fn over(&self, function: &str, names: &[&str], matchers: &str) -> Found<Option<f64>> {
         if names.is_empty() {
             return Ok(None);
@@ -256,7 +257,7 @@ impl Ask<'_> {
         self.number(&sums.join(" or "))
     }
 
-    /// A histogram's mean over the interval, if anything was recorded.
+    /// Mean of a histogram over the interval, if it increased.
     fn mean(&self, names: &[&str], matchers: &str) -> Found<Option<f64>> {
         let parts = |suffix: &str| {
             let named = suffixed(names, suffix);
@@ -269,7 +270,7 @@ impl Ask<'_> {
         })
     }
 
-    /// The sum of gauges.
+    /// Sum of gauges.
     fn gauges(&self, names: &[&str], matchers: &str, offset: &str) -> Found<Option<f64>> {
         if names.is_empty() {
             return Ok(None);
@@ -284,8 +285,10 @@ impl Ask<'_> {
     fn instances(&self, query: &str) -> Found<u32> {
         match self.number(query)? {
             Some(count) if count >= 0.0 => Ok(count.round() as u32),
-            Some(count) => Err(format!("`{query}` tells {count} instances")),
-            None => Err(format!("`{query}` tells no number of instances")),
+            Some(count) => Err(format!(
+                "`{query}` returns {count} as the number of instances"
+            )),
+            None => Err(format!("`{query}` returns no number of instances")),
         }
     }
 }
@@ -306,7 +309,7 @@ mod tests {
     use crate::autoscale::prometheus::*;
     use std::collections::BTreeMap;
 
-    /// Answers by the first rule whose text the query holds.
+    /// Answers with the first rule whose text is contained in the query.
     struct Fake(Vec<(&'static str, Found<f64>)>);
 
     impl Query for Fake {
@@ -378,7 +381,7 @@ mod tests {
             (seen.request_duration_sec, seen.cache_hit_ratio),
             (Some(2.0), Some(0.25))
         );
-        // 17 are there, 10 were: 7 more came than went.
+        // 17 are in flight, 10 were before: 7 more arrived than finished.
         assert_eq!((seen.arrivals, seen.queue_length), (Some(127.0), Some(3.0)));
         assert_eq!((seen.ready_prefill, seen.ready_decode), (2, 3));
     }
@@ -407,7 +410,7 @@ mod tests {
         let nan = fault_of(&source(), &with("prompt_tokens_sum", Ok(f64::NAN)));
         assert!(nan.contains("NaN"), "{nan}");
         let none = fault_of(&source(), &Fake(vec![("time()", Ok(1000.0))]));
-        assert!(none.contains("there is no series"), "{none}");
+        assert!(none.contains("does not exist"), "{none}");
         let wrong = Source {
             model: Some("mine".into()),
             ..source()
@@ -415,7 +418,8 @@ mod tests {
         let server = Fake(vec![("time()", Ok(1000.0)), ("count by", Ok(1.0))]);
         let wrong = fault_of(&wrong, &server);
         assert!(
-            wrong.contains("model_name=\"mine\"") && wrong.contains("there is model_name other"),
+            wrong.contains("model_name=\"mine\"")
+                && wrong.contains("existing values of model_name: other"),
             "{wrong}"
         );
     }
@@ -460,6 +464,6 @@ mod tests {
         let seen = source.observe(&with("count(up", Ok(7.0)), [2, 3]);
         assert_eq!((seen.ready_prefill, seen.ready_decode), (2, 7));
         let gone = fault_of(&source, &Fake(healthy()));
-        assert!(gone.contains("tells no number of instances"), "{gone}");
+        assert!(gone.contains("returns no number of instances"), "{gone}");
     }
 }

@@ -1,17 +1,18 @@
-//! What servers call their metrics.
+//! Metric names of serving systems.
 
 use crate::base::error::{Error, Result};
 
-/// Names of one server's metrics. Where there are several, the first that is there counts: names change between versions.
+/// Metric names of one serving system. If there are several names, the first existing one is used, because names change
+/// between versions.
 #[derive(Debug, Clone, Copy)]
 pub struct Names {
-    /// As users write it.
+    /// Name that users write.
     pub server: &'static str,
     /// Requests that were completed: counters.
     pub requests: &'static [&'static str],
     /// Requests that arrived: counters.
     pub arrivals: &'static [&'static str],
-    /// Requests that are there: gauges, of which the sum counts.
+    /// Requests in flight: gauges, which are summed.
     pub in_flight: &'static [&'static str],
     /// Requests that wait: gauges.
     pub waiting: &'static [&'static str],
@@ -27,11 +28,11 @@ pub struct Names {
     pub duration: &'static [&'static str],
     /// Tokens looked up in the prefix cache: counters.
     pub cache_queries: &'static [&'static str],
-    /// Tokens found there: counters.
+    /// Tokens found in the prefix cache: counters.
     pub cache_hits: &'static [&'static str],
-    /// The label with the model's name.
+    /// Label with the name of the model.
     pub model_label: &'static str,
-    /// Whether the model's name stands there in lower case.
+    /// Whether the label has the model's name in lower case.
     pub lower_case: bool,
 }
 
@@ -80,13 +81,13 @@ pub const DYNAMO: Names = Names {
     lower_case: true,
 };
 
-/// All servers.
+/// All serving systems.
 pub const SERVERS: &[Names] = &[VLLM, DYNAMO];
 
-/// A server's names.
+/// The metric names of a serving system.
 ///
 /// # Errors
-/// [`Error::Usage`] for a server that is not known.
+/// [`Error::Usage`] for an unknown serving system.
 pub fn by_name(server: &str) -> Result<Names> {
     let known: Vec<_> = SERVERS.iter().map(|names| names.server).collect();
     let found = SERVERS.iter().find(|names| names.server == server);

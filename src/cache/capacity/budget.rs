@@ -1,4 +1,4 @@
-//! What of a GPU's memory is left for the KV cache, and how much fits there.
+//! Memory left on a GPU for the KV cache, and the number of blocks that fit.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use crate::base::error::{Error, Result};
 
 const MIB: u64 = 1 << 20;
 
-/// GPUs by name and the memory that their driver reports, in MiB; it is somewhat less than what the name says.
+/// GPUs by name, with the memory that their driver reports, in MiB; this is less than the nominal size.
 pub const GPUS: [(&str, u64); 11] = [
     ("l4-24gb", 23_034),
     ("a10-24gb", 23_028),
@@ -22,7 +22,7 @@ pub const GPUS: [(&str, u64); 11] = [
     ("mi300x-192gb", 196_592),
 ];
 
-/// Bytes of a GPU's memory.
+/// Memory of a GPU in bytes.
 ///
 /// # Errors
 /// An unknown name.
@@ -38,14 +38,14 @@ pub fn gpu_memory(name: &str) -> Result<u64> {
     }
 }
 
-/// How a GPU's memory is shared out.
+/// Use of a GPU's memory.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Budget {
-    /// Bytes of the GPU.
+    /// Memory of the GPU in bytes.
     pub memory: u64,
-    /// The part that the engine may use.
+    /// Fraction that the engine may use.
     pub utilization: f64,
-    /// Bytes of weights on it.
+    /// Bytes of weights.
     pub weights: u64,
     /// Bytes of activations, CUDA graphs and the communication library.
     pub overhead: u64,
@@ -53,48 +53,48 @@ pub struct Budget {
     pub block_size: u32,
     /// Tokens of the longest sequence.
     pub max_length: u64,
-    /// Tokens that are computed at once.
+    /// Tokens computed in one step.
     pub max_batched: u64,
 }
 
-/// What fits.
+/// KV cache that fits into a budget.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Fit {
-    /// Bytes that a token takes on the fullest GPU, in all layers, padding included.
+    /// Bytes per token on the GPU with the most layers, in all its layers, padding included.
     pub bytes_per_token: u64,
-    /// Of these, in layers that see the whole context.
+    /// Of these, in layers with full attention.
     pub bytes_per_token_full: u64,
     /// Of these, in layers with a window; a sequence keeps them for its last tokens only.
     pub bytes_per_token_window: u64,
     /// The window, if there is one.
     pub window: Option<u64>,
-    /// Groups of layers with blocks of their own.
+    /// Groups of layers, each with its own blocks.
     pub groups: u64,
-    /// Bytes of one of the pool's blocks.
+    /// Bytes of a block of the pool.
     pub bytes_per_block: u64,
     /// Bytes left for the cache.
     pub kv_cache_bytes: u64,
-    /// vLLM's count of blocks, of which its null block takes one.
+    /// vLLM's number of blocks, which includes its null block.
     pub num_gpu_blocks: u64,
-    /// Blocks that requests can have.
+    /// Blocks available to requests.
     pub usable_blocks: u64,
-    /// Tokens in the cache as vLLM logs them.
+    /// Capacity in tokens, as vLLM logs it.
     pub tokens: u64,
-    /// Blocks that a sequence of the greatest length needs.
+    /// Blocks that a sequence of maximum length needs.
     pub blocks_per_sequence: u64,
-    /// How many such sequences fit at once, as vLLM logs it.
+    /// Number of such sequences that fit at the same time, as vLLM logs it.
     pub max_concurrency: f64,
 }
 
 impl Budget {
-    /// Bytes of activations, CUDA graphs and libraries where nobody says more: about what vLLM's profiling finds for models
-    /// of 8 to 70 billion parameters.
+    /// Default bytes for activations, CUDA graphs and libraries: about what vLLM's profiling measures for models of 8 to 70
+    /// billion parameters.
     pub const OVERHEAD: u64 = 2 << 30;
 
-    /// How much of `model` fits.
+    /// Computes the KV cache of `model` that fits.
     ///
     /// # Errors
-    /// Memory that is used up before the cache, or not enough for two blocks.
+    /// No memory is left for the cache, or not enough for two blocks.
     pub fn fit(&self, model: &ModelConfig) -> Result<Fit> {
         let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
         let usable = (self.memory as f64 * self.utilization).floor() as u64;

@@ -1,15 +1,15 @@
-//! Models known by name: the figures of their published `config.json` on Hugging Face that this crate reads.
+//! Built-in models: the values of their published `config.json` on Hugging Face.
 //!
-//! Gemma's and Mistral's older files leave keys to the defaults of `transformers`; those are written out.
+//! Older files of Gemma and Mistral omit keys that have a default in `transformers`; those are written out.
 
 use crate::base::error::{Error, Result};
 
-/// A model and where its figures come from.
+/// A model and the origin of its values.
 pub(super) struct Builtin {
     pub(super) name: &'static str,
     /// Its repository on Hugging Face.
     pub(super) source: &'static str,
-    /// Of its `config.json`.
+    /// Values of its `config.json`.
     pub(super) config: &'static str,
 }
 
@@ -21,7 +21,7 @@ const fn model(name: &'static str, source: &'static str, config: &'static str) -
     }
 }
 
-/// All, in the order in which they are listed.
+/// All models, in the order in which they are listed.
 #[rustfmt::skip]
 pub(super) const MODELS: &[Builtin] = &[
     model("llama-2-7b", "meta-llama/Llama-2-7b-hf",
@@ -90,10 +90,10 @@ pub(super) const MODELS: &[Builtin] = &[
         r#"{"model_type":"gpt_oss","num_hidden_layers":36,"hidden_size":2880,"num_attention_heads":64,"num_key_value_heads":8,"head_dim":64,"intermediate_size":2880,"num_local_experts":128,"num_experts_per_tok":4,"vocab_size":201088,"sliding_window":128,"max_position_embeddings":131072,"quantization_config":{"quant_method":"mxfp4"}}"#),
 ];
 
-/// What is said of a variant that has the same shapes.
+/// Remark on a variant with the same shapes.
 const VARIANTS: [&str; 5] = ["-instruct", "-chat", "-base", "-hf", "-it"];
 
-/// By name or repository, whatever its case.
+/// The model with this name or repository, regardless of case.
 pub(super) fn find(given: &str) -> Result<&'static Builtin> {
     let repository = MODELS
         .iter()

@@ -1,8 +1,8 @@
-//! Which layers see the whole context and which a window of it, from the keys that model families use.
+//! Determines which layers attend to the whole context and which to a window, from the keys of different model families.
 
 use serde::Deserialize;
 
-/// The keys of a `config.json` that say so.
+/// The keys of a `config.json` that determine it.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct Keys {
     #[serde(default)]
@@ -19,7 +19,7 @@ pub(super) struct Keys {
     max_window_layers: Option<u64>,
 }
 
-/// How far back a layer looks; `None` is to the beginning.
+/// Attention window of a layer in tokens; `None` for the whole context.
 pub(super) type Window = Option<u64>;
 
 /// Families without autoregressive decoding.
@@ -36,7 +36,7 @@ const ENCODERS: [&str; 10] = [
     "nomic_bert",
 ];
 
-/// Keys of which the mere presence means memory that is not modelled, and what it is.
+/// Keys whose presence means memory that is not modelled, with a description of it.
 const FOREIGN: [(&str, &str); 15] = [
     (
         "sparse_attention_config",
@@ -61,7 +61,7 @@ const FOREIGN: [(&str, &str); 15] = [
     ("num_kv_shared_layers", "layers that share their keys"),
 ];
 
-/// What a model has that this module does not know how to count; `None` is well.
+/// The part of a model that this module cannot account for; `None` if there is none.
 pub(super) fn refusal(config: &serde_json::Value) -> Option<String> {
     let kind = config["model_type"].as_str().unwrap_or("");
     let encoder = config["architectures"]
@@ -98,7 +98,7 @@ pub(super) fn windows(keys: &Keys, count: u64) -> Result<Vec<Window>, String> {
     if let Some(types) = &keys.layer_types {
         if types.len() as u64 != count {
             return Err(format!(
-                "names {} layer_types for {count} layers",
+                "has {} layer_types for {count} layers",
                 types.len()
             ));
         }
@@ -114,7 +114,7 @@ pub(super) fn windows(keys: &Keys, count: u64) -> Result<Vec<Window>, String> {
             .collect();
     }
     let kind = keys.model_type.as_deref().unwrap_or("");
-    // Qwen names a window that its models do not use unless told to.
+    // Qwen's files name a window that its models do not use by default.
     let used = keys.use_sliding_window.unwrap_or(!kind.starts_with("qwen"));
     if keys.sliding_window.is_none() || !used {
         return Ok(vec![None; count as usize]);
@@ -128,10 +128,10 @@ pub(super) fn windows(keys: &Keys, count: u64) -> Result<Vec<Window>, String> {
         _ => None,
     };
     let sees = |layer: u64| match (pattern, keys.max_window_layers) {
-        // The last layer of each period sees everything.
+        // The last layer of each period attends to the whole context.
         (Some(period), _) if period > 0 && (layer + 1).is_multiple_of(period) => None,
         (Some(_), _) => window,
-        // Qwen's first layers do.
+        // In Qwen's models, the first layers do.
         (None, Some(first)) if kind.starts_with("qwen") && layer < first => None,
         _ => window,
     };

@@ -1,22 +1,22 @@
-//! How vLLM lays a model's KV cache out: layers in groups, a block in a group, all on the fullest GPU.
+//! vLLM's layout of a model's KV cache: layers in groups, blocks of a group, on the GPU with the most layers.
 //!
-//! Layers of one kind are one group. A model with several kinds is cut into groups of the same number of layers, the
-//! number of the rarest kind, so that a block of any group is equally large and all take from one pool; what is left over
-//! is padding (`_get_kv_cache_groups_uniform_page_size`). A group of full attention holds a block for every 16 tokens,
-//! a group with a window only those that the window touches.
+//! Layers of one kind form a group. A model with several kinds is divided into groups with the same number of layers, that
+//! of the rarest kind, so that blocks of all groups have the same size and come from one pool; incomplete groups are padded
+//! (`_get_kv_cache_groups_uniform_page_size`). A group with full attention holds a block for every 16 tokens, a group with
+//! a window only those within the window.
 
 use super::layers::Window;
 use crate::base::error::{Error, Result};
 
-/// The type of cached keys and values.
+/// Data type of cached keys and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum KvDtype {
-    /// As the model computes.
+    /// That of the model's computation.
     #[default]
     Auto,
-    /// One type for all values, of so many bytes.
+    /// One type for all values, with this number of bytes.
     Plain(u64),
-    /// One byte a value, and a scale of four bytes for each token, head and side.
+    /// One byte per value, and a scale of four bytes for each token and head, for keys and for values.
     PerTokenHead,
 }
 
@@ -39,7 +39,7 @@ impl KvDtype {
         "fp8_per_token_head",
     ];
 
-    /// By vLLM's name, or a short one.
+    /// The type with vLLM's name, or a short one.
     ///
     /// # Errors
     /// An unknown name.
@@ -55,14 +55,14 @@ impl KvDtype {
     }
 }
 
-/// How a model is stored on its GPUs.
+/// Storage and parallelism of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Storage {
-    /// Type of cached keys and values.
+    /// Data type of cached keys and values.
     pub dtype: KvDtype,
-    /// GPUs that share each layer.
+    /// Tensor parallelism: GPUs that share each layer.
     pub tensor_parallel: u64,
-    /// Stages that share the layers.
+    /// Pipeline parallelism: stages that share the layers.
     pub pipeline_parallel: u64,
 }
 
@@ -76,12 +76,12 @@ impl Default for Storage {
     }
 }
 
-/// What a layer keeps of each token.
+/// Cached values of a layer per token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Width {
-    /// Keys and values of so many heads.
+    /// Keys and values of this number of heads.
     Heads { heads: u64, dim: u64 },
-    /// One vector for all heads (multi-head latent attention), which every GPU of a layer holds whole.
+    /// One vector for all heads (multi-head latent attention), replicated on every GPU of a layer.
     Latent { dim: u64 },
 }
 
@@ -99,7 +99,7 @@ impl Width {
                         "set `tensor_parallel` to a divisor or a multiple of the number of heads",
                     ));
                 }
-                // More GPUs than heads: each holds one, and some hold the same.
+                // More GPUs than heads: each GPU holds one, and some heads are replicated.
                 let heads = (heads / gpus).max(1);
                 (2 * heads, 2 * heads * dim)
             }
@@ -112,21 +112,21 @@ impl Width {
     }
 }
 
-/// The cache of one GPU.
+/// Layout of the cache on one GPU.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     /// Bytes per token and layer.
     pub layer_bytes: u64,
     /// Layers that share the blocks of a group; the same for all groups, padding included.
     pub group_layers: u64,
-    /// The window of each group; `None` sees everything.
+    /// Window of each group; `None` for full attention.
     pub groups: Vec<Option<u64>>,
-    /// Layers without padding, on this GPU.
+    /// Layers on this GPU, without padding.
     pub layers: u64,
 }
 
 impl Layout {
-    /// Of a model with these layers.
+    /// The layout of a model with these layers.
     pub(super) fn new(
         windows: &[Window],
         width: Width,
@@ -153,17 +153,17 @@ impl Layout {
         })
     }
 
-    /// Bytes of one of the pool's blocks.
+    /// Bytes of a block of the pool.
     pub fn block_bytes(&self, block_size: u32) -> u64 {
         (self.layer_bytes * self.group_layers).saturating_mul(u64::from(block_size))
     }
 
-    /// Bytes of one token that all layers keep, padding included.
+    /// Bytes of one token in all layers, padding included.
     pub fn bytes_per_token(&self) -> u64 {
         self.layer_bytes * self.group_layers * self.groups.len() as u64
     }
 
-    /// Bytes of one token in those groups whose window is given, or in those without.
+    /// Bytes of one token in the groups with a window, or in those without.
     pub fn bytes_per_token_of(&self, windowed: bool) -> u64 {
         let groups = self
             .groups
@@ -172,13 +172,13 @@ impl Layout {
         self.layer_bytes * self.group_layers * groups.count() as u64
     }
 
-    /// Blocks that a sequence of `length` tokens needs at most, if prompts are computed in pieces of `batched` tokens
-    /// (`max_memory_usage_bytes` of vLLM's cache specs).
+    /// Largest number of blocks that a sequence of `length` tokens needs, if prompts are computed in chunks of `batched`
+    /// tokens (`max_memory_usage_bytes` of vLLM's cache specs).
     pub fn blocks_per_sequence(&self, length: u64, block_size: u32, batched: u64) -> u64 {
         let size = u64::from(block_size);
         let of = |window: &Option<u64>| match window {
             None => length.div_ceil(size),
-            // One more, as a window need not begin where a block does.
+            // One more, because a window may begin within a block.
             Some(window) => {
                 (window - 1)
                     .saturating_add(batched)
@@ -191,7 +191,7 @@ impl Layout {
     }
 }
 
-/// The groups' windows, and the group of each layer.
+/// The window of each group, and the group of each layer.
 fn group(windows: &[Window]) -> (Vec<Window>, Vec<usize>) {
     let mut kinds: Vec<(Window, Vec<usize>)> = Vec::new();
     for (layer, window) in windows.iter().enumerate() {
@@ -202,7 +202,7 @@ fn group(windows: &[Window]) -> (Vec<Window>, Vec<usize>) {
     }
     let sizes = || kinds.iter().map(|(_, layers)| layers.len());
     let (rarest, commonest) = (sizes().min().unwrap_or(1), sizes().max().unwrap_or(1));
-    // Kinds of nearly the same number are padded to one size, rather than cut small.
+    // Kinds with nearly the same number of layers are padded to one size instead of being divided into small groups.
     let size = if 2 * commonest < 3 * rarest {
         commonest
     } else {
@@ -220,7 +220,8 @@ fn group(windows: &[Window]) -> (Vec<Window>, Vec<usize>) {
     (groups, group_of)
 }
 
-/// The layers of each pipeline stage: equal parts, what is left over one each from the last stage but one backwards.
+/// The layers of each pipeline stage: equal numbers; remaining layers go to one stage each, from the last but one
+/// backwards.
 fn stages(layers: usize, count: u64) -> Result<Vec<std::ops::Range<usize>>> {
     let count = count as usize;
     if count > layers {

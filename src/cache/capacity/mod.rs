@@ -1,7 +1,7 @@
-//! From GiB to blocks: how many bytes a model's KV cache takes, and how much of a GPU is left for it.
+//! Capacity: bytes of a model's KV cache, and the blocks that fit into a GPU's memory.
 //!
-//! Sizes are those of one GPU of a replica: with tensor or pipeline parallelism every GPU holds its part of each block,
-//! and the fullest one decides. Where vLLM has a rule, it is vLLM's (`vllm/v1/core/kv_cache_utils.py` and
+//! Sizes are those of one GPU of a replica: with tensor or pipeline parallelism every GPU holds a part of each block, and
+//! the one with the most layers is the limit. Rules are vLLM's where it has any (`vllm/v1/core/kv_cache_utils.py` and
 //! `vllm/v1/kv_cache_interface.py`).
 
 mod budget;
@@ -21,7 +21,7 @@ use super::engine::Capacity;
 use crate::base::error::{Error, Result};
 use crate::base::units::parse_bytes;
 
-/// A cache capacity as users write it, before the trace and the model are known.
+/// A capacity as users write it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Asked {
     /// `inf`: no limit.
@@ -40,10 +40,10 @@ fn positive(digits: &str) -> Option<f64> {
 }
 
 impl Asked {
-    /// Parses `inf`, a number of blocks, a size such as `40GiB`, `40G` or `40GB`, or a percentage such as `50%`.
+    /// Parses `inf`, `N`, `NMiB`, `NGiB`, `NTiB`, the same with decimal units, or `N%`.
     ///
     /// # Errors
-    /// Anything else.
+    /// Any other text.
     pub fn parse(text: &str) -> Result<Self> {
         let text = text.trim();
         let parsed = if matches!(text, "inf" | "infinite" | "unlimited") {
@@ -66,10 +66,10 @@ impl Asked {
         })
     }
 
-    /// As blocks of `block_size` tokens, for a trace of `distinct` blocks.
+    /// Number of blocks of `block_size` tokens, for a trace with `distinct` blocks.
     ///
     /// # Errors
-    /// A size without a model, or one in which no block fits.
+    /// A size without a model, or less than one block.
     pub fn resolve(
         self,
         block_size: u32,
@@ -85,7 +85,7 @@ impl Asked {
             Self::Bytes(bytes) => {
                 let Some(model) = model else {
                     return Err(Error::usage(
-                        "a capacity in bytes needs to know the model",
+                        "a capacity in bytes needs a model",
                         "set `model` to a built-in model, or `model_config` to a config.json",
                     ));
                 };
@@ -95,8 +95,8 @@ impl Asked {
                 let blocks = (bytes / block as f64).floor() as u32;
                 if blocks == 0 {
                     return Err(Error::usage(
-                        format!("a capacity in which not one block of {block} bytes fits"),
-                        "give a larger one",
+                        format!("the capacity is less than one block of {block} bytes"),
+                        "give a larger capacity",
                     ));
                 }
                 Capacity::Blocks(blocks)

@@ -1,4 +1,4 @@
-//! A model as its `config.json` describes it.
+//! A model, from its `config.json`.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::{builtin, parameters};
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
 
-/// The part of a Hugging Face `config.json` that decides the size of the KV cache and the cost of prefill.
+/// The part of a Hugging Face `config.json` that determines the size of the KV cache and the cost of prefill.
 #[derive(Debug, Clone)]
 pub struct ModelConfig {
     name: String,
@@ -44,7 +44,7 @@ struct Keys {
     max_position_embeddings: Option<u64>,
 }
 
-/// Two names of the same; the first is looked at where a file has both.
+/// A value that has two names; the first is used if a file has both.
 const ALIASES: [(&str, &str); 4] = [
     ("torch_dtype", "dtype"),
     ("n_routed_experts", "num_experts"),
@@ -52,14 +52,14 @@ const ALIASES: [(&str, &str); 4] = [
     ("sliding_window_pattern", "_sliding_window_pattern"),
 ];
 
-/// More than any model has; beyond it the products below could overflow.
+/// Larger than any model's value; beyond it the products below could overflow.
 const LARGEST: u64 = 1 << 16;
 
 impl ModelConfig {
-    /// Reads a `config.json`; of a multimodal model, its `text_config`.
+    /// Reads a `config.json`, or the `text_config` of a multimodal model.
     ///
     /// # Errors
-    /// A file that cannot be read, lacks the needed keys, or describes what is not modelled.
+    /// A file that cannot be read, lacks required keys, or describes a model that is not supported.
     pub fn load(path: &Path) -> Result<Self> {
         let bytes = Input::open(path)?.read_to_end()?;
         let config = serde_json::from_slice(&bytes).map_err(|error| {
@@ -78,7 +78,7 @@ impl ModelConfig {
         })
     }
 
-    /// A model that is built in, by its name or its repository on Hugging Face.
+    /// A built-in model, by its name or its repository on Hugging Face.
     ///
     /// # Errors
     /// An unknown name.
@@ -86,7 +86,7 @@ impl ModelConfig {
         let model = builtin::find(name)?;
         let config = serde_json::from_str(model.config).unwrap_or_default();
         Self::parse(model.name, config).map_err(|problem| {
-            Error::usage(format!("model `{name}` {problem}"), "take another model")
+            Error::usage(format!("model `{name}` {problem}"), "choose another model")
         })
     }
 
@@ -94,7 +94,7 @@ impl ModelConfig {
         if let Some(mut text) = config.get_mut("text_config").map(serde_json::Value::take)
             && let Some(inner) = text.as_object_mut()
         {
-            // Of a multimodal model, the outer object may hold what is the same for all its parts.
+            // The outer object of a multimodal model may contain values that are common to all its parts.
             for key in [
                 "torch_dtype",
                 "dtype",
@@ -112,7 +112,7 @@ impl ModelConfig {
         if let Some(problem) = refusal(&config) {
             return Err(problem);
         }
-        // Keys that were renamed; a file with both would be refused.
+        // Keys that were renamed; a file with both would be rejected.
         for (kept, other) in ALIASES {
             if let Some(entries) = config.as_object_mut()
                 && entries.contains_key(kept)
@@ -162,52 +162,53 @@ impl ModelConfig {
         })
     }
 
-    /// The same model stored in another way.
+    /// The same model with another storage of its cache and weights.
     ///
     /// # Errors
-    /// Heads or layers that cannot be split like that.
+    /// Heads or layers that cannot be divided in this way.
     pub fn stored(mut self, storage: Storage) -> Result<Self> {
         self.layout = Layout::new(&self.windows, self.width, self.value_bytes, storage)?;
         self.storage = storage;
         Ok(self)
     }
 
-    /// Its built-in name, or the path of its file.
+    /// Built-in name, or path of the file.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// How the cache lies on the fullest GPU.
+    /// Layout of the cache on the GPU with the most layers.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// How the model is stored.
+    /// Storage of cache and weights.
     pub fn storage(&self) -> Storage {
         self.storage
     }
 
-    /// The longest sequence that the model is made for.
+    /// The longest sequence that the model supports.
     pub fn max_length(&self) -> Option<u64> {
         self.max_length
     }
 
-    /// Bytes of keys and values per token on the fullest GPU, over all its layers, those with a window included.
+    /// Bytes of keys and values per token on the GPU with the most layers, over all its layers, windowed ones included.
     pub fn bytes_per_token(&self) -> u64 {
         self.layout.bytes_per_token()
     }
 
-    /// How many parameters, by the shapes; `None` where the file lacks one.
+    /// Number of parameters, from the shapes; `None` if the file lacks a size.
     pub fn parameters(&self) -> Option<u64> {
         self.parameters.count().map(|count| count.total())
     }
 
-    /// Bytes of weights on the fullest GPU, an estimate; `None` where shapes are missing or the quantization is unknown.
+    /// Estimated bytes of weights on the GPU with the most layers; `None` if shapes are missing or the quantization is
+    /// unknown.
     pub fn weight_bytes(&self) -> Option<u64> {
         let (layers, embedding) = self.parameters.bytes()?;
         let count = self.windows.len() as u64;
         let held = layers * self.layout.layers / count;
-        // One stage has both ends; of several, each end has one.
+        // A single stage has both embeddings and head; of several stages, the first and the last have one each.
         let tied = self.parameters.count()?.tied;
         let ends = if self.storage.pipeline_parallel == 1 && !tied {
             2
@@ -217,13 +218,13 @@ impl ModelConfig {
         Some((held + ends * embedding).div_ceil(self.storage.tensor_parallel))
     }
 
-    /// The sizes of its layers; `None` where the file lacks one, or its quantization is unknown.
+    /// The sizes of its layers; `None` if the file lacks one, or its quantization is unknown.
     pub fn shapes(&self) -> Option<Shapes> {
         Shapes::new(&self.parameters, &self.windows)
     }
 
-    /// Floating-point operations to prefill one token, without attention over the context: twice the weights that it is
-    /// multiplied with, outside embeddings and output head. Of the whole model, however it is split.
+    /// Floating-point operations to prefill one token, without attention over the context: twice the number of weights with
+    /// which it is multiplied, without embeddings and output head. For the whole model, regardless of parallelism.
     pub fn prefill_flops_per_token(&self) -> Option<u64> {
         self.parameters.count().map(|count| 2 * count.active())
     }

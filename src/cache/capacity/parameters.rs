@@ -1,11 +1,11 @@
-//! How many parameters a model has and how many bytes they take, from the shapes of its layers.
+//! Number of parameters of a model and their bytes, from the shapes of its layers.
 //!
 //! Counted: embeddings and output head, attention projections, gated feed-forward layers, experts with their router, and
-//! two norms a layer. Left out: biases, norms of queries and keys, vision towers, layers for speculation.
+//! two norms per layer. Not counted: biases, norms of queries and keys, vision towers, layers for speculative decoding.
 
 use serde::Deserialize;
 
-/// The keys of a `config.json` that decide it.
+/// The keys of a `config.json` that determine them.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct Keys {
     #[serde(default)]
@@ -61,12 +61,12 @@ struct Quantization {
     quant_method: Option<String>,
 }
 
-/// Parameters by where they are.
+/// Parameters by part of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Parameters {
-    /// One of embeddings and output head.
+    /// Parameters of the embeddings, or of the output head.
     pub(super) embedding: u64,
-    /// Whether both are the same.
+    /// Whether embeddings and output head share their weights.
     pub(super) tied: bool,
     /// Norms, over all layers.
     norms: u64,
@@ -74,24 +74,24 @@ pub(super) struct Parameters {
     dense: u64,
     /// Routed experts.
     experts: u64,
-    /// Of the latter, those that a token goes through.
+    /// Of the latter, those that one token uses.
     active_experts: u64,
 }
 
 impl Parameters {
-    /// All.
+    /// All parameters.
     pub(super) fn total(&self) -> u64 {
         let heads = if self.tied { 1 } else { 2 };
         heads * self.embedding + self.norms + self.dense + self.experts
     }
 
-    /// Multiplied with every token, outside embeddings and output head.
+    /// Parameters with which every token is multiplied, without embeddings and output head.
     pub(super) fn active(&self) -> u64 {
         self.dense + self.active_experts
     }
 }
 
-/// Bytes of one value of a type as `config.json` names it.
+/// Bytes per value of a data type named as in `config.json`.
 pub(super) fn dtype_bytes(dtype: Option<&str>) -> u64 {
     match dtype {
         Some("float32" | "float") => 4,
@@ -101,7 +101,7 @@ pub(super) fn dtype_bytes(dtype: Option<&str>) -> u64 {
 }
 
 impl Keys {
-    /// `None` where a size is missing, or beyond that of any model.
+    /// `None` if a size is missing, or larger than that of any model.
     pub(super) fn count(&self) -> Option<Parameters> {
         if self.is_absurd() {
             return None;
@@ -150,13 +150,13 @@ impl Keys {
         })
     }
 
-    /// Families whose files leave the key away where embeddings and head are the same.
+    /// Families whose files omit the key if embeddings and head share their weights.
     fn ties_by_default(&self) -> bool {
         let kind = self.model_type.as_deref().unwrap_or("");
         kind.starts_with("gemma") || kind.starts_with("cohere")
     }
 
-    /// Sizes whose products would not fit 64 bits.
+    /// Sizes whose products would overflow 64 bits.
     fn is_absurd(&self) -> bool {
         let widths = [
             Some(self.hidden_size),
@@ -181,7 +181,7 @@ impl Keys {
         widths.into_iter().flatten().any(|width| width > 1 << 18)
     }
 
-    /// Layers with experts in place of a feed-forward layer.
+    /// Layers with experts instead of a feed-forward layer.
     pub(super) fn sparse_layers(&self) -> u64 {
         let dense = self.mlp_only_layers.as_deref().unwrap_or(&[]);
         let step = self.decoder_sparse_step.unwrap_or(1).max(1);
@@ -190,8 +190,8 @@ impl Keys {
             .count() as u64
     }
 
-    /// Bytes of one value of dense layers and of one of experts, scales included, as the checkpoint stores them; `None` for
-    /// ways of quantizing whose packing this does not know.
+    /// Bytes per value of dense layers and of experts, scales included, as the checkpoint stores them; `None` for unknown
+    /// kinds of quantization.
     pub(super) fn weight_bytes(&self) -> Option<(f64, f64)> {
         let plain = dtype_bytes(self.torch_dtype.as_deref()) as f64;
         let method = self
@@ -200,20 +200,20 @@ impl Keys {
             .map(|config| config.quant_method.as_deref().unwrap_or(""));
         match method {
             None => Some((plain, plain)),
-            // Blocks of 128 x 128 share a scale, which is nothing beside them.
+            // Blocks of 128 x 128 values share a scale, which is negligible.
             Some("fp8") => Some((1.0, 1.0)),
-            // Experts in 4 bits, with one byte of scale per 32 values; the rest as it was.
+            // Experts in 4 bits, with one byte of scale per 32 values; other layers unchanged.
             Some("mxfp4") => Some((plain, 17.0 / 32.0)),
             Some(_) => None,
         }
     }
 
-    /// Bytes of the layers' weights and of the embedding (or head), as the checkpoint stores them.
+    /// Bytes of the layers' weights and of the embeddings (or the head), as the checkpoint stores them.
     pub(super) fn bytes(&self) -> Option<(u64, u64)> {
         let parameters = self.count()?;
         let plain = dtype_bytes(self.torch_dtype.as_deref());
         let (dense, experts) = self.weight_bytes()?;
-        // Counts are below 2^53, and the bytes of a value binary fractions: exact.
+        // Exact: counts are below 2^53, and the bytes per value are binary fractions.
         let layers =
             parameters.dense as f64 * dense + (parameters.experts as f64 * experts).floor();
         Some((
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn published_counts() {
-        // From the model cards, in billions: what is counted here is within a thousandth of it.
+        // From the model cards, in billions: the computed numbers differ by less than a thousandth.
         for (name, billions) in [
             // 32 x (2 x 4096 x 128 x 40 + 3 x 4096 x 14336) + 2 x 4096 x 128256 + 65 x 4096 = 8,030,261,248.
             ("llama-3-8b", 8.030_261_248),

@@ -1,4 +1,4 @@
-//! The sizes of a model's layers, for models of time.
+//! Sizes of a model's layers, for latency models.
 
 use super::layers::Window;
 use super::parameters;
@@ -6,11 +6,11 @@ use super::parameters;
 /// How attention stores keys and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attention {
-    /// Heads of keys and values, each shared by some heads of queries.
+    /// Separate key and value heads, each shared by a group of query heads.
     Grouped {
-        /// Heads of keys and values.
+        /// Key and value heads.
         kv_heads: u64,
-        /// Values of a head.
+        /// Values per head.
         dim: u64,
     },
     /// One compressed vector per token, multi-head latent attention (DeepSeek-V2, arXiv 2405.04434).
@@ -19,57 +19,57 @@ pub enum Attention {
         rank: u64,
         /// Values with the position, which are not compressed.
         rope: u64,
-        /// Values of a query's head without the position.
+        /// Values of a query head without the position.
         nope: u64,
         /// Values of a head's output.
         value: u64,
-        /// Values that queries are compressed to, if they are.
+        /// Values to which queries are compressed, if they are.
         query: Option<u64>,
     },
 }
 
-/// Experts in place of a feed-forward layer.
+/// Experts (mixture of experts) in place of a feed-forward layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Experts {
-    /// Layers that have them.
+    /// Layers with experts.
     pub layers: u64,
-    /// How many there are in one.
+    /// Experts per layer.
     pub count: u64,
-    /// How many a token goes through.
+    /// Experts per token.
     pub active: u64,
-    /// Inner width of one.
+    /// Inner width of an expert.
     pub width: u64,
-    /// Inner width of what every token goes through besides.
+    /// Inner width of the shared experts, through which every token goes.
     pub shared: u64,
 }
 
 /// The sizes of a model's layers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shapes {
-    /// Layers in all.
+    /// Number of layers.
     pub layers: u64,
-    /// Width of a token between layers.
+    /// Hidden size.
     pub hidden: u64,
-    /// Heads of queries.
+    /// Query heads.
     pub heads: u64,
     /// How keys and values are stored.
     pub attention: Attention,
     /// Inner width of a feed-forward layer.
     pub feed_forward: u64,
-    /// Experts, if there are.
+    /// Experts, if there are any.
     pub experts: Option<Experts>,
-    /// Rows of the output head.
+    /// Rows of the output head: size of the vocabulary.
     pub vocabulary: u64,
-    /// How far back each layer looks; `None` is to the beginning.
+    /// Attention window of each layer; `None` for the whole context.
     pub windows: Vec<Option<u64>>,
-    /// Bytes of a value between layers.
+    /// Bytes per value between layers.
     pub value_bytes: f64,
-    /// Bytes of a value in projections and dense feed-forward layers, and in experts.
+    /// Bytes per value in projections and dense feed-forward layers, and in experts.
     pub weight_bytes: (f64, f64),
 }
 
 impl Shapes {
-    /// `None` where the file lacks a size, or its quantization is unknown.
+    /// `None` if the file lacks a size, or its quantization is unknown.
     pub(super) fn new(keys: &parameters::Keys, windows: &[Window]) -> Option<Self> {
         keys.count()?;
         let heads = keys.num_attention_heads;

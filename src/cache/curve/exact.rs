@@ -1,7 +1,8 @@
-//! The curve of a chained trace, exactly, by pieces.
+//! The exact curve of a chained trace, computed by pieces.
 //!
-//! The blocks whose last use was request `r` are always the tail end of its path, because who uses a block uses all before
-//! it. So the least capacities of a piece of blocks with the same last use are consecutive numbers, found with one query.
+//! The blocks last used by request `r` are always the end of its path, because a request that uses a block uses all blocks
+//! before it. The smallest capacities of a piece of blocks with the same last use are therefore consecutive numbers, found
+//! with one query.
 
 use super::points::{Curve, ONE, Sums};
 use super::stack::StackDistances;
@@ -10,13 +11,13 @@ use crate::base::error::{Error, Result};
 use crate::cache::{BlockTrace, Run};
 use crate::trace::Nanos;
 
-/// Not used yet.
+/// Marks a block that was not used yet.
 const NEVER: u32 = u32::MAX;
 
-/// The hit ratios of LRU at every capacity: what engines `ideal` and `block` answer, replayed at each.
+/// The hit ratios of LRU at every capacity, equal to those of the engines `ideal` and `block` replayed at each.
 ///
 /// # Errors
-/// [`Error::Usage`] where the same block follows different blocks, so that ids do not name prefixes.
+/// [`Error::Usage`] if the same block follows different blocks, so that ids do not identify prefixes.
 pub fn exact(blocks: &BlockTrace, rules: &Rules) -> Result<Curve> {
     let mut pass = Pass {
         rules,
@@ -46,28 +47,28 @@ pub fn exact(blocks: &BlockTrace, rules: &Rules) -> Result<Curve> {
     Ok(curve)
 }
 
-/// Blocks from `start` on that were used last by the same request.
+/// Blocks from `start` on that were last used by the same request.
 #[derive(Clone, Copy)]
 struct Piece {
     start: u32,
     length: u32,
-    /// The first so many may hit.
+    /// Number of leading blocks that can hit.
     counted: u32,
-    /// The blocks' least capacities are the whole numbers from here on, rising towards the tail or the head.
+    /// The smallest capacities of the blocks are consecutive numbers from here on, increasing towards the tail or the head.
     least: u64,
-    /// Since their last use.
+    /// Time since their last use.
     gap: Nanos,
 }
 
 struct Pass<'a> {
     rules: &'a Rules,
     arrivals: Vec<Nanos>,
-    /// Per block, the request that used it last.
+    /// For each block, the request that used it last.
     last: Vec<u32>,
-    /// Per request, how many blocks it used.
+    /// For each request, the number of blocks that it used.
     used: Vec<u32>,
     stack: StackDistances,
-    /// By capacity, by how much more is added there than one block less: pieces of any length take two entries.
+    /// Second differences by capacity: a piece of any length takes two entries.
     ramp: Vec<Sums>,
 }
 
@@ -84,7 +85,7 @@ impl Pass<'_> {
             let length = self.mark(&used[start as usize..], last, now);
             if last != NEVER {
                 let least = self.least(last, start, length);
-                // Of each other block of this request, or of what was used since `last`, one more has to fit.
+                // Each other block of this request, or used since `last`, needs one more block of capacity.
                 let there = self.found_from(last, used.len() as u32);
                 self.stack.remove(last, length);
                 let one = Sums {
@@ -108,7 +109,7 @@ impl Pass<'_> {
         self.used.push(used.len() as u32);
     }
 
-    /// How many leading blocks were used last by `last`; they are used by `now` now.
+    /// Number of leading blocks that were last used by `last`; marks them as used by `now`.
     fn mark(&mut self, blocks: &[u32], last: u32, now: u32) -> u32 {
         let mut length = 0;
         for block in blocks {
@@ -122,21 +123,21 @@ impl Pass<'_> {
         length
     }
 
-    /// The least capacity at which any block of the piece is resident when the request comes.
+    /// The smallest capacity at which any block of the piece is resident when the request arrives.
     fn least(&self, last: u32, start: u32, length: u32) -> u64 {
-        // What was used after `last`: by others, and what this request shares with them, which is booked out already.
+        // Blocks used after `last`: by other requests, and those shared with this request, which are subtracted already.
         let later = self.stack.after(last) + u64::from(start);
         later
             + 1
             + match self.rules.order {
                 UseOrder::TailFirst => 0,
-                // Of the path of `last`, what stands behind the piece was used after it.
+                // Blocks on the path of `last` after the piece were used after it.
                 UseOrder::HeadFirst => u64::from(self.used[last as usize] - start - length),
             }
     }
 
-    /// The least capacity at which the blocks of a piece are resident when they are used: by then this request has used
-    /// all that stand before them in its order.
+    /// The smallest capacity at which the blocks of a piece are resident when they are used: by then this request has used
+    /// all blocks before them in its order.
     fn found_from(&self, last: u32, used: u32) -> u64 {
         self.stack.after(last)
             + match self.rules.order {
@@ -188,7 +189,7 @@ impl Pass<'_> {
             };
             self.jump(partial, &lost, 1);
         } else {
-            // A prefix is there when its first, oldest block is.
+            // A prefix is resident if its first, oldest block is.
             *highest = (*highest).max(to - 1);
             self.jump(*highest, &one, i64::from(counted));
             self.jump(*highest, &lost, 1);
@@ -201,7 +202,7 @@ impl Pass<'_> {
     }
 }
 
-/// Checks that ids name prefixes: each block always stands behind the same one.
+/// Checks that ids identify prefixes: each block always follows the same one.
 struct Chain {
     parent: Vec<u32>,
 }

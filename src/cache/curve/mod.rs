@@ -1,8 +1,8 @@
 //! Hit ratios of LRU at every capacity, from one pass over a trace.
 //!
-//! Under LRU a block is resident when fewer than `capacity` other blocks were used since its last use (Mattson et al.,
-//! "Evaluation techniques for storage hierarchies", 1970). So each look-up has one number, the least capacity at which it
-//! hits, and their distribution is the whole curve.
+//! Under LRU a block is resident if fewer than `capacity` other blocks were used since its last use (Mattson et al.,
+//! "Evaluation techniques for storage hierarchies", 1970). So each look-up has one number, the smallest capacity at which
+//! it hits, and the distribution of these numbers is the whole curve.
 
 mod exact;
 mod points;
@@ -18,23 +18,23 @@ use super::BlockTrace;
 use super::Run;
 use super::engine::{EngineOptions, UseOrder};
 
-/// The rules of engines `ideal` and `block`, as far as they decide a curve.
+/// The rules of the engines `ideal` and `block` that affect a curve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
-    /// In which order a request uses its blocks.
+    /// Order in which a request uses its blocks.
     pub order: UseOrder,
-    /// Count every resident block, not only the leading ones.
+    /// Whether every resident block counts, not only the leading ones.
     pub anywhere: bool,
     /// Whether the blocks that outputs fill are used too.
     pub cache_output: bool,
-    /// Whether the last prompt token is always computed.
+    /// Whether the last prompt token is always recomputed.
     pub last_token_cap: bool,
     /// Tokens per block.
     pub block_size: u32,
 }
 
 impl Rules {
-    /// As [`super::engine::Ideal`] follows them with these options.
+    /// The rules of [`super::engine::Ideal`] with these options.
     pub fn new(options: &EngineOptions, blocks: &BlockTrace) -> Self {
         Self {
             order: options.order(),
@@ -55,7 +55,7 @@ impl Rules {
         }
     }
 
-    /// How many of its blocks may hit.
+    /// Number of its blocks that can hit.
     fn countable(&self, run: &Run<'_>) -> u32 {
         let most = run.prompt.len() as u32;
         if self.last_token_cap {

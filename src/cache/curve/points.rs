@@ -1,35 +1,35 @@
-//! A curve, and what people ask of it.
+//! A curve of hit ratios over capacity, and values read from it.
 
 /// Hit ratios at one capacity.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Point {
-    /// In blocks.
+    /// Capacity in blocks.
     pub capacity: u32,
     /// Look-ups that hit.
     pub hits: u64,
     /// Prompt tokens found in the cache.
     pub cached_tokens: u64,
-    /// Look-ups that hit by all look-ups.
+    /// Hits divided by look-ups.
     pub block_hit_ratio: f64,
-    /// Cached by all prompt tokens.
+    /// Cached prompt tokens divided by all prompt tokens.
     pub token_hit_ratio: f64,
-    /// Mean over requests of the look-ups that hit.
+    /// Mean over requests of hits divided by look-ups.
     pub mean_request_hit_ratio: f64,
 }
 
-/// One in the fixed-point numbers of [`Sums::shares`].
+/// The number 1 in the fixed-point format of [`Sums::shares`].
 pub(super) const ONE: i128 = 1 << 64;
 
-/// What look-ups sum up to, by capacity.
+/// Sums over look-ups, by capacity.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Sums {
     pub(super) hits: i64,
     pub(super) tokens: i64,
-    /// Uses of blocks, those of outputs included, that find the block still there.
+    /// Uses of blocks, including those of outputs, that find the block resident.
     pub(super) found: i64,
-    /// Time since the block's last use, in microseconds, of hits.
+    /// Sum of the times since the last use of blocks that hit, in microseconds.
     pub(super) gaps: i64,
-    /// Of each request's look-ups, as fixed-point numbers: sums of those do not depend on their order.
+    /// Sum over requests of the fraction of look-ups that hit, in fixed point: such sums do not depend on their order.
     pub(super) shares: i128,
 }
 
@@ -46,7 +46,7 @@ impl Sums {
 /// Hit ratios at every capacity.
 #[derive(Debug, Clone)]
 pub struct Curve {
-    /// By capacity, from 0 to where nothing changes any more.
+    /// By capacity, from 0 to the one beyond which nothing changes.
     sums: Vec<Sums>,
     /// Requests.
     pub requests: u64,
@@ -54,16 +54,16 @@ pub struct Curve {
     pub lookups: u64,
     /// Prompt tokens.
     pub prompt_tokens: u64,
-    /// Different blocks that were used.
+    /// Number of different blocks used.
     pub distinct: u32,
-    /// Uses of blocks, those of outputs included.
+    /// Uses of blocks, including those of outputs.
     pub uses: u64,
     /// Tokens per block.
     pub block_size: u32,
 }
 
 impl Curve {
-    /// From differences of differences by capacity.
+    /// Builds the curve from second differences by capacity.
     pub(super) fn new(mut sums: Vec<Sums>, block_size: u32) -> Self {
         let (mut step, mut total) = (Sums::default(), Sums::default());
         for sum in &mut sums {
@@ -86,12 +86,12 @@ impl Curve {
         }
     }
 
-    /// The least capacity from which on nothing changes.
+    /// The smallest capacity beyond which nothing changes.
     pub fn enough(&self) -> u32 {
         self.sums.len() as u32 - 1
     }
 
-    /// At a capacity of so many blocks.
+    /// The point at a capacity of this number of blocks.
     pub fn at(&self, capacity: u32) -> Point {
         let sums = self.sums[capacity.min(self.enough()) as usize];
         let ratio = |part: i64, whole: u64| {
@@ -115,38 +115,38 @@ impl Curve {
         }
     }
 
-    /// With as much as is ever wanted.
+    /// The point at unlimited capacity.
     pub fn best(&self) -> Point {
         self.at(self.enough())
     }
 
-    /// Blocks that have to go at a capacity of so many.
+    /// Number of evictions at this capacity.
     pub fn evictions(&self, capacity: u32) -> u64 {
         let brought = self.uses - self.found(capacity);
         brought - u64::from(capacity.min(self.distinct))
     }
 
-    /// Mean time since a block's last use when it hits at a capacity of so many, in seconds.
+    /// Mean time since a block's last use when it hits at this capacity, in seconds.
     pub fn mean_gap(&self, capacity: u32) -> f64 {
         let sums = self.sums[capacity.min(self.enough()) as usize];
         sums.gaps as f64 / 1e6 / (sums.hits.max(1)) as f64
     }
 
-    /// Uses that find their block at a capacity of so many, earlier uses of the same request counted.
+    /// Number of uses that find their block resident at this capacity, earlier uses by the same request included.
     pub fn found(&self, capacity: u32) -> u64 {
         self.sums[capacity.min(self.enough()) as usize].found as u64
     }
 
-    /// The least capacity that reaches a part of the best token hit ratio.
+    /// The smallest capacity that reaches a fraction of the best token hit ratio.
     pub fn capacity_for(&self, part: f64) -> u32 {
         let wanted = part * self.best().cached_tokens as f64;
         self.sums
             .partition_point(|sums| (sums.tokens as f64) < wanted) as u32
     }
 
-    /// Where the curve stands highest above the straight line from its start to 99 % of its best: beyond, a block saves
-    /// less than one does on average up to there (Satopaa et al., "Finding a Kneedle in a Haystack", 2011). The last
-    /// hundredth is left out, because a few far look-ups would stretch the line.
+    /// The knee: where the curve is highest above the straight line from its start to 99 % of its best. Beyond it, a block
+    /// saves less than the average up to there (Satopaa et al., "Finding a Kneedle in a Haystack", 2011). The last
+    /// hundredth is left out, because a few distant look-ups would stretch the line.
     pub fn knee(&self) -> u32 {
         let end = self.capacity_for(0.99);
         let reached = self.at(end).cached_tokens as f64;
@@ -159,7 +159,7 @@ impl Curve {
             .unwrap_or(0)
     }
 
-    /// At most about so many points: every capacity at which something changes, or evenly spaced by magnitude.
+    /// About this many points at most: every capacity at which something changes, or evenly spaced on a logarithmic scale.
     pub fn points(&self, most: usize) -> Vec<Point> {
         let enough = self.enough();
         let changes = (1..=enough)
@@ -177,7 +177,7 @@ impl Curve {
     }
 }
 
-/// About `count` whole numbers from 1 to `most`, evenly spaced by magnitude.
+/// About `count` whole numbers from 1 to `most`, evenly spaced on a logarithmic scale.
 pub fn spread(most: u32, count: usize) -> Vec<u32> {
     let ratio = f64::from(most.max(1)).ln() / count.max(2) as f64;
     let mut all: Vec<u32> = (0..=count)

@@ -1,9 +1,10 @@
-//! The curve of a sample of sessions, with a bound of its error.
+//! The curve of a sample of sessions, with an error bound.
 //!
-//! After SHARDS (Waldspurger et al., FAST 2015): distances in a random sample, scaled up. Sampling blocks would tear chains
-//! apart, and sampling by first block finds only a few roots where a system prompt is common. So blocks that one session
-//! alone uses are sampled by session, and blocks that several sessions use are all kept, which also keeps every chain
-//! whole. A few long chats often have most of the blocks; these are followed wholly, too. The bound comes from independent parts of the sample, each of which estimates the curve on its own.
+//! After SHARDS (Waldspurger et al., FAST 2015): distances in a random sample, scaled up. Sampling blocks would break
+//! chains, and sampling by first block would find only a few roots if a system prompt is common. Therefore blocks used by a
+//! single session are sampled by session, and blocks used by several sessions are all kept, which also keeps every chain
+//! whole. A few long chats often have most of the blocks; all of their blocks are kept, too. The error bound comes from
+//! independent parts of the sample, each of which estimates the curve.
 
 use super::points::spread;
 use super::stack::StackDistances;
@@ -13,53 +14,53 @@ use crate::cache::BlockTrace;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// Not used yet; of no session.
+/// Marks a block that was not used yet.
 const NONE: u32 = u32::MAX;
-/// Of several sessions, or of one that is followed wholly.
+/// Marks a block of several sessions, or of a session that is kept completely.
 const SHARED: u32 = u32::MAX - 1;
 
-/// Independent parts of the sample.
+/// Number of independent parts of the sample.
 const PARTS: usize = 10;
 
-/// Sessions of equal weight that the sampled sessions are worth at least.
+/// Smallest effective number of equally weighted sessions in the sample.
 const ENOUGH: f64 = 200.0;
 
-/// Points to each side whose spread counts, too.
+/// Number of neighbouring points on each side whose spread is included.
 const NEAR: usize = 10;
 
-/// How sure the bound is, for each point.
+/// Confidence level of the bound at each point.
 const CONFIDENCE: f64 = 0.999;
 
 /// An estimate at one capacity.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SampledPoint {
-    /// In blocks.
+    /// Capacity in blocks.
     pub capacity: u32,
-    /// Look-ups that hit by all look-ups.
+    /// Hits divided by look-ups.
     pub block_hit_ratio: f64,
-    /// How far the exact ratio may be from it.
+    /// Largest difference from the exact ratio, at the confidence level.
     pub bound: f64,
 }
 
 /// A sampled curve.
 #[derive(Debug, Clone)]
 pub struct Sampled {
-    /// Rising by capacity.
+    /// Estimates, by increasing capacity.
     pub points: Vec<SampledPoint>,
     /// Sessions of the trace.
     pub sessions: u32,
-    /// Those in the sample.
+    /// Sessions in the sample.
     pub sampled_sessions: u32,
     /// Look-ups of the trace.
     pub lookups: u64,
-    /// Look-ups that were followed.
+    /// Look-ups that were evaluated.
     pub followed: u64,
 }
 
-/// Estimates the curve at about `count` capacities from a part `rate` of the sessions.
+/// Estimates the curve at about `count` capacities from a fraction `rate` of the sessions.
 ///
 /// # Errors
-/// [`Error::Usage`] for a rate outside 0 to 1, or an order whose least capacities do not rise along a prompt.
+/// [`Error::Usage`] for a rate outside 0 to 1, or an order in which the smallest capacities do not increase along a prompt.
 pub fn sampled(
     blocks: &BlockTrace,
     rules: &Rules,
@@ -69,20 +70,20 @@ pub fn sampled(
 ) -> Result<Sampled> {
     if !(rate > 0.0 && rate <= 1.0) {
         return Err(Error::usage(
-            format!("a sampling rate of {rate}"),
-            "give a part of the sessions above 0, up to 1, as 0.1",
+            format!("the sampling rate is {rate}"),
+            "give a fraction of the sessions above 0, up to 1, e.g. 0.1",
         ));
     }
     if rules.order != UseOrder::TailFirst {
         return Err(Error::usage(
-            "sampling with blocks used head first",
+            "a sampled curve is not possible if blocks are used head first",
             "leave `order` out, or compute the exact curve",
         ));
     }
     let mut owners = owners(blocks, rules);
     let capacities = spread(blocks.distinct(), count);
     let mut chosen = Choice::new(rate, seed);
-    // What is everybody's or a giant's is followed wholly; the sample is of the rest.
+    // Blocks of several sessions, and of very long ones, are all kept; the others are sampled.
     let giants = Uses::new(blocks, rules, &owners, &mut chosen).giants(rate);
     let mut giant = vec![false; chosen.seen as usize];
     for session in &giants {
@@ -136,7 +137,7 @@ pub fn sampled(
             let after = shared.after(piece.last);
             let counted = piece.length.min(countable.saturating_sub(piece.start));
             let own = part.filter(|_| piece.start >= boundary);
-            // A session is not among the others that it meets: what it uses itself says nothing of them.
+            // A session is not one of the others that it meets: its own uses say nothing about them.
             let itself = uses.by_session[run.facts.session as usize];
             let book = |estimate: &mut Estimate, within: bool| {
                 let seen = estimate.seen - if within { itself } else { 0 };
@@ -167,7 +168,7 @@ pub fn sampled(
             }
         }
     }
-    // Nothing can be told finer than by one piece of a prompt that is taken for a hit or not.
+    // The resolution is limited to one piece of a prompt, which counts as a hit or not.
     let grain = heaviest / lookups.max(1) as f64 * (1.0 - rate);
     let estimates: Vec<(f64, f64)> = (0..capacities.len())
         .map(|index| {
@@ -177,7 +178,7 @@ pub fn sampled(
         })
         .collect();
     let points = (0..capacities.len()).map(|index| {
-        // Ten parts say little of their own spread; points nearby have about the same.
+        // Ten parts estimate their own spread poorly; neighbouring points have about the same spread.
         let near = index.saturating_sub(NEAR)..(index + NEAR + 1).min(capacities.len());
         let bounds = estimates[near].iter().map(|(_, bound)| *bound);
         SampledPoint {
@@ -203,7 +204,7 @@ struct Piece {
     last: u32,
 }
 
-/// Cuts the blocks that were used before into pieces, and marks all as used now.
+/// Divides the blocks that were used before into pieces, and marks all as used now.
 fn cut(pieces: &mut Vec<Piece>, blocks: &[u32], boundary: u32, last: &mut [u32], now: u32) {
     pieces.clear();
     for (position, block) in (0..).zip(blocks) {
@@ -220,7 +221,7 @@ fn cut(pieces: &mut Vec<Piece>, blocks: &[u32], boundary: u32, last: &mut [u32],
     pieces.retain(|piece| piece.last != NONE);
 }
 
-/// Per block, the one session that uses it, or [`SHARED`].
+/// For each block the only session that uses it, or [`SHARED`].
 fn owners(blocks: &BlockTrace, rules: &Rules) -> Vec<u32> {
     let mut owners = vec![NONE; blocks.distinct() as usize];
     let mut cursor = blocks.cursor();
@@ -238,8 +239,8 @@ fn owners(blocks: &BlockTrace, rules: &Rules) -> Vec<u32> {
     owners
 }
 
-/// How often blocks of one session are used: by all sessions, by each, and by the parts of the sample. Known exactly, so a
-/// sample is scaled by what it holds, not by the rate that was meant.
+/// Number of uses of single-session blocks: of all sessions, of each, and of the parts of the sample. Known exactly, so a
+/// sample is scaled by its actual size, not by the intended rate.
 struct Uses {
     all: u64,
     by_session: Vec<u64>,
@@ -271,7 +272,7 @@ impl Uses {
         uses
     }
 
-    /// Sessions with so many uses that a sample of the others would be worth fewer than [`ENOUGH`] equal ones.
+    /// Sessions with so many uses that a sample of the others would have fewer than [`ENOUGH`] effective sessions.
     fn giants(&self, rate: f64) -> Vec<u32> {
         let mut sessions: Vec<u32> = (0..self.by_session.len() as u32).collect();
         let uses = |session: u32| self.by_session[session as usize];
@@ -288,11 +289,11 @@ impl Uses {
     }
 }
 
-/// Which sessions are in the sample, and in which part of it.
+/// The sessions in the sample, with the part of each.
 struct Choice {
     rate: f64,
     seed: u64,
-    /// Sessions met; they come by number, in order of their first request.
+    /// Number of sessions so far; they are numbered by their first request.
     seen: u32,
     taken: u32,
 }
@@ -318,16 +319,16 @@ impl Choice {
     }
 }
 
-/// What one sample says.
+/// State of one sample.
 struct Estimate {
-    /// Uses of blocks of one session that it sees.
+    /// Uses of single-session blocks in the sample.
     seen: u64,
-    /// Blocks that only one of its sessions uses, by the request that used them last.
+    /// Blocks used by only one of its sessions, by the request that used them last.
     private: StackDistances,
     /// Look-ups of such blocks.
     lookups: u64,
     capacities: Vec<u32>,
-    /// By capacity, look-ups that hit at it and not at the one below.
+    /// By capacity, look-ups that hit at this capacity but not at the previous one.
     shared_hits: Vec<u64>,
     private_hits: Vec<u64>,
 }
@@ -344,10 +345,10 @@ impl Estimate {
         }
     }
 
-    /// Books the first `counted` blocks of a piece, with `shared` shared blocks used since its last use.
+    /// Counts the first `counted` blocks of a piece, with `shared` shared blocks used since its last use.
     fn book(&mut self, shared: u64, scale: f64, piece: &Piece, counted: u32, own: bool) {
         let others = self.private.after(piece.last) as f64 * scale;
-        // What this request itself has used so far is booked out, and known exactly.
+        // The blocks that this request has used so far are subtracted, and known exactly.
         let mut least = shared as f64 + others + f64::from(piece.start) + 1.0;
         let hits = if own {
             &mut self.private_hits
@@ -357,7 +358,7 @@ impl Estimate {
         let mut at = self.capacities.partition_point(|c| f64::from(*c) < least);
         let mut left = counted;
         while left > 0 {
-            // As many as have their least capacity between the one below and this.
+            // Number of blocks whose smallest capacity is between the previous one and this one.
             let fit = match self.capacities.get(at) {
                 Some(capacity) => ((f64::from(*capacity) - least) as u32 + 1).min(left),
                 None => left,
@@ -385,16 +386,16 @@ impl Estimate {
     }
 }
 
-/// How far the whole may be off, from what the parts say on their own.
+/// Error bound of the whole sample, from the estimates of its parts.
 fn bound(parts: Vec<f64>, whole: f64, rate: f64) -> f64 {
     let count = parts.len() as f64;
     let mean = parts.iter().sum::<f64>() / count;
     let variance = parts.iter().map(|part| (part - mean).powi(2)).sum::<f64>() / (count - 1.0);
     let error = (variance / count * (1.0 - rate)).sqrt();
-    // Ten parts make nine degrees of freedom; the distribution exists for every positive number of them.
+    // Ten parts have nine degrees of freedom; the distribution exists for every positive number of them.
     let quantile = StudentsT::new(0.0, 1.0, count - 1.0)
         .map_or(f64::INFINITY, |t| t.inverse_cdf(0.5 + CONFIDENCE / 2.0));
-    // Scaled distances spread, which bends the curve, that of a part more than that of the whole sample: what they differ
-    // by is more than the whole can be off by that.
+    // Scaled distances are spread out, which bends the curve; that of a part more than that of the whole sample. The
+    // differences between parts therefore exceed the resulting error of the whole.
     error * quantile + (mean - whole).abs() * (2.0 * (1.0 - rate)).min(1.0)
 }

@@ -1,10 +1,10 @@
-//! Stack distances of chained blocks: how many different blocks were used since a block's last use.
+//! Stack distances of chained blocks: the number of different blocks used since a block's last use.
 //!
-//! With chained hashes a request uses a path from the root, so the blocks whose last use was request `r` are always the
-//! tail end of its path. A tree of counts per request therefore answers exactly, with one query per run of blocks that
-//! were last used by the same request, where the textbook needs one per block.
+//! With chained hashes a request uses a path from the root, so the blocks last used by request `r` are always the end of
+//! its path. A tree of counts per request therefore gives exact distances, with one query per run of blocks that were last
+//! used by the same request; the textbook method needs one query per block.
 
-/// Counts per request in a Fenwick tree.
+/// Counts per request, in a Fenwick tree.
 #[derive(Debug)]
 pub(crate) struct StackDistances {
     tree: Vec<u32>,
@@ -19,13 +19,13 @@ impl StackDistances {
         }
     }
 
-    /// `blocks` blocks were last used by `request`.
+    /// Adds `blocks` blocks that were last used by `request`.
     pub(crate) fn add(&mut self, request: u32, blocks: u32) {
         self.total += u64::from(blocks);
         self.update(request, |count| *count += blocks);
     }
 
-    /// `blocks` of them were used again since.
+    /// Removes `blocks` of them, which were used again.
     pub(crate) fn remove(&mut self, request: u32, blocks: u32) {
         self.total = self.total.saturating_sub(u64::from(blocks));
         self.update(request, |count| *count = count.saturating_sub(blocks));
@@ -39,7 +39,7 @@ impl StackDistances {
         }
     }
 
-    /// Blocks whose last use came after `request`.
+    /// Number of blocks whose last use was after `request`.
     pub(crate) fn after(&self, request: u32) -> u64 {
         let mut index = request as usize + 1;
         let mut upto = 0;

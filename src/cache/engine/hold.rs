@@ -50,7 +50,7 @@ impl Hold {
         parsed.ok_or_else(|| {
             Error::usage(
                 format!("`{text}` is not a holding time"),
-                "give none, trace, requests:K as requests:8, or linear:PREFILL_MS,DECODE_MS (milliseconds per token) as \
+                "give none, trace, requests:K (e.g. requests:8), or linear:PREFILL_MS,DECODE_MS (milliseconds per token), e.g. \
                  linear:0.1,20",
             )
         })

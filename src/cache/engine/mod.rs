@@ -214,7 +214,7 @@ pub fn check(options: &EngineOptions) -> Result<()> {
     engine.check_policy(&options.policy)?;
     if options.capacity == Capacity::Blocks(0) {
         return Err(Error::usage(
-            "a capacity of 0 blocks",
+            "the capacity is 0 blocks",
             "give at least 1, or `inf`",
         ));
     }

@@ -14,7 +14,7 @@ pub(super) const CARD: EngineCard = EngineCard::accounting(
         Capacity::Unbounded => Ok(Box::new(Naive::new(trace))),
         Capacity::Blocks(_) => Err(Error::usage(
             "engine `naive` has no capacity: it keeps every block for ever",
-            "leave the capacity away, or use engine `vllm`",
+            "omit the capacity, or use engine `vllm`",
         )),
     },
 );
@@ -28,7 +28,7 @@ pub struct Naive {
 }
 
 impl Naive {
-    /// Nothing seen yet.
+    /// An empty cache for the blocks of `trace`.
     pub fn new(trace: &BlockTrace) -> Self {
         Self {
             block_size: trace.block_size(),

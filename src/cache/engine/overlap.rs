@@ -15,7 +15,7 @@ use super::{EngineOptions, Hold, Outcome};
 use crate::base::error::{Error, Result};
 use crate::trace::Nanos;
 
-/// What may happen to a request after it was admitted.
+/// An event of a request after its admission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EngineEvent {
     /// It lost its blocks to another request and waits again.

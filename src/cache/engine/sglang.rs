@@ -394,8 +394,8 @@ fn require_prefixes(trace: &BlockTrace) -> Result<()> {
             if known != UNKNOWN && known != previous {
                 return Err(Error::usage(
                     format!(
-                        "request {} of the trace has a hash id after another one than before it elsewhere: its ids do \
-                         not stand for whole prefixes, so they make no radix tree",
+                        "request {} of the trace has a hash id that follows different ids in different requests: its ids do \
+                         not identify whole prefixes, so they form no radix tree",
                         run.index + 1
                     ),
                     "set `engine` to ideal",

@@ -8,7 +8,7 @@ use crate::cache::capacity::{Asked, ModelConfig};
 
 use super::{Capacity, TierCounts, Tiered};
 
-/// A tier as it was asked for.
+/// A tier as users specify it: name, size and bandwidth.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TierSpec {
     name: String,
@@ -51,7 +51,7 @@ impl TierSpec {
         let refuse = |problem: &str| {
             Error::usage(
                 format!("tier {text} {problem}"),
-                "give name:size as hbm:40GiB or hbm:2048, with a bandwidth as dram:200GiB@64GB/s",
+                "give name:size, e.g. hbm:40GiB or hbm:2048, or name:size@bandwidth, e.g. dram:200GiB@64GB/s",
             )
         };
         let (name, rest) = text.split_once(':').ok_or_else(|| refuse("has no size"))?;
@@ -90,14 +90,14 @@ impl TierSpec {
         for spec in specs {
             if tiers.iter().any(|tier| tier.name == spec.name) {
                 return Err(Error::usage(
-                    format!("two tiers are called `{}`", spec.name),
+                    format!("two tiers have the name `{}`", spec.name),
                     "give each its own name",
                 ));
             }
             if tiers.is_empty() && spec.bandwidth.is_some() {
                 return Err(Error::usage(
                     format!(
-                        "tier `{}` comes first, so nothing is copied from it to be used",
+                        "tier `{}` is the first, from which nothing is copied",
                         spec.name
                     ),
                     "give a bandwidth to the tiers below it",
@@ -106,7 +106,7 @@ impl TierSpec {
             if spec.bandwidth.is_some() && model.is_none() {
                 return Err(Error::usage(
                     format!(
-                        "the bandwidth of tier `{}` needs to know the bytes of a block",
+                        "the bandwidth of tier `{}` needs the size of a block in bytes",
                         spec.name
                     ),
                     "set `model` to a built-in model, or `model_config` to a config.json",

@@ -30,7 +30,7 @@ pub struct TierCounts {
     pub resident: u64,
 }
 
-/// See the module.
+/// A prefix cache in several tiers of memory.
 pub struct Tiered {
     rules: Rules,
     order: Uses,
@@ -57,18 +57,18 @@ impl Tiered {
         }
         if options.hold != Hold::None {
             return Err(Error::usage(
-                "a cache in tiers has no running requests to hold blocks",
+                "a tiered cache has no running requests that hold blocks",
                 "set `hold` to none",
             ));
         }
         if eviction::expires(&options.policy) || eviction::looks_ahead(&options.policy) {
             return Err(Error::usage(
-                format!("policy `{}` with tiers", options.policy),
+                format!("policy `{}` does not work with tiers", options.policy),
                 "use one that evicts by use alone, e.g. `lru`",
             ));
         }
         if tiers.is_empty() {
-            return Err(Error::usage("a cache without tiers", "give at least one"));
+            return Err(Error::usage("the cache has no tiers", "give at least one"));
         }
         let content = |tier: &Tier| Content::new(trace, tier.capacity, options);
         let used = if tiers.len() > 1 { trace.distinct() } else { 0 };

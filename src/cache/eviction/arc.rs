@@ -18,7 +18,7 @@ const AGAIN: u32 = 1;
 const ONCE_GONE: u32 = 2;
 const AGAIN_GONE: u32 = 3;
 
-/// The four lists.
+/// The policy `arc`: two lists of resident blocks and their ghost lists.
 #[derive(Debug)]
 pub struct Arc {
     lists: Queues,

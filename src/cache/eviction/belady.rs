@@ -52,7 +52,7 @@ impl Unused {
     }
 }
 
-/// Blocks by next use.
+/// The bound `belady`: blocks in order of their next use.
 #[derive(Debug)]
 pub struct Belady {
     unused: Unused,

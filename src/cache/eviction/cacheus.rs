@@ -32,7 +32,7 @@ const BY_COUNT: u32 = 1;
 const NEW: u32 = 1;
 const SUNK: u32 = 2;
 
-/// Both experts, their ghost lists and the learnt weights.
+/// The policy `cacheus`: two experts, their ghost lists and the learned weights.
 #[derive(Debug)]
 pub struct Cacheus {
     ages: Queues,

@@ -7,7 +7,7 @@ use crate::base::registry::{Card, Named};
 /// Builds a policy; `None` if it cannot read its parameter.
 type Build = fn(&EvictionContext, Option<&str>) -> Option<Box<dyn Eviction>>;
 
-/// A registered policy.
+/// A registered eviction policy.
 #[derive(Debug, Clone, Copy)]
 pub struct EvictionCard {
     card: Card,

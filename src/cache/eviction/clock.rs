@@ -13,7 +13,7 @@ pub(super) const CARD: EvictionCard =
     })
     .with_parameter("the BITS of its counter, as clock:2");
 
-/// A queue with a small use counter per block.
+/// The policy `clock`: a queue with a small use counter per block.
 #[derive(Debug)]
 pub struct Clock {
     order: Ring,

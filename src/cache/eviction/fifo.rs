@@ -9,7 +9,7 @@ pub(super) const CARD: EvictionCard =
         Some(Box::new(Fifo::new(context)))
     });
 
-/// The order of arrival.
+/// The policy `fifo`: blocks in order of insertion.
 #[derive(Debug)]
 pub struct Fifo {
     order: Ring,

@@ -162,7 +162,7 @@ impl Order {
     }
 }
 
-/// A forest of blocks, and the order of its leaves.
+/// The policies `leaf-lru` and `belady-leaf`: a forest of blocks, and the order of its leaves.
 #[derive(Debug)]
 pub struct Leaves {
     nodes: Vec<Node>,

@@ -27,7 +27,7 @@ const LEARNING_RATE: f64 = 0.45;
 /// Lower bound of the weights.
 const LEAST: f64 = 1e-10;
 
-/// The orders of both experts, their ghost lists and weights.
+/// The policy `lecar`: the orders of its experts LRU and LFU, with their ghost lists and weights.
 #[derive(Debug)]
 pub struct Lecar {
     ages: Queues,

@@ -17,7 +17,7 @@ pub(super) const LFU_AGING: EvictionCard =
         Some(Box::new(Lfu::new(context, true)))
     });
 
-/// Blocks by their count, one queue per count.
+/// The policies `lfu` and `lfu-aging`: one queue of blocks per use count.
 #[derive(Debug)]
 pub struct Lfu {
     /// Offset of the counts in the queues' numbers.

@@ -21,7 +21,7 @@ const COLD: u32 = 0;
 /// Evicted blocks that are still in the stack, in order of eviction.
 const GONE: u32 = 1;
 
-/// The stack and the queues.
+/// The policy `lirs`: a stack in order of last use, and queues of cold and evicted blocks.
 #[derive(Debug)]
 pub struct Lirs {
     stack: Queues,

@@ -22,7 +22,7 @@ const ROOM: usize = 4;
 /// Number of entries that are read ahead of the search for a victim.
 const AHEAD: usize = 16;
 
-/// The order of last use.
+/// The policy `lru`: blocks in order of last use.
 #[derive(Debug)]
 pub struct Lru {
     /// Blocks in order of use.

@@ -14,7 +14,7 @@ pub(super) const CARD: EvictionCard =
 /// Position of a block that is not resident.
 const NOWHERE: u32 = u32::MAX;
 
-/// Resident blocks in no order.
+/// The policy `random`: resident blocks in no order.
 #[derive(Debug)]
 pub struct Random {
     blocks: Vec<BlockId>,

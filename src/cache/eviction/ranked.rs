@@ -58,7 +58,7 @@ pub enum Rank {
     SessionAware,
 }
 
-/// Blocks by rank.
+/// A policy that evicts the block with the lowest [`Rank`].
 #[derive(Debug)]
 pub struct Ranked {
     rank: Rank,

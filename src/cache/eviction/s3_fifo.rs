@@ -20,7 +20,7 @@ const GHOST: u32 = 2;
 /// Uses in the small queue after which a block is promoted to the main one.
 const PROMOTED: u32 = 2;
 
-/// The three queues.
+/// The policy `s3-fifo`: small queue, main queue and ghost list.
 #[derive(Debug)]
 pub struct S3Fifo {
     queues: Queues,

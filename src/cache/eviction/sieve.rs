@@ -17,7 +17,7 @@ const GONE: u32 = u32::MAX;
 const RESIDENT: u8 = 1;
 const USED: u8 = 2;
 
-/// The queue and its hand.
+/// The policy `sieve`: a queue and its hand.
 ///
 /// An eviction from the middle leaves a gap; gaps are closed when there are as many as blocks, so each use costs a constant.
 #[derive(Debug)]

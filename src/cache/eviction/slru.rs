@@ -13,7 +13,7 @@ pub(super) const CARD: EvictionCard =
 
 const SEGMENTS: u32 = 4;
 
-/// The segments, the lowest first.
+/// The policy `slru`: LRU segments, the lowest first.
 #[derive(Debug)]
 pub struct Slru {
     segments: Queues,

@@ -17,7 +17,7 @@ pub(super) const CARD: EvictionCard = EvictionCard::new(
 .with_parameter("SECONDS since the last use, as ttl:300")
 .that_expires();
 
-/// The order of last use, with the times.
+/// The policy `ttl`: blocks in order of last use, with the times.
 #[derive(Debug)]
 pub struct Ttl {
     order: Queues,

@@ -17,7 +17,7 @@ const IN: u32 = 0;
 const OUT: u32 = 1;
 const MAIN: u32 = 2;
 
-/// The queue, its ghost list, and the LRU list.
+/// The policy `2q`: a queue, its ghost list, and an LRU list.
 #[derive(Debug)]
 pub struct TwoQ {
     queues: Queues,

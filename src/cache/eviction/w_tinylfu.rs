@@ -132,7 +132,7 @@ impl Sketch {
     }
 }
 
-/// Window, main part and counts.
+/// The policy `w-tinylfu`: window, main part and use counts.
 #[derive(Debug)]
 pub struct WTinyLfu {
     parts: Queues,

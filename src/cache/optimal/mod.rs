@@ -1,4 +1,4 @@
-//! What is known of the future: only bounds may use it.
+//! Knowledge of the future, for policies that are bounds.
 
 mod next_use;
 

@@ -1,11 +1,11 @@
-//! When each block of a request is used next.
+//! The next use of each block of a request.
 
 use crate::cache::{BlockTrace, Run};
 
-/// Not used again.
+/// Marks a block that is not used again.
 pub const NEVER: u32 = u32::MAX;
 
-/// Blocks `start..end` of a run are used next by the same request.
+/// Blocks `start..end` of a run, whose next use is by the same request.
 #[derive(Debug, Clone, Copy)]
 struct Segment {
     start: u32,
@@ -13,16 +13,17 @@ struct Segment {
     next: u32,
 }
 
-/// The next use of every block of every run, as segments: requests with a common prefix use it together, so a run has few.
+/// The next use of every block of every run, in segments: requests with a common prefix use it together, so a run has few
+/// segments.
 #[derive(Debug)]
 pub struct NextUse {
     segments: Vec<Segment>,
-    /// Where a request's segments begin; one more than there are requests.
+    /// Start of each request's segments; one more than there are requests.
     first: Vec<usize>,
 }
 
 impl NextUse {
-    /// Of all blocks of the runs, or of the prompts' only.
+    /// Of all blocks of the runs, or of those of prompts only.
     pub fn new(blocks: &BlockTrace, outputs: bool) -> Self {
         let mut last = vec![(NEVER, 0); blocks.distinct() as usize];
         let mut found: Vec<(u32, Segment)> = Vec::new();
@@ -73,7 +74,7 @@ impl NextUse {
         Self { segments, first }
     }
 
-    /// The next use of the first `length` blocks of a request's run, put into `next`.
+    /// Writes the next use of the first `length` blocks of a request's run into `next`.
     pub fn of(&self, request: usize, length: usize, next: &mut Vec<u32>) {
         next.clear();
         next.resize(length, NEVER);

@@ -15,7 +15,7 @@ struct Event<A> {
     action: A,
 }
 
-/// See the module.
+/// The event queue of SplitwiseSim.
 #[derive(Debug)]
 pub(super) struct EventQueue<A> {
     heap: Vec<Event<A>>,

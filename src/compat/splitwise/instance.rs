@@ -36,7 +36,7 @@ pub(super) struct Slot {
     pub(super) remaining: i64,
 }
 
-/// See the module.
+/// An instance of SplitwiseSim: queues, batch and memory.
 #[derive(Debug)]
 pub(super) struct Instance {
     /// Name of its GPUs.

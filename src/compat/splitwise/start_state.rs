@@ -113,7 +113,7 @@ impl<'a> Builder<'a> {
         let size = pool.instance.tensor_parallelism;
         if size == 0 {
             return Err(Error::usage(
-                "a tensor parallelism of 0",
+                "the tensor parallelism is 0",
                 "give 1 or more GPUs per instance",
             ));
         }

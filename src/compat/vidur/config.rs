@@ -273,7 +273,7 @@ impl VidurConfig {
         )
     }
 
-    /// Requests of the longest length that fit into the memory which parameters leave.
+    /// Number of requests of maximum length whose KV fits into the memory that the parameters leave.
     pub fn slots(&self) -> u32 {
         let replica = &self.cluster_config.replica_config;
         let model = &replica.model_config;

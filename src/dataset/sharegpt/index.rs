@@ -1,4 +1,4 @@
-//! Where the records of a file begin and end, and what their ids are.
+//! Indexes a file: start, end and id of each record.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -14,16 +14,16 @@ use super::report::{LoadReport, Reason};
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
 
-/// A file's content: mapped where it is plain, in memory where it had to be unpacked or came through a pipe.
+/// Content of a file: memory-mapped if it is uncompressed, in memory if it was decompressed or read from a pipe.
 #[derive(Debug)]
 pub(super) struct Source {
     path: PathBuf,
     content: Content,
-    /// Line ends before each chunk.
+    /// Number of line ends before each chunk.
     lines_before: OnceLock<Vec<u64>>,
 }
 
-/// Bytes between counts of line ends.
+/// Bytes per chunk for which line ends are counted.
 const CHUNK: usize = 1 << 16;
 
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub(super) struct RecordRef {
     end: usize,
 }
 
-/// A record with the id that decides to which chat it belongs.
+/// A record with the id that assigns it to a chat.
 #[derive(Debug)]
 pub(super) struct Indexed {
     pub(super) record: RecordRef,
@@ -99,7 +99,7 @@ impl Source {
         &self.content[record.start..record.end]
     }
 
-    /// The line on which a byte stands. Line ends are counted once, and only when a message needs them.
+    /// Line number of a byte offset. Line ends are counted once, and only when a message needs them.
     pub(super) fn location(&self, offset: usize) -> Location {
         let count = |bytes: &[u8]| memchr::memchr_iter(b'\n', bytes).count() as u64;
         let before = self.lines_before.get_or_init(|| {
@@ -187,7 +187,7 @@ impl Source {
                 format!("not valid JSON: {error}")
             };
             let remedy = if found.is_empty() || strict {
-                "get the file again, or repair it"
+                "download the file again, or repair it"
             } else {
                 "repair the record on that line"
             };
@@ -259,7 +259,7 @@ impl Source {
             return Err(Error::input(
                 skipped.first.clone(),
                 skipped.reason.problem(),
-                "not one line of the file can be used; give JSON lines of conversations",
+                "no line of the file can be used; give JSON lines of conversations",
             ));
         }
         Ok(found)
@@ -313,12 +313,12 @@ fn is_json(bytes: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
 }
 
-/// Whether a line can be taken as a record now; what is wrong inside of it is told when it is loaded.
+/// Whether a line can be a record; faults inside it are reported when it is loaded.
 fn id_is_cheap(line: &[u8]) -> bool {
     line.last() == Some(&b'}')
 }
 
-/// The record's id as text, if it has one.
+/// Id of the record as text, if it has one.
 fn id_of(record: &[u8]) -> Option<String> {
     let head: Head<'_> = serde_json::from_slice(record).ok()?;
     let raw = head.id?.get();
@@ -331,7 +331,7 @@ fn id_of(record: &[u8]) -> Option<String> {
     }
 }
 
-/// Hands each element of an array to a closure as it stands in the file.
+/// Passes the text of each element of an array to a closure.
 struct Elements<'f, F>(&'f mut F);
 
 impl<'de, F: FnMut(&'de RawValue)> DeserializeSeed<'de> for Elements<'_, F> {

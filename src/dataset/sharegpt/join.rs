@@ -1,8 +1,8 @@
-//! Chunks back into chats.
+//! Joins chunks of split chats.
 //!
-//! The common "split" file cuts chats near 2,048 tokens: ids are `<chat>_<index of the first message>`, and the last
-//! message of a chunk is repeated as the first of the next. Unjoined, a chunk looks like a conversation of its own, which
-//! hides most of the sharing.
+//! The common "split" file splits chats near 2,048 tokens: ids are `<chat>_<index of the first message>`, and the last
+//! message of a chunk is repeated as the first of the next. Without joining, each chunk looks like a separate conversation,
+//! which hides most of the sharing.
 
 use std::collections::HashMap;
 
@@ -15,39 +15,39 @@ use crate::dataset::{Conversation, Message, Role};
 /// Whether chunks are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Join {
-    /// Where all ids have the form of chunks, and what should be repeated is.
+    /// If all ids have the form of chunk ids and the overlapping messages agree.
     #[default]
     Auto,
-    /// Wherever an id has the form of a chunk.
+    /// Wherever an id has the form of a chunk id.
     Always,
-    /// Every record stands for itself.
+    /// Never: every record is a conversation.
     Never,
 }
 
-/// A record as a part of a chat.
+/// A record as a chunk of a chat.
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) record: RecordRef,
-    /// Index of its first message in the chat.
+    /// Index of the chunk's first message in the chat.
     start: u64,
     id: String,
 }
 
-/// Records that belong together, by first message.
+/// Records of one chat, by index of their first message.
 #[derive(Debug)]
 pub(super) struct Chat {
     id: String,
     pub(super) parts: Vec<Part>,
 }
 
-/// `abc_17` -> (`abc`, 17)
+/// Splits `abc_17` into (`abc`, 17).
 fn chunk_id(id: &str) -> Option<(&str, u64)> {
     let (chat, start) = id.rsplit_once('_')?;
     let digits = !start.is_empty() && start.bytes().all(|byte| byte.is_ascii_digit());
     (digits && !chat.is_empty()).then(|| start.parse().ok().map(|start| (chat, start)))?
 }
 
-/// Groups records into chats, in order of first mention.
+/// Groups records into chats, in order of first occurrence.
 pub(super) fn group(records: Vec<Indexed>, join: Join) -> Vec<Chat> {
     let has_form = |record: &Indexed| record.id.as_deref().and_then(chunk_id).is_some();
     let join = match join {
@@ -93,7 +93,7 @@ pub(super) fn group(records: Vec<Indexed>, join: Join) -> Vec<Chat> {
     chats
 }
 
-/// A conversation on its way from raw messages to clean ones.
+/// A conversation while it is assembled from raw messages.
 #[derive(Debug)]
 pub(super) struct Joined<'a> {
     id: String,
@@ -102,8 +102,8 @@ pub(super) struct Joined<'a> {
     timestamp: Option<Nanos>,
 }
 
-/// Puts the parts of a chat together. Parts that contradict each other stay conversations of their own under
-/// [`Join::Auto`]: their ids only look like those of chunks.
+/// Joins the chunks of a chat. Under [`Join::Auto`], chunks that contradict each other stay separate conversations: their
+/// ids only look like chunk ids.
 pub(super) fn join<'a>(
     chat: &Chat,
     parts: Vec<(&Part, Parsed<'a>)>,
@@ -151,8 +151,8 @@ pub(super) fn join<'a>(
     (done, behind_gap)
 }
 
-/// Whether a part repeats something else than what stands at its place. Then the ids only look like those of chunks,
-/// and where others of them seem to fit, that is by chance.
+/// Whether a chunk's overlapping message differs from the message at its index. If it does, the ids are not chunk ids, and
+/// agreement of other chunks is a coincidence.
 fn contradict(parts: &[(&Part, Parsed<'_>)]) -> bool {
     let Some(((first, parsed), rest)) = parts.split_first() else {
         return false;
@@ -176,7 +176,7 @@ fn contradict(parts: &[(&Part, Parsed<'_>)]) -> bool {
 }
 
 impl Joined<'_> {
-    /// Drops what cannot be said and what stands before the first user message.
+    /// Drops unusable messages, and those before the first user message.
     pub(super) fn finish(
         self,
         report: &mut LoadReport,
@@ -223,8 +223,7 @@ impl Joined<'_> {
     }
 }
 
-/// Makes speakers take turns: of several user messages in a row the last is the one that is answered, of several
-/// assistant messages the first is the answer, and what nobody answers ends nothing.
+/// Makes the roles alternate: of consecutive user messages the last is kept, of consecutive assistant messages the first.
 fn alternate(messages: Vec<Message>) -> Vec<Message> {
     let mut kept: Vec<Message> = Vec::with_capacity(messages.len());
     for message in messages {

@@ -1,7 +1,7 @@
-//! ShareGPT and OpenAI-style conversation files: an array, JSON lines, or objects one after the other.
+//! ShareGPT and OpenAI-style conversation files: a JSON array, JSON lines, or consecutive JSON objects.
 //!
-//! A file is indexed first and its records are parsed when they are asked for, so that text is held for one batch of
-//! conversations at a time, and parsing can use all cores.
+//! A file is indexed first; its records are parsed on demand. Memory holds the text of one batch of conversations at a
+//! time, and parsing can use all cores.
 
 mod index;
 mod join;
@@ -20,12 +20,12 @@ use rayon::prelude::*;
 use super::Conversation;
 use crate::base::error::{Error, Location, Result};
 
-/// How to load.
+/// Options of the loader.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LoadOptions {
-    /// Whether chunks of a chat are put together again.
+    /// Whether chunks of a chat are joined.
     pub join: Join,
-    /// The first record that would be skipped is an error.
+    /// Fail at the first record that would be skipped.
     pub strict: bool,
 }
 
@@ -42,7 +42,7 @@ impl Dataset {
     /// Opens and indexes files; `-` is standard input.
     ///
     /// # Errors
-    /// A file that cannot be read, is empty, or is no JSON of the known shapes.
+    /// A file that cannot be read, is empty, or is not JSON of a known form.
     pub fn open(paths: &[PathBuf], options: LoadOptions) -> Result<Self> {
         let mut report = LoadReport::default();
         let mut sources = Vec::new();
@@ -54,7 +54,7 @@ impl Dataset {
             if found.is_empty() {
                 return Err(Error::input(
                     Location::file(path),
-                    "no conversations in it",
+                    "the file has no conversations",
                     "give a ShareGPT file: a JSON array or JSON lines of objects with `conversations` or `messages`",
                 ));
             }
@@ -71,17 +71,17 @@ impl Dataset {
         })
     }
 
-    /// Number of chats: groups of records, each giving one conversation or, where it is broken, none or several.
+    /// Number of chats: groups of records. Each gives one conversation or, if it is broken, none or several.
     pub fn len(&self) -> usize {
         self.chats.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no chats.
     pub fn is_empty(&self) -> bool {
         self.chats.is_empty()
     }
 
-    /// What indexing found; what loading finds is returned with each chat.
+    /// Counts of indexing; the counts of loading are returned with each chat.
     pub fn report(&self) -> &LoadReport {
         &self.report
     }
@@ -89,7 +89,7 @@ impl Dataset {
     /// Reads the conversations of one chat.
     ///
     /// # Errors
-    /// With `strict`, the first record that cannot be used.
+    /// With `strict`, the first unusable record.
     pub fn load(&self, chat: usize) -> Result<(Vec<Conversation>, LoadReport)> {
         let mut report = LoadReport::default();
         let chat = &self.chats[chat];
@@ -129,7 +129,7 @@ impl Dataset {
         Ok(())
     }
 
-    /// Reads everything at once; for small data and tests.
+    /// Reads all conversations; for small data and tests.
     ///
     /// # Errors
     /// As [`Self::load`].
@@ -148,7 +148,7 @@ impl Dataset {
         Ok((conversations, report))
     }
 
-    /// The files, for messages.
+    /// Names of the files, for messages.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.sources.iter().map(Source::path)
     }

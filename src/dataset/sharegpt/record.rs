@@ -1,4 +1,4 @@
-//! One record: the names and shapes that data sets use for the same things.
+//! Parses one record, whose fields have different names and forms in different data sets.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,12 +10,12 @@ use super::report::Reason;
 use crate::base::Nanos;
 use crate::dataset::Role;
 
-/// A message as it stands in a record. Kept even when it will be dropped, because chunks count it.
+/// A message of a record. Unusable messages are kept at first, because chunk ids count them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RawMessage<'a> {
-    /// None: the role is not known.
+    /// Role; `None` if it is unknown.
     pub(super) role: Option<Role>,
-    /// None: not a text.
+    /// Text; `None` if the value is not text.
     pub(super) content: Option<Cow<'a, str>>,
 }
 
@@ -103,7 +103,7 @@ fn why(text: &str, error: &serde_json::Error) -> Reason {
     }
 }
 
-/// A list of messages, or something else where one was expected.
+/// A list of messages, or another value where a list was expected.
 enum List<'a> {
     Messages(Vec<RawMessage<'a>>),
     Other,
@@ -167,7 +167,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// A text where one was expected; a number where a time was; anything else.
+/// A text, a number in place of a time, or any other value.
 enum Text<'a> {
     Is(Cow<'a, str>),
     Number(f64),
@@ -175,7 +175,7 @@ enum Text<'a> {
 }
 
 impl Text<'_> {
-    /// Seconds or milliseconds since the epoch, as a number or in digits, or an RFC 3339 time.
+    /// Parses seconds or milliseconds since the epoch, as a number or in digits, or an RFC 3339 time.
     fn time(self) -> Option<Nanos> {
         let seconds = match self {
             Self::Number(number) => number,
@@ -228,7 +228,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                 Ok(Text::Other)
             }
-            /// OpenAI's content parts: the text parts, joined.
+            /// OpenAI's content parts: their text parts, joined.
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
                 let mut joined = String::new();
                 let mut any = false;

@@ -1,30 +1,30 @@
-//! What loading met: records read, joined and skipped, by reason and with the first places.
+//! Counts of a load: records read, joined and skipped, by reason and with the first location of each.
 
 use crate::base::error::Location;
 
-/// Why a record gives no conversation.
+/// Reason why a record gives no conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// Not JSON, or cut off.
+    /// Not JSON, or truncated.
     NotJson,
-    /// Bytes that are no UTF-8.
+    /// Not UTF-8.
     NotUtf8,
-    /// JSON, but no object.
+    /// JSON, but not an object.
     NotAnObject,
     /// An object without a list of messages.
     NoMessages,
-    /// A list of messages with something else in it.
+    /// A list of messages with another value in it.
     WrongType,
-    /// A speaker that is not known.
+    /// An unknown role.
     UnknownRole,
-    /// No user message that an assistant answers.
+    /// No user message with a reply.
     NoExchange,
-    /// Behind a gap in the chat of which it is a part.
+    /// After a gap in the chat to which it belongs.
     BehindGap,
 }
 
 impl Reason {
-    /// For counts and tables.
+    /// Short name, for counts and tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::NotJson => "not JSON",
@@ -34,11 +34,11 @@ impl Reason {
             Self::WrongType => "wrong type",
             Self::UnknownRole => "unknown role",
             Self::NoExchange => "no user message with a reply",
-            Self::BehindGap => "behind a gap in its chat",
+            Self::BehindGap => "after a gap in its chat",
         }
     }
 
-    /// As the problem part of a message.
+    /// Description, as the problem part of a message.
     pub fn problem(self) -> String {
         match self {
             Self::NotJson => "the record is not valid JSON".into(),
@@ -48,7 +48,7 @@ impl Reason {
             Self::WrongType => "the record has a value of the wrong type where a message or its parts should be".into(),
             Self::UnknownRole => "a message has an unknown role; known are human, user, gpt, assistant, chatgpt, bing, bard, model, system, tool, function".into(),
             Self::NoExchange => "the record has no user message that is followed by an assistant message".into(),
-            Self::BehindGap => "the record continues a chat of which a part is missing".into(),
+            Self::BehindGap => "the record continues a chat with a missing chunk".into(),
         }
     }
 }
@@ -56,36 +56,36 @@ impl Reason {
 /// Records skipped for one reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
-    /// Why.
+    /// Reason.
     pub reason: Reason,
-    /// How many.
+    /// Number of records.
     pub count: u64,
-    /// Where the first one stands.
+    /// Location of the first one.
     pub first: Location,
 }
 
-/// Counts of a load.
+/// Counts of one load.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LoadReport {
     /// Records found.
     pub records: u64,
-    /// Chats that were put together from more than one record.
+    /// Chats that were joined from more than one record.
     pub joined_chats: u64,
-    /// Records in them.
+    /// Records in these chats.
     pub joined_parts: u64,
-    /// Chats that end early because a part is missing.
+    /// Chats that end early because a chunk is missing.
     pub gaps: u64,
-    /// Messages dropped because they are empty or no text.
+    /// Messages dropped because they are empty or not text.
     pub dropped_messages: u64,
-    /// Messages dropped because they stand before the first user message.
+    /// Messages dropped because they precede the first user message.
     pub leading_messages: u64,
-    /// Messages dropped because two of the same speaker follow each other.
+    /// Messages dropped because two consecutive messages have the same role.
     pub unpaired_messages: u64,
     /// Bytes of text in the conversations.
     pub text_bytes: u64,
-    /// By reason, in order of reason.
+    /// Skipped records by reason, in order of the reasons.
     pub skipped: Vec<Skipped>,
-    /// What the user should know, one line each.
+    /// Notes for the user, one line each.
     pub warnings: Vec<String>,
 }
 
@@ -108,7 +108,7 @@ impl LoadReport {
         }
     }
 
-    /// Adds the counts of what was loaded later.
+    /// Adds the counts of a later part of the load.
     pub fn add(&mut self, other: Self) {
         self.records += other.records;
         self.joined_chats += other.joined_chats;
@@ -124,7 +124,7 @@ impl LoadReport {
         self.warnings.extend(other.warnings);
     }
 
-    /// Records skipped for any reason.
+    /// Number of records skipped for any reason.
     pub fn skipped_records(&self) -> u64 {
         self.skipped.iter().map(|skipped| skipped.count).sum()
     }

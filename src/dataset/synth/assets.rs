@@ -5,25 +5,25 @@ use std::sync::OnceLock;
 use super::grammar::Grammar;
 use super::random::Stream;
 
-/// What a conversation can be about.
+/// Topic of a conversation.
 pub(super) struct Topic {
-    /// Share of the conversations, in percent of those in English.
+    /// Percentage of the English conversations that have this topic.
     pub(super) weight: usize,
-    /// Whether replies hold code.
+    /// Whether replies contain code.
     pub(super) code: bool,
-    /// Its words.
+    /// Vocabulary.
     pub(super) grammar: Grammar,
 }
 
 /// A language other than English, with its own words.
 pub(super) struct Foreign {
-    /// Words and patterns.
+    /// Vocabulary and sentence patterns.
     pub(super) grammar: Grammar,
     /// Whether it is written without spaces; its messages then have a third of the characters.
     pub(super) dense: bool,
 }
 
-/// Everything that the generator draws from.
+/// All assets of the generator.
 pub(super) struct Assets {
     pub(super) topics: Vec<Topic>,
     pub(super) english: Grammar,
@@ -35,7 +35,7 @@ pub(super) struct Assets {
     pub(super) system_prompts: Vec<String>,
     /// Shared first questions, the most popular first.
     pub(super) questions: Vec<String>,
-    /// Shared instructions that stand before a document, the most popular first.
+    /// Shared instructions that precede a document, the most popular first.
     pub(super) documents: Vec<String>,
 }
 
@@ -85,7 +85,8 @@ impl Assets {
     }
 }
 
-/// The lines under a heading, with `\n` as line end.
+/// The lines under a heading, joined by `
+/// `.
 fn section(asset: &str, heading: &str) -> Vec<String> {
     asset
         .lines()
@@ -96,8 +97,8 @@ fn section(asset: &str, heading: &str) -> Vec<String> {
         .collect()
 }
 
-/// One prompt per product: an introduction and between 8 and 18 of the rules. They do not depend on the user's seed:
-/// products are the world's, not the sample's.
+/// One prompt per product: an introduction and between 8 and 18 of the rules. The prompts do not depend on the user's seed,
+/// because products are the same for all samples.
 fn system_prompts(asset: &str) -> Vec<String> {
     let split = |heading| section(asset, heading).join(", ");
     let products = split("[product,]");

@@ -1,18 +1,18 @@
 //! A small text grammar: rules with alternatives, slots that name other rules, and English inflection.
 //!
-//! An asset is lines under headings: `[rule]` is followed by one alternative a line, `[rule,]` by words or phrases
-//! that commas separate. `{rule}` in an alternative is a slot; `{rule|s}` asks for a form (see [`Form`]); `\n` is a
-//! line end and `\{` an opening brace. A rule of a topic stands before one of the same name in the language's grammar.
+//! An asset is a list of lines under headings: after `[rule]`, each line is one alternative; after `[rule,]`, alternatives
+//! are separated by commas. `{rule}` in an alternative is a slot; `{rule|s}` requires a form (see [`Form`]); `
+//! ` is a line end and `\{` an opening brace. A rule of a topic overrides one of the same name in the language's grammar.
 
 use std::collections::BTreeMap;
 
 use super::inflect::{self, Form};
 use super::random::Stream;
 
-/// Slots inside slots inside slots: no asset comes near; it stops a rule that names itself.
+/// Largest depth of nested slots: stops a rule that refers to itself. No asset comes near it.
 const DEEPEST: usize = 12;
 
-/// How flat the popularity of words is, and of sentence patterns: the Zipf-Mandelbrot shift.
+/// Zipf-Mandelbrot shift of the popularity of words, and of sentence patterns: larger is more uniform.
 const WORD_FLATNESS: f64 = 3.0;
 const PATTERN_FLATNESS: f64 = 25.0;
 
@@ -32,8 +32,8 @@ pub(super) struct Grammar {
 }
 
 impl Grammar {
-    /// Reads assets that are compiled in; later ones add to earlier ones. What is malformed stays literal text, and
-    /// the tests look for it.
+    /// Reads assets that are compiled in; later ones are added to earlier ones. Malformed parts stay literal text, which
+    /// the tests detect.
     pub(super) fn parse(assets: &[&'static str]) -> Self {
         let mut rules: BTreeMap<&'static str, Rule> = BTreeMap::new();
         for asset in assets {
@@ -64,12 +64,12 @@ impl Grammar {
         Self { rules }
     }
 
-    /// Whether there is a rule of this name.
+    /// Whether a rule of this name exists.
     pub(super) fn has(&self, rule: &str) -> bool {
         self.rules.contains_key(rule)
     }
 
-    /// Every slot's rule, for the test that all are defined.
+    /// The rule of every slot, for the test that all are defined.
     #[cfg(test)]
     pub(super) fn slots(&self) -> Vec<&'static str> {
         self.rules
@@ -119,9 +119,9 @@ fn pieces(source: &'static str) -> Vec<Piece> {
     out
 }
 
-/// One conversation's way of speaking: a topic, a language, and the words that it keeps coming back to.
+/// Generator of one conversation's text: a topic, a language, and the words that the conversation repeats.
 pub(super) struct Voice<'a> {
-    /// Rules of the topic; looked up first.
+    /// Rules of the topic; searched first.
     pub(super) topic: &'a Grammar,
     /// Rules of the language.
     pub(super) language: &'a Grammar,
@@ -130,7 +130,7 @@ pub(super) struct Voice<'a> {
 }
 
 impl<'a> Voice<'a> {
-    /// Draws the words that the conversation is about.
+    /// Draws the words of the conversation.
     pub(super) fn draw(stream: &mut Stream, topic: &'a Grammar, language: &'a Grammar) -> Self {
         let mut voice = Self {
             topic,
@@ -164,7 +164,7 @@ impl<'a> Voice<'a> {
         out
     }
 
-    /// Of `tries` expansions the one whose length in characters is nearest to `target`.
+    /// Of `tries` expansions, the one whose length in characters is nearest to `target`.
     pub(super) fn say_near(
         &self,
         stream: &mut Stream,

@@ -1,9 +1,9 @@
 //! English word forms by rule, and the article before a vowel.
 
-/// The form that a slot asks for.
+/// Form of a word that a slot requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// As the word stands.
+    /// Unchanged.
     Plain,
     /// `|s`: the plural of a noun.
     Plural,
@@ -11,16 +11,16 @@ pub(super) enum Form {
     Third,
     /// `|ing`: the gerund of a verb.
     Gerund,
-    /// `|cap`: with a capital.
+    /// `|cap`: capitalized.
     Capital,
     /// `|snake`: as an identifier, `like_this`.
     Snake,
-    /// `|camel`: as a type's name, `LikeThis`.
+    /// `|camel`: as the name of a type, `LikeThis`.
     Camel,
 }
 
 impl Form {
-    /// The form that an asset's abbreviation stands for.
+    /// The form for an abbreviation used in assets.
     pub(super) fn parse(name: &str) -> Self {
         match name {
             "s" => Self::Plural,
@@ -111,7 +111,7 @@ fn gerund(verb: &str) -> String {
     }
 }
 
-/// Appends `text`; an "a" that stands right before it becomes "an" where a vowel follows.
+/// Appends `text`; an "a" directly before it becomes "an" if a vowel follows.
 pub(super) fn push(out: &mut String, text: &str) {
     let vowel = match text.as_bytes() {
         [b'u', b'n' | b'r', ..] => !text.starts_with("uni"),

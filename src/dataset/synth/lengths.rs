@@ -1,20 +1,20 @@
-//! How many turns a conversation has and how long its messages are: measured quantiles of ShareGPT.
+//! Number of turns of a conversation and lengths of its messages: measured quantiles of ShareGPT.
 //!
 //! Source: the first 17,671 records of `ShareGPT_V3_unfiltered_cleaned_split.json`, their chunks joined to 9,460 chats
 //! (9,440 of them with a user message), 61,422 user and 67,608 assistant messages; lengths in Unicode characters.
 //!
-//! A lognormal was fitted first and refused: the log of user lengths has mean 4.59 and standard deviation 1.38 but a
-//! heavy right side (short questions, one in ten a pasted text), that of assistant lengths 6.85 and 1.10 with a heavy
-//! LEFT side (the reply is cut by the model's budget near 4,000 characters), and 30.7 % of chats have one turn. The
-//! distribution used is therefore the measured one: the inverse of the empirical distribution function, linear between
-//! the knots below. It needs no logarithm, so it is the same on every platform.
+//! A lognormal distribution does not fit: the log of user lengths has mean 4.59 and standard deviation 1.38 but a heavy
+//! right tail (short questions, one in ten a pasted text), that of assistant lengths 6.85 and 1.10 with a heavy LEFT tail
+//! (replies are truncated by the model's budget near 4,000 characters), and 30.7 % of chats have one turn. Therefore the
+//! measured distribution is used: the inverse of the empirical distribution function, linear between the knots below. It
+//! needs no logarithm, so it is the same on every platform.
 
 use super::random::Stream;
 
 /// Knots (cumulative probability, value) of an inverse distribution function.
 pub(super) type Knots = [(f64, f64)];
 
-/// Turns: exact shares up to eight; the tail is closed at 150 where the source has 300 (mean 6.40 instead of 6.50).
+/// Turns: exact fractions up to eight; the tail ends at 150 where the source has 300 (mean 6.40 instead of 6.50).
 const TURNS: &Knots = &[
     (0.0, 0.0),
     (0.3073, 1.0),
@@ -38,7 +38,7 @@ const TURNS: &Knots = &[
     (1.0, 150.0),
 ];
 
-/// Characters of the first user message; closed at 24,000 where the source's longest has 108,524.
+/// Characters of the first user message; ends at 24,000 where the source's longest has 108,524.
 const FIRST_USER: &Knots = &[
     (0.0, 2.0),
     (0.01, 3.0),
@@ -63,7 +63,7 @@ const FIRST_USER: &Knots = &[
     (1.0, 24_000.0),
 ];
 
-/// Characters of later user messages; closed at 15,000 where the source's longest has 394,465.
+/// Characters of later user messages; ends at 15,000 where the source's longest has 394,465.
 const LATER_USER: &Knots = &[
     (0.0, 2.0),
     (0.01, 4.0),
@@ -88,7 +88,7 @@ const LATER_USER: &Knots = &[
     (1.0, 15_000.0),
 ];
 
-/// Characters of assistant messages; closed at 5,000 where the source's longest has 82,687.
+/// Characters of assistant messages; ends at 5,000 where the source's longest has 82,687.
 const ASSISTANT: &Knots = &[
     (0.0, 4.0),
     (0.01, 13.0),
@@ -113,11 +113,11 @@ const ASSISTANT: &Knots = &[
     (1.0, 5_000.0),
 ];
 
-/// How often a message's length follows its conversation's habit, set so that the log lengths of consecutive
+/// Probability that a message's length follows its conversation's typical rank, set so that the log lengths of consecutive
 /// assistant messages of a chat correlate about as in the source, at 0.59.
 const HABIT: f64 = 0.85;
 
-/// How far, in ranks, a message that follows the habit strays from it.
+/// Largest deviation, in ranks, of a message that follows the typical rank.
 const STRAY: f64 = 0.15;
 
 /// The value of the inverse distribution function `knots` at `rank` in [0, 1].
@@ -140,13 +140,13 @@ pub(super) fn quantile(knots: &Knots, rank: f64) -> f64 {
 
 /// The lengths of one conversation.
 pub(super) struct Lengths {
-    /// The rank around which this conversation's assistant messages lie.
+    /// Typical rank of this conversation's assistant messages.
     assistant_habit: f64,
     user_habit: f64,
 }
 
 impl Lengths {
-    /// Draws the habits of a conversation.
+    /// Draws the typical ranks of a conversation.
     pub(super) fn draw(stream: &mut Stream) -> Self {
         Self {
             assistant_habit: stream.unit(),
@@ -154,14 +154,14 @@ impl Lengths {
         }
     }
 
-    /// How many user messages, each answered; at least 1, at most `most`.
+    /// Number of user messages, each with a reply; at least 1, at most `most`.
     pub(super) fn turns(stream: &mut Stream, most: usize) -> usize {
         // rounded up, so that P(turns <= k) is exactly the knot of k
         let turns = quantile(TURNS, stream.unit()).ceil() as usize;
         turns.clamp(1, most.max(1))
     }
 
-    /// Characters of the user message of turn `turn` (from 0).
+    /// Characters of the user message of turn `turn`, from 0.
     pub(super) fn user(&self, stream: &mut Stream, turn: usize) -> usize {
         let rank = near(stream, self.user_habit);
         let knots = if turn == 0 { FIRST_USER } else { LATER_USER };
@@ -175,7 +175,7 @@ impl Lengths {
     }
 }
 
-/// A rank that is uniform over all conversations, yet alike within one: near the habit, reflected at 0 and 1.
+/// A rank that is uniform over all conversations but similar within one: near the typical rank, reflected at 0 and 1.
 fn near(stream: &mut Stream, habit: f64) -> f64 {
     if !stream.chance(HABIT) {
         return stream.unit();

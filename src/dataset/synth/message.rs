@@ -1,28 +1,28 @@
-//! Messages of a wanted length: questions, pasted texts, and answers made of paragraphs, lists and code.
+//! Messages of a given length: questions, pasted texts, and answers made of paragraphs, lists and code.
 
 use super::assets::Assets;
 use super::grammar::Voice;
 use super::random::Stream;
 
-/// A user message longer than this holds a pasted text.
+/// A user message longer than this many characters contains a pasted text.
 const LONGEST_QUESTION: usize = 230;
 
-/// A reply shorter than this is a single remark.
+/// A reply shorter than this many characters is a single remark.
 const SHORTEST_ANSWER: usize = 90;
 
-/// The share of replies with code where the topic has code, and of replies with a list: chosen to meet the source's
+/// Fractions of replies with code, where the topic has code, and of replies with a list: chosen to reproduce the source's
 /// 25.6 % and 33.2 % of all replies.
 const CODE_SHARE: f64 = 0.78;
 const LIST_SHARE: f64 = 0.42;
 
-/// Who composes: the voice of the conversation, and how its topic is written down.
+/// Settings for the messages of a conversation.
 pub(super) struct Composer<'a> {
     pub(super) voice: Voice<'a>,
-    /// Whether answers hold code, and pasted texts are code or logs.
+    /// Whether answers contain code, and pasted texts are code or logs.
     pub(super) code: bool,
-    /// Written without spaces between sentences, and in a third of the characters.
+    /// Whether the language is written without spaces between sentences, with a third of the characters.
     pub(super) dense: bool,
-    /// The share of messages with an emoji.
+    /// Fraction of messages with an emoji.
     pub(super) emoji: f64,
 }
 
@@ -56,7 +56,7 @@ impl Composer<'_> {
         text
     }
 
-    /// A text of about `target` characters as users paste it: prose, a table, code or a log.
+    /// A text of about `target` characters of the kind that users paste: prose, a table, code or a log.
     pub(super) fn paste(&self, stream: &mut Stream, target: usize) -> String {
         let kind = stream.unit();
         if self.code && kind < 0.6 {
@@ -203,7 +203,7 @@ impl Composer<'_> {
     }
 }
 
-/// Parts until about `target` characters are reached, but one at least.
+/// Appends parts until about `target` characters are reached; at least one part.
 fn repeat(
     stream: &mut Stream,
     target: usize,

@@ -1,12 +1,12 @@
 //! A seeded generator of conversations that resemble ShareGPT's, for demonstrations, tests and machines without data.
 //!
-//! What is measured: the distributions of turns and of message lengths (`lengths.rs`, with their source), and the
-//! shares of replies with lists and code. What is invented: every word, the topics, the shared system prompts (the
-//! source has next to none) and how popular each is (Zipf). The text is made from patterns and word lists, so it reads
-//! like chat at a glance and makes no sense beyond it; nothing in it comes from a real conversation.
+//! Measured: the distributions of turns and of message lengths (`lengths.rs`, with their source), and the fractions of
+//! replies with lists and code. Invented: all words, the topics, the shared system prompts (the source has next to none)
+//! and their popularity (Zipf). The text is assembled from patterns and word lists, so it looks like chat but has no
+//! meaning; nothing in it comes from a real conversation.
 //!
-//! Conversation `i` is a function of the seed, `i` and the shares alone, not of how many are generated, and is the
-//! same on every platform.
+//! Conversation `i` depends only on the seed, `i` and the fractions, not on the number of conversations, and is the same on
+//! every platform.
 
 mod assets;
 mod grammar;
@@ -25,26 +25,26 @@ use self::random::Stream;
 use super::{Conversation, Message, Role};
 use crate::base::Nanos;
 
-/// What to generate. Shares are probabilities in 0..=1; values beyond are taken as the nearer end.
+/// Options of the generator. Fractions are probabilities in 0..=1; values outside are clamped.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SynthOptions {
-    /// How many conversations.
+    /// Number of conversations.
     pub conversations: usize,
-    /// The seed. Other seeds give other texts with the same distributions, shared prompts and shared openings.
+    /// Seed. Another seed gives other texts with the same distributions, shared prompts and shared openings.
     pub seed: u64,
-    /// Share of conversations with one of twelve shared system prompts of some 380 tokens each. The source has 0.4 %;
-    /// served assistants have up to 100 %.
+    /// Fraction of conversations with one of twelve shared system prompts of about 380 tokens each. The source has 0.4 %;
+    /// assistants in production have up to 100 %.
     pub system_prompt_share: f64,
-    /// Share of conversations that begin with one of 16 popular questions or 6 long instructions before a document.
+    /// Fraction of conversations that begin with one of 16 popular questions or 6 long instructions before a document.
     pub shared_opening_share: f64,
-    /// Share of conversations in Spanish, Chinese or German instead of English.
+    /// Fraction of conversations in Spanish, Chinese or German instead of English.
     pub other_language_share: f64,
-    /// Share of messages that end in an emoji.
+    /// Fraction of messages that end in an emoji.
     pub emoji_share: f64,
-    /// The most turns (a user message and the reply) of a conversation.
+    /// Largest number of turns (a user message and its reply) of a conversation.
     pub max_turns: usize,
-    /// With a rate, conversation `i` gets a random timestamp within the `i`-th interval of 1/rate seconds, so that
-    /// timestamps rise; without, none.
+    /// With a rate, conversation `i` gets a random timestamp within the `i`-th interval of 1/rate seconds, so timestamps
+    /// increase; without one, conversations have no timestamps.
     pub starts_per_second: Option<f64>,
 }
 
@@ -63,13 +63,13 @@ impl Default for SynthOptions {
     }
 }
 
-/// The conversations, one by one: memory does not grow with their number.
+/// Iterates over the conversations; memory does not grow with their number.
 pub fn generate(options: &SynthOptions) -> impl Iterator<Item = Conversation> + use<> {
     let options = options.clone();
     (0..options.conversations).map(move |index| conversation(&options, index as u64))
 }
 
-/// Conversation `index` under `options`, whose `conversations` is not looked at.
+/// Conversation `index` under `options`, whose `conversations` is ignored.
 fn conversation(options: &SynthOptions, index: u64) -> Conversation {
     let assets = Assets::get();
     let stream = &mut Stream::new(options.seed, "conversation", index);
@@ -113,7 +113,7 @@ fn message(role: Role, content: String) -> Message {
     Message { role, content }
 }
 
-/// Draws the topic or language, and the words, of a conversation.
+/// Draws the topic or language, and the vocabulary, of a conversation.
 fn composer(stream: &mut Stream, foreign: bool, emoji: f64) -> Composer<'static> {
     let assets = Assets::get();
     let (mut topic, mut language, mut code, mut dense) =
@@ -140,7 +140,7 @@ fn composer(stream: &mut Stream, foreign: bool, emoji: f64) -> Composer<'static>
     }
 }
 
-/// A popular question as it is, or a popular instruction with a document of this conversation's own behind it.
+/// A popular question, or a popular instruction followed by a document of this conversation.
 fn shared_opening(stream: &mut Stream, composer: &Composer<'_>, wanted: usize) -> String {
     let assets = Assets::get();
     if stream.chance(0.6) {

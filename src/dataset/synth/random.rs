@@ -1,19 +1,19 @@
-//! Random streams by name, and the few draws that the generator needs.
+//! Random streams by label, and the draws that the generator needs.
 //!
-//! Every draw is written out here in integer arithmetic and in single IEEE additions, multiplications and divisions,
-//! which round alike on every platform; `rand`'s own range sampling may change its values between releases.
+//! Every draw uses integer arithmetic and single IEEE additions, multiplications and divisions, which round equally on
+//! every platform; the range sampling of `rand` may change its values between releases.
 
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::{Rng, SeedableRng};
 use sha2::{Digest, Sha256};
 
-/// A stream of random numbers that depends on nothing but a seed, a label and an index.
+/// A stream of random numbers that depends only on a seed, a label and an index.
 pub(super) struct Stream(Pcg64);
 
 impl Stream {
     /// The stream of `label` and `index` under `seed`.
     ///
-    /// The three are hashed, because PCG streams that share a state and differ in the increment alone are correlated.
+    /// The three are hashed, because PCG streams that share a state and differ only in the increment are correlated.
     pub(super) fn new(seed: u64, label: &str, index: u64) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"replay/synth/1/");
@@ -42,7 +42,7 @@ impl Stream {
 
     /// Zipf-Mandelbrot over 0..`n`: rank k has weight 1 / (k + 1 + `flatness`); 0 where `n` is 0.
     ///
-    /// Exponent one needs no power function, and is what word counts and popular prompts follow closely enough.
+    /// An exponent of 1 needs no power function, and approximates word frequencies and prompt popularity closely enough.
     pub(super) fn zipf(&mut self, n: usize, flatness: f64) -> usize {
         let weight = |rank: usize| 1.0 / (rank as f64 + 1.0 + flatness);
         let total: f64 = (0..n).map(weight).sum();
@@ -56,7 +56,7 @@ impl Stream {
         n.saturating_sub(1)
     }
 
-    /// One of `items`, all alike; `None` where there are none.
+    /// One of `items`, each with the same probability; `None` if there are none.
     pub(super) fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
         items.get(self.below(items.len()))
     }

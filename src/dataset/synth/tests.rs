@@ -71,8 +71,8 @@ fn roles_alternate_and_texts_are_not_blank() {
     }
 }
 
-/// Quantiles of the source against those of 4,000 generated conversations; the composer ends at sentences, hence the
-/// wide bounds for short messages.
+/// Compares quantiles of the source with those of 4,000 generated conversations; the generator ends messages at sentences,
+/// hence the wide bounds for short ones.
 #[test]
 fn statistics_are_near_those_of_the_source() {
     let conversations = sample(4_000);
@@ -136,7 +136,8 @@ fn written(conversations: usize) -> Vec<u8> {
     std::fs::read(&path).expect("reads")
 }
 
-/// A change of this value changes everybody's synthetic data: `data/` has to be made anew, and the release notes say so.
+/// If this value changes, all synthetic data changes: the file in `data/` must be regenerated, and the release notes must
+/// mention it.
 #[test]
 fn golden_bytes() {
     let hash = Sha256::digest(written(50));

@@ -93,7 +93,7 @@ pub struct ChangeCounts {
 }
 
 impl ChangeCounts {
-    /// Counts changes, which are in order of time.
+    /// Counts scaling events and flaps; `changes` must be in order of time.
     pub fn of(changes: &[SizeChange]) -> Self {
         let mut counts = Self::default();
         for at_once in changes.chunk_by(|a, b| a.time == b.time) {

@@ -53,7 +53,7 @@ pub fn welch(a: &[f64], b: &[f64]) -> Test {
     }
 }
 
-/// Student's test of the differences of pairs, of which there are at least two.
+/// Student's t test of the differences of pairs; needs at least two pairs.
 pub fn paired_t(a: &[f64], b: &[f64]) -> Test {
     let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
     let n = differences.len() as f64;

@@ -1,10 +1,10 @@
-//! How a template's prompts grow from turn to turn.
+//! Growth of a template's prompts from turn to turn.
 //!
-//! Rendering every prompt of a conversation from its first message costs time quadratic in turns. Most templates only
-//! append: the next prompt is the one before, the reply, and the next question, each between fixed texts. Whether a
-//! template does so is learnt once from renderings of marked messages. A conversation takes the short way only if nothing
-//! in its messages could make the template look closer, and if its last prompt, rendered for real, is what the short way
-//! built. All others are rendered turn by turn.
+//! Rendering every prompt of a conversation from its first message costs time quadratic in the number of turns. Most
+//! templates only append: the next prompt is the previous one, the reply, and the next question, each between fixed texts.
+//! Whether a template does so is inferred once from renderings of marked messages. A conversation is rendered incrementally
+//! only if nothing in its messages could take the template down another branch, and if its last prompt, rendered in full,
+//! equals the incremental one. All others are rendered turn by turn.
 
 mod probes;
 mod words;
@@ -13,33 +13,33 @@ use self::probes::Probes;
 use super::template::{ChatTemplate, TemplateError};
 use crate::dataset::{Message, Role};
 
-/// What a text is made of.
+/// A part of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Fixed(String),
-    /// The message of this index, perhaps without white space at its ends.
+    /// The message with this index, possibly with white space removed at its ends.
     Content {
         index: usize,
         trimmed: bool,
     },
 }
 
-/// Parts between two prompts; the message indices count from the first that is new.
+/// Parts between two prompts; message indices count from the first new message.
 type Parts = Vec<Part>;
 
-/// How prompts of conversations that begin alike are built.
+/// How the prompts of conversations with the same beginning are built.
 #[derive(Debug)]
 pub(super) struct Form {
-    /// Messages in front of the first question: a system message, or none.
+    /// Number of messages before the first question: 1 with a system message, else 0.
     offset: usize,
     first: Parts,
-    /// From one prompt to the next: from the first to the second, and all later ones.
+    /// Parts from one prompt to the next: from the first to the second, and between all later ones.
     steps: [Parts; 2],
-    /// The reply as rendered behind the prompt: to the first question, and to all later ones.
+    /// Parts of the reply as rendered after the prompt: to the first question, and to all later ones.
     replies: [Parts; 2],
 }
 
-/// What was learnt of a template.
+/// What was inferred about a template.
 #[derive(Debug)]
 pub struct Growth {
     plain: Option<Form>,
@@ -48,7 +48,7 @@ pub struct Growth {
 }
 
 impl Growth {
-    /// Learns how the prompts of a template grow.
+    /// Infers how the prompts of a template grow.
     pub fn learn(template: &ChatTemplate) -> Self {
         let probes = Probes::of(template.source());
         let learn = |offset| {
@@ -62,7 +62,7 @@ impl Growth {
         }
     }
 
-    /// The form of a conversation's prompts, if it is a plain exchange of messages that hold nothing special.
+    /// The form of a conversation's prompts, if it is an alternation of messages without special contents.
     pub(super) fn form(&self, messages: &[Message]) -> Option<&Form> {
         let system = messages
             .first()
@@ -84,7 +84,7 @@ impl Growth {
 }
 
 impl Form {
-    /// Whether all prompts can be built so is known only after [`Form::prompt`] was compared with a rendering.
+    /// Whether all prompts can be built this way is only certain after comparing [`Form::prompt`] with a rendering.
     fn learn(template: &ChatTemplate, offset: usize, learnt: usize) -> Option<Self> {
         let roles = |count: usize| {
             (0..count).map(move |index| match index.checked_sub(offset) {
@@ -153,7 +153,7 @@ impl Form {
         })
     }
 
-    /// Makes the prompt of turn 0 out of nothing, or that of a later turn out of the one before.
+    /// Builds the prompt of turn 0 from nothing, or that of a later turn from the previous prompt.
     pub(super) fn extend(&self, text: &mut String, messages: &[Message], turn: usize) {
         match turn {
             0 => push(&self.first, messages, 0, text),
@@ -166,7 +166,7 @@ impl Form {
         }
     }
 
-    /// The reply of a turn as it is rendered behind the prompt.
+    /// The reply of a turn as it is rendered after the prompt.
     pub(super) fn reply(&self, text: &mut String, messages: &[Message], turn: usize) {
         push(
             &self.replies[turn.min(1)],
@@ -194,12 +194,12 @@ impl Form {
     }
 }
 
-/// A text that no template has of its own: private-use characters around the number, letters at the ends.
+/// A text that occurs in no template: private-use characters around the number, letters at the ends.
 fn mark(index: usize) -> String {
     format!("a\u{f0000}{index}\u{f0001}z")
 }
 
-/// One letter, another for each message.
+/// One letter, different for each message.
 fn short(index: usize) -> String {
     let letter = u32::try_from(index)
         .ok()
@@ -220,7 +220,7 @@ fn take_apart(text: &str, mark: impl Fn(usize) -> String) -> Option<Parts> {
         let number = &rest[at + '\u{f0000}'.len_utf8()..];
         let index = number[..number.find('\u{f0001}')?].parse().ok()?;
         let whole = mark(index);
-        // Each mark must stand there whole.
+        // Each mark must occur unchanged.
         let start = at.checked_sub(1)?;
         let behind = rest.get(start..)?.strip_prefix(&*whole)?;
         if start > 0 {
@@ -238,7 +238,7 @@ fn take_apart(text: &str, mark: impl Fn(usize) -> String) -> Option<Parts> {
     Some(parts)
 }
 
-/// Learns where white space at the ends of messages is cut off, from a rendering of messages that have some.
+/// Infers where white space at the ends of messages is removed, from a rendering of messages that have some.
 fn trim_modes(parts: &mut Parts, text: &str, messages: &[Message]) -> Option<()> {
     let mut rest = text;
     for part in parts {
@@ -259,13 +259,13 @@ fn trim_modes(parts: &mut Parts, text: &str, messages: &[Message]) -> Option<()>
     rest.is_empty().then_some(())
 }
 
-/// The parts of `whole` behind `start`, which it must begin with; message indices count from `first`.
+/// The parts of `whole` after `start`, which must be its beginning; message indices count from `first`.
 fn behind(start: &Parts, whole: &Parts, first: usize) -> Option<Parts> {
     let mut rest = Vec::new();
     for (index, part) in whole.iter().enumerate() {
         match (start.get(index), part) {
             (Some(known), part) if known == part => {}
-            // The last fixed text may go on.
+            // The last fixed text may continue.
             (Some(Part::Fixed(known)), Part::Fixed(more)) if index + 1 == start.len() => {
                 rest.push(Part::Fixed(more.strip_prefix(&**known)?.to_owned()));
             }

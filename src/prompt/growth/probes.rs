@@ -1,28 +1,28 @@
-//! What of a message a template may look at, read off its source.
+//! Determines from a template's source which message contents it examines.
 
 use super::words::{Token, tokens};
 use crate::dataset::Message;
 
-/// Turns that are rendered to learn from, at least.
+/// Smallest number of turns that are rendered to infer how prompts grow.
 const LEARNT: usize = 6;
 
-/// Numbers up to which a template's rendering is watched for a change.
+/// Numbers in the template up to which its rendering is checked for a change.
 const WATCHED: usize = 32;
 
-/// What a message must not hold for its template to treat it as any other.
+/// What a message must not contain for the template to treat it like any other.
 #[derive(Debug, Default)]
 pub(super) struct Probes {
-    /// Texts that the template looks for.
+    /// Texts that the template searches for in messages.
     contained: Vec<String>,
-    /// Texts that it compares with.
+    /// Texts that the template compares messages with.
     equal: Vec<String>,
-    /// It compares values with each other, so equal messages could matter.
+    /// Whether the template compares values with each other, so that equal messages could matter.
     distinct: bool,
-    /// Turns to learn from: what is the same up to beyond every number that the template names stays the same.
+    /// Number of turns to infer from: beyond every number that the template contains, the rendering no longer changes.
     pub(super) turns: usize,
 }
 
-/// Words that stand for roles and kinds, and so are compared with roles and kinds.
+/// Words that stand for roles and kinds, and so are only compared with roles and kinds.
 const WORDS: &[&str] = &[
     "user",
     "assistant",
@@ -48,7 +48,7 @@ const WORDS: &[&str] = &[
     "none",
 ];
 
-/// Filters and functions whose arguments are names or fixed texts, not something to look for in a message.
+/// Filters and functions whose arguments are names or fixed texts, not texts to search for in a message.
 const NAMING: &[&str] = &[
     "raise_exception",
     "selectattr",
@@ -61,7 +61,7 @@ const NAMING: &[&str] = &[
     "tojson",
 ];
 
-/// Filters that order or group messages by what they hold.
+/// Filters that order or group messages by their contents.
 const REORDERING: &[&str] = &[
     "sort",
     "unique",
@@ -75,7 +75,7 @@ const REORDERING: &[&str] = &[
 ];
 
 impl Probes {
-    /// Reads them off a template's source; `None` where it does things that cannot be foreseen so.
+    /// Reads them from a template's source; `None` if the source does things that this analysis does not cover.
     pub(super) fn of(source: &str) -> Option<Self> {
         let tokens = tokens(source);
         let mut probes = Self {
@@ -130,7 +130,7 @@ impl Probes {
             || matches!(after, Some(Token::Name(name)) if name == "in" || name == "not");
         let call = name_before(2).filter(|_| sign(before, &["("]));
         if matches!(call, Some("strip" | "lstrip" | "rstrip")) && text.trim().is_empty() {
-            // White space at the ends is seen to by what was learnt of spaced messages.
+            // White space at the ends is covered by what was inferred from messages with white space.
             return;
         }
         if subscript

@@ -1,15 +1,15 @@
-//! The words of a template's source.
+//! Splits a template's source into words.
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Token {
     Text(String),
     Name(String),
-    /// A whole number, or the largest where it is larger.
+    /// A whole number, clamped to the largest representable one.
     Number(usize),
     Sign(String),
 }
 
-/// The words of a template's expressions and statements, without its own text and comments.
+/// The words of a template's expressions and statements, without its literal text and comments.
 pub(super) fn tokens(source: &str) -> Vec<Token> {
     let mut found = Vec::new();
     let mut rest = source;

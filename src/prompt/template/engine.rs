@@ -1,4 +1,4 @@
-//! The environment that transformers gives to chat templates, on minijinja.
+//! The environment in which transformers renders chat templates, on minijinja.
 //!
 //! Source: `_cached_compile_jinja_template` of `transformers/utils/chat_template_utils.py`.
 
@@ -11,7 +11,7 @@ use super::operators::{ITER_FILTER, REM_FILTER};
 use super::python::{self, Day, JsonStyle};
 use super::strings;
 
-/// What `raise_exception` was given, as the source of the engine's error.
+/// Argument of `raise_exception`, as the source of the engine's error.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Raised(pub(super) String);
@@ -77,7 +77,7 @@ pub(super) fn environment(day: Day) -> Result<Environment<'static>, Error> {
         None => Ok(value.clone()),
     });
 
-    // `len()` and `[]` are all that jinja2 asks of a sequence: strings, dicts and undefined have them.
+    // Jinja2 requires only `len()` and `[]` of a sequence: strings, dicts and undefined have them.
     env.add_test("sequence", |value: &Value| {
         matches!(
             value.kind(),
@@ -139,7 +139,7 @@ fn rem(_state: &State, left: &Value, right: &Value) -> Result<Value, Error> {
         } else {
             vec![right.clone()]
         };
-        // Containers are printed by Python's rules, which the engine's formatter does not know.
+        // Containers are printed by Python's rules, which minijinja's formatter does not implement.
         let args: Vec<Value> = args
             .into_iter()
             .map(|value| match value.kind() {

@@ -1,4 +1,4 @@
-//! Where templates come from: files of tokenizers, and those built in.
+//! Loads templates from files of tokenizers, and built-in ones.
 
 use std::path::{Path, PathBuf};
 
@@ -20,12 +20,12 @@ const REMEDY: &str =
     "give a .jinja file, a tokenizer_config.json, a chat_template.json or a folder that holds one";
 
 impl ChatTemplate {
-    /// The names that [`ChatTemplate::builtin`] knows.
+    /// Names that [`ChatTemplate::builtin`] accepts.
     pub fn builtin_names() -> Vec<&'static str> {
         BUILTIN.iter().map(|(name, _)| *name).collect()
     }
 
-    /// A template that ships with the program; an unknown name is [`Error::Usage`] and lists the known ones.
+    /// A built-in template; an unknown name is [`Error::Usage`] and lists the known ones.
     pub fn builtin(name: &str) -> Result<Self> {
         match BUILTIN.iter().find(|(known, _)| *known == name) {
             Some((name, source)) => Self::from_source(name, source, SpecialTokens::default()),
@@ -37,10 +37,11 @@ impl ChatTemplate {
         }
     }
 
-    /// The template of a tokenizer: its folder, or a file of it; `None` where it has none.
+    /// The template of a tokenizer, given by its folder or one of its files; `None` if it has none.
     ///
-    /// As in transformers, `chat_template.jinja` comes before `chat_template.json`, and both before the configuration's
-    /// own `chat_template`, which may be a list of named ones: then it is `default`. Files may be compressed.
+    /// As in transformers, `chat_template.jinja` takes precedence over `chat_template.json`, and both over the
+    /// configuration's own `chat_template`; if that is a list of named templates, `default` is used. Files may be
+    /// compressed.
     ///
     /// # Errors
     /// An unreadable or broken file.
@@ -64,8 +65,8 @@ impl ChatTemplate {
             .transpose()
     }
 
-    /// The template that `spec` names: a built-in one, a Jinja file, a `tokenizer_config.json` or `chat_template.json`, or
-    /// a tokenizer's folder. Unless it brings its own, it takes the special tokens that are given.
+    /// The template named by `spec`: a built-in one, a Jinja file, a `tokenizer_config.json` or `chat_template.json`, or a
+    /// tokenizer's folder. It uses the given special tokens unless it has its own.
     ///
     /// # Errors
     /// An unknown name, an unreadable file, or one without a template.
@@ -84,7 +85,7 @@ impl ChatTemplate {
                 &Self::builtin_names(),
             ));
         }
-        let missing = || Error::input(Location::file(path), "no chat template here", REMEDY);
+        let missing = || Error::input(Location::file(path), "no chat template found", REMEDY);
         if path.is_dir() {
             return Self::of_tokenizer(path)?.ok_or_else(missing);
         }
@@ -104,7 +105,7 @@ impl ChatTemplate {
     }
 }
 
-/// The folder of a tokenizer that was named by itself or by one of its files.
+/// The folder of a tokenizer that was given by itself or by one of its files.
 fn folder_of(path: &Path) -> Option<PathBuf> {
     if path.is_dir() {
         return Some(path.to_path_buf());
@@ -121,7 +122,7 @@ fn config_in(folder: &Path) -> Result<Json> {
 }
 
 impl SpecialTokens {
-    /// Those that a tokenizer's configuration names; none where there is no configuration.
+    /// The special tokens in a tokenizer's configuration; none if there is no configuration.
     ///
     /// # Errors
     /// An unreadable or broken file.

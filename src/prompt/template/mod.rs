@@ -20,58 +20,58 @@ use crate::base::error::{Error, Location, Result};
 use crate::dataset::Message;
 use python::Day;
 
-/// The day that `strftime_now` tells unless another is set, so that runs repeat: the one in Llama 3.1's own examples.
+/// The date of `strftime_now` unless another is set, so that runs are reproducible: the one in Llama 3.1's own examples.
 const DAY: Day = Day {
     year: 2024,
     month: 7,
     day: 26,
 };
 
-/// The special tokens that a template may name, from `tokenizer_config.json`; those not set stay undefined.
+/// The special tokens that a template can refer to, from `tokenizer_config.json`; those not set stay undefined.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SpecialTokens {
-    /// Begins a text.
+    /// Beginning of a text.
     pub bos_token: Option<String>,
-    /// Ends a text or a turn.
+    /// End of a text or a turn.
     pub eos_token: Option<String>,
-    /// Fills a batch.
+    /// Padding.
     pub pad_token: Option<String>,
-    /// Stands for what the vocabulary lacks.
+    /// Token for unknown text.
     pub unk_token: Option<String>,
-    /// Separates two texts.
+    /// Separator of two texts.
     pub sep_token: Option<String>,
-    /// Stands for the whole text.
+    /// Classification token.
     pub cls_token: Option<String>,
-    /// Hides a token.
+    /// Mask token.
     pub mask_token: Option<String>,
-    /// All others, in the configuration's order.
+    /// All other special tokens, in the configuration's order.
     pub additional: Vec<String>,
 }
 
-/// Why a conversation could not be rendered.
+/// Reason why a conversation could not be rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// The template called `raise_exception`: it does not accept this conversation.
     #[error("the chat template rejects the conversation: {0}")]
     Rejected(String),
-    /// The template or the engine is at fault; Jinja2 would fail too, or the engine lacks something.
+    /// The template or minijinja failed; Jinja2 would fail too, or minijinja lacks a feature.
     #[error("the chat template failed: {0}")]
     Failed(String),
 }
 
-/// Messages in the engine's form, converted once for any number of renderings.
+/// Messages converted to minijinja's form once, for any number of renderings.
 #[derive(Debug, Clone)]
 pub struct PreparedMessages {
     values: Vec<Value>,
 }
 
 impl PreparedMessages {
-    /// How many messages there are.
+    /// Number of messages.
     pub fn len(&self) -> usize {
         self.values.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no messages.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
@@ -142,7 +142,7 @@ impl ChatTemplate {
         })
     }
 
-    /// The same template on another day, as `strftime_now` tells it; no such day is [`Error::Usage`].
+    /// The same template with another date for `strftime_now`; an impossible date is [`Error::Usage`].
     pub fn with_date(&self, year: u32, month: u32, day: u32) -> Result<Self> {
         let date = Day::new(year, month, day).ok_or_else(|| {
             Error::usage(
@@ -154,12 +154,12 @@ impl ChatTemplate {
         Self::compile(&self.name, source, tokens.clone(), date)
     }
 
-    /// What the template is called.
+    /// Name of the template.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The same template under another name, as the user knows it.
+    /// The same template under the name by which the user refers to it.
     #[must_use]
     pub fn renamed(&self, name: &str) -> Self {
         Self {
@@ -168,12 +168,12 @@ impl ChatTemplate {
         }
     }
 
-    /// The Jinja source as it was given.
+    /// The Jinja source, unchanged.
     pub fn source(&self) -> &str {
         &self.inner.source
     }
 
-    /// The special tokens that the template sees.
+    /// The special tokens passed to the template.
     pub fn tokens(&self) -> &SpecialTokens {
         &self.inner.tokens
     }
@@ -189,7 +189,7 @@ impl ChatTemplate {
             })
     }
 
-    /// Converts messages once, so that rendering each prefix copies no content.
+    /// Converts messages once, so that rendering prefixes copies no content.
     pub fn messages(&self, messages: &[Message]) -> PreparedMessages {
         let values = messages
             .iter()
@@ -204,10 +204,10 @@ impl ChatTemplate {
         PreparedMessages { values }
     }
 
-    /// Renders the first `upto` messages (all of them where there are fewer).
+    /// Renders the first `upto` messages, or all if there are fewer.
     ///
     /// # Errors
-    /// [`TemplateError::Rejected`] when the template refuses the conversation, else [`TemplateError::Failed`].
+    /// [`TemplateError::Rejected`] if the template rejects the conversation, else [`TemplateError::Failed`].
     pub fn render(
         &self,
         prepared: &PreparedMessages,
@@ -229,7 +229,7 @@ impl ChatTemplate {
     }
 }
 
-/// The engine's own name for the only template of an environment.
+/// Name of the only template of an environment.
 const TEMPLATE: &str = "chat_template";
 
 impl SpecialTokens {
@@ -248,7 +248,7 @@ impl SpecialTokens {
     }
 }
 
-/// What `raise_exception` was given, if that is the cause: macros wrap the error once more each.
+/// Argument of `raise_exception`, if that is the cause: each macro wraps the error once more.
 fn rejected(error: &minijinja::Error) -> Option<TemplateError> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {

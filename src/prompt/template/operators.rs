@@ -1,4 +1,4 @@
-//! Python's `%` and `for`, which minijinja cannot be taught: they become filters, in the token stream.
+//! Python's `%` and `for`, which minijinja cannot be extended with: they become filters, in the token stream.
 
 use super::source::{Kind, Token};
 
@@ -8,7 +8,7 @@ pub(super) const REM_FILTER: &str = "__python_mod";
 /// Name of the filter that stands for Python's iteration in `for`.
 pub(super) const ITER_FILTER: &str = "__python_iter";
 
-/// Words that no operand of `%` can hold, unless they follow a dot or a bar.
+/// Words that cannot be part of an operand of `%`, unless they follow a dot or a bar.
 const KEYWORDS: [&str; 24] = [
     "and",
     "or",
@@ -36,7 +36,7 @@ const KEYWORDS: [&str; 24] = [
     "autoescape",
 ];
 
-/// Writes `for x in y` as `for x in (y)|filter`: the engine does not know a string's length, hence not `loop.last`.
+/// Rewrites `for x in y` as `for x in (y)|filter`: minijinja does not provide a string's length, hence no `loop.last`.
 pub(super) fn iterate_as_python(tokens: &mut Vec<Token>) {
     let name = |token: &Token, word: &str| matches!(&token.kind, Kind::Name(name) if name == word);
     if !tokens.first().is_some_and(|token| name(token, "for")) {
@@ -76,7 +76,7 @@ pub(super) fn iterate_as_python(tokens: &mut Vec<Token>) {
     tokens.insert(start, token(Kind::Op("(")));
 }
 
-/// Writes `a % b` as `(a)|filter(b)`, since only a filter can tell numbers from strings.
+/// Rewrites `a % b` as `(a)|filter(b)`, since only a filter can distinguish numbers from strings.
 pub(super) fn format_operators(tokens: &mut Vec<Token>) {
     let op = |op| Token {
         kind: Kind::Op(op),
@@ -104,7 +104,7 @@ fn is_attribute(tokens: &[Token], at: usize) -> bool {
     at > 0 && matches!(tokens[at - 1].kind, Kind::Op("." | "|"))
 }
 
-/// Where the operand that ends before `at` begins.
+/// Start of the operand that ends before `at`.
 fn left_operand(tokens: &[Token], at: usize) -> usize {
     let mut depth = 0_usize;
     let mut start = at;
@@ -142,7 +142,7 @@ fn left_operand(tokens: &[Token], at: usize) -> usize {
     start
 }
 
-/// Where the operand that begins at `from` ends: a unary expression with its filters, and powers of it.
+/// End of the operand that begins at `from`: a unary expression with its filters, and powers of it.
 fn right_operand(tokens: &[Token], from: usize) -> usize {
     let kind = |at: usize| tokens.get(at).map(|token| &token.kind);
     let group = |mut at: usize| {

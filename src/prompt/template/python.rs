@@ -1,11 +1,11 @@
-//! What Python prints: `str`, `repr`, `json.dumps`, `strftime`, and its idea of white space.
+//! Python's text output: `str`, `repr`, `json.dumps`, `strftime`, and its definition of white space.
 
 use std::fmt::Write;
 
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Value};
 
-/// `str.isspace` of one character; unlike Rust's, it holds for the separators U+001C to U+001F.
+/// `str.isspace` of one character; unlike Rust's, it is true for the separators U+001C to U+001F.
 pub(super) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
@@ -120,7 +120,7 @@ fn float(number: f64) -> String {
     text
 }
 
-/// The arguments of `json.dumps` that chat templates can give.
+/// The arguments of `json.dumps` that chat templates can pass.
 pub(super) struct JsonStyle {
     pub(super) ascii: bool,
     pub(super) indent: Option<String>,
@@ -128,7 +128,7 @@ pub(super) struct JsonStyle {
     pub(super) sort_keys: bool,
 }
 
-/// Appends `json.dumps(value)`; what JSON does not know is an error, as in Python.
+/// Appends `json.dumps(value)`; values that JSON cannot represent are an error, as in Python.
 pub(super) fn json(
     out: &mut String,
     value: &Value,
@@ -233,7 +233,7 @@ fn json_text(out: &mut String, text: &str, ascii: bool) {
     out.push('"');
 }
 
-/// The day that `strftime_now` tells: always its midnight, so that runs repeat.
+/// The date of `strftime_now`, always at midnight, so that runs are reproducible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Day {
     pub(super) year: u32,
@@ -266,7 +266,7 @@ const WEEKDAYS: [&str; 7] = [
 ];
 
 impl Day {
-    /// `None` for a day that no calendar has.
+    /// `None` for an impossible date.
     pub(super) fn new(year: u32, month: u32, day: u32) -> Option<Self> {
         let this = Self { year, month, day };
         let ok = (1..=9999).contains(&year)
@@ -299,7 +299,7 @@ impl Day {
         (before * 365 + before / 4 - before / 100 + before / 400 + self.year_day()) % 7
     }
 
-    /// `datetime.strftime` in the C locale; an unknown directive stays as it is, as in glibc.
+    /// `datetime.strftime` in the C locale; an unknown directive is left unchanged, as in glibc.
     pub(super) fn strftime(self, format: &str) -> String {
         let mut out = String::with_capacity(format.len() + 8);
         let mut chars = format.chars();

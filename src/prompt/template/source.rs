@@ -1,13 +1,14 @@
 //! Jinja2's lexer, and a rewriting of its token stream into source that minijinja reads the same way.
 //!
 //! Whitespace control (`trim_blocks`, `lstrip_blocks`, `-` and `+` marks, raw blocks) is done here, by the rules of
-//! `jinja2/lexer.py` 3.1, because minijinja differs at its edges. What is left differs in tokens only: string escapes,
-//! `generation` tags, and `%`, which is string formatting in Python. Line numbers are kept for error messages.
+//! `jinja2/lexer.py` 3.1, because minijinja differs in edge cases. The other differences are in tokens only: string
+//! escapes, `generation` tags, and `%`, which is string formatting in Python. Line numbers are preserved for error
+//! messages.
 
 use super::operators::{format_operators, iterate_as_python};
 use super::python::is_space;
 
-/// A source that Jinja2's lexer refuses.
+/// A source that Jinja2's lexer rejects.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct LexError {
     pub(super) line: u64,
@@ -25,7 +26,7 @@ pub(super) enum Kind {
 #[derive(Debug, Clone)]
 pub(super) struct Token {
     pub(super) kind: Kind,
-    /// Newlines of the source that stand before it.
+    /// Newlines of the source before it.
     pub(super) newlines: usize,
 }
 
@@ -34,13 +35,13 @@ const OPERATORS: [&str; 26] = [
     ">", "<", "=", ".", ":", "|", ",", ";",
 ];
 
-/// The minijinja source (no whitespace control left to do) for a Jinja2 source.
+/// Converts a Jinja2 source to minijinja source without whitespace control.
 pub(super) fn rewrite(source: &str) -> Result<String, LexError> {
     let source = source.replace("\r\n", "\n").replace('\r', "\n");
     let source = source.strip_suffix('\n').unwrap_or(&source);
     let mut writer = Writer::default();
     let mut lexer = Lexer { source, at: 0 };
-    // Whether what went before ended a line: only then may the first blanks be stripped by `lstrip_blocks`.
+    // Whether the preceding text ended a line: only then does `lstrip_blocks` strip leading blanks.
     let mut line_starting = true;
     while lexer.at < source.len() {
         let rest = lexer.rest();
@@ -72,7 +73,7 @@ pub(super) fn rewrite(source: &str) -> Result<String, LexError> {
                 let (len, close_sign) = raw_word(lexer.rest(), "raw").unwrap_or_default();
                 writer.owed += newlines(&lexer.rest()[..len]);
                 lexer.at += len;
-                // A raw block's first newline is kept: `trim_blocks` does not reach it.
+                // The first newline of a raw block is kept: `trim_blocks` does not apply to it.
                 line_starting = lexer.close(close_sign, false, &mut writer);
                 line_starting = raw_block(&mut lexer, &mut writer, line_starting)?;
             }
@@ -153,7 +154,7 @@ impl<'s> Lexer<'s> {
         }
     }
 
-    /// Skips what the end of a tag takes with it; tells whether it ended a line.
+    /// Skips what the end of a tag removes; returns whether it ended a line.
     fn close(&mut self, sign: Option<char>, trim: bool, writer: &mut Writer) -> bool {
         let rest = self.rest();
         let skipped = match sign {
@@ -166,7 +167,7 @@ impl<'s> Lexer<'s> {
         rest[..skipped].ends_with('\n')
     }
 
-    /// The tokens up to the end mark, which is taken too; and the sign before it.
+    /// The tokens up to and including the end mark; and the sign before it.
     fn tag(&mut self, block: bool) -> Result<(Vec<Token>, Option<char>), LexError> {
         let end = if block { "%}" } else { "}}" };
         let mut tokens: Vec<Token> = Vec::new();
@@ -183,7 +184,7 @@ impl<'s> Lexer<'s> {
                     .filter(|after| after.starts_with(end) && (block || first == '-'));
                 if signed.is_some() || rest.starts_with(end) {
                     self.at += end.len() + usize::from(signed.is_some());
-                    // Newlines before the end mark go to the next tag.
+                    // Newlines before the end mark are attributed to the next tag.
                     if lines > 0 {
                         tokens.push(Token {
                             kind: Kind::Name(String::new()),
@@ -232,7 +233,7 @@ impl<'s> Lexer<'s> {
             };
             let inside = newlines(&rest[..len]);
             self.at += len;
-            // Adjacent string literals are one, as in Python.
+            // Adjacent string literals are concatenated, as in Python.
             if let (
                 Kind::Text(more),
                 Some(Token {
@@ -359,7 +360,7 @@ fn unescape(text: &str) -> String {
 struct Writer {
     out: String,
     pending: String,
-    /// Newlines of the source that were dropped: the next tag holds them, so that lines keep their numbers.
+    /// Newlines of the source that were dropped: the next tag contains them, so that lines keep their numbers.
     owed: usize,
 }
 
@@ -374,7 +375,7 @@ impl Writer {
             Some('-') => text.trim_end_matches(is_space),
             None if block => {
                 let line = text.rfind('\n').map_or(0, |at| at + 1);
-                // A match of at least one blank; with none there is nothing to strip.
+                // Matches at least one blank; without any there is nothing to strip.
                 if (line > 0 || line_starting) && text[line..].chars().all(is_space) {
                     &text[..line]
                 } else {
@@ -389,7 +390,7 @@ impl Writer {
 
     fn flush(&mut self, last: bool) {
         let text = std::mem::take(&mut self.pending);
-        // Text of raw blocks may look like tags: it goes through a string literal.
+        // Text of raw blocks may look like tags, so it becomes a string literal.
         if find_tag(&text).is_some() || (!last && text.ends_with('{')) {
             self.out.push_str("{{ ");
             self.literal(&text);
@@ -422,7 +423,7 @@ impl Writer {
                 ..
             }) = tokens.first_mut()
         {
-            // The tag only marks what the model said; its body is a scope of its own.
+            // The tag only marks the model's output; its body is a separate scope.
             match name.as_str() {
                 "generation" => "with".clone_into(name),
                 "endgeneration" => "endwith".clone_into(name),

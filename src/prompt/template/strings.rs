@@ -1,4 +1,4 @@
-//! Python's methods of strings, where minijinja-contrib has none or differs.
+//! Python's string methods, where minijinja-contrib lacks them or differs.
 
 use minijinja::value::{Kwargs, Tuple, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
@@ -6,7 +6,7 @@ use minijinja_contrib::pycompat::unknown_method_callback;
 
 use super::python::is_space;
 
-/// The engine's callback for methods of values.
+/// minijinja's callback for methods of values.
 pub(super) fn method(
     state: &mut State,
     value: &Value,
@@ -103,7 +103,7 @@ fn argument(value: &Value) -> Result<&str, Error> {
         .ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "the argument must be a string"))
 }
 
-/// `strip` of a string's start, end or both; the value itself where nothing goes.
+/// `strip` at a string's start, end or both; returns the value itself if nothing is removed.
 pub(super) fn strip(
     value: &Value,
     chars: Option<&Value>,
@@ -144,8 +144,8 @@ fn split(text: &str, separator: &str, most: usize, from_right: bool) -> Result<V
     })
 }
 
-/// `split()` without a separator: runs of white space count once, and none at the ends. What is left when no split is
-/// left keeps its far end, as in CPython.
+/// `split()` without a separator: a run of white space counts once, and none at the ends. With a limit, the rest after the
+/// last split keeps its trailing white space, as in CPython.
 fn split_blank(text: &str, most: usize, from_right: bool) -> Value {
     let mut found = Vec::new();
     let mut rest = text;
@@ -182,7 +182,7 @@ fn split_blank(text: &str, most: usize, from_right: bool) -> Value {
     Value::from_iter(found)
 }
 
-/// `splitlines`, which knows more line ends than Rust's `lines`.
+/// `splitlines`, which recognises more line ends than Rust's `lines`.
 fn split_lines(text: &str, keep: bool) -> Value {
     let ends = |c: char| matches!(c, '\n'..='\r' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}');
     let mut found = Vec::new();

@@ -51,7 +51,7 @@ const QWEN_TAGS: &[&str] = &[
     "<|file_sep|>",
 ];
 
-/// In the order in which help lists them.
+/// Built-in vocabularies, in the order in which help lists them.
 const VOCABULARIES: &[Vocabulary] = &[
     Vocabulary {
         name: "qwen2",
@@ -229,9 +229,9 @@ mod tests {
         messages
     }
 
-    /// Per vocabulary, the number of ids of the shipped data and the SHA-256 of all of them as little-endian 32-bit integers.
-    /// Hugging Face's `tokenizers` 0.23 gives the same two figures for `qwen3` and `gpt2` from the models' own
-    /// `tokenizer.json`. If one changes, the results of every trace made with that vocabulary change.
+    /// For each vocabulary, the number of ids of the shipped data and the SHA-256 of all of them as little-endian 32-bit
+    /// integers. Hugging Face's `tokenizers` 0.23 gives the same two figures for `qwen3` and `gpt2` from the models' own
+    /// `tokenizer.json`. If one changes, the results of every trace generated with that vocabulary change.
     #[test]
     fn ids_of_the_shipped_data_stay_the_same() {
         let expected = [

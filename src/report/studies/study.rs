@@ -9,7 +9,7 @@ use crate::report::render::table::table;
 use crate::sim::Objectives;
 use crate::tune::study::{Capacity, LONGEST_HOLD, PolicyStudy, Trial};
 
-/// A study and what it was of.
+/// The results of a study, with its objectives and its validation.
 #[derive(Debug)]
 pub struct Paper<'a> {
     /// What was found.
@@ -138,7 +138,7 @@ impl Paper<'_> {
         self.study.capacities.iter().map(capacity).collect()
     }
 
-    /// For a terminal.
+    /// Formats the results for the terminal.
     pub fn text(&self) -> String {
         let mut parts = vec![
             "Highest request rate of fixed fleets within the objectives, best per GPU first"

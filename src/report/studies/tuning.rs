@@ -99,7 +99,7 @@ fn fairness(measures: &Measures, fairness: Fairness) -> f64 {
     }
 }
 
-/// The sweep as a table, and what is to be said of it.
+/// Formats the sweep as a table, followed by its conclusions.
 pub fn aging_text(study: &AgingStudy, sweep: &AgingSweep) -> String {
     let header = [
         "order",

@@ -108,7 +108,7 @@ pub fn measure(config: &ScenarioConfig, grid: &Grid) -> Result<Measured> {
     if grid.min_isl == 0 || grid.min_isl > grid.max_isl || grid.osl < 2 {
         return Err(Error::usage(
             format!(
-                "prompts of {} to {} tokens with {} output tokens",
+                "the profile cannot have prompts of {} to {} tokens with {} output tokens",
                 grid.min_isl, grid.max_isl, grid.osl
             ),
             "give prompts of 1 token or more, the shortest first, and 2 output tokens or more",

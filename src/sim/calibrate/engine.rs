@@ -1,4 +1,4 @@
-//! What an engine was started with: vLLM's arguments from a file that a benchmark wrote.
+//! Settings of a running engine: vLLM's arguments, from a file that a benchmark wrote.
 
 use std::path::Path;
 
@@ -9,12 +9,12 @@ use crate::base::io::Input;
 use crate::cache::capacity::{Budget, GPUS, ModelConfig};
 use crate::sim::replica::VllmV1Config;
 
-/// Bytes that vLLM is taken to need beside weights and cache, as `replay capacity` does.
+/// Bytes that vLLM needs in addition to weights and cache; as in `replay capacity`.
 const OVERHEAD: u64 = 2 << 30;
-/// The part of the memory that vLLM uses unless told otherwise; 0.92 since some version.
+/// Default fraction of the memory that vLLM uses; 0.92 in newer versions.
 const UTILIZATION: f64 = 0.9;
 
-/// Names under which the number of blocks is recorded; the first that is there is taken.
+/// Keys under which the number of blocks is recorded; the first existing one is used.
 const BLOCKS: [&str; 5] = [
     "num_gpu_blocks",
     "num_gpu_blocks_override",
@@ -22,25 +22,25 @@ const BLOCKS: [&str; 5] = [
     "kv_cache_blocks",
     "gpu_blocks",
 ];
-/// Names under which the tokens are recorded that fit in them.
+/// Keys under which the capacity in tokens is recorded.
 const TOKENS: [&str; 3] = ["num_kv_tokens", "kv_cache_tokens", "gpu_kv_cache_size"];
 
-/// How an engine ran.
+/// Settings of an engine.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Engine {
     /// Its scheduler.
     pub scheduler: VllmV1Config,
     /// Tokens per block.
     pub block_size: u32,
-    /// Whether it looked for prefixes.
+    /// Whether prefix caching was on.
     pub prefix_caching: bool,
-    /// Blocks that requests can have; `None` where that is not told.
+    /// Blocks available to requests; `None` if unknown.
     pub blocks: Option<u32>,
-    /// The model's name.
+    /// Name of the model.
     pub model: Option<String>,
-    /// Part of the memory that it was allowed.
+    /// Fraction of the memory that it may use.
     pub utilization: Option<f64>,
-    /// Bytes of its GPU, or what a name says.
+    /// Memory of its GPU in bytes, if known or derived from a name.
     pub memory: Option<u64>,
 }
 
@@ -58,11 +58,11 @@ impl Engine {
         }
     }
 
-    /// From a JSON file of any depth that has vLLM's names for its arguments, as LLMServingSim's `meta.json` has. What was
-    /// asked for (`engine_kwargs`) goes before what came of it; `null` is not told.
+    /// Reads a JSON file that has vLLM's argument names at any depth, such as LLMServingSim's `meta.json`. Requested values
+    /// (`engine_kwargs`) take precedence over the resulting ones; `null` means unknown.
     ///
     /// # Errors
-    /// A file that cannot be read or is not JSON, values that are none.
+    /// A file that cannot be read or is not JSON, or an invalid value.
     pub fn load(path: &Path) -> Result<Self> {
         let bytes = Input::open(path)?.read_to_end()?;
         let meta: Value = serde_json::from_slice(&bytes).map_err(|error| {
@@ -107,7 +107,7 @@ impl Engine {
             engine.scheduler.long_prefill_token_threshold =
                 threshold.min(u64::from(u32::MAX)) as u32;
         }
-        // What vLLM counted, or was told to take, has its null block in it.
+        // A number of blocks counted by vLLM, or requested from it, includes the null block.
         let mut counted = None;
         for name in BLOCKS {
             counted = counted.or(whole(name)?);
@@ -141,10 +141,11 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Its blocks: as told, or what is left of a GPU's memory beside the model. `gpu` is a name for where the file has none.
+    /// Its blocks: as recorded, or those that fit into the GPU's memory beside the model. `gpu` names the GPU if the file
+    /// does not.
     ///
     /// # Errors
-    /// Neither blocks nor memory known, or a model that does not fit.
+    /// Neither blocks nor memory are known, or the model does not fit.
     pub fn blocks_for(&self, model: &ModelConfig, gpu: Option<&str>) -> Result<u32> {
         if let Some(blocks) = self.blocks {
             return Ok(blocks);
@@ -152,7 +153,7 @@ impl Engine {
         let memory = self.memory.or_else(|| gpu.and_then(memory_of));
         let (Some(memory), Some(weights)) = (memory, model.weight_bytes()) else {
             return Err(Error::usage(
-                "the number of KV blocks is not known",
+                "the number of KV blocks is unknown",
                 "set `num_gpu_blocks`, or `gpu` to the name of the GPU",
             ));
         };
@@ -169,7 +170,7 @@ impl Engine {
     }
 }
 
-/// Memory of the GPU whose short name is part of a name, as in "NVIDIA RTX PRO 6000 Blackwell Server Edition".
+/// Memory of the GPU whose short name is part of a name such as "NVIDIA RTX PRO 6000 Blackwell Server Edition".
 fn memory_of(name: &str) -> Option<u64> {
     let plain: String = name
         .chars()
@@ -180,7 +181,7 @@ fn memory_of(name: &str) -> Option<u64> {
         let short = known.split('-').next().unwrap_or(known);
         plain.contains(&known.replace('-', "")) || plain.contains(short)
     };
-    // The one whose memory is named too goes first, and longer names before their beginnings.
+    // Names that include the memory size come first, and longer names before their prefixes.
     let mut known: Vec<_> = GPUS.iter().filter(|(known, _)| fits(known)).collect();
     known.sort_by_key(|(known, _)| {
         let size = known.split('-').next_back().unwrap_or("");
@@ -189,7 +190,7 @@ fn memory_of(name: &str) -> Option<u64> {
     known.first().map(|(_, mib)| mib << 20)
 }
 
-/// The value of a key: among what was asked for, at the top, or at any depth in the file's order.
+/// The value of a key: among the requested values, at the top level, or at any depth in the order of the file.
 fn find<'a>(meta: &'a Value, name: &str) -> Option<&'a Value> {
     fn anywhere<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
         match value {
@@ -231,7 +232,7 @@ mod tests {
                     "cache_config": {"enable_prefix_caching": false}}}"#,
         )
         .expect("reads");
-        // One is vLLM's null block; what was asked for goes first.
+        // One is vLLM's null block; requested values take precedence.
         assert_eq!((resolved.blocks, resolved.block_size), (Some(2587), 32));
         assert_eq!(resolved.scheduler.max_num_seqs, 256);
         assert!(!resolved.scheduler.async_scheduling && !resolved.prefix_caching);
@@ -248,7 +249,7 @@ mod tests {
             load(r#"{"hardware": {"name": "NVIDIA RTX PRO 6000 Blackwell Server Edition"}}"#)
                 .expect("reads");
         assert_eq!(engine.memory, Some(97_887 << 20));
-        // 97,887 MiB x 0.9 - 15,317 MiB of weights - 2,048 MiB = 70,733 MiB of 2 MiB each.
+        // 97,887 MiB x 0.9 - 15,317 MiB of weights - 2,048 MiB = 70,733 MiB, at 2 MiB per block.
         let blocks = engine.blocks_for(&model, None).expect("fits");
         assert!((35_300..35_400).contains(&blocks), "{blocks}");
         assert!(Engine::new().blocks_for(&model, None).is_err());

@@ -1,4 +1,4 @@
-//! What a real engine took for each request: JSONL or CSV.
+//! Reads measured timings of requests on a real engine: JSONL or CSV.
 //!
 //! | key or column | or | what |
 //! |---|---|---|
@@ -10,8 +10,9 @@
 //! | `first_token_ts` | `first_token`, `first_token_s` | when its first output token was there |
 //! | `last_token_ts` | `last_token`, `last_token_s` | when its last was |
 //!
-//! Times are in seconds. vLLM logs arrivals on the wall clock and all else on a clock of its own, which cannot be subtracted
-//! from each other; so times count from `queued_ts` where there is one, as in vLLM's own figures and LLMServingSim's.
+//! Times are in seconds. vLLM logs arrivals on the wall clock and all other times on a different clock, so they cannot be
+//! subtracted from each other. Times therefore count from `queued_ts` if there is one, as in the figures of vLLM and
+//! LLMServingSim.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -23,7 +24,7 @@ use crate::base::io::Input;
 use crate::base::table::TableReader;
 use crate::trace::Trace;
 
-/// Names of each kind of value.
+/// Key names of each kind of value.
 const NAMES: [&[&str]; 7] = [
     &["request_id", "id"],
     &[
@@ -46,29 +47,30 @@ const NAMES: [&[&str]; 7] = [
 const REMEDY: &str =
     "expected request_id, queued_ts or arrival_time, first_token_ts and last_token_ts";
 
-/// What a request took, in seconds.
+/// Measured times of a request, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Measured {
-    /// To the first token.
+    /// Time to first token.
     pub ttft: f64,
-    /// Per further token; none with one token.
+    /// Time per further token; `None` with one token.
     pub tpot: Option<f64>,
-    /// To the last token.
+    /// End-to-end time.
     pub e2e: f64,
 }
 
-/// One request's values as text, each with the name under which the file has it.
+/// The values of one request as text, each with its key in the file.
 type Fields<'a> = [Option<(&'a str, Cow<'a, str>)>; NAMES.len()];
 
-/// Reads what was measured, by the trace's requests; `None` for those that the file does not tell, or tells no times of.
+/// Reads measured times by request of the trace; `None` for requests that the file does not contain, or contains without
+/// times.
 ///
 /// # Errors
-/// A file that cannot be read, requests that are not in the trace or of other lengths there, times that run backwards.
+/// A file that cannot be read, requests that are not in the trace or have other lengths there, times that run backwards.
 pub fn read(path: &Path, trace: &Trace) -> Result<Vec<Option<Measured>>> {
     let mut input = Input::open(path)?;
     let json = input.peek()?.trim_ascii_start().starts_with(b"{");
     let mut measured = vec![None; trace.requests().len()];
-    // A trace may have been put in order of arrival; ids that are numbers are places in the file that it came from.
+    // The trace may have been sorted by arrival; numeric ids are positions in the original file.
     let places: HashMap<&str, usize, std::hash::RandomState> = trace
         .requests()
         .iter()
@@ -92,7 +94,7 @@ pub fn read(path: &Path, trace: &Trace) -> Result<Vec<Option<Measured>>> {
                 && length != f64::from(there)
             {
                 return Err(Fault::new(format!(
-                    "`{name}` is {length}, and {there} in the trace"
+                    "`{name}` is {length} here and {there} in the trace"
                 )));
             }
         }
@@ -152,14 +154,14 @@ pub fn read(path: &Path, trace: &Trace) -> Result<Vec<Option<Measured>>> {
     if measured.iter().all(Option::is_none) {
         return Err(Error::input(
             Location::file(path),
-            "tells no request's times",
+            "contains no request with times",
             REMEDY,
         ));
     }
     Ok(measured)
 }
 
-/// Which request an id means: the one of that name, or the one whose name is its trailing number.
+/// The request of an id: the one with that id, or the one whose id is its trailing number.
 fn place(
     id: &str,
     places: &HashMap<&str, usize, std::hash::RandomState>,
@@ -176,7 +178,7 @@ fn place(
         .or_else(|| number.parse().ok().filter(|index| *index < count))
 }
 
-/// The number of one kind; `None` where the file does not tell it.
+/// The number of one kind; `None` if the file does not contain it.
 fn number(fields: &Fields<'_>, index: usize) -> Result<Option<f64>, Fault> {
     let Some((name, text)) = &fields[index] else {
         return Ok(None);
@@ -205,7 +207,7 @@ mod tests {
 
     #[test]
     fn two_forms_of_the_same() {
-        // vLLM's arrival is on another clock, so its time of queueing counts.
+        // vLLM's arrival time is on another clock, so the time of queueing is used.
         let json = r#"{"request_id": "bench-1", "input_toks": 6, "output_toks": 1, "arrival_time": 1777.5, "queued_ts": 4.0, "scheduled_ts": 4.5, "first_token_ts": 5.0, "last_token_ts": 5.0}
 {"request_id": "bench-0", "input_toks": 5, "output_toks": 3, "arrival_time": 1777.5, "queued_ts": 1.0, "first_token_ts": 2.0, "last_token_ts": 6.0}"#;
         let csv = "arrival,first_token,last_token\n1,2,6\n4,5,5\n";
@@ -236,7 +238,7 @@ mod tests {
             ("{\"request_id\": \"2\"}\n", "not in the trace"),
             (
                 "id,input_tokens\n0,9\n",
-                ":2: `input_tokens` is 9, and 5 in the trace",
+                ":2: `input_tokens` is 9 here and 5 in the trace",
             ),
             (
                 "id,arrival,first_token,last_token\n0,4,3,5\n",
@@ -246,7 +248,10 @@ mod tests {
                 "id,arrival,first_token,last_token\n0,x,3,5\n",
                 "expected a number, found `x`",
             ),
-            ("{\"request_id\": \"0\"}\n", "tells no request's times"),
+            (
+                "{\"request_id\": \"0\"}\n",
+                "contains no request with times",
+            ),
             ("{\n", "not a JSON object"),
         ] {
             let told = load(text).expect_err("refused").to_string();

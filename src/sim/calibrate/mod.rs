@@ -1,11 +1,11 @@
-//! Fits the simulator to a real engine's timings: one number, the host's overhead of each step.
+//! Fits the simulator to measured timings of a real engine, by one parameter: the host overhead of each step.
 //!
-//! It may come out below 0: kernels that were timed one by one, outside of a CUDA graph, can take longer than they do in the
+//! The overhead can be negative: kernels that were timed one by one, outside a CUDA graph, can take longer than in the
 //! engine.
 //!
-//! All requests are simulated. The overhead is chosen by the first half of them in order of arrival: it is the one with the
-//! least sum of squares of the errors of mean TTFT, TPOT and E2E (see `badness`). What is reported is the second half, which the fit
-//! has not seen. Errors of means and quantiles compare two distributions; MAPE compares each request with itself.
+//! All requests are simulated. The overhead is fitted to the first half of them in order of arrival: it minimises the sum
+//! of squared errors of mean TTFT, TPOT and E2E (see `badness`). The reported errors are those of the second half, which
+//! the fit does not use. Errors of means and quantiles compare two distributions; MAPE compares each request with itself.
 
 mod engine;
 mod measured;
@@ -22,24 +22,24 @@ use crate::base::Distribution;
 use crate::base::error::{Error, Result};
 use crate::cache::BlockTrace;
 
-/// The largest overhead that is tried, in milliseconds.
+/// Largest overhead that is tried, in milliseconds.
 const LARGEST: f64 = 64.0;
 
-/// One instance of an engine, with the blocks that it has for requests.
+/// One instance of an engine, with its number of blocks.
 #[derive(Debug)]
 pub struct Single<'a> {
-    /// What it serves.
+    /// Requests that it serves.
     pub workload: &'a Workload<'a>,
-    /// The workload's blocks, where prefixes are to be found.
+    /// Blocks of the workload, if prefixes are cached.
     pub blocks: Option<&'a BlockTrace>,
-    /// How it ran.
+    /// Settings of the engine.
     pub engine: &'a Engine,
-    /// Blocks that requests can have.
+    /// Blocks available to requests.
     pub capacity: u32,
 }
 
 impl Single<'_> {
-    /// What it would take with a latency model.
+    /// Simulates the requests with a latency model.
     ///
     /// # Errors
     /// None that depend on the input.
@@ -58,14 +58,14 @@ impl Single<'_> {
     }
 }
 
-/// A simulated figure beside the measured one.
+/// A simulated figure and the measured one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Beside {
-    /// Seconds that were measured.
+    /// Measured seconds.
     pub measured: f64,
-    /// Seconds that were simulated.
+    /// Simulated seconds.
     pub simulated: f64,
-    /// The latter over the former, less one.
+    /// Simulated divided by measured, minus 1.
     pub error: f64,
 }
 
@@ -84,7 +84,7 @@ impl Beside {
     }
 }
 
-/// How one metric agrees.
+/// Agreement of one metric.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Agreement {
     /// Its mean.
@@ -95,7 +95,7 @@ pub struct Agreement {
     pub p90: Beside,
     /// 99th percentile.
     pub p99: Beside,
-    /// Mean absolute error of single requests, as a part of what was measured.
+    /// Mean absolute percentage error of single requests, as a fraction of the measured value.
     pub mape: f64,
 }
 
@@ -120,7 +120,7 @@ impl Agreement {
     }
 }
 
-/// How a part of the requests agrees.
+/// Agreement of a set of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Comparison {
     /// Requests compared.
@@ -134,7 +134,7 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Of the requests with numbers in `part`; those that were not measured, or did not finish, are left out.
+    /// Compares the requests whose indices are in `part`; those that were not measured, or did not finish, are left out.
     pub fn new(
         records: &Records,
         measured: &[Option<Measured>],
@@ -162,8 +162,9 @@ impl Comparison {
         }
     }
 
-    /// What the fit makes small: squares of the errors of the means, TPOT's as a part of itself, those of TTFT and E2E as parts
-    /// of E2E. Where requests queue, TTFT is what is left of others' E2E after a wait, and would count their errors many times.
+    /// Objective of the fit: squared relative errors of the means; TPOT relative to itself, TTFT and E2E relative to E2E.
+    /// When requests queue, TTFT is what remains of the E2E of others after waiting, and would count their errors many
+    /// times.
     fn badness(&self) -> f64 {
         let whole = self.e2e.mean.measured;
         let part = |beside: Beside| (beside.simulated - beside.measured) / whole;
@@ -171,12 +172,12 @@ impl Comparison {
     }
 }
 
-/// What came of a calibration.
+/// Result of a calibration.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Calibration {
-    /// The overhead that fits best, in milliseconds.
+    /// The best overhead, in milliseconds.
     pub host_overhead_ms: f64,
-    /// The first half, by which it was chosen.
+    /// The first half, to which it was fitted.
     pub fitted: Comparison,
     /// The second half.
     pub held_out: Comparison,
@@ -186,11 +187,11 @@ pub struct Calibration {
     pub cached_tokens: u64,
     /// Steps of the engine.
     pub steps: u64,
-    /// Steps outside of the profile.
+    /// Steps outside the measured range of the profile.
     pub clamped_steps: u64,
 }
 
-/// Chooses the overhead.
+/// Fits the overhead.
 ///
 /// # Errors
 /// Fewer than two measured requests, or none that finishes.
@@ -209,7 +210,7 @@ pub fn calibrate(
     else {
         return Err(Error::usage(
             "fewer than two requests were measured",
-            "give the timings of more",
+            "give the timings of more requests",
         ));
     };
     let overhead = fit(|overhead| {
@@ -235,8 +236,9 @@ pub fn calibrate(
     })
 }
 
-/// The best overhead to a hundredth of a millisecond. A step more or less moves whole requests, so the error is not smooth: a
-/// scan from 0 that ends well behind the best so far, below 0 only where that is best, and two finer ones around it.
+/// The best overhead to a hundredth of a millisecond. One step more or less shifts whole requests, so the error is not
+/// smooth: a scan from 0 that ends well beyond the best value so far, below 0 only if that is best, and then two finer
+/// scans around it.
 fn fit(mut badness: impl FnMut(f64) -> Result<f64>) -> Result<f64> {
     let mut best = (badness(0.0)?, 0.0);
     for direction in [1.0, -1.0] {
@@ -253,7 +255,7 @@ fn fit(mut badness: impl FnMut(f64) -> Result<f64>) -> Result<f64> {
         let middle = best.1;
         for index in -count..=count {
             if index != 0 {
-                // Whole hundredths, as they are printed.
+                // Whole hundredths, as printed.
                 let at = ((middle + f64::from(index) * step) * 100.0).round() / 100.0;
                 best = better(best, (badness(at)?, at));
             }
@@ -262,7 +264,7 @@ fn fit(mut badness: impl FnMut(f64) -> Result<f64>) -> Result<f64> {
     Ok(best.1)
 }
 
-/// The one with less error; of equal ones, the one nearer to 0.
+/// The one with the smaller error; ties: the one nearer to 0.
 fn better(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
     if (b.0, b.1.abs()) < (a.0, a.1.abs()) {
         b
@@ -285,7 +287,7 @@ mod tests {
 
     #[test]
     fn errors_by_hand() {
-        // Means 3 and 3.3: 10 % too much. Single requests: 50 % and 10 %.
+        // Means 3 and 3.3: 10 % too large. Single requests: 50 % and 10 %.
         let agreement = Agreement::new([(2.0, 3.0), (4.0, 3.6)].into_iter());
         assert!((agreement.mean.error - 0.1).abs() < 1e-12);
         assert!((agreement.mape - (0.5 + 0.1) / 2.0).abs() < 1e-12);

@@ -15,7 +15,7 @@ use crate::cache::capacity::ModelConfig;
 /// A latency model that a configuration chooses, with its parameters: `{ kind = "linear", base_ms = 5 }`.
 pub type LatencyConfig = Chosen<LatencyCard>;
 
-/// What a latency model may know of the pool whose steps it times.
+/// Properties of the pool whose steps a latency model times.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct LatencyContext<'a> {

@@ -64,7 +64,7 @@ pub struct ContextTable {
     clamped: Clamped,
 }
 
-/// Where the table of measured steps is.
+/// Location of the table of measured steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ContextTableConfig {
@@ -123,7 +123,8 @@ impl ContextTable {
             return refuse("has no rows with tokens");
         }
         if !mixed.is_empty() {
-            // Fewer decodes than measured add between nothing and what the fewest measured ones add, where both are known.
+            // Fewer decodes than measured add between nothing and as much as the fewest measured ones add, if both are
+            // known.
             let known: Vec<[f64; 2]> = mixed.iter().map(|(keys, _)| [keys[0], keys[1]]).collect();
             let alone = prefill.iter().filter(|(keys, _)| known.contains(keys));
             let alone = alone.map(|([chunk, past], time)| ([*chunk, *past, 0.0, 0.0], *time));
@@ -260,7 +261,7 @@ mod tests {
 
     #[test]
     fn names_units_and_what_was_not_measured() {
-        // Vidur's names; the total of decodes and unknown columns are not asked for.
+        // Vidur's names; the total of decodes and unknown columns are ignored.
         let text = "num_prefill_tokens,prefill_kv,num_decode,decode_kv_avg,decode_kv_total,total_ms\n\
             100,0,0,0,0,10\n0,0,1,64,64,4\n0,0,2,64,128,5\n";
         let mut vidur = table(text).expect("reads");

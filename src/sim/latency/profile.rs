@@ -9,10 +9,11 @@
 //! | `attention.csv` | `prefill_chunk, kv_prefill, n_decode, kv_decode, time_us` | attention of one layer, prefills and decodes together |
 //! | `moe.csv` | `tokens, activated_experts, time_us` | experts, if the model has them |
 //!
-//! A step takes: embedding, final norm, output head and sampler once; twice the norm and all-reduce of each layer; once its
-//! other parts; and the host's overhead, the one number that is not in the profile (`replay calibrate` fits it; a negative one
-//! means that the engine runs kernels faster than they were timed). Prefills count by the sums of their tokens and of their contexts, decodes by number and mean context, as they were measured. The
-//! experts that a batch touches are the expected number, if each token chose at random.
+//! A step takes: embedding, final norm, output head and sampler once; the norm and all-reduce of each layer twice; its
+//! other parts once; and the host overhead, the only number that is not in the profile (`replay calibrate` fits it; a
+//! negative one means that the engine runs kernels faster than they were timed). Prefills count by the sums of their tokens
+//! and of their contexts, decodes by their number and mean context, as they were measured. The number of experts that a
+//! batch uses is the expected one, if each token chose at random.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use crate::base::registry::Card;
 use crate::base::table::TableReader;
 use crate::cache::capacity::ModelConfig;
 
-/// How often a part of the model runs in a step.
+/// Number of times that a part of the model runs in a step.
 #[derive(Clone, Copy)]
 enum Place {
     Once,
@@ -35,7 +36,7 @@ enum Place {
     FeedForward,
 }
 
-/// The parts that a profile may have.
+/// The parts that a profile can have.
 const PARTS: [(&str, Place); 12] = [
     ("embedding", Place::Once),
     ("final_layernorm", Place::Once),
@@ -55,7 +56,7 @@ const PARTS: [(&str, Place); 12] = [
 #[derive(Debug, Clone)]
 struct Experts {
     layers: f64,
-    /// Time by tokens and experts touched, in microseconds.
+    /// Time by tokens and experts used, in microseconds.
     time: Grid<2>,
     count: f64,
     /// Fraction of the experts that a token does not use.
@@ -117,7 +118,7 @@ fn curves(path: &Path, axis: &str) -> Result<Vec<(String, Grid<1>)>> {
     TableReader::open(Input::open(path)?, &["layer", axis, "time_us"], 3)?.each_row(|row| {
         let point = ([row.number(1)?], row.number(2)?);
         let name = row.text(0)?;
-        // Rows of a layer stand together.
+        // Rows of a layer are adjacent.
         match rows.iter_mut().rfind(|(known, _)| known == name) {
             Some((_, points)) => points.push(point),
             None => rows.push((name.to_owned(), vec![point])),
@@ -139,13 +140,13 @@ fn empty(path: &Path) -> Error {
     )
 }
 
-/// Where the profile of a GPU's kernels is.
+/// Location of the profile of a GPU's kernels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProfileConfig {
     /// Folder with dense.csv, per_sequence.csv and attention.csv.
     pub folder: PathBuf,
-    /// Milliseconds per step that no kernel takes; `replay calibrate` measures them.
+    /// Milliseconds per step in which no kernel runs; `replay calibrate` fits them.
     #[serde(default)]
     pub host_overhead_ms: f64,
 }
@@ -169,14 +170,14 @@ impl Profile {
     pub fn load(folder: &Path, model: &ModelConfig, host_overhead_ms: f64) -> Result<Self> {
         if !host_overhead_ms.is_finite() {
             return Err(Error::usage(
-                format!("a host overhead of {host_overhead_ms} ms"),
-                "give milliseconds; `replay calibrate` finds them",
+                format!("the host overhead is {host_overhead_ms} ms"),
+                "give a finite number of milliseconds; `replay calibrate` fits it",
             ));
         }
         let Some(shapes) = model.shapes() else {
             return Err(Error::usage(
-                format!("{} does not tell the sizes of its layers", model.name()),
-                "give the whole config.json",
+                format!("{} does not contain the sizes of its layers", model.name()),
+                "give the complete config.json",
             ));
         };
         let needed = |name: &str| {
@@ -231,7 +232,7 @@ impl Profile {
                 row.number(3)?,
             ];
             let time = row.number(4)?;
-            // A chunk that was measured only without decodes says nothing about steps with decodes.
+            // A chunk that was measured only without decodes gives no time for steps with decodes.
             if decodes == 0.0 {
                 prefill.push(([chunk, past], time));
             } else {
@@ -247,7 +248,7 @@ impl Profile {
             (Some(_), None) => {
                 return Err(Error::input(
                     Location::file(folder),
-                    format!("has no moe.csv, and {} has experts", model.name()),
+                    format!("has no moe.csv, although {} has experts", model.name()),
                     "give the profile of the same model",
                 ));
             }
@@ -404,7 +405,7 @@ mod tests {
             time(step(&[(60, 0), (40, 50)], 0, 0)),
             32.0 * (3.98 + 59.5) + 5.0 + 120.0 + 32.0 * 25.0 + 1500.0,
         );
-        // 100 and a decode: 101 tokens, 2 sequences, measured as it is.
+        // 100 and a decode: 101 tokens, 2 sequences, a measured point.
         near(
             time(step(&[(100, 0)], 1, 100)),
             32.0 * (4.0 + 60.0) + 5.0 + 120.0 + 32.0 * 23.0 + 1500.0,

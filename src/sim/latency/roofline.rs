@@ -12,8 +12,9 @@
 //! - *Tensor parallelism*: two ring all-reduces a layer, `2 (n-1)/n` of the values over a link, and a latency each.
 //! - *Overhead*: a time per step, for the host.
 //!
-//! The efficiencies are defaults, not measurements of your machine. With them, kernels of Llama 3.1 8B on an RTX PRO 6000 come
-//! out within 20 % (`tests/latency_tables.rs`); a profile or a table of measured steps is better.
+//! The efficiencies are defaults, not measurements of your machine. With them, kernels of Llama 3.1 8B on an RTX PRO 6000
+//! are within 20 % of measured times (`tests/reference/latency_tables.rs`); a profile or a table of measured steps is
+//! better.
 
 use serde::{Deserialize, Serialize};
 
@@ -77,12 +78,12 @@ struct Kind {
     window: f64,
 }
 
-/// Durations from first principles. Rates are of one GPU; so is the work, where tensor parallelism divides it.
+/// Durations from first principles. Rates and work are those of one GPU, where tensor parallelism divides them.
 #[derive(Debug, Clone)]
 pub struct Roofline {
     config: RooflineConfig,
     kinds: Vec<Kind>,
-    /// Number of weights that every token is multiplied with, and their bytes.
+    /// Number of weights with which every token is multiplied, and their bytes.
     dense: (f64, f64),
     experts: Option<Experts>,
     /// Number of weights of the output head, and their bytes.
@@ -130,16 +131,16 @@ impl Roofline {
         let Some(shapes) = model.shapes() else {
             return Err(Error::usage(
                 format!(
-                    "{} does not tell the sizes of its layers, or how its weights are packed",
+                    "{} does not contain the sizes of its layers, or its kind of quantization is unknown",
                     model.name()
                 ),
-                "give the whole config.json",
+                "give the complete config.json",
             ));
         };
         let storage = model.storage();
         if storage.pipeline_parallel != 1 {
             return Err(Error::usage(
-                "the roofline model knows no pipeline stages",
+                "the roofline model does not support pipeline stages",
                 "set pipeline_parallel to 1",
             ));
         }
@@ -270,7 +271,7 @@ fn check(config: &RooflineConfig) -> Result<()> {
     {
         return Err(Error::usage(
             format!("{name} = {value}"),
-            "give a part above 0 and at most 1",
+            "give a fraction above 0 and at most 1",
         ));
     }
     let times = [
@@ -459,7 +460,7 @@ mod tests {
 
     #[test]
     fn one_decode_reads_all_weights() {
-        // 1 TFLOP/s and 1 GB/s: everything waits for memory but the 2 x 7.5 GFLOP of one token, 15 ms.
+        // At 1 TFLOP/s and 1 GB/s, memory is the limit everywhere except for the 2 x 7.5 GFLOP of one token, 15 ms.
         let gpu = Gpu {
             tflops_16: 1.0,
             tflops_8: 1.0,
@@ -476,7 +477,8 @@ mod tests {
 
     #[test]
     fn a_prefill_computes() {
-        // Memory without end: 2048 tokens x 13.96 GFLOP; head once; pairs 2048 x 2049 / 2 x 4 x 32 x 128 in 32 layers.
+        // With unlimited memory bandwidth: 2048 tokens x 13.96 GFLOP; head once; pairs 2048 x 2049 / 2 x 4 x 32 x 128 in 32
+        // layers.
         let gpu = Gpu {
             tflops_16: 1.0,
             tflops_8: 1.0,
@@ -488,7 +490,7 @@ mod tests {
         let operations =
             2048.0 * 13_958_643_712.0 + 1_050_673_152.0 + 2048.0 * 2049.0 / 2.0 * 16_384.0 * 32.0;
         assert!((time - operations / 1e12).abs() < 1e-6, "{time}");
-        // In pieces it computes the same, but for the head.
+        // In chunks it computes the same, except for the head.
         let pieces = roofline.seconds(&step(&[(1024, 0)], 0, 0))
             + roofline.seconds(&step(&[(1024, 1024)], 0, 0));
         assert!(
@@ -546,7 +548,7 @@ mod tests {
     }
 
     proptest! {
-        /// Of every model on every GPU: finite, not negative, and never less for more tokens or context.
+        /// For every model on every GPU: finite, not negative, and never less for more tokens or context.
         #[test]
         fn more_work_takes_longer(
             name in prop::sample::select(vec!["llama-3-8b", "deepseek-v3", "gemma-3-27b", "gpt-oss-120b", "qwen3-30b-a3b"]),

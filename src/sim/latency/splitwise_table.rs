@@ -1,8 +1,8 @@
 //! Iteration times measured by the authors of Splitwise (ISCA 2024), interpolated over the tokens of a batch.
 //!
 //! Rules of `performance_model.py` of Mutinifni/splitwise-sim: x is `prompt_size * batch_size`, y the median of the rows
-//! of equal x, and between two x the line through both, evaluated as scipy's `interp1d` does; outside of the measured
-//! range the first or last line is prolonged.
+//! with equal x, linear between two x, evaluated as scipy's `interp1d` does; outside the measured range the first or last
+//! segment is extended.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -69,7 +69,7 @@ impl SplitwiseTable {
     /// Reads a `perf_model.csv` of SplitwiseSim, or a table of medians as [`Self::to_csv`] writes it.
     ///
     /// # Errors
-    /// [`Error::Io`] where it cannot be read, [`Error::Input`] where a column or a number is missing.
+    /// [`Error::Io`] if it cannot be read, [`Error::Input`] if a column or a number is missing.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         Self::parse(Input::open(path)?)
     }
@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(times.tokens, [100.0, 200.0, 400.0]);
         assert_eq!(times.prompt, [0.25, 0.5, 1.5]);
         assert_eq!(times.token, [0.25, 0.5, 1.0]);
-        // 0.5 + 50 * 1.0 / 200; the first line prolonged: 0.25 - 100 * 0.25 / 100; the last: 1.5 + 100 * 1.0 / 200.
+        // 0.5 + 50 * 1.0 / 200; the first segment extended: 0.25 - 100 * 0.25 / 100; the last: 1.5 + 100 * 1.0 / 200.
         assert!((times.prompt(250.0) - 0.75).abs() < 1e-15);
         assert!(times.prompt(0.0).abs() < 1e-15);
         assert!((times.prompt(500.0) - 2.0).abs() < 1e-15);
@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(times.iteration(Some(150), 50), 0.5 * 1.1);
     }
 
-    /// The figures of the published measurements on H100: knots, and prompt(1) and token(1), which nobody measured.
+    /// Values of the published measurements on H100: knots, and prompt(1) and token(1), which were not measured.
     #[test]
     fn the_built_in_table() {
         let table = SplitwiseTable::builtin();

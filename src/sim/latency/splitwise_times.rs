@@ -1,8 +1,9 @@
-//! The Splitwise authors' measurements, looked up as they were made: a decode step by the context tokens that it reads.
+//! The Splitwise authors' measurements, queried as they were made: a decode step by the context tokens that it reads.
 //!
-//! They measured batches of equal prompts, at prompt tokens times batch size. SplitwiseSim asks the table for the number of
-//! sequences instead, so its decodes ignore their context and are up to twice too fast. Beyond the table, its edge is used
-//! and the step is counted. Steps of both kinds take SplitwiseSim's factor 1.1 on the prompt's time, or the decodes' time if longer.
+//! The authors measured batches of equal prompts, at prompt tokens times batch size. SplitwiseSim queries the table by the
+//! number of sequences instead, so its decodes ignore their context and are up to twice too fast. Outside the measured
+//! range, the edge is used and the step is counted. Steps with prompts and decodes take 1.1 times the time of the prompts,
+//! as in SplitwiseSim, or the time of the decodes if that is longer.
 
 use std::path::PathBuf;
 
@@ -15,7 +16,7 @@ use super::{
 use crate::base::error::Result;
 use crate::base::registry::Card;
 
-/// Which rows of the Splitwise authors' measurements hold.
+/// Selects rows of the Splitwise authors' measurements.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SplitwiseTableConfig {
@@ -25,7 +26,7 @@ pub struct SplitwiseTableConfig {
     pub hardware: String,
     /// GPUs of an instance, in the table.
     pub tensor_parallel: u32,
-    /// Another file in the form of the one that ships.
+    /// Another file with the columns of the built-in one.
     pub file: Option<PathBuf>,
 }
 
@@ -112,7 +113,7 @@ mod tests {
         });
         // 1.1 times 76.1418 ms.
         assert!((model.seconds(&step) - 0.083_755_98).abs() < 1e-6);
-        // Twice as long a context is outside: the edge is taken and counted.
+        // A context twice as long is outside: the edge is used and counted.
         step.prefills.clear();
         step.decode_context *= 2;
         assert!((model.seconds(&step) - 0.063_821_3).abs() < 1e-7);

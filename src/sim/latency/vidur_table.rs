@@ -1,5 +1,5 @@
-//! Vidur's execution times: a sum of tables by tokens of the step, by prompt attention and by decode attention, as
-//! `vidur/execution_time_predictor/sklearn_execution_time_predictor.py` at 7d47513 looks them up.
+//! Vidur's execution times: a sum of tables by tokens of the step, by prompt attention and by decode attention, with the
+//! look-up of `vidur/execution_time_predictor/sklearn_execution_time_predictor.py` at 7d47513.
 //!
 //! Two forms of the tables are read. The *exact* one is the complete output of a trained predictor, with its rounding of
 //! contexts to 64 tokens and of steps to 8. The *compact* one has a few hundred points, between which it is interpolated.
@@ -132,11 +132,11 @@ impl StepFeatures {
     }
 }
 
-/// Which of Vidur's tables hold.
+/// Selects one of Vidur's tables.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VidurTableConfig {
-    /// A table that ships (see [`VidurTable::presets`]), or with `folder` the beginning of the files' names.
+    /// Name of a built-in table (see [`VidurTable::presets`]), or with `folder` the beginning of the files' names.
     pub table: String,
     /// Folder of the files.
     pub folder: Option<PathBuf>,
@@ -171,7 +171,7 @@ impl LatencyParameters for VidurTableConfig {
 }
 
 impl VidurTable {
-    /// Reads `<prefix>_exact_{linear,kvsave,decode,prefill}_ms*.csv`, packed or not, from a folder, and where there are
+    /// Reads `<prefix>_exact_{linear,kvsave,decode,prefill}_ms*.csv`, compressed or not, from a folder, or if there are
     /// none, `<prefix>_compact_components.csv`.
     ///
     /// # Errors
@@ -189,7 +189,7 @@ impl VidurTable {
                     Error::input(
                         Location::file(folder),
                         format!("has {prefix}_exact_linear_ms but no {prefix}_{name}.csv"),
-                        "put all four tables into the folder",
+                        "add all four tables to the folder",
                     )
                 })
             };
@@ -204,8 +204,8 @@ impl VidurTable {
         } else {
             return Err(Error::input(
                 Location::file(folder),
-                format!("has no tables that begin with {prefix}"),
-                "name the folder and the part of the file names before _exact_ or _compact_",
+                format!("has no tables whose names begin with {prefix}"),
+                "give the folder, and the part of the file names before _exact_ or _compact_",
             ));
         };
         Ok(Self::new(tables, overhead))
@@ -424,10 +424,10 @@ fn place(axis: &[f64], value: f64, outside: &mut bool) -> (usize, f64) {
     }
 }
 
-/// What errors advise: these tables are not meant to be edited.
+/// Remedy in errors: these tables are not meant to be edited.
 const REMEDY: &str = "take the file as it was written";
 
-/// Columns of these tables go by their place, as a matrix has one for each context length.
+/// Columns of these tables are identified by position, because a matrix has one for each context length.
 fn rows(input: Input) -> Result<TableReader> {
     let by_place: [&str; 0] = [];
     Ok(TableReader::open(input, &by_place, 0)?

@@ -112,10 +112,10 @@ impl OptSarathiConfig {
         if self.chunk_size == 0 || self.max_num_seqs == 0 {
             return refuse(
                 format!(
-                    "chunk_size {} and max_num_seqs {}: nothing could ever run",
+                    "with chunk_size {} and max_num_seqs {} no request could ever run",
                     self.chunk_size, self.max_num_seqs
                 ),
-                "give at least 1",
+                "give 1 or more for both",
             );
         }
         let threshold = f64::from(self.min_chunk_threshold);
@@ -207,7 +207,7 @@ impl OptSarathiConfig {
     }
 }
 
-/// The scheduler.
+/// The scheduler `opt-sarathi` of one instance.
 #[derive(Debug)]
 pub struct OptSarathi {
     config: OptSarathiConfig,

@@ -47,7 +47,7 @@ impl SchedulerParameters for SarathiConfig {
     }
 }
 
-/// The scheduler.
+/// The scheduler `sarathi` of one instance.
 #[derive(Debug)]
 pub struct Sarathi {
     config: SarathiConfig,

@@ -40,7 +40,7 @@ impl SchedulerParameters for VllmV0Config {
     }
 }
 
-/// The scheduler.
+/// The scheduler `vllm-v0` of one instance.
 #[derive(Debug)]
 pub struct VllmV0 {
     config: VllmV0Config,

@@ -91,7 +91,7 @@ impl Seat {
     }
 }
 
-/// The scheduler.
+/// The scheduler `vllm-v1` of one instance.
 #[derive(Debug)]
 pub struct VllmV1 {
     config: VllmV1Config,

@@ -4,7 +4,7 @@ use super::{ROUTERS, Router, Stage};
 use crate::base::error::{Error, Result};
 use crate::base::registry::{Card, Named};
 
-/// What a router is built from.
+/// Parameters and context from which a router is built.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct RouterContext {
@@ -80,7 +80,7 @@ pub fn by_name(text: &str, seed: u64, stage: Stage) -> Result<Box<dyn Router>> {
     let (router, number) = ROUTERS.select(text)?;
     if !router.supports(stage) {
         return Err(Error::usage(
-            format!("router `{text}` chooses instances for prompts, not for outputs"),
+            format!("router `{text}` routes prompts only, not outputs"),
             format!("use one of {}", names(stage).join(", ")),
         ));
     }

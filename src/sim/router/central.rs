@@ -15,7 +15,7 @@ pub(super) const CARD: RouterCard = RouterCard::new(
 )
 .with_parameter("N, the requests that an instance may have at once, as central:8");
 
-/// The first instance with few enough requests.
+/// The router `central`: the first instance with few enough requests.
 #[derive(Debug)]
 pub struct Central {
     /// Requests that an instance may have at once.

@@ -10,7 +10,7 @@ pub(super) const CARD: RouterCard = RouterCard::new(
     |_| Box::new(LeastLoaded),
 );
 
-/// Looks at KV usage, what is on its way included.
+/// The router `least-loaded`: compares KV usage, including KV in transfer.
 #[derive(Debug)]
 pub struct LeastLoaded;
 

@@ -14,10 +14,10 @@ pub(super) const CARD: RouterCard = RouterCard::new("mixed-pool", "Splitwise's: 
 .with_parameter("N, the prompt tokens that may wait at an instance, as mixed-pool:8192")
 .for_prompts();
 
-/// For prompts.
+/// The router `mixed-pool`, for prompts.
 #[derive(Debug)]
 pub struct MixedPool {
-    /// Prompt tokens that may wait at an instance before the next pool is asked.
+    /// Prompt tokens that may wait at an instance before the next pool is used.
     pub most_pending_tokens: u64,
 }
 

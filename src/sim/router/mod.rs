@@ -29,18 +29,18 @@ pub use vidur::{VidurLor, VidurRandom};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Stage {
-    /// The prompt of a new request, or all of it where instances serve whole requests.
+    /// Prefill of a new request, or all of it if instances serve whole requests.
     Prompt,
-    /// The output of a request whose prompt is computed.
+    /// Decode of a request whose prompt is computed.
     Output,
 }
 
-/// The cluster as a router sees it.
+/// The state of the cluster that a router uses.
 #[derive(Debug)]
 pub struct View<'a> {
     /// All instances, by number.
     pub instances: &'a [Instance],
-    /// Instances that take requests of this stage and have memory for this one.
+    /// Instances that accept requests of this stage and have memory for this one.
     pub candidates: &'a [u32],
 }
 
@@ -64,13 +64,13 @@ pub trait Router: Send + std::fmt::Debug {
     /// least one candidate.
     fn choose(&mut self, request_state: &InFlightRequest, view: &View<'_>) -> Option<u32>;
 
-    /// Whether decode instances may be given prompts, too.
+    /// Whether decode instances may also run prefill.
     fn borrows_decode(&self) -> bool {
         false
     }
 }
 
-/// Whether an instance takes work of a stage.
+/// Whether an instance accepts requests of a stage.
 pub(super) fn serves(instance: &Instance, stage: Stage) -> bool {
     let role = match stage {
         Stage::Prompt => instance.role != Role::Decode,

@@ -1,4 +1,4 @@
-//! The longest cached prefix against load, as the KV-aware routers of Dynamo and llm-d weigh them.
+//! Weighs the longest cached prefix against load, like the KV-aware routers of Dynamo and llm-d.
 
 use super::{Router, RouterCard, View};
 use crate::sim::in_flight::InFlightRequest;
@@ -15,10 +15,10 @@ pub(super) const CARD: RouterCard = RouterCard::new(
 )
 .with_parameter("W, the weight of waiting tokens, as prefix-aware:0.5");
 
-/// Cost of an instance: prompt tokens that it would have to compute, and those that it has to compute before, weighted.
+/// The router `prefix-aware`. The cost of an instance is the request's uncached prompt tokens plus the weighted backlog.
 #[derive(Debug)]
 pub struct PrefixAware {
-    /// What a token of others counts against one of the request's own; 0 looks at the cache only.
+    /// Weight of a backlog token relative to one of the request's own; 0 considers the cache only.
     pub load_weight: f64,
 }
 

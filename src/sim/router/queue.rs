@@ -14,16 +14,16 @@ pub(super) const TOKEN_JSQ: RouterCard =
         Box::new(ShortestQueue(Load::Tokens))
     });
 
-/// How a queue is measured.
+/// Measure of a queue's length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Load {
-    /// Requests that are not done.
+    /// Unfinished requests.
     Requests,
-    /// Prompt tokens to compute, and one for each request.
+    /// Prompt tokens to compute, plus one per request.
     Tokens,
 }
 
-/// The instance with the shortest queue, the first of equals.
+/// The routers `jsq` and `token-jsq`: the instance with the shortest queue, the first of equals.
 #[derive(Debug)]
 pub struct ShortestQueue(pub Load);
 

@@ -1,4 +1,4 @@
-//! Any instance, all alike.
+//! A uniformly random instance.
 
 use rand::RngExt;
 use rand_pcg::Pcg64;
@@ -12,12 +12,12 @@ pub(super) const CARD: RouterCard = RouterCard::new("random", "a random instance
     Box::new(Random::new(context.seed, context.stage))
 });
 
-/// Draws from a stream of its own.
+/// The router `random`, with its own random stream.
 #[derive(Debug)]
 pub struct Random(Pcg64);
 
 impl Random {
-    /// By seed, one stream per stage.
+    /// One stream per stage, derived from the seed.
     pub fn new(seed: u64, stage: Stage) -> Self {
         Self(stream(seed, "router", stage as u64))
     }

@@ -1,4 +1,4 @@
-//! One after another.
+//! Instances in turn.
 
 use super::{Router, RouterCard, View};
 use crate::sim::in_flight::InFlightRequest;
@@ -8,7 +8,7 @@ pub(super) const CARD: RouterCard = RouterCard::new("round-robin", "each instanc
     Box::<RoundRobin>::default()
 });
 
-/// Counts requests.
+/// The router `round-robin`: selects instances in turn.
 #[derive(Debug, Default)]
 pub struct RoundRobin {
     next: usize,

@@ -1,4 +1,5 @@
-//! Vidur's own global schedulers, where they are not what their names say: `vidur/scheduler/global_scheduler` at 7d47513.
+//! Vidur's own global schedulers, where they differ from what their names say: `vidur/scheduler/global_scheduler` at
+//! 7d47513.
 
 use super::{Router, RouterCard, View};
 use crate::sim::in_flight::InFlightRequest;
@@ -17,7 +18,7 @@ pub(super) const RANDOM: RouterCard = RouterCard::new(
     |context| Box::new(VidurRandom::new(context.seed)),
 );
 
-/// Vidur's `lor`, "least outstanding requests": it counts only those that wait to be let in, so most of the time all
+/// Vidur's `lor`, "least outstanding requests": it counts only requests that wait for admission, so most of the time all
 /// replicas have 0 and the first gets the request.
 #[derive(Debug)]
 pub struct VidurLor;
@@ -28,12 +29,12 @@ impl Router for VidurLor {
     }
 }
 
-/// Vidur's `random`, draw by draw: Python's `random.randint(1, n) - 1`.
+/// Vidur's `random`, with the same draws: Python's `random.randint(1, n) - 1`.
 #[derive(Debug)]
 pub struct VidurRandom(PythonRandom);
 
 impl VidurRandom {
-    /// As after Python's `random.seed(seed)`.
+    /// The state after Python's `random.seed(seed)`.
     pub fn new(seed: u64) -> Self {
         Self(PythonRandom::new(seed))
     }

@@ -1,4 +1,4 @@
-//! Instances that start, drain, are parked and are given back, and the controller that decides it.
+//! Starts, drains, parks and terminates instances, and carries out the controller's actions.
 
 use super::*;
 
@@ -12,7 +12,7 @@ impl Simulation<'_> {
         });
     }
 
-    /// An instance of a pool is made; it cannot serve yet.
+    /// Creates an instance of a pool; it is not ready yet.
     pub(super) fn create(&mut self, pool: u32) -> u32 {
         let number = self.instances.len() as u32;
         let kind = &self.cluster.pools[pool as usize];
@@ -28,7 +28,7 @@ impl Simulation<'_> {
         number
     }
 
-    /// The controller looks at the cluster, or at an instance that has started, and its actions are carried out.
+    /// Calls the controller, at a control interval or for an instance that became ready, and carries out its actions.
     pub(super) fn control(&mut self, started: Option<u32>) {
         let Some(controller) = self.controller.take() else {
             return;
@@ -76,7 +76,7 @@ impl Simulation<'_> {
             ScalingAction::Reinstate(number) if state(number) == State::Parked => {
                 self.set_state(number, State::Ready);
             }
-            // It is too late for it.
+            // The instance has changed its state in the meantime: the action no longer applies.
             ScalingAction::Drain(_) | ScalingAction::Park(_) | ScalingAction::Reinstate(_) => {}
         }
     }
@@ -104,13 +104,13 @@ impl Simulation<'_> {
         for _ in there.len()..wanted {
             self.start_instance(resize.pool);
         }
-        // The youngest go first.
+        // The youngest are removed first.
         for number in there.iter().skip(wanted).rev() {
             self.apply(ScalingAction::Drain(*number));
         }
     }
 
-    /// Asks for an instance of a pool; it serves once it has started.
+    /// Requests an instance of a pool; it is ready after its start-up.
     pub(super) fn start_instance(&mut self, pool: u32) -> u32 {
         let number = self.create(pool);
         self.set_state(number, State::Starting);
@@ -119,7 +119,7 @@ impl Simulation<'_> {
         number
     }
 
-    /// An instance takes no new work; what waits without memory is sent elsewhere, the rest it finishes.
+    /// Drains an instance: waiting requests without memory are routed again, and the instance finishes the others.
     pub(super) fn drain(&mut self, number: u32) {
         self.set_state(number, State::Draining);
         let instance = &mut self.instances[number as usize];

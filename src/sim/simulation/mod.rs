@@ -31,10 +31,10 @@ enum Event {
     Tick,
 }
 
-/// So many ticks at which nothing else was left to happen, and nobody has been helped: then nobody will be.
+/// Give up after this many consecutive ticks without any other event: the controller will not act.
 const MOST_IDLE_TICKS: u32 = 1_000;
 
-/// One run of a cluster over a workload.
+/// One simulation of a cluster and a workload.
 #[derive(Debug)]
 pub struct Simulation<'a> {
     workload: &'a Workload<'a>,
@@ -46,29 +46,29 @@ pub struct Simulation<'a> {
     instances: Vec<Instance>,
     links: Links,
     links_event: Option<(Nanos, Key)>,
-    /// Requests that no instance has taken yet.
+    /// Requests that are not assigned to an instance for prefill yet.
     pending_prefill: VecDeque<InFlightId>,
-    /// Requests whose prompt is computed, and where, that no instance has taken yet.
+    /// Requests whose prompt is computed, with its instance, that are not assigned to an instance for decode yet.
     pending_decode: VecDeque<(InFlightId, u32)>,
-    /// Per session: the request that runs, and turns that wait for it.
+    /// By session: the running request, and turns that wait for it.
     sessions: Vec<Turns>,
     records: Vec<RequestRecord>,
     gaps: Histogram<u64>,
     moved_bytes: f64,
     steps: Vec<StepRecord>,
     window: ControlWindow,
-    /// Ticks in a row at which nothing but ticks was left to happen.
+    /// Number of consecutive ticks without any other event.
     idle_ticks: u32,
     state_changes: Vec<StateChange>,
-    /// Instances at which something changed now.
+    /// Instances whose state changed at the current time.
     touched: Vec<u32>,
     is_touched: Vec<bool>,
     candidates: Vec<u32>,
     done: Vec<InFlightId>,
     flows: Vec<Flow>,
-    /// Counts requests that have left, for whoever watches.
+    /// Counts the requests that have left, for a progress display.
     progress: Option<&'a AtomicU64>,
-    /// Changes the cluster's size while it runs.
+    /// Changes the cluster's size during the run.
     controller: Option<&'a mut dyn Controller>,
 }
 
@@ -79,7 +79,7 @@ struct Turns {
 }
 
 impl<'a> Simulation<'a> {
-    /// Everything in place at time 0.
+    /// Sets up the state at time 0.
     pub fn new(workload: &'a Workload<'a>, cluster: Cluster<'a>) -> Self {
         let sessions = match cluster.pacing {
             Pacing::Open => 0,
@@ -108,7 +108,7 @@ impl<'a> Simulation<'a> {
                 .take(sessions)
                 .collect(),
             records: workload.items().iter().map(record).collect(),
-            // Up to a day, to three digits.
+            // Up to one day, with three significant digits.
             gaps: new_histogram(),
             moved_bytes: 0.0,
             steps: Vec::new(),
@@ -135,21 +135,21 @@ impl<'a> Simulation<'a> {
         simulation
     }
 
-    /// Adds one to a counter for each request that leaves.
+    /// Increments a counter for each request that leaves.
     #[must_use]
     pub fn watched(mut self, progress: &'a AtomicU64) -> Self {
         self.progress = Some(progress);
         self
     }
 
-    /// Lets a controller change the cluster's size while it runs.
+    /// Sets a controller that changes the cluster's size during the run.
     #[must_use]
     pub fn controlled(mut self, controller: &'a mut dyn Controller) -> Self {
         self.controller = Some(controller);
         self
     }
 
-    /// Runs to the end: until nothing is left to happen, or the time is over.
+    /// Runs until no event remains, or until the end time.
     pub fn run(mut self) -> Records {
         if let Some(controller) = &self.controller {
             self.queue.push(controller.interval(), Event::Tick);
@@ -173,7 +173,7 @@ impl<'a> Simulation<'a> {
                 self.now = end;
                 return self.close(Outcome::EndOfTime);
             }
-            // Where only changes of size are left, nobody is there to see them; nor where ticks alone go on and help nobody.
+            // Stops if only resizes remain, or only ticks that change nothing.
             if arrival.is_none() && (self.in_flight.is_empty() || self.idle_ticks > MOST_IDLE_TICKS)
             {
                 break;
@@ -190,7 +190,7 @@ impl<'a> Simulation<'a> {
             }
             self.settle();
         }
-        // Nothing will happen any more: whoever is left found no instance.
+        // No event remains: the remaining requests found no instance.
         self.close(Outcome::NoInstance)
     }
 
@@ -220,7 +220,7 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    /// After all that happens at one time: what waits is sent on, and idle instances begin their next step.
+    /// After all events at one time: routes waiting requests and starts the next step of idle instances.
     fn settle(&mut self) {
         while let Some(id) = self.pending_prefill.front().copied() {
             if !self.route(id) {
@@ -259,11 +259,11 @@ impl<'a> Simulation<'a> {
         debug_assert!(
             !self.in_flight.is_empty()
                 || self.instances.iter().all(|i| i.kv.free() == i.kv.total()),
-            "everybody has left, and blocks are held"
+            "all requests have left, but blocks are still held"
         );
         let left: Vec<InFlightId> = self.in_flight.in_use().collect();
         for id in left {
-            // A turn that waits for the one before it would have come after the end.
+            // A turn that waits for the previous one would have arrived after the end.
             if outcome != Outcome::EndOfTime || !self.in_flight[id].held_back {
                 self.write(id, outcome);
             }

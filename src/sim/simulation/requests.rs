@@ -1,4 +1,4 @@
-//! A request from its arrival to its end.
+//! The life of a request, from its arrival to its end.
 
 use super::*;
 use crate::sim::InFlightRequest;
@@ -14,7 +14,7 @@ impl Simulation<'_> {
         if let (Some(cursor), Some(trace)) = (&mut self.runs, self.workload.blocks())
             && let Some(run) = cursor.next_run()
         {
-            // A partial last block has an id in some traces; engines find whole blocks only.
+            // In some traces a partial last block has an id; engines find whole blocks only.
             prompt_blocks = item.prompt / trace.block_size();
             let whole = if trace.partial_tail() {
                 &run.all[..run.all.len().min(prompt_blocks as usize)]
@@ -44,7 +44,7 @@ impl Simulation<'_> {
         self.enter(id);
     }
 
-    /// A request arrives now: it is counted, and waits for an instance.
+    /// A request arrives: it is counted, and waits for an instance.
     pub(super) fn enter(&mut self, id: InFlightId) {
         let request_state = &mut self.in_flight[id];
         request_state.held_back = false;
@@ -92,7 +92,7 @@ impl Simulation<'_> {
         self.retire_if_drained(number);
     }
 
-    /// A request has all its tokens.
+    /// A request has all its output tokens.
     pub(super) fn complete(&mut self, id: InFlightId, number: u32) {
         let instance = &mut self.instances[number as usize];
         instance.kv.release(id);
@@ -113,7 +113,7 @@ impl Simulation<'_> {
         self.leave(id, Outcome::Finished);
     }
 
-    /// A request that ended is told to whoever controls the cluster.
+    /// Reports a finished request to the controller.
     pub(super) fn count(&mut self, record: &RequestRecord) {
         let window = &mut self.window;
         window.completed += 1;
@@ -123,7 +123,7 @@ impl Simulation<'_> {
         window.tbt.extend(record.tbt());
     }
 
-    /// A request leaves the cluster; the next turn of its session may come.
+    /// Removes a request from the cluster; the next turn of its session may arrive.
     pub(super) fn leave(&mut self, id: InFlightId, outcome: Outcome) {
         self.write(id, outcome);
         if outcome == Outcome::Finished && self.controller.is_some() {
@@ -151,7 +151,7 @@ impl Simulation<'_> {
         record.ended = self.now;
         record.scheduled = request_state.scheduled;
         record.first_token = request_state.first_token;
-        // After a restart, part of the output is prompt: what is missing stays the same.
+        // After a restart, part of the output counts as prompt; the number of missing tokens is unchanged.
         let missing = request_state.output.saturating_sub(request_state.generated);
         record.generated = record.output.saturating_sub(missing);
         record.last_prompt = request_state.prompt;

@@ -1,9 +1,9 @@
-//! Which instance gets a request, for its prompt and for its output.
+//! Assigns requests to instances, for prefill and for decode.
 
 use super::*;
 
 impl Simulation<'_> {
-    /// Finds an instance for a request that came; `false` leaves it where it is.
+    /// Assigns an arrived request to an instance; returns `false` if there is none.
     pub(super) fn route(&mut self, id: InFlightId) -> bool {
         let need = self.in_flight[id].prompt;
         let all = self.in_flight[id].prompt + self.in_flight[id].output - 1;
@@ -66,7 +66,7 @@ impl Simulation<'_> {
         true
     }
 
-    /// Whether any instance for outputs has the memory that a request will need.
+    /// Whether any decode instance has the memory that a request will need.
     pub(super) fn output_fits(&self, id: InFlightId) -> bool {
         let request_state = &self.in_flight[id];
         let tokens = request_state.prompt + request_state.output - 1;
@@ -79,7 +79,7 @@ impl Simulation<'_> {
             || decode.any(|instance| instance.kv.blocks_for(tokens) <= instance.kv.total())
     }
 
-    /// Finds an instance for the output of a request whose prompt is computed.
+    /// Assigns a request whose prompt is computed to an instance for decode.
     pub(super) fn route_decode(&mut self, id: InFlightId, from: u32) -> bool {
         let tokens = self.in_flight[id].prompt + self.in_flight[id].output - 1;
         let fits = |instance: &Instance| {
@@ -109,7 +109,7 @@ impl Simulation<'_> {
         true
     }
 
-    /// Outputs stay in the deployment group where their prompt was computed, if anybody there serves them.
+    /// Outputs stay in the deployment group where their prompt was computed, if a decode instance there is ready.
     pub(super) fn keep_same_group(&mut self, from: u32) {
         let topology = &self.cluster.topology;
         if topology.site.is_empty() {
@@ -123,7 +123,7 @@ impl Simulation<'_> {
     }
 }
 
-/// Numbers of the instances that a rule picks.
+/// Numbers of the instances that satisfy a condition.
 fn collect(into: &mut Vec<u32>, instances: &[Instance], pick: impl Fn(&Instance) -> bool) {
     into.clear();
     into.extend((0..instances.len() as u32).filter(|number| pick(&instances[*number as usize])));

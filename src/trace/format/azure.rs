@@ -17,7 +17,7 @@ const COLUMNS: [&str; 3] = ["TIMESTAMP", "ContextTokens", "GeneratedTokens"];
 
 const DAY: i128 = 86_400_000_000_000;
 
-/// See the module.
+/// Reader and writer of the trace format `azure`.
 pub(super) struct Azure;
 
 impl TraceFormat for Azure {

@@ -21,7 +21,7 @@ use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteRepor
 /// Tokens per block where nobody says otherwise.
 const BLOCK_SIZE: u32 = 16;
 
-/// See the module.
+/// Reader and writer of the trace format `bailian`.
 pub(super) struct Bailian;
 
 impl TraceFormat for Bailian {

@@ -44,7 +44,7 @@ impl<'a> BlockIds<'a> {
         let block_size = match (trace.content(), asked) {
             (_, Some(0)) => {
                 return Err(Error::usage(
-                    "a block size of 0",
+                    "the block size is 0",
                     "give the tokens per block, at least 1",
                 ));
             }
@@ -53,7 +53,7 @@ impl<'a> BlockIds<'a> {
             (Content::HashIds { block_size }, Some(asked)) if asked == block_size => asked,
             (Content::HashIds { block_size }, Some(asked)) => {
                 return Err(Error::usage(
-                    format!("the trace has blocks of {block_size} tokens, {asked} were asked for"),
+                    format!("the trace has blocks of {block_size} tokens, not of {asked}"),
                     "leave `block_size` out, or export a trace with token ids",
                 ));
             }

@@ -24,7 +24,7 @@ const COLUMNS: [&str; 5] = [
     "Elapsed time",
 ];
 
-/// See the module.
+/// Reader and writer of the trace format `burstgpt`.
 pub(super) struct BurstGpt;
 
 impl TraceFormat for BurstGpt {

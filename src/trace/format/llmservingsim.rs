@@ -23,7 +23,7 @@ const KEYS: [&str; 5] = [
     "output_tok_ids",
 ];
 
-/// See the module.
+/// Reader and writer of the trace format `llmservingsim`.
 pub(super) struct LlmServingSim;
 
 /// A length that is given, counted, or both.
@@ -36,7 +36,7 @@ fn length(
     match (given, content) {
         (Some(given), Content::Tokens) if !ids.is_empty() && given as usize != ids.len() => {
             Err(Fault::new(format!(
-                "`{}` is {given}, and `{}` has {} ids",
+                "`{}` is {given}, but `{}` has {} ids",
                 keys[0],
                 keys[1],
                 ids.len()

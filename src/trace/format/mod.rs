@@ -217,7 +217,7 @@ pub trait TraceFormat: Sync {
     /// [`Error::Input`] with file and line; [`Error::Usage`] for formats that are only written.
     fn read(&self, _input: Input, _options: &ReadOptions) -> Result<(Trace, ReadReport)> {
         Err(Error::usage(
-            format!("format `{}` is written, never read", self.name()),
+            format!("format `{}` can be written but not read", self.name()),
             format!("readable formats: {}", names(|f| f.readable()).join(", ")),
         ))
     }
@@ -234,7 +234,7 @@ pub trait TraceFormat: Sync {
         _path: &Path,
     ) -> Result<WriteReport> {
         Err(Error::usage(
-            format!("format `{}` is read, never written", self.name()),
+            format!("format `{}` can be read but not written", self.name()),
             format!("writable formats: {}", names(|f| f.writable()).join(", ")),
         ))
     }
@@ -300,7 +300,7 @@ pub fn read_trace(path: impl AsRef<Path>, options: &ReadOptions) -> Result<ReadT
 pub fn read_input(mut input: Input, options: &ReadOptions) -> Result<ReadTrace> {
     if options.block_size == Some(0) {
         return Err(Error::usage(
-            "a block size of 0",
+            "the block size is 0",
             "give the tokens per block, at least 1",
         ));
     }
@@ -327,7 +327,7 @@ fn recognise(input: &mut Input) -> Result<&'static dyn TraceFormat> {
         Some(format) if format.readable() => Ok(format),
         None if head.looks_like_conversations() => Err(Error::input(
             Location::file(&path),
-            "holds conversations, expected a trace",
+            "contains conversations, not a trace",
             format!(
                 "make a trace of it with `replay gen-trace {}`",
                 path.display()
@@ -336,16 +336,16 @@ fn recognise(input: &mut Input) -> Result<&'static dyn TraceFormat> {
         Some(format) => Err(Error::input(
             Location::file(&path),
             format!(
-                "looks like `{}`, which does not hold what a trace needs",
+                "looks like `{}`, which does not contain all that a trace needs",
                 format.name()
             ),
-            "give the trace that it was exported from",
+            "give the trace from which it was exported",
         )),
         None => Err(Error::input(
             Location::file(&path),
-            "is no trace of a known format",
+            "is not a trace of a known format",
             format!(
-                "expected one of {}, or set `format`",
+                "give a trace in one of the formats {}, or set `format`",
                 names(|f| f.readable()).join(", ")
             ),
         )),

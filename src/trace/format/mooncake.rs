@@ -20,7 +20,7 @@ use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteRepor
 /// Tokens per block where nobody says otherwise.
 const BLOCK_SIZE: u32 = 512;
 
-/// See the module.
+/// Reader and writer of the trace format `mooncake`.
 pub(super) struct Mooncake;
 
 /// Dense ids for hash ids, in order of first use. Published ids are small and dense, so most are found by index.

@@ -23,7 +23,7 @@ const FORMAT: &str = "replay-trace";
 /// What is written, and the only one that is read.
 const VERSION: u64 = 1;
 
-/// See the module.
+/// Reader and writer of the trace format `native`.
 pub(super) struct Native;
 
 #[derive(serde::Deserialize)]
@@ -206,10 +206,10 @@ fn header(line: &[u8]) -> Result<(Content, TraceMeta), Fault> {
     }
     if version.version != VERSION {
         return Err(Fault::new(format!(
-            "trace version {}, this replay reads {VERSION}",
+            "the trace has version {}, but this program reads version {VERSION}",
             version.version
         ))
-        .remedy("use the replay that made it, or make the trace again"));
+        .remedy("use the program version that wrote it, or generate the trace again"));
     }
     let header: Header = serde_json::from_slice(line).map_err(wrong)?;
     let content = match (header.content.as_str(), header.block_size) {
@@ -369,7 +369,7 @@ mod tests {
         let cases = [
             (
                 head.replace(":1,", ":2,"),
-                "t:1: trace version 2, this replay reads 1; ",
+                "t:1: the trace has version 2, but this program reads version 1; ",
             ),
             (head.replace("tokens", "words"), "t:1: content `words`"),
             (head.replace("tokens", "hash_ids"), "block_size"),

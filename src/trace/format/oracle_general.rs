@@ -17,7 +17,7 @@ use super::{TraceFormat, WriteOptions, WriteReport, bytes};
 /// Tokens per block where nobody says otherwise: vLLM's.
 const BLOCK_SIZE: u32 = 16;
 
-/// See the module.
+/// Writer of the trace format `oracle-general`.
 pub(super) struct OracleGeneral;
 
 impl TraceFormat for OracleGeneral {

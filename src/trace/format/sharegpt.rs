@@ -12,7 +12,7 @@ use crate::trace::Trace;
 use super::answers::require_output;
 use super::{TraceFormat, WriteOptions, WriteReport, bytes, require_tokens};
 
-/// See the module.
+/// Writer of the trace format `sharegpt`.
 pub(super) struct ShareGpt;
 
 impl TraceFormat for ShareGpt {

@@ -20,7 +20,7 @@ const COLUMNS: [&str; 4] = [
     "request_id",
 ];
 
-/// See the module.
+/// Reader and writer of the trace format `splitwise`.
 pub(super) struct Splitwise;
 
 impl TraceFormat for Splitwise {

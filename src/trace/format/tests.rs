@@ -17,10 +17,10 @@ fn what_is_no_trace_says_what_to_do() {
         ("", "is empty"),
         ("[{\"id\": 1, \"conversations\": []}]", "replay gen-trace t"),
         ("{\"messages\": []}\n", "replay gen-trace t"),
-        ("hello", "no trace of a known format"),
+        ("hello", "not a trace of a known format"),
         (
             "{\"request_id\": \"a\", \"prompt\": 3}",
-            "no trace of a known format",
+            "not a trace of a known format",
         ),
     ]);
 }

@@ -14,7 +14,7 @@ use super::lines::{Fault, each_line, finish, foreign};
 use super::scan::Scanner;
 use super::{Head, ReadOptions, ReadReport, TraceFormat};
 
-/// See the module.
+/// Reader of the trace format `token-ids`.
 pub(super) struct TokenIds;
 
 /// The last request of a conversation.

@@ -14,7 +14,7 @@ use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteRepor
 
 const COLUMNS: [&str; 3] = ["arrived_at", "num_prefill_tokens", "num_decode_tokens"];
 
-/// See the module.
+/// Reader and writer of the trace format `vidur`.
 pub(super) struct Vidur;
 
 impl TraceFormat for Vidur {

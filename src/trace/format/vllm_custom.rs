@@ -10,7 +10,7 @@ use crate::trace::{TokenReplay, Trace};
 
 use super::{TraceFormat, WriteOptions, WriteReport, bytes, require_tokens};
 
-/// See the module.
+/// Writer of the trace format `vllm-custom`.
 pub(super) struct VllmCustom;
 
 impl TraceFormat for VllmCustom {

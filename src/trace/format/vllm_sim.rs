@@ -20,7 +20,7 @@ use super::{
 
 const KEYS: [&str; 2] = ["prompt_token_ids", "response_token_ids"];
 
-/// See the module.
+/// Reader and writer of the trace format `vllm-sim`.
 pub(super) struct VllmSim;
 
 impl TraceFormat for VllmSim {

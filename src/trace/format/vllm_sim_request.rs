@@ -17,7 +17,7 @@ use super::{
     Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport, answers, bytes,
 };
 
-/// See the module.
+/// Reader and writer of the trace format `vllm-sim-request`.
 pub(super) struct VllmSimRequest;
 
 impl TraceFormat for VllmSimRequest {

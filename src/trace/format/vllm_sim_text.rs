@@ -19,7 +19,7 @@ use super::{
 
 const KEYS: [&str; 2] = ["prompt", "response"];
 
-/// See the module.
+/// Reader and writer of the trace format `vllm-sim-text`.
 pub(super) struct VllmSimText;
 
 impl TraceFormat for VllmSimText {

@@ -1,31 +1,31 @@
-//! How the rate of arrivals varies in time.
+//! Arrival rates that vary over time.
 //!
-//! Arrivals of rate 1 are drawn by the arrival process, and their times mapped through the inverse of the cumulative rate
-//! (Cinlar, Introduction to Stochastic Processes, 1975). For Poisson arrivals that is the exact inhomogeneous Poisson process;
-//! any other process keeps its burstiness.
+//! Arrivals are drawn by the arrival process at a rate of 1, and their times mapped through the inverse of the cumulative
+//! rate (Cinlar, Introduction to Stochastic Processes, 1975). For Poisson arrivals this is the exact inhomogeneous Poisson
+//! process; any other process keeps its burstiness.
 
 mod parse;
 
 use super::Nanos;
 
-/// A rate over time, in multiples of the rate that is asked for.
+/// A rate over time, as multiples of the requested mean rate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RateShape {
-    /// As it was asked for.
+    /// The text from which the shape was read.
     name: String,
     segments: Vec<Segment>,
-    /// Arrivals before each segment, and behind the last, at a rate of 1 per second.
+    /// Cumulative arrivals before each segment, and after the last, at a rate of 1 per second.
     before: Vec<f64>,
-    /// Seconds before each segment, and behind the last.
+    /// Seconds before each segment, and after the last.
     starts: Vec<f64>,
-    /// After the last segment comes the first again; otherwise the last goes on for ever.
+    /// Whether the segments repeat; otherwise the last continues for ever.
     cyclic: bool,
 }
 
-/// A part of a shape, in seconds and multiples of the rate.
+/// A segment of a shape, in seconds and multiples of the rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Segment {
-    /// From one rate to another in a straight line.
+    /// A linear change from one rate to another.
     Linear { length: f64, from: f64, to: f64 },
     /// `middle + swing * cos(2 pi (t - peak) / length)`: one whole period.
     Sine {
@@ -34,12 +34,12 @@ enum Segment {
         swing: f64,
         peak: f64,
     },
-    /// `base + extra * exp(-t / decay)`, without end.
+    /// `base + extra * exp(-t / decay)`, unlimited.
     Decay { base: f64, extra: f64, decay: f64 },
 }
 
 impl Segment {
-    /// In seconds.
+    /// Duration in seconds.
     fn length(self) -> f64 {
         match self {
             Self::Linear { length, .. } | Self::Sine { length, .. } => length,
@@ -89,7 +89,7 @@ impl Segment {
         }
     }
 
-    /// The time after which `count` arrivals are due.
+    /// The time by which `count` arrivals have occurred.
     fn inverse(self, count: f64) -> f64 {
         if count <= 0.0 {
             return 0.0;
@@ -97,14 +97,14 @@ impl Segment {
         match self {
             Self::Linear { length, from, .. } if length.is_infinite() => count / from,
             Self::Linear { length, from, to } => {
-                // The root of slope/2 t^2 + from t - count, in the form that does not cancel.
+                // The root of slope/2 t^2 + from t - count, in the form without cancellation.
                 let slope = (to - from) / length;
                 let under = (from * from + 2.0 * slope * count).max(0.0);
                 (2.0 * count / (from + under.sqrt())).clamp(0.0, length)
             }
             Self::Sine { length, .. } => self.solve(count, length),
             Self::Decay { base, extra, .. } => {
-                // Above `base` all the time, or below it all the time.
+                // Above `base` at all times, or below it at all times.
                 let most = if extra >= 0.0 {
                     count / base
                 } else {
@@ -119,7 +119,8 @@ impl Segment {
         }
     }
 
-    /// The time in `0..=most` at which the integral is `count`: Newton's steps, halving where they would leave the bracket.
+    /// The time in `0..=most` at which the integral is `count`: Newton's method, with bisection where a step would leave
+    /// the bracket.
     fn solve(self, count: f64, most: f64) -> f64 {
         let (mut low, mut high) = (0.0, most);
         let mut at = most / 2.0;
@@ -146,7 +147,7 @@ impl Segment {
 }
 
 impl RateShape {
-    /// The same rate all the time.
+    /// A constant rate.
     pub fn steady() -> Self {
         let segment = Segment::Linear {
             length: f64::INFINITY,
@@ -156,7 +157,7 @@ impl RateShape {
         Self::new("steady", vec![segment], false)
     }
 
-    /// Segments one after the other. Only the last may be without end, and only where nothing is repeated.
+    /// Consecutive segments. Only the last may be unlimited, and only if the segments do not repeat.
     fn new(name: &str, segments: Vec<Segment>, cyclic: bool) -> Self {
         let mut before = vec![0.0];
         let mut starts = vec![0.0];
@@ -181,23 +182,23 @@ impl RateShape {
         }
     }
 
-    /// As it was asked for.
+    /// The text from which the shape was read.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether the rate never changes.
+    /// Whether the rate is constant.
     pub fn is_steady(&self) -> bool {
         self.name == "steady"
     }
 
-    /// Seconds and arrivals of one round, where there are rounds.
+    /// Duration in seconds and arrivals of one period, if the shape repeats.
     fn round(&self) -> (f64, f64) {
         let last = self.segments.len();
         (self.starts[last], self.before[last])
     }
 
-    /// The number of whole rounds in `value`, where each has `round` of it, and what is left.
+    /// The number of whole periods in `value`, each of size `round`, and the remainder.
     fn split(&self, value: f64, round: f64) -> (f64, f64) {
         if !self.cyclic {
             return (0.0, value);
@@ -206,20 +207,20 @@ impl RateShape {
         (rounds, (value - rounds * round).max(0.0))
     }
 
-    /// The segment in which `value` lies, `bounds` being where they begin.
+    /// The segment that contains `value`; `bounds` are the starts of the segments.
     fn find(&self, bounds: &[f64], value: f64) -> usize {
         let after = bounds.partition_point(|bound| *bound <= value);
         after.saturating_sub(1).min(self.segments.len() - 1)
     }
 
-    /// The rate at `time` seconds, as a multiple of the rate that is asked for.
+    /// The rate at `time` seconds, as a multiple of the requested rate.
     pub fn rate(&self, time: f64) -> f64 {
         let (_, rest) = self.split(time, self.round().0);
         let index = self.find(&self.starts, rest);
         self.segments[index].rate(rest - self.starts[index])
     }
 
-    /// The integral of the rate over the first `time` seconds: the arrivals that are due by then, at one per second.
+    /// The integral of the rate over the first `time` seconds: the number of arrivals up to then, at one per second.
     pub fn cumulative(&self, time: f64) -> f64 {
         let (length, count) = self.round();
         let (rounds, rest) = self.split(time, length);
@@ -245,7 +246,7 @@ impl RateShape {
         }
     }
 
-    /// The time after `from` that a gap at the steady rate becomes.
+    /// The time after `from` that corresponds to a gap at the constant rate.
     pub fn after(&self, from: Nanos, gap: Nanos) -> Nanos {
         let due = self.cumulative(from.as_secs_f64()) + gap.as_secs_f64();
         Nanos::from_secs_f64(self.inverse(due)).max(from)
@@ -263,7 +264,7 @@ mod tests {
         RateShape::parse(text).expect(text)
     }
 
-    /// Times of `count` arrivals at `rate`, as the generator makes them.
+    /// Times of `count` arrivals at `rate`, as the generator computes them.
     fn times(shape: &RateShape, process: ArrivalProcess, rate: f64, count: usize) -> Vec<f64> {
         let mut random = stream(7, "arrivals", 0);
         let mut due = 0.0;
@@ -278,7 +279,7 @@ mod tests {
     /// A rate at a time in seconds.
     type Formula = fn(f64) -> f64;
 
-    /// Each shape's rate in a formula of the test's own.
+    /// The rate of each shape by an independent formula.
     const SHAPES: &[(&str, Formula)] = &[
         ("steady", |_| 1.0),
         ("diurnal:period=100,low=0.2,high=1.8", |t| {
@@ -351,8 +352,8 @@ mod tests {
         }
     }
 
-    /// Kolmogorov and Smirnov's test at 1 %: the distances between due times are exponential, and the times spread as the
-    /// shape's own integral says.
+    /// Kolmogorov-Smirnov test at 1 %: the gaps in cumulative arrivals are exponential, and the times are distributed as
+    /// the shape's integral.
     #[test]
     fn poisson_arrivals_follow_every_shape() {
         let count = 20_000;
@@ -378,17 +379,17 @@ mod tests {
             };
             let spread = worst(&mut due.iter().map(|due| due / all));
             assert!(spread < limit, "{text}: {spread} above {limit}");
-            // The midpoint rule is not exact where the rate jumps, hence a bit more.
+            // The midpoint rule is not exact where the rate jumps, hence the margin.
             let gap = worst(&mut gaps.iter().map(|gap| 1.0 - (-gap).exp()));
             assert!(gap < 1.2 * limit, "{text}: gaps {gap} above {limit}");
-            // Mean rate: arrivals over the integral, five standard errors wide.
+            // Mean rate: arrivals over the integral, within five standard errors.
             let mean = count as f64 / all;
             let error = 5.0 * 40.0 / (count as f64).sqrt();
             assert!((mean - 40.0).abs() < error, "{text}: mean rate {mean}");
         }
     }
 
-    /// What a process does in its own time it does here: the spread of the gaps in due time is that of the process.
+    /// The burstiness of a process is preserved: the gaps in cumulative arrivals have its coefficient of variation.
     #[test]
     fn any_process_keeps_its_burstiness() {
         let shape = shape("diurnal:period=100,low=0.2,high=1.8");

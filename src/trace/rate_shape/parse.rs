@@ -1,4 +1,4 @@
-//! Rate shapes as text: `NAME:KEY=VALUE,KEY=VALUE`, `file:PATH`, `trace:PATH,bin=SECONDS`.
+//! Parses rate shapes: `NAME:KEY=VALUE,KEY=VALUE`, `file:PATH`, `trace:PATH,bin=SECONDS`.
 
 use std::path::Path;
 
@@ -9,15 +9,15 @@ use crate::base::units::parse_seconds;
 use crate::trace::Nanos;
 use crate::trace::format::{ReadOptions, read_trace};
 
-/// What can be asked for.
+/// Names of the shapes.
 const NAMES: &[&str] = &[
     "steady", "diurnal", "ramp", "spike", "square", "file", "trace",
 ];
 
-/// Seconds per bin of a replayed trace, where none is given.
+/// Default seconds per bin of a replayed trace.
 const BIN: f64 = 60.0;
 
-/// `KEY=VALUE` pairs, taken one by one.
+/// `KEY=VALUE` pairs, removed one by one.
 struct Keys<'a> {
     shape: &'a str,
     pairs: Vec<(&'a str, &'a str)>,
@@ -33,7 +33,7 @@ impl<'a> Keys<'a> {
             }
             let Some((key, value)) = part.split_once('=') else {
                 return Err(Error::usage(
-                    format!("the rate shape {shape}: `{part}` is no KEY=VALUE"),
+                    format!("the rate shape {shape}: `{part}` is not KEY=VALUE"),
                     format!("known keys: {}", known.join(", ")),
                 ));
             };
@@ -79,7 +79,7 @@ impl<'a> Keys<'a> {
         match self.text(key) {
             None => Ok(default),
             Some(text) => parse_seconds(text).ok_or_else(|| {
-                self.refuse(key, text, "seconds, or a time as in 90s, 15m, 24h, 7d")
+                self.refuse(key, text, "seconds, or a time such as 90s, 15m, 24h, 7d")
             }),
         }
     }
@@ -102,7 +102,7 @@ impl<'a> Keys<'a> {
 }
 
 impl RateShape {
-    /// Reads `steady`, `diurnal`, `ramp`, `spike` or `square` with `KEY=VALUE` pairs behind a colon; `file:PATH`, a CSV of
+    /// Parses `steady`, `diurnal`, `ramp`, `spike` or `square` with `KEY=VALUE` pairs after a colon; `file:PATH`, a CSV of
     /// times and rates; or `trace:PATH`, the arrivals of a trace.
     ///
     /// # Errors
@@ -181,7 +181,7 @@ fn square(text: Option<&str>) -> Result<Vec<Segment>> {
         return Err(keys.refuse(
             "duty",
             &duty.to_string(),
-            "a part of the period, between 0 and 1",
+            "a fraction of the period, between 0 and 1",
         ));
     }
     Ok(vec![
@@ -197,7 +197,7 @@ fn ramp(text: Option<&str>) -> Result<Vec<Segment>> {
         return Err(keys.refuse(
             "to",
             "0",
-            "a rate above 0, since it holds for the rest of the trace",
+            "a rate above 0, because it holds for the rest of the trace",
         ));
     }
     let length = keys.length("over", 600.0)?;
@@ -233,7 +233,7 @@ fn spike(text: Option<&str>) -> Result<Vec<Segment>> {
     Ok(segments)
 }
 
-/// Steps scaled so that their mean is 1.
+/// Scales steps to a mean of 1.
 fn scaled(steps: &[(f64, f64)]) -> Option<Vec<Segment>> {
     let time: f64 = steps.iter().map(|(length, _)| length).sum();
     let count: f64 = steps.iter().map(|(length, rate)| length * rate).sum();
@@ -246,7 +246,7 @@ fn scaled(steps: &[(f64, f64)]) -> Option<Vec<Segment>> {
     })
 }
 
-/// Lines of `time,rate`: each rate holds until the next time, the last as long as the one before it.
+/// Parses lines of `time,rate`: each rate holds until the next time, the last as long as the one before it.
 fn steps_of_file(path: &Path) -> Result<Vec<Segment>> {
     let text = String::from_utf8_lossy(&Input::open(path)?.read_to_end()?).into_owned();
     let mut rows: Vec<(f64, f64)> = Vec::new();
@@ -271,8 +271,8 @@ fn steps_of_file(path: &Path) -> Result<Vec<Segment>> {
             }
             return Err(Error::input(
                 at,
-                format!("`{line}` is no time and rate"),
-                "give lines as 60,2.5: seconds, and arrivals per second from then on",
+                format!("`{line}` is not a time and a rate"),
+                "give lines such as 60,2.5: seconds, and arrivals per second from then on",
             ));
         };
         if !(time.is_finite() && rate.is_finite() && rate >= 0.0) {
@@ -287,8 +287,8 @@ fn steps_of_file(path: &Path) -> Result<Vec<Segment>> {
         {
             return Err(Error::input(
                 at,
-                format!("a time of {time} after one of {last}"),
-                "sort the lines by time, each time once",
+                format!("the time {time} follows {last}, which is not earlier"),
+                "sort the lines by time, and give each time only once",
             ));
         }
         rows.push((time, rate));
@@ -305,19 +305,19 @@ fn steps_of_file(path: &Path) -> Result<Vec<Segment>> {
         Error::input(
             Location::file(path),
             "no rate above 0",
-            "give lines as 60,2.5: seconds, and arrivals per second from then on",
+            "give lines such as 60,2.5: seconds, and arrivals per second from then on",
         )
     })
 }
 
-/// The arrivals of a trace in bins of equal length, from its first arrival to its last.
+/// The arrivals of a trace in bins of equal duration, from its first arrival to its last.
 fn steps_of_trace(text: &str) -> Result<Vec<Segment>> {
     let (path, bin) = match text.rsplit_once(",bin=") {
         Some((path, bin)) => {
             let bin = parse_seconds(bin).filter(|bin| *bin > 0.0).ok_or_else(|| {
                 Error::usage(
                     format!("the rate shape trace: bin={bin}"),
-                    "give seconds above 0, or a time as in 90s, 15m, 24h",
+                    "give seconds above 0, or a time such as 90s, 15m, 24h",
                 )
             })?;
             (path, bin)
@@ -379,7 +379,7 @@ mod tests {
             ),
             (
                 "diurnal:5",
-                "the rate shape diurnal: `5` is no KEY=VALUE; known keys: period, low, high, peak",
+                "the rate shape diurnal: `5` is not KEY=VALUE; known keys: period, low, high, peak",
             ),
             (
                 "diurnal:low=2,high=1",
@@ -391,7 +391,7 @@ mod tests {
             ),
             (
                 "diurnal:period=1w",
-                "the rate shape diurnal: period=1w; give seconds, or a time as in",
+                "the rate shape diurnal: period=1w; give seconds, or a time such as",
             ),
             (
                 "diurnal:low=-1",
@@ -399,7 +399,7 @@ mod tests {
             ),
             (
                 "square:duty=1",
-                "the rate shape square: duty=1; give a part of the period",
+                "the rate shape square: duty=1; give a fraction of the period",
             ),
             ("square:low=0,low=1", "the rate shape square has low twice"),
             (
@@ -443,8 +443,11 @@ mod tests {
         }
         assert!((shape.cumulative(30.0) - 30.0).abs() < 1e-12);
         for (content, expected) in [
-            ("1,2\n1,3\n", ":2: a time of 1 after one of 1"),
-            ("1,2\nx\n", ":2: `x` is no time and rate"),
+            (
+                "1,2\n1,3\n",
+                ":2: the time 1 follows 1, which is not earlier",
+            ),
+            ("1,2\nx\n", ":2: `x` is not a time and a rate"),
             ("1,-2\n", ":1: a time of 1 and a rate of -2"),
             ("1,0\n2,0\n", "no rate above 0"),
             ("", "no rate above 0"),

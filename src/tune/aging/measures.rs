@@ -17,7 +17,7 @@ pub struct TokenTime {
     pub p80: f64,
 }
 
-/// Slowdowns of the time to first token, of requests with prompts of like length.
+/// TTFT slowdowns of the requests whose prompts are in one class of length.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct LengthClass {
     /// Median.

@@ -142,7 +142,7 @@ pub fn study(
     if best.rate <= 0.0 {
         return Err(Error::usage(
             format!(
-                "{} instances do not carry even one request in a thousand seconds within the objectives",
+                "{} instances do not meet the objectives even at one request per thousand seconds",
                 options.load_test.instances
             ),
             "give larger [slo] times, larger GPUs, or more instances to test",

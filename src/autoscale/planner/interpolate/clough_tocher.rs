@@ -1,27 +1,27 @@
-//! Cubic interpolation of scattered points: Clough and Tocher's element on a Delaunay triangulation, with the gradients of least
-//! curvature (Nielson, Math. Comp. 40, 1983; Renka and Cline, Rocky Mountain J. Math. 14, 1984). What SciPy's
-//! `griddata(method="cubic")` gives: the same directions across edges, the same tolerance and the same sweeps, since on points
-//! as uneven as tokens beside shares the gradients depend on when one stops.
+//! Cubic interpolation of scattered points: Clough and Tocher's element on a Delaunay triangulation, with gradients of
+//! least curvature (Nielson, Math. Comp. 40, 1983; Renka and Cline, Rocky Mountain J. Math. 14, 1984). Equals SciPy's
+//! `griddata(method="cubic")`: the same directions across edges, the same tolerance and the same number of sweeps, because
+//! on points as unevenly scaled as tokens and fractions the gradients depend on when the iteration stops.
 
 use spade::{DelaunayTriangulation, Point2, Triangulation};
 
-/// Sweeps over all points at most, and the change below which they end.
+/// Largest number of sweeps over all points, and the change below which they end.
 const SWEEPS: usize = 400;
 const TOLERANCE: f64 = 1e-6;
 
-/// Points that one cannot interpolate between: none of them, or all on one line, or twice the same.
+/// Points that cannot be triangulated: too few, all on one line, or duplicates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Degenerate;
 
-/// A triangulation, on which several surfaces may stand.
+/// A triangulation, which several surfaces can share.
 #[derive(Debug, Clone)]
 pub(super) struct Mesh {
     points: Vec<[f64; 2]>,
     /// Corners, counter-clockwise.
     triangles: Vec<[usize; 3]>,
-    /// Behind the edge opposite to each corner.
+    /// Neighbouring triangle opposite to each corner.
     beside: Vec<[Option<usize>; 3]>,
-    /// Each point's neighbours, rising.
+    /// Neighbours of each point, ascending.
     near: Vec<Vec<usize>>,
 }
 
@@ -87,7 +87,7 @@ impl Mesh {
         [b[0] - a[0], b[1] - a[1]]
     }
 
-    /// Weights of the corners at a place.
+    /// Barycentric coordinates of a position.
     fn barycentric(&self, triangle: usize, at: [f64; 2]) -> [f64; 3] {
         let [a, b, c] = self.triangles[triangle];
         let third = self.points[c];
@@ -99,7 +99,7 @@ impl Mesh {
         [first, second, 1.0 - first - second]
     }
 
-    /// The triangle that holds a place, and the corners' weights.
+    /// The triangle that contains a position, and its barycentric coordinates.
     pub(super) fn locate(&self, at: [f64; 2]) -> Option<(usize, [f64; 3])> {
         let room = 100.0 * f64::EPSILON;
         (0..self.triangles.len()).find_map(|triangle| {
@@ -111,7 +111,7 @@ impl Mesh {
         })
     }
 
-    /// The point that is nearest to a place, the first of equals.
+    /// The point nearest to a position, the first of equals.
     pub(super) fn nearest(&self, at: [f64; 2]) -> usize {
         let mut best = (f64::INFINITY, 0);
         for (i, [x, y]) in self.points.iter().enumerate() {
@@ -124,7 +124,7 @@ impl Mesh {
         best.1
     }
 
-    /// Gradients at the points: each in turn is set so that the curvature along its edges is least, until none moves.
+    /// Gradients at the points: each in turn is set to minimise the curvature along its edges, until none changes.
     ///
     /// Along an edge E of length L from point 1 to 2 the curve is a cubic with end slopes a = g1 E, b = -g2 E, and its
     /// squared curvature is (4 a^2 - 4 a b + 4 b^2 + 12 (f1 - f2)(a - b) + const) / L^3, of which the derivative with
@@ -196,7 +196,7 @@ impl<'a> Surface<'a> {
         }
     }
 
-    /// Its height in a triangle, at the place with these weights of the corners.
+    /// Value in a triangle, at the position with these barycentric coordinates.
     pub(super) fn at(&self, triangle: usize, weights: [f64; 3]) -> f64 {
         let corner = self.mesh.triangles[triangle];
         let slope = |from: usize, to: usize| {
@@ -204,7 +204,7 @@ impl<'a> Surface<'a> {
             let [gx, gy] = self.gradients[corner[from]];
             gx * x + gy * y
         };
-        // Control points of Bezier's net over the triangle, split at its centroid. `near[i][j]`: a third of the way from
+        // Control points of the Bezier net over the triangle, split at its centroid. `near[i][j]`: a third of the way from
         // corner i to corner j; `heart[i]`: from corner i to the centroid.
         let height = corner.map(|i| self.values[i]);
         let near = |i: usize, j: usize| height[i] + slope(i, j) / 3.0;
@@ -252,7 +252,7 @@ impl<'a> Surface<'a> {
             + d * d * d * middle
     }
 
-    /// How far the line between the centroids on both sides of an edge leans along that edge. At the hull, straight away.
+    /// Direction along an edge of the line between the centroids on both sides of it. At the hull, perpendicular.
     fn lean(&self, triangle: usize, k: usize) -> f64 {
         let Some(other) = self.mesh.beside[triangle][k] else {
             return -0.5;

@@ -1,4 +1,4 @@
-//! A cubic spline with not-a-knot ends: what SciPy's `interp1d(kind="cubic")` gives (de Boor, A Practical Guide to Splines,
+//! A cubic spline with not-a-knot ends, equal to SciPy's `interp1d(kind="cubic")` (de Boor, A Practical Guide to Splines,
 //! chapter IV).
 
 use super::pchip::hermite;
@@ -12,19 +12,19 @@ pub(super) struct Spline {
 }
 
 impl Spline {
-    /// Through at least 4 points of rising `x`.
+    /// A spline through at least 4 points of increasing `x`.
     pub(super) fn new(x: Vec<f64>, y: Vec<f64>) -> Self {
         let slopes = slopes(&x, &y);
         Self { x, y, slopes }
     }
 
-    /// Its value; at the edges' outside, the edge's.
+    /// Its value; outside the points, that of the nearest end.
     pub(super) fn at(&self, x: f64) -> f64 {
         hermite(&self.x, &self.y, &self.slopes, x)
     }
 }
 
-/// Slopes for which second derivatives agree at inner points, and third ones at the second and the last but one.
+/// Slopes for which second derivatives are continuous at inner points, and third ones at the second and the last but one.
 fn slopes(x: &[f64], y: &[f64]) -> Vec<f64> {
     let n = x.len();
     let h: Vec<f64> = x.windows(2).map(|w| w[1] - w[0]).collect();

@@ -9,7 +9,7 @@ use crate::base::error::{Error, Result};
 /// Cells along each axis.
 const CELLS: usize = 100;
 
-/// What Dynamo would answer, to the last printed digit.
+/// Dynamo's interpolation, exact to the last printed digit.
 #[derive(Debug, Clone)]
 pub struct DynamoGrid {
     ttft: Spline,
@@ -33,7 +33,7 @@ impl DynamoGrid {
         let refuse = |problem: &str| {
             Err(Error::usage(
                 format!("interpolation `dynamo`: {problem}"),
-                "measure more points, or take interpolation `monotone`",
+                "measure more points, or use interpolation `monotone`",
             ))
         };
         let points = &profile.prefill;
@@ -96,12 +96,12 @@ impl DynamoGrid {
     }
 }
 
-/// Ties go to the even cell, as NumPy rounds.
+/// Rounds half to even, as NumPy does.
 fn nearest_cell(value: f64, step: f64) -> usize {
     ((value / step).round_ties_even().max(0.0) as usize).min(CELLS - 1)
 }
 
-/// Values at evenly spaced places, as `numpy.linspace` puts them.
+/// Evenly spaced values, as `numpy.linspace` computes them.
 fn places(end: f64) -> Vec<f64> {
     let step = end / (CELLS - 1) as f64;
     let mut out: Vec<f64> = (0..CELLS).map(|i| i as f64 * step).collect();
@@ -109,7 +109,7 @@ fn places(end: f64) -> Vec<f64> {
     out
 }
 
-/// The surface at every cell; outside of the points' hull, the nearest point's value.
+/// The surface at every cell; outside the convex hull of the points, the value of the nearest one.
 fn fill(mesh: &Mesh, values: &[f64], max_context: f64) -> Vec<f64> {
     let surface = Surface::new(mesh, values);
     let mut out = Vec::with_capacity(CELLS * CELLS);
@@ -146,7 +146,7 @@ impl PerformanceModel for DynamoGrid {
 
     fn best_decode(&mut self, itl_ms: f64, context: f64) -> Best {
         let row = self.row(context) * CELLS;
-        // Not a binary search: the surface need not rise everywhere.
+        // Not a binary search: the surface may not be monotone.
         let found = (0..CELLS).rev().find(|cell| self.itl[row + cell] <= itl_ms);
         let cell = found.unwrap_or(0);
         Best {

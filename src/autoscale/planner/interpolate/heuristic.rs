@@ -1,11 +1,11 @@
-//! Without a profile: the rule of thumb of sageLLM's planner.
+//! The rule of thumb of sageLLM's planner, for use without a profile.
 
 use super::{Best, PerformanceModel};
 
 /// TTFT = 50 + 0.1 isl, ITL = 20 + 2 concurrency + 0.01 context, in milliseconds.
 #[derive(Debug, Clone)]
 pub struct Heuristic {
-    /// Milliseconds per prompt token; learnt.
+    /// Milliseconds per prompt token; learned.
     token_latency: f64,
     learns: bool,
 }
@@ -18,7 +18,7 @@ const ITL_PER_REQUEST: f64 = 2.0;
 const ITL_PER_TOKEN: f64 = 0.01;
 
 impl Heuristic {
-    /// With or without learning the latency per prompt token from what is measured.
+    /// With or without learning the latency per prompt token from measurements.
     pub fn new(learns: bool) -> Self {
         Self {
             token_latency: TOKEN_LATENCY,
@@ -26,7 +26,7 @@ impl Heuristic {
         }
     }
 
-    /// Milliseconds per prompt token, as learnt so far.
+    /// Milliseconds per prompt token, as learned so far.
     pub fn token_latency(&self) -> f64 {
         self.token_latency
     }
@@ -61,7 +61,7 @@ impl PerformanceModel for Heuristic {
             return;
         }
         let error = ttft_ms - self.ttft_ms(isl);
-        // Tokens never take less than no time.
+        // The time per token is never negative.
         self.token_latency = (self.token_latency + LEARNING_RATE * error / isl).max(0.0);
     }
 }
@@ -76,7 +76,7 @@ mod tests {
         assert_eq!(model.ttft_ms(1000.0), 150.0);
         assert_eq!(model.prefill_throughput(10_000.0), 100.0);
         assert_eq!(model.itl_ms(5.0, 1000.0), 40.0);
-        // 50 - 20 - 10 = 20 ms are left for 10 requests, each with a token every 50 ms; more than 100 is not believed.
+        // 50 - 20 - 10 = 20 ms are left for 10 requests, each with a token every 50 ms; the throughput is limited to 100.
         let best = model.best_decode(50.0, 1000.0);
         assert_eq!((best.throughput_per_gpu, best.met), (100.0, true));
         // 34 - 20 - 10 = 4: two requests.
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn learning_comes_nearer_with_every_step() {
         let mut model = Heuristic::new(true);
-        // 250 ms were measured where 150 are foretold: 100 / 1000 x 0.1 more per token.
+        // 250 ms were measured where 150 are predicted: 100 / 1000 x 0.1 more per token.
         model.learn(1000.0, 250.0);
         assert!((model.token_latency() - 0.11).abs() < 1e-12);
         let mut error = 90.0;

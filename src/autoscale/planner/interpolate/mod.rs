@@ -1,4 +1,4 @@
-//! What an instance can do at a load: latencies and throughputs between the measured points.
+//! Performance models: latency and throughput of an instance at a load, interpolated between measurements.
 
 mod clough_tocher;
 mod cubic;
@@ -14,43 +14,43 @@ pub use dynamo::DynamoGrid;
 pub use heuristic::Heuristic;
 pub use monotone::Monotone;
 
-/// The most that a decode instance gives within a time between tokens.
+/// Highest throughput of a decode instance within an ITL.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Best {
     /// Output tokens per second and GPU.
     pub throughput_per_gpu: f64,
-    /// The time between tokens there, in milliseconds.
+    /// The ITL there, in milliseconds.
     pub itl_ms: f64,
-    /// The share of the KV cache in use there; NaN for a model without a cache.
+    /// Fraction of the KV cache in use there; NaN for a model without a cache.
     pub kv_usage: f64,
-    /// Whether the time between tokens can be kept at all. If not, this is the lightest load.
+    /// Whether the ITL can be met at all. If not, the other values are those of the lightest load.
     pub met: bool,
 }
 
-/// Foretells an instance's latency and throughput.
+/// Predicts latency and throughput of an instance.
 pub trait PerformanceModel: Send + std::fmt::Debug {
-    /// Time to first token of a prompt of so many tokens that waits for nobody, in milliseconds.
+    /// TTFT of a prompt of this length without waiting, in milliseconds.
     fn ttft_ms(&mut self, isl: f64) -> f64;
 
     /// Prompt tokens per second and GPU.
     fn prefill_throughput(&mut self, isl: f64) -> f64;
 
-    /// Time between tokens, in milliseconds, of `concurrency` requests with so much context each.
+    /// ITL in milliseconds, of `concurrency` requests with this mean context.
     fn itl_ms(&mut self, concurrency: f64, context: f64) -> f64;
 
-    /// The highest load that keeps a time between tokens.
+    /// The highest load that meets an ITL.
     fn best_decode(&mut self, itl_ms: f64, context: f64) -> Best;
 
-    /// Learns from what was measured, if it is a model that learns.
+    /// Updates the model from measurements, if it learns.
     fn learn(&mut self, _isl: f64, _ttft_ms: f64) {}
 
-    /// Questions so far that lay outside of what was measured, and were answered with the edge.
+    /// Number of queries so far outside the measured range, which were answered with the value at its edge.
     fn clamped(&self) -> u64 {
         0
     }
 }
 
-/// How to go between the points of a profile.
+/// How the points of a profile are interpolated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -61,10 +61,10 @@ pub enum Interpolation {
     Dynamo,
 }
 
-/// A model of a profile.
+/// The model of a profile.
 ///
 /// # Errors
-/// [`Error::Usage`](crate::Error::Usage) where it has too few points for the kind of interpolation.
+/// [`Error::Usage`](crate::Error::Usage) if it has too few points for the kind of interpolation.
 pub fn from_profile(profile: &Profile, kind: Interpolation) -> Result<Box<dyn PerformanceModel>> {
     Ok(match kind {
         Interpolation::Monotone => Box::new(Monotone::new(profile)),
@@ -72,9 +72,9 @@ pub fn from_profile(profile: &Profile, kind: Interpolation) -> Result<Box<dyn Pe
     })
 }
 
-/// A value moved into a range, and whether it had to be.
+/// Clamps a value to a range; returns whether it was outside.
 fn clamp(value: f64, (low, high): (f64, f64)) -> (f64, bool) {
-    // A little beyond is rounding.
+    // A small excess is rounding.
     let room = 1e-9 * (1.0 + high.abs());
     let inside = value >= low - room && value <= high + room;
     (

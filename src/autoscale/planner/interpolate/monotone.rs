@@ -1,5 +1,5 @@
-//! The default: monotone curves along each axis. Between two points a value stays between theirs, so a profile without wiggles
-//! gives none, and there is no cliff where the measured area ends.
+//! The default interpolation: monotone curves along each axis. Between two points a value stays between theirs, so a
+//! profile without oscillation gives none, and there is no jump at the edge of the measured range.
 
 use super::pchip::Curve;
 use super::{Best, PerformanceModel, Profile, clamp};
@@ -9,7 +9,7 @@ use super::{Best, PerformanceModel, Profile, clamp};
 pub struct Monotone {
     ttft: Curve,
     prefill_throughput: Curve,
-    /// Rising.
+    /// Ascending.
     contexts: Vec<f64>,
     itl: Vec<Curve>,
     throughput: Vec<Curve>,
@@ -17,11 +17,11 @@ pub struct Monotone {
     clamped: u64,
 }
 
-/// Places at which the highest load within a target is looked for; between two the search is exact.
+/// Number of positions at which the highest load within a target is searched; between two the search is exact.
 const PLACES: usize = 400;
 
 impl Monotone {
-    /// Takes any profile: a single point makes a flat curve.
+    /// Accepts any profile: a single point gives a constant curve.
     pub fn new(profile: &Profile) -> Self {
         let isl: Vec<f64> = profile.prefill.iter().map(|p| p.isl).collect();
         let ttft = profile.prefill.iter().map(|p| p.ttft_ms).collect();
@@ -62,7 +62,7 @@ impl Monotone {
         context
     }
 
-    /// The measured KV usages at a context: between those of the contexts beside it.
+    /// Range of measured KV usage at a context: between those of the neighbouring contexts.
     fn usages(&self, context: f64) -> (f64, f64) {
         let above = self.contexts.partition_point(|c| *c < context);
         let above = above.min(self.contexts.len() - 1);
@@ -108,7 +108,7 @@ impl PerformanceModel for Monotone {
         let usage = concurrency * context / self.max_kv_tokens;
         let context = self.context(context);
         let (low, high) = self.usages(context);
-        // Less than the lightest load that was measured is as good as it; more than the heaviest is not.
+        // A load below the lightest measured one has its latency; one above the heaviest is not interpolated.
         let (usage, outside) = clamp(usage.max(low), (low, high));
         self.clamped += u64::from(outside);
         self.across(&self.itl, usage, context)
@@ -183,7 +183,7 @@ mod tests {
     fn two_points_make_a_line() {
         let mut model = Monotone::new(&profile());
         assert!((model.ttft_ms(150.0) - 15.0).abs() < 1e-12);
-        // At context 200 half way between the rows; KV usage 1 x 200 / 1000 = 0.2: rows give 14 and 24.
+        // Context 200 is half way between the rows; KV usage 1 x 200 / 1000 = 0.2: the rows give 14 and 24.
         assert!((model.itl_ms(1.0, 200.0) - 19.0).abs() < 1e-12);
         assert_eq!(model.clamped(), 0);
     }

@@ -1,5 +1,5 @@
-//! Monotone cubic interpolation: PCHIP (Fritsch and Butland, SIAM J. Sci. Stat. Comput. 5, 1984), as SciPy's
-//! `PchipInterpolator` has it.
+//! Monotone cubic interpolation: PCHIP (Fritsch and Butland, SIAM J. Sci. Stat. Comput. 5, 1984), as in SciPy's
+//! `PchipInterpolator`.
 
 /// Slopes at the points; between them the curve stays between their values.
 pub(super) fn slopes(x: &[f64], y: &[f64]) -> Vec<f64> {
@@ -35,7 +35,7 @@ pub(super) fn slopes(x: &[f64], y: &[f64]) -> Vec<f64> {
     out
 }
 
-/// A parabola's slope at the end, cut so that the curve does not turn.
+/// Slope of a parabola at the end, limited so that the curve stays monotone.
 fn end_slope(h0: f64, h1: f64, rise0: f64, rise1: f64) -> f64 {
     let slope = ((2.0 * h0 + h1) * rise0 - h0 * rise1) / (h0 + h1);
     if slope * rise0 <= 0.0 {
@@ -47,7 +47,7 @@ fn end_slope(h0: f64, h1: f64, rise0: f64, rise1: f64) -> f64 {
     }
 }
 
-/// The cubic with these values and slopes. Outside of the points it takes the edge.
+/// The cubic with these values and slopes. Outside the points it has the value of the nearest end.
 pub(super) fn hermite(x: &[f64], y: &[f64], slopes: &[f64], at: f64) -> f64 {
     let last = x.len() - 1;
     if last == 0 || at <= x[0] {
@@ -73,7 +73,7 @@ pub(super) struct Curve {
 }
 
 impl Curve {
-    /// Through points of rising `x`; at least one.
+    /// A curve through points of increasing `x`; at least one point.
     pub(super) fn new(x: Vec<f64>, y: Vec<f64>) -> Self {
         let slopes = slopes(&x, &y);
         Self { x, y, slopes }

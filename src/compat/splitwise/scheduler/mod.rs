@@ -52,7 +52,7 @@ enum Rule {
     MixedPool(MixedPool),
 }
 
-/// See the module.
+/// A scheduler of SplitwiseSim with its state.
 #[derive(Debug)]
 pub(super) struct Scheduler {
     rule: Rule,

@@ -15,7 +15,7 @@ pub(super) enum Choice {
     FewestTokens,
 }
 
-/// See the module.
+/// Schedules prompts and tokens on separate instances; the KV cache is always transferred.
 #[derive(Debug)]
 pub(super) struct Pair {
     choice: Choice,

@@ -105,7 +105,7 @@ impl Figures {
     /// Reads a run's folder.
     ///
     /// # Errors
-    /// A file that cannot be read as what it should be, or a run that was not finished.
+    /// A malformed file, or a run that was not finished.
     pub fn read(folder: &Path, how: Reading) -> Result<Self> {
         let mut figures = Self::default();
         if how.quick {
