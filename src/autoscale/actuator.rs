@@ -261,4 +261,59 @@ mod tests {
         let mut bounds = bounds(|section| section.gpu_budget = Some(32));
         assert_eq!(to(&mut bounds, 0.0, (4, 8), (6, 10)), [5, 10]);
     }
+
+    #[test]
+    fn what_rounding_leaves_over_goes_round() {
+        // 24 GPUs are there. Of 27, 3 are left for 10: 0.6 of each is 0 and 0. A prefill instance needs 4, a decode instance gets 1.
+        let mut tight = bounds(|section| section.gpu_budget = Some(27));
+        assert_eq!(to(&mut tight, 0.0, (4, 8), (6, 10)), [4, 9]);
+        // Of 28, 4 are left: they are just enough for one prefill instance.
+        let mut exact = bounds(|section| section.gpu_budget = Some(28));
+        assert_eq!(to(&mut exact, 0.0, (4, 8), (6, 10)), [5, 8]);
+        // One GPU a prefill instance and three a decode instance: 28 of 32. 4 are left for 6, so one decode instance; the last GPU goes to
+        // nobody, as no prefill instance is wanted.
+        let mut other = bounds(|section| section.gpu_budget = Some(32));
+        let seen = signals(4, 8);
+        let decision = Decision::pair(&seen, 4, 10, "");
+        let (moves, notes) = other.bound(&seen, &decision, &[1, 3]);
+        assert_eq!((moves[0].to, moves[1].to), (4, 9));
+        assert_eq!(notes, ["held: GPU budget"]);
+    }
+
+    #[test]
+    fn all_instances_hold_gpus_and_parked_ones_need_none() {
+        // Prefill: 4 ready, 1 starting, 2 parked, 1 draining, of 4 GPUs each; decode: 4 of 1. 36 GPUs. From 5 to 8 prefill instances: two come
+        // back, one is new and needs 4.
+        let mut seen = signals(4, 4);
+        (
+            seen.fleets[0].starting,
+            seen.fleets[0].parked,
+            seen.fleets[0].draining,
+        ) = (1, 2, 1);
+        let decision = Decision::pair(&seen, 8, 4, "");
+        for (budget, to) in [(40, 8), (39, 7)] {
+            let mut bounds = bounds(|section| section.gpu_budget = Some(budget));
+            let (moves, _) = bounds.bound(&seen, &decision, &[4, 1]);
+            assert_eq!((moves[0].from, moves[0].to), (5, to), "{budget}");
+        }
+    }
+
+    #[test]
+    fn notes_say_each_bound_once() {
+        let mut bounds = bounds(|section| {
+            section.prefill.max = 6;
+            section.max_step_out = Some(2);
+        });
+        let mut note = |time, want: (u32, u32)| {
+            let mut seen = signals(3, 3);
+            seen.time = time;
+            let decision = Decision::pair(&seen, want.0, want.1, "");
+            bounds.bound(&seen, &decision, &[1, 1]).1
+        };
+        // 9 is above 6 and 0 below 1: both are at a bound. From 3 to 6 is more than 2 steps.
+        assert_eq!(note(0.0, (9, 0)), ["at its bound", "capped"]);
+        assert_eq!(note(1.0, (4, 3)), ["held: scale-out cooling down"]);
+        assert_eq!(note(2.0, (3, 2)), ["held: scale-in cooling down"]);
+        assert!(note(1000.0, (5, 3)).is_empty());
+    }
 }

@@ -57,7 +57,7 @@ pub(super) fn man(args: &ManArgs) -> anyhow::Result<()> {
 
 /// The command line as manual pages describe it: with the plain version, because the pages belong to a release.
 fn documented() -> Command {
-    Cli::command().version(VERSION)
+    Cli::command().version(VERSION).propagate_version(true)
 }
 
 /// A command with its whole name and all its options.
@@ -96,7 +96,8 @@ mod tests {
         for name in names {
             let page = folder.path().join(format!("man1/{name}.1"));
             let text = std::fs::read_to_string(&page).expect("a page");
-            assert!(text.contains(&format!("replay {VERSION}")), "{text}");
+            let title = text.lines().find(|line| line.starts_with(".TH"));
+            assert!(title.is_some_and(|title| title.contains(VERSION)), "{text}");
         }
     }
 

@@ -215,9 +215,18 @@ mod tests {
     use crate::sim::transfer::*;
 
     fn run(contention: Contention, flows: &[(u64, u32, u32, f64)]) -> Vec<(InFlightId, u64)> {
+        run_after(0.0, contention, flows)
+    }
+
+    /// First bytes come `latency_ms` after the start.
+    fn run_after(
+        latency_ms: f64,
+        contention: Contention,
+        flows: &[(u64, u32, u32, f64)],
+    ) -> Vec<(InFlightId, u64)> {
         let mut links = Links::new(&TransferConfig {
             gb_per_second: 1.0,
-            latency_ms: 0.0,
+            latency_ms,
             contention,
             layerwise: false,
         });
@@ -260,5 +269,41 @@ mod tests {
             [(0, 1_000), (1, 1_500)]
         );
         assert_eq!(run(Contention::Fabric, &apart), [(0, 1_500), (1, 2_000)]);
+    }
+
+    #[test]
+    fn first_bytes_by_hand() {
+        // 100 ns before the first byte. The first moves from 100 on, the second from 150 on, while the third, of the same sender as the first, is
+        // still to come: it moves from 190 on. Then the first has 910 bytes left and half the link, until 2,010; the third has 500 - 910 < 0 left by
+        // then: it is there at 190 + 1,000 = 1,190, when the first has 410 left: 1,600.
+        let flows = [(0, 0, 2, 1_000.0), (50, 1, 3, 1_000.0), (90, 0, 4, 500.0)];
+        let ends = run_after(0.0001, Contention::PerInstance, &flows);
+        // Ends are rounded up, so a rounding error of the division may cost a nanosecond.
+        for ((id, end), (expected_id, expected)) in
+            ends.iter().zip([(1, 1_150), (2, 1_190), (0, 1_600)])
+        {
+            assert_eq!(*id, expected_id);
+            assert!(
+                (expected..=expected + 1).contains(end),
+                "{end}, expected {expected}"
+            );
+        }
+        assert_eq!(ends.len(), 3);
+    }
+
+    #[test]
+    fn transfers_under_way_are_counted() {
+        let mut links = Links::new(&TransferConfig {
+            gb_per_second: 1.0,
+            latency_ms: 0.0001,
+            ..TransferConfig::default()
+        });
+        assert!(links.is_empty());
+        links.start(Nanos(0), 0, (0, 1), 1_000.0, 1.0);
+        links.start(Nanos(50), 1, (2, 3), 1_000.0, 1.0);
+        let mut done = Vec::new();
+        // One moves, one waits for its first byte.
+        links.finish(Nanos(100), &mut done);
+        assert_eq!((links.len(), links.is_empty(), done.len()), (2, false, 0));
     }
 }

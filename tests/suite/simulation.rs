@@ -110,6 +110,27 @@ fn four_servers_with_one_queue_are_m_m_4() {
     within_a_hundredth("M/M/4", mean_e2e(&records), expected);
 }
 
+#[test]
+fn rounding_to_nanoseconds_does_not_add_up() {
+    // A prompt token and 999 decodes, of a million nanoseconds and four tenths each.
+    let workload = Workload::of_items(vec![Item {
+        arrival: Nanos(0),
+        session: 0,
+        prompt: 1,
+        output: 1000,
+    }]);
+    let make = |_| InstanceSpec {
+        kv: Kv::counted(16, 100),
+        scheduler: Box::new(VllmV1::new(VllmV1Config::default())),
+        latency: Box::new(Constant {
+            seconds: 0.001_000_000_4,
+        }),
+    };
+    let cluster = Cluster::aggregated("one", 1, Box::new(make));
+    let records = Simulation::new(&workload, cluster).run();
+    assert_eq!(records.requests[0].ended, Nanos(1_000_000_400));
+}
+
 #[derive(Debug, Clone)]
 struct Case {
     requests: Vec<(u64, u32, u32, u32)>,

