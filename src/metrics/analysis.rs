@@ -140,7 +140,7 @@ impl Analysis {
             .count() as u64
     }
 
-    /// Requests turned away.
+    /// Rejected requests.
     pub fn rejected(&self) -> u64 {
         self.requests
             .iter()

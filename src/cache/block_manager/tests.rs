@@ -144,7 +144,7 @@ fn a_block_that_leaks_is_noticed() {
     let mut manager = BlockManager::counted(3, 4);
     let mut held = HeldBlocks::default();
     assert!(manager.allocate(&mut held, 0, 2, 0, &mut ()));
-    // One block is held by nobody, and is not free either.
+    // One block is not held by any request, and is not free either.
     manager.store = Store::Counted { free: 0 };
     manager.debug_assert_invariants();
 }

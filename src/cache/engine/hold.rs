@@ -61,7 +61,7 @@ impl Hold {
         matches!(self, Self::Trace | Self::Linear { .. })
     }
 
-    /// The service time of a request of which so many tokens have to be computed.
+    /// The service time of a request with this number of uncached tokens.
     ///
     /// `None` if the trace should say it and does not.
     pub(super) fn service(self, facts: &Facts, uncached: u32) -> Option<Service> {

@@ -48,7 +48,7 @@ pub struct Outcome {
     pub new_blocks: u32,
     /// Cached blocks that had to go for this request, its output included.
     pub evicted: u32,
-    /// The request needs more blocks than there are, and was turned away.
+    /// The request needs more blocks than the cache has, and was rejected.
     pub rejected: bool,
     /// Its output ended early, because it needs more blocks than there are.
     pub cut: bool,

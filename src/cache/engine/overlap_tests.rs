@@ -199,7 +199,7 @@ fn sglang_retracts_the_shortest_output() {
     assert_eq!(log.met[2].0, 22);
 }
 
-/// Of 2 blocks: a prompt of 3 is turned away; one of 2 fits, but its output finds no third block, whoever else goes.
+/// Of 2 blocks: a prompt of 3 is rejected; one of 2 fits, but its output finds no third block, whoever else goes.
 #[test]
 fn what_is_larger_than_all_blocks() {
     let plan = [

@@ -43,7 +43,7 @@ impl Rules {
         request.input_length.div_ceil(self.block_size)
     }
 
-    /// Of so many hits, nothing evicted.
+    /// The outcome of a request with this number of hits and no evictions.
     pub(super) fn outcome(&self, hits: u32, request: Shape) -> Outcome {
         Outcome {
             hit_blocks: hits,

@@ -23,7 +23,7 @@ struct Event {
     time: Nanos,
     class: Class,
     /// Of whose admission it is: a preempted request's event is void. Whoever was admitted first goes on first, as in
-    /// vLLM's list of running requests; nobody has two events at once.
+    /// vLLM's list of running requests; a request has one event at a time.
     admission: u64,
     request: usize,
     what: Step,

@@ -56,7 +56,7 @@ pub struct Running {
     node: NodeId,
     /// Pages of that prefix.
     shared: u32,
-    /// Pages beyond it, which nobody else sees.
+    /// Pages beyond it, which no other request finds.
     own: u32,
     hits: u32,
     priority: i32,

@@ -154,7 +154,7 @@ pub struct TierSummary {
 }
 
 impl TierSummary {
-    /// Of all tiers, if a block has so many bytes.
+    /// Summaries of all tiers; with bytes and times if the size of a block is known.
     pub fn of(tiers: &[Tier], engine: &Tiered, block_bytes: Option<u64>) -> Vec<Self> {
         let counts = engine.counts();
         let of = |(index, (tier, counts)): (usize, (&Tier, &TierCounts))| {

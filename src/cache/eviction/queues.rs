@@ -93,7 +93,7 @@ impl Queues {
         (next != NONE).then_some(next)
     }
 
-    /// Adds a queue until there are so many.
+    /// Adds empty queues up to this number.
     pub(super) fn grow(&mut self, queues: usize) {
         if self.ends.len() < queues {
             self.ends.resize(queues, EMPTY);

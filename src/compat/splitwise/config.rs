@@ -334,7 +334,7 @@ impl Default for PoolConfig {
 pub enum BatchingKind {
     /// Iteration-level, first come first served (Orca, OSDI 2022).
     Orca,
-    /// Prompts first, at most so many tokens, decodes preempted (Splitwise, ISCA 2024).
+    /// Prompts first, at most this many tokens, decodes preempted (Splitwise, ISCA 2024).
     Splitwise,
 }
 

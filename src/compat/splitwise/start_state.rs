@@ -28,7 +28,7 @@ struct Builder<'a> {
 /// The instances of a configuration, in the order in which the reference numbers them.
 ///
 /// # Errors
-/// [`Error::Usage`] for unknown names, iteration times that nobody measured, or no instance at all.
+/// [`Error::Usage`] for unknown names, iteration times that were not measured, or no instance at all.
 pub(super) fn instances(
     config: &Config,
     model: Model,

@@ -8,7 +8,7 @@ use super::student::{paired_t, reach, welch, welch_error};
 use super::{Test, mann_whitney, mean_and_variance, signed_rank};
 use crate::base::error::{Error, Result};
 
-/// Below so many values the interval of means is Student's: a bootstrap of few values is too narrow.
+/// Below this number of values the interval of means is Student's: a bootstrap of few values is too narrow.
 const FEW: usize = 20;
 
 /// The smallest difference that is worth reporting: one below both limits is not, however sure it is.

@@ -3,7 +3,7 @@
 use super::Test;
 use super::u_test::{midranks, normal_above};
 
-/// Up to so many pairs p is exact, where no difference is zero and no two are equally large.
+/// Up to this number of pairs p is exact, where no difference is zero and no two are equally large.
 const EXACT: usize = 50;
 
 /// The test, two-sided, of the pairs that differ. The statistic is the smaller of the rank sums of both signs, as scipy's.

@@ -2,7 +2,7 @@
 
 use super::Test;
 
-/// Up to so many values in the smaller sample p is exact, where no two values are equal; as scipy's `method="auto"`.
+/// Up to this number of values in the smaller sample p is exact, where no two values are equal; as scipy's `method="auto"`.
 const EXACT: usize = 8;
 
 /// Ranks from 1, equal values sharing their mean rank; and the sum of `t^3 - t` over groups of `t` equal values.

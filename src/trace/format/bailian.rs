@@ -18,7 +18,7 @@ use super::mooncake::{Intern, check_blocks};
 use super::scan::Scanner;
 use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport, bytes};
 
-/// Tokens per block where nobody says otherwise.
+/// Default tokens per block.
 const BLOCK_SIZE: u32 = 16;
 
 /// Reader and writer of the trace format `bailian`.

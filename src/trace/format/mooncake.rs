@@ -17,7 +17,7 @@ use super::lines::{Fault, each_line, finish, foreign, millis, parse_millis};
 use super::scan::Scanner;
 use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport, bytes};
 
-/// Tokens per block where nobody says otherwise.
+/// Default tokens per block.
 const BLOCK_SIZE: u32 = 512;
 
 /// Reader and writer of the trace format `mooncake`.

@@ -14,7 +14,7 @@ use crate::trace::Trace;
 use super::blocks::BlockIds;
 use super::{TraceFormat, WriteOptions, WriteReport, bytes};
 
-/// Tokens per block where nobody says otherwise: vLLM's.
+/// Default tokens per block: vLLM's.
 const BLOCK_SIZE: u32 = 16;
 
 /// Writer of the trace format `oracle-general`.

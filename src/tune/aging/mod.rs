@@ -33,7 +33,7 @@ pub enum Order {
     Fcfs,
     /// Shortest remaining prompt first: a ratio of 0.
     Srtf,
-    /// Aging with so many tokens per second.
+    /// Aging with this number of tokens per second.
     Aging(f64),
 }
 
