@@ -98,7 +98,7 @@ fn play(policy: &str, stream: &Stream, capacity: u32) -> u64 {
 
 /// A million uses, capacity a tenth of the distinct blocks.
 #[divan::bench(args = POLICIES.iter().map(|policy| if policy.needs_parameter() { format!("{}:300", policy.name()) } else { policy.name().to_owned() }), sample_count = 5)]
-fn tenth(bencher: Bencher<'_, '_>, policy: &String) {
+fn tenth(bencher: Bencher<'_, '_>, policy: &str) {
     let stream = zipf(1_000_000, 200_000);
     let capacity = stream.distinct / 10;
     bencher

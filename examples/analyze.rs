@@ -4,6 +4,8 @@
 //! cargo run --example analyze -- trace.jsonl.zst 10000
 //! ```
 
+#![expect(clippy::print_stdout, reason = "an example prints its result")]
+
 use kvreplay::trace::format::ReadOptions;
 use kvreplay::{Capacity, EngineOptions};
 

@@ -4,6 +4,8 @@
 //! cargo run --example simulate -- trace.jsonl.zst
 //! ```
 
+#![expect(clippy::print_stdout, reason = "an example prints its result")]
+
 use kvreplay::Scenario;
 use kvreplay::trace::format::ReadOptions;
 

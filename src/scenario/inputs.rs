@@ -113,7 +113,7 @@ impl RunInputs {
             std::fs::remove_file(&summary).map_err(|source| Error::write(&summary, source))?;
         }
         let value = serde_json::to_value(self).unwrap_or_default();
-        write_json(&folder.join(INPUTS), &value)
+        write_json(folder.join(INPUTS), &value)
     }
 
     /// Whether a folder holds the whole run of these inputs. Inputs that no digest could be made of are never the same.

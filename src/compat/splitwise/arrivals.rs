@@ -45,8 +45,8 @@ pub fn read_arrivals(input: Input, application: u64) -> Result<Arrivals> {
         integral: true,
     };
     table.each_row(|row| {
-        for column in 0..COLUMNS.len() {
-            trace.integral &= !has[column] || row.text(column)?.parse::<i64>().is_ok();
+        for (column, there) in has.iter().enumerate() {
+            trace.integral &= !there || row.text(column)?.parse::<i64>().is_ok();
         }
         let whole = |column: usize, default: u64| match has[column] {
             false => Ok(default),

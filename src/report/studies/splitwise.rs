@@ -103,7 +103,7 @@ pub fn write(
     write_report(report, options, folder)?;
     requests(report, &folder.join("request.csv"))?;
     crate::base::io::write_file(folder.join("config.toml"), config.as_bytes())?;
-    write_json(&folder.join("summary.json"), figures)
+    write_json(folder.join("summary.json"), figures)
 }
 
 fn requests(report: &Report, path: &Path) -> Result<()> {

@@ -240,7 +240,7 @@ pub fn write_aging(
     seeds: &[u64],
     folder: &Path,
 ) -> Result<()> {
-    write_json(&folder.join("aging.json"), &aging_json(study, sweep, seeds))?;
+    write_json(folder.join("aging.json"), &aging_json(study, sweep, seeds))?;
     let header = [
         "order",
         "tokens_per_second",

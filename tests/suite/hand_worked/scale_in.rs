@@ -11,11 +11,14 @@ fn pools(instances: u32, hours: &str, more: &str) -> String {
     )
 }
 
+/// Id, session, turn, arrival in seconds, prompt and output of a request.
+type Request = (&'static str, &'static str, u32, f64, Vec<u32>, Vec<u32>);
+
 /// `a` and `c` go to instance 0 and 1, where they come; `b` goes to instance 1, which has nothing to compute then.
 ///
 /// `a` (8 tokens, 23 of output) comes at 0, and `b` (4 + 23) at 1, when instance 0 has 8 tokens to compute: instance 1. `c` (4 + 23) comes at 2:
 /// instance 0 has 8 tokens to compute and instance 1 has 4.
-fn three() -> [(&'static str, &'static str, u32, f64, Vec<u32>, Vec<u32>); 3] {
+fn three() -> [Request; 3] {
     [
         ("a", "a", 0, 0.0, tokens(0, 8), tokens(50, 23)),
         ("b", "b", 0, 0.001, tokens(100, 4), tokens(150, 23)),

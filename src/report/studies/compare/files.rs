@@ -54,7 +54,7 @@ pub fn write(comparison: &PolicyComparison, json: &serde_json::Value, folder: &P
         summary_table(&scenario, &own.join("summary_table.csv"))?;
         charts::save(&charts::all(&scenario, comparison.reading.quick)?, &own)?;
     }
-    write_json(&folder.join("comparison.json"), json)
+    write_json(folder.join("comparison.json"), json)
 }
 
 /// Writes each policy's mean TTFT, TBT and E2E at P90, to four digits.

@@ -316,7 +316,7 @@ impl CurveFiles<'_> {
     /// # Errors
     /// A file that cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        write_json(&folder.join("curve.json"), &self.value())?;
+        write_json(folder.join("curve.json"), &self.value())?;
         self.csv(&folder.join("curve.csv"))?;
         self.chart().save(folder)
     }

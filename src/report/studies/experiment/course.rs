@@ -100,7 +100,7 @@ fn spread(values: &[f64], show: impl Fn(f64) -> Value) -> Value {
 /// # Errors
 /// A file that cannot be written.
 pub fn write(run: &AnalyzedTrace<'_>, folder: &Path, prefix: &str) -> Result<()> {
-    write_json(&folder.join(format!("{prefix}_stats.json")), &stats(run))?;
+    write_json(folder.join(format!("{prefix}_stats.json")), &stats(run))?;
     csv_files::requests(run, &folder.join(format!("{prefix}_request_metrics.csv")))?;
     csv_files::blocks(run, &folder.join(format!("{prefix}_block_metrics.csv")))
 }

@@ -33,7 +33,7 @@ pub fn write(columns: &SingleAndMulti<'_>, folder: &Path, command: &str) -> Resu
         entries.insert("trace_meta".into(), meta.clone());
         entries.insert("version".into(), json!(VERSION));
     }
-    write_json(&folder.join("summary.json"), &value)?;
+    write_json(folder.join("summary.json"), &value)?;
     let figures = columns.figures();
     let mut runs = vec![&columns.single, &columns.multi];
     runs.extend(

@@ -57,7 +57,7 @@ pub fn write(run: &RunFiles<'_>, folder: &Path) -> Result<()> {
         all.extend(figures);
     }
     // Written last: a folder with this file is complete.
-    write_json(&folder.join("summary.json"), &summary)
+    write_json(folder.join("summary.json"), &summary)
 }
 
 /// Writes a line for each request, in the order of the trace. Times that do not exist are empty.

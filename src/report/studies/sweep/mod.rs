@@ -140,7 +140,7 @@ impl SweepFiles<'_> {
     /// # Errors
     /// A file that cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        write_json(&folder.join("sweep.json"), &self.value())?;
+        write_json(folder.join("sweep.json"), &self.value())?;
         self.csv(&folder.join("sweep.csv"))?;
         for sheet in Sheet::all(self.cells) {
             grid(&sheet).save(folder, &format!("heatmap_{}", sheet.block_size))?;

@@ -99,7 +99,8 @@ pub(super) fn by_rate(scenario: &ScenarioGroup<'_>) -> Vec<(Chart, Vec<(&'static
         .iter()
         .any(|run| run.figures.gpu_hours.is_some());
     all.retain(|(chart, _)| {
-        !chart.is_empty() && !(has_gpu_hours && chart.name == "instance_hours")
+        let repeats_gpu_hours = has_gpu_hours && chart.name == "instance_hours";
+        !chart.is_empty() && !repeats_gpu_hours
     });
     all
 }

@@ -302,7 +302,11 @@ mod tests {
         };
         let seconds = |end: Option<Nanos>| end.map(Nanos::as_secs_f64);
         assert_eq!(
-            seconds(end(None, Some(&requests), Some(&[life.clone()]))),
+            seconds(end(
+                None,
+                Some(&requests),
+                Some(std::slice::from_ref(&life))
+            )),
             Some(5.5)
         );
         assert_eq!(seconds(end(None, None, Some(&[life]))), Some(4.0));
