@@ -230,9 +230,9 @@ pub fn analyze(trace: &Trace, blocks: &BlockTrace, options: &EngineOptions) -> R
 /// #     builder.push(NewRequest {
 /// #         id, session: id, turn: 0, arrival: Nanos::ZERO, input_length: 33, output_length: 1,
 /// #         shared: 0, fresh: &fresh, output: &[], extra: None,
-/// #     })?;
+/// #     }).expect("a valid request");
 /// # }
-/// # let trace = builder.finish(TraceMeta::default())?;
+/// # let trace = builder.finish(TraceMeta::default()).expect("a valid trace");
 /// use kvreplay::{Capacity, EngineOptions};
 ///
 /// let options = EngineOptions { capacity: Capacity::Blocks(1000), ..EngineOptions::default() };

@@ -99,9 +99,9 @@ impl ScenarioBuilder {
 /// #     builder.push(NewRequest {
 /// #         id: &id, session: &session, turn: 0, arrival: Nanos(u64::from(i) * 100_000_000),
 /// #         input_length: 1000, output_length: 50, shared: 0, fresh: &[], output: &[], extra: None,
-/// #     })?;
+/// #     }).expect("a valid request");
 /// # }
-/// # let trace = builder.finish(TraceMeta::default())?;
+/// # let trace = builder.finish(TraceMeta::default()).expect("a valid trace");
 /// use kvreplay::Scenario;
 ///
 /// let scenario = Scenario::preset("llama-8b-pd-4-4")?
