@@ -226,7 +226,7 @@ pub fn analyze(trace: &Trace, blocks: &BlockTrace, options: &EngineOptions) -> R
 /// ```
 /// # use kvreplay::trace::{Content, Nanos, NewRequest, TraceBuilder, TraceMeta};
 /// # let mut builder = TraceBuilder::new(Content::HashIds { block_size: 16 });
-/// # for (id, fresh) in [("a", [0, 1]), ("b", [0, 2])] {
+/// # for (id, fresh) in [("a", [0, 1, 2]), ("b", [0, 3, 4])] {
 /// #     builder.push(NewRequest {
 /// #         id, session: id, turn: 0, arrival: Nanos::ZERO, input_length: 33, output_length: 1,
 /// #         shared: 0, fresh: &fresh, output: &[], extra: None,
