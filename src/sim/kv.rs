@@ -101,16 +101,27 @@ impl Kv {
 
     /// Takes the blocks that the first `tokens` tokens of a request still need; all or nothing.
     pub fn grow(&mut self, id: InFlightId, tokens: u32) -> bool {
-        let needed = self.blocks_for(tokens);
+        let size = self.block_size();
         let held = place(&mut self.held, id);
-        self.manager.extend(held, needed, &mut ())
+        // Most steps add a token to a block that the request holds; they need no division.
+        if u64::from(tokens) <= u64::from(held.len()) * u64::from(size) {
+            return true;
+        }
+        self.manager.extend(held, tokens.div_ceil(size), &mut ())
     }
 
     /// The first `tokens` tokens of a request are, or are being, computed: its full blocks can be found from now on.
     pub fn fill(&mut self, id: InFlightId, request: &InFlightRequest, tokens: u32) {
-        let full = tokens / self.block_size();
+        if !self.manager.finds_contents() {
+            return;
+        }
+        let size = self.block_size();
         let held = place(&mut self.held, id);
-        self.manager.fill(held, &request.blocks, full);
+        // Most steps fill no block; they need no division.
+        if u64::from(tokens) < (u64::from(held.findable()) + 1) * u64::from(size) {
+            return;
+        }
+        self.manager.fill(held, &request.blocks, tokens / size);
     }
 
     /// Puts content that was computed on another instance into blocks that no request holds. Returns how many blocks were

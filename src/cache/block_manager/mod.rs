@@ -104,6 +104,11 @@ impl BlockManager {
         self.block_size
     }
 
+    /// Whether contents can be found, rather than blocks only counted.
+    pub fn finds_contents(&self) -> bool {
+        matches!(self.store, Store::Cached(_))
+    }
+
     /// Blocks that no request holds, those with content that can be found included.
     pub fn free_blocks(&self) -> u32 {
         match &self.store {
