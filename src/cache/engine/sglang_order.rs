@@ -29,7 +29,7 @@ pub(super) enum Order {
     Filo,
     /// Lowest priority first, then least recently used.
     Priority,
-    /// Nodes that the session's next turn can recompute within its budget first, then the others; least recently used
+    /// Nodes that the next turn can recompute within the TTFT objective first, then the others; least recently used
     /// first in each group. Lengths are in tokens.
     Tlru {
         /// Number of tokens that may be computed within the TTFT objective.
