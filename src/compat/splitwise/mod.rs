@@ -67,7 +67,7 @@ pub fn simulate(config: &Config, arrivals: &[Arrival], table: &SplitwiseTable) -
         ));
     }
     if arrivals.len() >= (u32::MAX / 2) as usize {
-        return Err(Error::usage("more than 2^31 requests", "cut the trace"));
+        return Err(Error::usage("more than 2^31 requests", "shorten the trace"));
     }
     let mut run = simulator::Simulator::new(
         arrivals,
@@ -78,7 +78,7 @@ pub fn simulate(config: &Config, arrivals: &[Arrival], table: &SplitwiseTable) -
     );
     run.run(config.end_time).map_err(|fault| {
         Error::usage(
-            format!("SplitwiseSim's rules end {fault}"),
+            format!("SplitwiseSim's rules stop with an error {fault}"),
             "its rules cannot serve this trace on this configuration; change one of them",
         )
     })?;

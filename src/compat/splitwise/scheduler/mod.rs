@@ -98,14 +98,14 @@ impl Scheduler {
         let mixed = matches!(rule, Rule::MixedPool(_));
         if config.transfer_bandwidth.is_some() && default.is_none() {
             return Err(Error::usage(
-                format!("scheduler `{name}` ships no KV cache and has no `transfer_bandwidth`"),
-                "remove it, or take mixed_pool or one of the kv schedulers",
+                format!("scheduler `{name}` transfers no KV cache and has no `transfer_bandwidth`"),
+                "remove it, or use mixed_pool or one of the kv schedulers",
             ));
         }
         if config.prompt_max_pending_batch_tokens.is_some() && !mixed {
             return Err(Error::usage(
                 format!("scheduler `{name}` has no `prompt_max_pending_batch_tokens`"),
-                "remove it, or take mixed_pool",
+                "remove it, or use mixed_pool",
             ));
         }
         let gib = config.transfer_bandwidth.or(default).unwrap_or(INFINIBAND);
