@@ -127,8 +127,8 @@ mod tests {
 
     #[test]
     fn what_comes_back_counts_as_used_again() {
-        // 0 is used twice, so it stands apart; of 1 and 2, used once, 1 goes for 3. It comes back from memory, among those
-        // used again; the border moves to 1, so of 2 and 3 the older goes.
+        // 0 is used twice, so it is in the second list; of 1 and 2, used once, 1 is evicted for 3. It returns and
+        // enters the list of blocks used again; the border moves to 1, so of 2 and 3 the older is evicted.
         let played = play(
             &mut Arc::new(&EvictionContext::of(5, 3)),
             &[0, 0, 1, 2, 3, 1, 0, 1, 3],

@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn the_furthest_goes_and_of_several_the_deepest() {
-        // 0 and 2 are used last, at 9, and 2 is deeper; then 0, at 9, goes before 1, at 5.
+        // 0 and 2 are used last, at 9, and 2 is deeper and is evicted; then 0, used at 9, is evicted before 1, used at
+        // 5.
         let uses = [(0, 0, 9), (1, 0, 5), (2, 1, 9), (3, 0, 4), (4, 0, 4)];
         let uses = uses.map(|(block, depth, next)| Use {
             block,

@@ -1,4 +1,4 @@
-//! Cacheus (Rodriguez et al., FAST 2021): LeCaR with better experts and a learning rate that learns.
+//! Cacheus (Rodriguez et al., FAST 2021): LeCaR with better experts and an adaptive learning rate.
 //!
 //! One expert is an LRU that resists scans: new blocks wait in one segment until they are used, only then enter the other, and
 //! the border moves as evicted blocks return. The other is an LFU that resists churn: of the least used it evicts the newest.
@@ -51,7 +51,7 @@ pub struct Cacheus {
     random: Pcg64,
 }
 
-/// A learning rate that climbs the hit ratio.
+/// An adaptive learning rate, which follows the hit ratio upwards.
 #[derive(Debug)]
 struct Rate {
     now: f64,
@@ -152,7 +152,7 @@ impl Cacheus {
     fn hit(&mut self, block: BlockId) {
         self.rate.hits += 1;
         if self.ages.queue_of(block) == WAITING && self.ages.count(block) & SUNK != 0 {
-            // It should not have been demoted: give the used segment more room.
+            // The block should not have been demoted: give the used segment more room.
             let stride = Self::stride(self.sunk, self.new);
             self.waiting = (self.waiting - stride).max(1.0);
             self.sunk -= 1;
@@ -178,7 +178,7 @@ impl Cacheus {
         } else {
             count *= factor;
         }
-        // Neither weight reaches 0, or nothing could be learnt any more.
+        // Keeps both weights above 0, because a weight of 0 could never rise again.
         self.weight = (age / (age + count)).clamp(0.01, 0.99);
     }
 
@@ -224,7 +224,7 @@ impl Cacheus {
             return;
         }
         if self.ages.count(block) == NEW {
-            // It should have waited longer: give new blocks more room.
+            // The block should have waited longer: give new blocks more room.
             let stride = Self::stride(self.new, self.sunk);
             let most = f64::from(self.capacity - 1).max(1.0);
             self.waiting = (self.waiting + stride).min(most);
@@ -278,8 +278,8 @@ mod tests {
 
     #[test]
     fn experts_regret_and_border_by_hand() {
-        // Four fit, two of them waiting. 0 is used twice and stands apart; 1, 2 and 3 wait, used once each. For 4 the first
-        // expert would evict 1, the oldest that waits; the second 3, the newest of the least used.
+        // Four fit, two of them waiting. 0 is used twice and is in the used segment; 1, 2 and 3 wait, used once each.
+        // For 4 the first expert would evict 1, the oldest that waits; the second 3, the newest of the least used.
         let mut victims = std::collections::BTreeSet::new();
         for seed in 0..16 {
             let context = EvictionContext {
@@ -290,8 +290,8 @@ mod tests {
             let victim = play(&mut cache, &[0, 1, 0, 2, 3, 4]).evicted[0];
             victims.insert(victim);
             assert_eq!((cache.new, cache.waiting), (1, 2.0));
-            // It comes back: it had no use when it went, so one more may wait; and who evicted it has e^-rate / (e^-rate + 1)
-            // of the weight now, but never less than a hundredth.
+            // The block returns: it had no use before its eviction, so one more may wait; and the expert that evicted
+            // it now has e^-rate / (e^-rate + 1) of the weight, but at least a hundredth.
             let lowered = libm::exp(-cache.rate.now);
             play(&mut cache, &[victim]);
             assert_eq!((cache.new > 1, cache.waiting), (false, 3.0));

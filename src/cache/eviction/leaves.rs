@@ -1,4 +1,5 @@
-//! Only leaves are evicted: a block whose successors are resident is kept, because they could not be found without it.
+//! Policies that evict only leaves: a block with resident successors is kept, because they could not be found without
+//! it.
 //!
 //! `leaf-lru` evicts the least recently used leaf, as radix caches do with nodes (SGLang's `radix_cache.py`). `belady-leaf`
 //! evicts the leaf whose next use is furthest: the bound under that constraint. A block for which only its own predecessor
@@ -51,7 +52,7 @@ impl Node {
     }
 }
 
-/// Which leaf is evicted first.
+/// Rule by which the leaf to evict is chosen.
 #[derive(Debug)]
 enum Order {
     /// The least recently used leaf.
@@ -59,16 +60,16 @@ enum Order {
         clock: u64,
         /// Uses in order, after the last one that was examined.
         log: VecDeque<(u64, BlockId)>,
-        /// Time of the last use that was examined. Blocks that are not leaves are passed over there.
+        /// Time of the last use that was examined; blocks that were not leaves then were passed over.
         passed: u64,
-        /// Blocks that were passed over and became leaves later: older than all of the log.
+        /// Blocks that were passed over and became leaves later; all are older than the rest of the log.
         late: BinaryHeap<Reverse<(u64, BlockId)>>,
     },
     /// The leaf whose next use is furthest, of several the deepest. Stale entries lie in the past, so they stay at the bottom.
     NextUse {
         leaves: BinaryHeap<(u64, Reverse<BlockId>)>,
         unused: Unused,
-        /// The block used last, which most likely will not stay a leaf: it has no entry yet.
+        /// The block used last, which will usually soon have a successor; it has no entry yet.
         tip: u32,
     },
 }
@@ -171,13 +172,13 @@ pub struct Leaves {
     refused: u32,
     capacity: u32,
     length: u32,
-    /// Most entries in the order.
+    /// Maximum number of entries in the order.
     room: usize,
     steps: u64,
 }
 
 impl Leaves {
-    /// An empty cache, by last use, or by next use.
+    /// Creates an empty cache that evicts by last use, or by next use.
     pub fn new(context: &EvictionContext, looks_ahead: bool) -> Self {
         let node = Node {
             key: ABSENT,
@@ -309,7 +310,7 @@ mod tests {
             parent,
             ..Use::default()
         };
-        // 0 - 1, then 2 alone: 0 is the oldest, but 1 stands on it, so 1 goes for 3, then 0 for 4.
+        // 0 - 1, then 2 alone: 0 is the oldest, but 1 is its successor, so 1 is evicted for 3, then 0 for 4.
         let uses = [
             used(0, None),
             used(1, Some(0)),
@@ -329,8 +330,8 @@ mod tests {
             next,
             ..Use::default()
         };
-        // Two fit. 0 is used later than 1, but 1 stands on it, so 1 goes for 2, then 0 for 3. Nothing stands free but 3 when
-        // 4 comes on top of it, so 4 is not let in, and 5, which stands on 4, is not either.
+        // Two fit. 0 is used later than 1, but 1 is its successor, so 1 is evicted for 2, then 0 for 3. Only 3 could be
+        // evicted for 4, which is its successor, so 4 is not admitted, and neither is 5, the successor of 4.
         let uses = [
             used(0, None, 9),
             used(1, Some(0), 5),

@@ -107,8 +107,8 @@ mod tests {
         let played = play(&mut Lfu::new(&EvictionContext::of(6, 3), false), &stream);
         assert_eq!(played.hits, ".hh..h...h");
         assert_eq!(played.evicted, [2, 3, 4]);
-        // With ageing: 2 leaves at 1, so 3 enters at 2, as 1 is, which is older and leaves at 2; 4 enters at 3, as 0, which is
-        // older than 4; 3 leaves at 2, and 0 stays.
+        // With ageing: 2 is evicted at 1, so 3 enters at 2, like 1, which is older and is evicted at 2; 4 enters at 3,
+        // like 0, which is older than 4; 3 is evicted at 2, and 0 stays.
         let played = play(&mut Lfu::new(&EvictionContext::of(6, 3), true), &stream);
         assert_eq!(played.evicted, [2, 1, 3]);
     }

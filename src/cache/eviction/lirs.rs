@@ -121,7 +121,7 @@ impl Eviction for Lirs {
             return true;
         }
         if known {
-            // Used again while it was in the stack: it becomes warm.
+            // The block was used again while it was in the stack, so it becomes warm.
             self.stack.move_to(0, block);
             self.cold.remove(block);
             self.cool(evicted);
@@ -134,7 +134,7 @@ impl Eviction for Lirs {
                 self.make_room(evicted);
             }
             self.cold.move_to(COLD, block);
-            // With a capacity of one block nothing is ever warm.
+            // With a capacity of one block, no block is ever warm.
             if self.most_warm > 0 {
                 self.stack.push(0, block);
             }
@@ -159,8 +159,8 @@ mod tests {
 
     #[test]
     fn a_cold_block_turns_warm_while_the_stack_knows_it() {
-        // 0 and 1 are warm, 2 cold. 3 takes its place; 2 comes back while the stack knows it, turns warm, and 0, the
-        // lowest warm block, is cold now in the place of 3. Then 0 and 1 are hit, and 3 is not.
+        // 0 and 1 are warm, 2 cold. 3 takes its place; 2 returns while the stack remembers it and becomes warm, and 0,
+        // the lowest warm block, becomes cold in the place of 3. Then 0 and 1 are hit, and 3 is not.
         let played = play(
             &mut Lirs::new(&EvictionContext::of(4, 3)),
             &[0, 1, 2, 3, 2, 1, 0, 3],

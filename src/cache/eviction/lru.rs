@@ -146,7 +146,8 @@ mod tests {
 
     #[test]
     fn a_full_log_forgets_what_is_stale() {
-        // Room for 16 entries. Uses of 0 fill it behind 1 and 2: it is cut to 1 2 0, and 1 is still the next to go.
+        // Room for 16 entries. Uses of 0 fill it behind 1 and 2: it is compacted to 1 2 0, and 1 is still the next
+        // victim.
         let stream: Vec<u32> = [1, 2].into_iter().chain([0; 30]).chain([3, 1]).collect();
         let played = play(&mut Lru::new(&EvictionContext::of(4, 3)), &stream);
         assert_eq!(played.hits, format!("...{}..", "h".repeat(29)));

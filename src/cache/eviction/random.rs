@@ -78,8 +78,8 @@ mod tests {
 
     #[test]
     fn the_new_block_takes_the_place_that_is_drawn() {
-        // Two places, holding 0 and 1. Each new block draws one of them, and what stood there goes: the generator alone
-        // says what.
+        // Two places, holding 0 and 1. Each new block draws one of them, and the block in that place is evicted: the
+        // random numbers alone determine the result.
         let mut random = Pcg64::seed_from_u64(0);
         let mut places = [0, 1];
         let gone: Vec<u32> = (2..50)
@@ -91,7 +91,7 @@ mod tests {
         let stream: Vec<u32> = (0..50).collect();
         let played = play(&mut Random::new(&EvictionContext::of(50, 2)), &stream);
         assert_eq!(played.evicted, gone);
-        // With one place nothing is left to chance.
+        // With one place there is only one possible victim.
         let played = play(
             &mut Random::new(&EvictionContext::of(2, 1)),
             &[0, 0, 1, 1, 0],

@@ -133,9 +133,9 @@ mod tests {
 
     #[test]
     fn what_comes_back_goes_to_the_main_queue() {
-        // Ten fit, one of them small. 0 begins in the small queue, 1 to 9 fill the main one. 10 pushes out 0, which is
-        // remembered and so comes back to the main queue, in place of 10. That makes one too many there: 11 takes the place of
-        // 1, the oldest. The others go by through the small queue.
+        // Ten fit, one of them small. 0 begins in the small queue, 1 to 9 fill the main one. 10 evicts 0, which is
+        // remembered and so returns to the main queue, in place of 10. The main queue then has one block too many: 11
+        // takes the place of 1, the oldest. The other blocks pass through the small queue.
         let stream: Vec<u32> = (0..=10).chain([0]).chain(11..20).chain([0]).collect();
         let played = play(&mut S3Fifo::new(&EvictionContext::of(20, 10)), &stream);
         assert_eq!(played.hits, "............".to_owned() + ".........h");

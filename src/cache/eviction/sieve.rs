@@ -50,7 +50,7 @@ impl Sieve {
         loop {
             let at = self.hand;
             let block = self.order[at];
-            // After the youngest comes the oldest; the youngest is never a gap when this begins.
+            // After the youngest, the hand returns to the oldest; the youngest is never a gap when this begins.
             self.hand = if at + 1 == self.order.len() {
                 0
             } else {
@@ -124,7 +124,8 @@ mod tests {
 
     #[test]
     fn the_hand_goes_on_where_it_stopped() {
-        // 0* 1 2: the hand clears 0, evicts 1, stands at 2. Then 3 is there; 4 evicts 2, 5 evicts 3, and 0 is still in.
+        // 0* 1 2: the hand clears 0, evicts 1, and stops at 2. Then 3 is inserted; 4 evicts 2, 5 evicts 3, and 0 is
+        // still resident.
         let played = play(
             &mut Sieve::new(&EvictionContext::of(6, 3)),
             &[0, 1, 2, 0, 3, 4, 5, 0],

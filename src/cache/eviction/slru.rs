@@ -96,8 +96,8 @@ mod tests {
 
     #[test]
     fn each_use_lifts_one_segment() {
-        // Four segments of one: 0 1 2 3 fill them from below. Using 0 lifts it into 1's segment, and 1 sinks. So 4 evicts 1,
-        // and 5 evicts 4.
+        // Four segments of one: 0 1 2 3 fill them from below. Using 0 promotes it to 1's segment, and 1 is demoted. So
+        // 4 evicts 1, and 5 evicts 4.
         let played = play(
             &mut Slru::new(&EvictionContext::of(6, 4)),
             &[0, 1, 2, 3, 0, 4, 5, 0],

@@ -95,8 +95,8 @@ mod tests {
 
     #[test]
     fn only_what_comes_back_enters_the_lru() {
-        // Four fit, one meant for the queue, two remembered. 4 pushes 0 out of the queue; 0 comes back into the LRU and pushes
-        // 1; 5 and 6 push 2 and 3; 0 stays.
+        // Four fit; one place is for the queue, and two evicted blocks are remembered. 4 evicts 0 from the queue; 0
+        // returns into the LRU list and evicts 1; 5 and 6 evict 2 and 3; 0 stays.
         let played = play(
             &mut TwoQ::new(&EvictionContext::of(8, 4)),
             &[0, 1, 2, 3, 4, 0, 5, 6, 0],
