@@ -20,7 +20,7 @@ impl Content {
     /// Creates an empty cache.
     ///
     /// # Errors
-    /// [`Error::Usage`] for an unknown policy.
+    /// [`Error::Usage`](crate::Error::Usage) for an unknown policy.
     pub(super) fn new(
         trace: &BlockTrace,
         capacity: Capacity,

@@ -43,7 +43,7 @@ impl Ideal {
     /// Creates an empty cache.
     ///
     /// # Errors
-    /// [`Error::Usage`] for an unknown policy.
+    /// [`Error::Usage`](crate::Error::Usage) for an unknown policy.
     pub fn new(trace: &BlockTrace, options: &EngineOptions) -> Result<Self> {
         let anywhere = options.engine.card().hits_anywhere();
         let mut rules = Rules::new(trace, options);

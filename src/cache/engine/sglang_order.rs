@@ -64,7 +64,7 @@ impl Order {
                     .and_then(|(first, second)| Some((first.parse().ok()?, second.parse().ok()?)));
                 let Some((threshold, estimate)) = lengths else {
                     return Err(Error::usage(
-                        format!("policy `{text}` lacks its lengths in tokens"),
+                        format!("policy `{text}` needs two lengths in tokens"),
                         "give SGLang's tlru_threshold and tlru_next_prompt_estimate, e.g. tlru:4096,1024",
                     ));
                 };

@@ -151,11 +151,13 @@ fn set(tree: &mut Value, key: &str, value: Value) -> Result<(), String> {
                 .parse::<usize>()
                 .ok()
                 .and_then(|index| list.get_mut(index))
-                .ok_or_else(|| format!("`{key}`: no such place in the list"))?,
+                .ok_or_else(|| format!("`{key}`: the list has no such index"))?,
             Value::Object(map) => map.entry(part).or_insert(Value::Null),
             other => {
                 if !other.is_null() {
-                    return Err(format!("`{key}`: `{part}` is below a plain value"));
+                    return Err(format!(
+                        "`{key}`: `{part}` is a key of a value that has no keys"
+                    ));
                 }
                 *other = json!({});
                 other

@@ -163,7 +163,7 @@ impl Tree {
         }
         if !state.contains("splitwise") {
             return Err(format!(
-                "`start_state.state_type` is `{state}`; orca, baseline and splitwise have instances"
+                "`start_state.state_type` is `{state}`; only orca, baseline and splitwise are supported"
             ));
         }
         let split = self.text("start_state.split_type")?;
@@ -223,7 +223,7 @@ impl Tree {
                 ..common
             }),
             _ => Err(format!(
-                "`{}` is `{kind}`; ORCA and Splitwise can serve",
+                "`{}` is `{kind}`; only ORCA and Splitwise are supported",
                 key("instance_type")
             )),
         }
