@@ -383,7 +383,7 @@ impl Manager for UnboundedSglang {
     }
 }
 
-/// Ids that come with a trace need not be chained; such ids do not form a tree.
+/// Ids given in a trace need not be chained; such ids do not form a tree.
 fn require_prefixes(trace: &BlockTrace) -> Result<()> {
     if trace.scheme() == HashScheme::Chained {
         return Ok(());

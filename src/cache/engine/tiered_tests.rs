@@ -101,8 +101,8 @@ fn by_hand() {
     // B        A B
     // C        B C    A          A written
     // A hit    C A    A B        A read and refreshed, B written
-    // B hit    A B    B C        B read; C written, and A goes below, which stays above
-    // D        B D    C A        A written, and B goes below, which stays above
+    // B hit    A B    B C        B read; C written, and A is evicted from the lower tier but stays above
+    // D        B D    C A        A written, and B is evicted from the lower tier but stays above
     // C hit    D C    A C -> C B C is read and refreshed; B written, and A is lost
     let found: Vec<_> = outcomes.iter().map(|outcome| outcome.hit_blocks).collect();
     assert_eq!(found, [0, 0, 0, 1, 1, 0, 1]);

@@ -1,4 +1,4 @@
-//! Belady's bound (1966): evicts the block whose next use is furthest in the future, of several the deepest.
+//! Belady's bound (1966): evicts the block whose next use is furthest in the future; of several, the deepest.
 //!
 //! Stale entries stay in the heap: their next use lies in the past, so they remain at its bottom. Blocks that are not used
 //! again need no heap, only their depths.
@@ -8,7 +8,7 @@ use std::collections::BinaryHeap;
 
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary.
+/// The card of the policy.
 pub(super) const CARD: EvictionCard = EvictionCard::new(
     "belady",
     "bound: furthest next use, block by block",
@@ -67,7 +67,7 @@ pub struct Belady {
 }
 
 impl Belady {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(context: &EvictionContext) -> Self {
         Self {
             unused: Unused::default(),

@@ -1,9 +1,10 @@
 //! Cacheus (Rodriguez et al., FAST 2021): LeCaR with better experts and an adaptive learning rate.
 //!
-//! One expert is an LRU that resists scans: new blocks wait in one segment until they are used, only then enter the other, and
-//! the border moves as evicted blocks return. The other is an LFU that resists churn: of the least used it evicts the newest.
-//! Follows the paper; libCacheSim's `Cacheus.c` never moves that border, since its flags are lost when a block changes lists,
-//! and rounds its hit rate down to 0 where it learns the rate, so counts of misses differ.
+//! One expert is an LRU that resists scans: new blocks wait in one segment until they are used and only then enter the
+//! other, and the border between the segments moves as evicted blocks return. The other is an LFU that resists churn:
+//! among the least used blocks it evicts the newest. Follows the paper. libCacheSim's `Cacheus.c` never moves that
+//! border, because it loses its flags when a block changes lists, and it rounds its hit rate down to 0 when it adapts
+//! the learning rate, so counts of misses differ.
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -11,7 +12,7 @@ use rand_pcg::Pcg64;
 use super::queues::{NONE, Queues};
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary.
+/// The card of the policy.
 pub(super) const CARD: EvictionCard = EvictionCard::new(
     "cacheus",
     "LeCaR with rules for scans and churn",
@@ -40,12 +41,12 @@ pub struct Cacheus {
     memories: Queues,
     lowest: u32,
     capacity: u32,
-    /// Most blocks in the waiting segment.
+    /// Maximum number of blocks in the waiting segment.
     waiting: f64,
     /// Number of marked blocks: new ones among the evicted, demoted ones among the resident.
     new: u32,
     sunk: u32,
-    /// Weight of the scan-resistant expert, 0 to 1; the other has the rest.
+    /// Weight of the scan-resistant expert, 0 to 1; the weight of the other is 1 minus this.
     weight: f64,
     rate: Rate,
     random: Pcg64,
@@ -96,7 +97,7 @@ impl Rate {
 }
 
 impl Cacheus {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(context: &EvictionContext) -> Self {
         let mut random = Pcg64::seed_from_u64(context.seed);
         Self {
@@ -121,7 +122,7 @@ impl Cacheus {
         }
     }
 
-    /// How far the border moves: further, the more blocks have the other mark.
+    /// Distance by which the border moves; it grows with the number of blocks that have the other mark.
     fn stride(found: u32, other: u32) -> f64 {
         (f64::from(other) / f64::from(found.max(1)))
             .round()
@@ -316,7 +317,8 @@ mod tests {
             uses: 10,
             stuck: 0,
         };
-        // It rose by 0.1 and hits rose to 0.3: it goes on by 0.5 * 0.1 to 0.55. Then hits fall to 0.1: back by 0.55 * 0.05.
+        // The rate rose by 0.1 and hits rose to 0.3: it rises again, by 0.5 * 0.1 to 0.55. Then hits fall to 0.1: it
+        // falls by 0.55 * 0.05.
         rate.learn(&mut random);
         assert!((rate.now - 0.55).abs() < 1e-12);
         (rate.hits, rate.uses) = (1, 10);

@@ -1,9 +1,9 @@
-//! First in, first out: evicts the block that was inserted first, whatever its use.
+//! First in, first out: evicts the block that was inserted first, regardless of its uses.
 
 use super::ring::{Bits, Ring};
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary.
+/// The card of the policy.
 pub(super) const CARD: EvictionCard =
     EvictionCard::new("fifo", "first in, first out", |context, _| {
         Some(Box::new(Fifo::new(context)))
@@ -18,7 +18,7 @@ pub struct Fifo {
 }
 
 impl Fifo {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(context: &EvictionContext) -> Self {
         Self {
             order: Ring::new(context.capacity),

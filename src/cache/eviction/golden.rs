@@ -1,4 +1,4 @@
-//! Counts of misses against those of libCacheSim (PyPI `libcachesim` 0.3.5), and what holds for every policy.
+//! Counts of misses compared with those of libCacheSim (PyPI `libcachesim` 0.3.5), and properties of every policy.
 //!
 //! `scripts/reference/rebuild.py libcachesim` checks whether libCacheSim still has these counts. Policies that it does
 //! not have are compared with their own earlier counts.
@@ -9,7 +9,7 @@ use crate::base::registry::Named;
 
 use super::{Eviction, EvictionContext, POLICIES, Use, by_name};
 
-/// Knuth's MMIX generator, the upper 31 bits.
+/// The upper 31 bits of Knuth's MMIX generator.
 struct Lcg(u64);
 
 impl Lcg {

@@ -1,12 +1,13 @@
 //! Policies that evict only leaves: a block with resident successors is kept, because they could not be found without
 //! it.
 //!
-//! `leaf-lru` evicts the least recently used leaf, as radix caches do with nodes (SGLang's `radix_cache.py`). `belady-leaf`
-//! evicts the leaf whose next use is furthest: the bound under that constraint. A block for which only its own predecessor
-//! could be evicted is not admitted, and neither are the blocks behind it.
+//! `leaf-lru` evicts the least recently used leaf, as radix caches do with nodes (SGLang's `radix_cache.py`).
+//! `belady-leaf` evicts the leaf whose next use is furthest in the future: the bound under that constraint. A block is
+//! not admitted if only its own predecessor could be evicted for it; the later blocks of its prompt are then not
+//! admitted either.
 //!
-//! Neither order is kept up to date as blocks are used. Entries are checked when a victim is searched, and stale ones (the
-//! block was used since, or is not a leaf) are dropped; so a use costs little more than recording it.
+//! The order is not updated on each use. Entries are checked when a victim is searched, and stale ones (the block was
+//! used since, or is not a leaf) are dropped; so a use costs little more than recording it.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -15,14 +16,14 @@ use super::belady::{Unused, next_use};
 use super::queues::NONE;
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary of `leaf-lru`.
+/// The card of `leaf-lru`.
 pub(super) const LEAF_LRU: EvictionCard = EvictionCard::new(
     "leaf-lru",
     "LRU among blocks without resident successors",
     |context, _| Some(Box::new(Leaves::new(context, false))),
 );
 
-/// Name and summary of `belady-leaf`.
+/// The card of `belady-leaf`.
 pub(super) const BELADY_LEAF: EvictionCard = EvictionCard::new(
     "belady-leaf",
     "bound: furthest next use among leaves",
@@ -65,7 +66,8 @@ enum Order {
         /// Blocks that were passed over and became leaves later; all are older than the rest of the log.
         late: BinaryHeap<Reverse<(u64, BlockId)>>,
     },
-    /// The leaf whose next use is furthest, of several the deepest. Stale entries lie in the past, so they stay at the bottom.
+    /// The leaf whose next use is furthest in the future; of several, the deepest. Stale entries lie in the past, so
+    /// they stay at the bottom of the heap.
     NextUse {
         leaves: BinaryHeap<(u64, Reverse<BlockId>)>,
         unused: Unused,

@@ -1,8 +1,8 @@
-//! LeCaR (Vietri et al., HotStorage 2018): each victim is chosen by LRU or by LFU, drawn with weights that are learnt. A miss on
-//! a block soon after one of them evicted it lowers that one's weight.
+//! LeCaR (Vietri et al., HotStorage 2018): each victim is chosen by LRU or by LFU, which are drawn with learned
+//! weights. A miss on a block that one of the two evicted recently lowers the weight of that one.
 //!
-//! Parameters as `LeCaR.c` of libCacheSim: learning rate 0.45, discount 0.005 over the capacity, equal weights at first, a
-//! ghost list of half the capacity for each. The random numbers differ, so counts of misses differ by chance.
+//! Parameters as in `LeCaR.c` of libCacheSim: learning rate 0.45, discount 0.005^(1 / capacity), equal initial weights,
+//! and a ghost list of half the capacity for each. The random numbers differ, so counts of misses differ by chance.
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -10,7 +10,7 @@ use rand_pcg::Pcg64;
 use super::queues::{NONE, Queues};
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary.
+/// The card of the policy.
 pub(super) const CARD: EvictionCard = EvictionCard::new(
     "lecar",
     "LRU or LFU, whichever has been wrong less often",
@@ -40,14 +40,14 @@ pub struct Lecar {
     capacity: u32,
     /// Logarithm of the factor by which regret fades per use.
     discount: f64,
-    /// Weight of LRU, 0 to 1; LFU has the rest.
+    /// Weight of LRU, 0 to 1; the weight of LFU is 1 minus this.
     weight: f64,
     clock: u64,
     random: Pcg64,
 }
 
 impl Lecar {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(context: &EvictionContext) -> Self {
         Self {
             ages: Queues::new(context.blocks, 3),

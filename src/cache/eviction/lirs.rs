@@ -1,4 +1,5 @@
-//! LIRS (Jiang and Zhang, SIGMETRICS 2002): ranks blocks by the time between their last two uses, not since the last one.
+//! LIRS (Jiang and Zhang, SIGMETRICS 2002): ranks blocks by the time between their last two uses, instead of the time
+//! since the last use.
 //!
 //! Blocks with short gaps are warm and hold 99 % of the capacity; the others are cold and pass through a short queue. A stack
 //! orders all by last use and remembers evicted blocks above its lowest warm block: a cold block that is used while it is in
@@ -9,7 +10,7 @@
 use super::queues::{NONE, Queues};
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary.
+/// The card of the policy.
 pub(super) const CARD: EvictionCard = EvictionCard::new(
     "lirs",
     "by the gap between the last two uses",
@@ -34,7 +35,7 @@ pub struct Lirs {
 }
 
 impl Lirs {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(context: &EvictionContext) -> Self {
         let most_cold = (context.capacity / 100).max(1);
         Self {
@@ -91,7 +92,7 @@ impl Lirs {
         }
     }
 
-    /// Forgets evicted blocks if the stack is too long.
+    /// Removes the oldest evicted blocks from the stack if it is too long.
     fn forget(&mut self) {
         while self.stack.len(0) > self.capacity.saturating_mul(2)
             && let Some(oldest) = self.cold.pop(GONE)

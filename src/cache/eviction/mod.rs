@@ -1,9 +1,9 @@
 //! Eviction policies over dense block ids. Each policy is one file with its algorithm and its card; the list at the end
 //! of this file registers it.
 //!
-//! A policy is a whole cache of equal blocks: it knows which blocks are resident, and on a miss it admits the block and
-//! reports what it evicted. That leaves room for the ghost lists, windows and adaptive targets of published algorithms, and
-//! an access costs one call.
+//! A policy is a whole cache of equal blocks: it knows which blocks are resident; on a miss it admits the block and
+//! reports which blocks it evicted. This interface supports the ghost lists, windows and adaptive targets of published
+//! algorithms, and an access costs one call.
 
 mod arc;
 mod belady;

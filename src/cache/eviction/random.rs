@@ -1,11 +1,11 @@
-//! Evicts a random block, each with the same probability.
+//! Evicts a random block; all have the same probability.
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary.
+/// The card of the policy.
 pub(super) const CARD: EvictionCard =
     EvictionCard::new("random", "a random block, by the seed", |context, _| {
         Some(Box::new(Random::new(context)))
@@ -25,7 +25,7 @@ pub struct Random {
 }
 
 impl Random {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(context: &EvictionContext) -> Self {
         Self {
             blocks: Vec::new(),
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn each_place_is_as_likely() {
-        // 8,000 victims out of 4 places: 2,000 each, with a deviation of sqrt(8000 * 1/4 * 3/4) = 39.
+        // 8,000 victims out of 4 places: 2,000 each, with a standard deviation of sqrt(8000 * 1/4 * 3/4) = 39.
         let mut cache = Random::new(&EvictionContext::of(8_004, 4));
         let (mut evicted, mut counts) = (Vec::new(), [0i32; 4]);
         for block in 0..8_004 {

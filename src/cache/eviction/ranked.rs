@@ -4,35 +4,35 @@ use super::heap::{Heap, Key};
 use super::queues::NONE;
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary of `gdsf`.
+/// The card of `gdsf`.
 pub(super) const GDSF: EvictionCard = EvictionCard::new(
     "gdsf",
     "fewest uses since insertion, with aging by the last victim",
     |context, _| Some(Box::new(Ranked::new(context, Rank::GreedyDual))),
 );
 
-/// Name and summary of `priority`.
+/// The card of `priority`.
 pub(super) const PRIORITY: EvictionCard = EvictionCard::new(
     "priority",
     "lowest priority first, then LRU",
     |context, _| Some(Box::new(Ranked::new(context, Rank::Priority))),
 );
 
-/// Name and summary of `session-aware`.
+/// The card of `session-aware`.
 pub(super) const SESSION_AWARE: EvictionCard = EvictionCard::new(
     "session-aware",
     "blocks of finished sessions first, then LRU",
     |context, _| Some(Box::new(Ranked::new(context, Rank::SessionAware))),
 );
 
-/// Name and summary of `cost-aware`.
+/// The card of `cost-aware`.
 pub(super) const COST_AWARE: EvictionCard = EvictionCard::new(
     "cost-aware",
     "lowest uses times recompute cost, with aging",
     |context, _| Some(Box::new(Ranked::new(context, Rank::CostAware))),
 );
 
-/// Name and summary of `length-aware`.
+/// The card of `length-aware`.
 pub(super) const LENGTH_AWARE: EvictionCard = EvictionCard::new(
     "length-aware",
     "least used first, the deepest of those",
@@ -44,8 +44,8 @@ pub(super) const LENGTH_AWARE: EvictionCard = EvictionCard::new(
 pub enum Rank {
     /// The request's priority, then last use: SGLang's `priority` for blocks.
     Priority,
-    /// Uses since insertion; of the least used the deepest first, then by last use: Mooncake's length-aware order (Qin et
-    /// al., FAST 2025), which keeps the heads of prompts.
+    /// Uses since insertion; among the least used, the deepest block first, then by last use: Mooncake's length-aware
+    /// order (Qin et al., FAST 2025), which keeps the heads of prompts.
     LengthAware,
     /// Uses times the cost of recomputing the block, plus the last victim's rank: Greedy-Dual with frequency (Cherkasova,
     /// 1998). The cost is attention over the blocks before it, so it grows with depth.
@@ -72,7 +72,7 @@ pub struct Ranked {
 }
 
 impl Ranked {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(context: &EvictionContext, rank: Rank) -> Self {
         Self {
             rank,

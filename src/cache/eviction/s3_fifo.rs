@@ -1,12 +1,12 @@
 //! S3-FIFO (Yang et al., SOSP 2023): a small queue that most blocks leave soon, a main queue, and a ghost list of evicted blocks.
 //!
-//! Parameters as `S3FIFO.c` of libCacheSim: the small queue has a tenth of the capacity, the ghost list nine tenths, two uses
-//! in the small queue promote a block to the main one, where uses count up to 3.
+//! Parameters as in `S3FIFO.c` of libCacheSim: the small queue has a tenth of the capacity and the ghost list nine
+//! tenths; two uses in the small queue promote a block to the main one, where uses count up to 3.
 
 use super::queues::{NONE, Queues};
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary.
+/// The card of the policy.
 pub(super) const CARD: EvictionCard = EvictionCard::new(
     "s3-fifo",
     "a small and a main FIFO queue with a memory of evicted blocks",
@@ -33,7 +33,7 @@ pub struct S3Fifo {
 }
 
 impl S3Fifo {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(context: &EvictionContext) -> Self {
         let small = (f64::from(context.capacity) * 0.1) as u32;
         Self {

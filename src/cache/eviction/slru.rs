@@ -5,7 +5,7 @@
 use super::queues::{NONE, Queues};
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary.
+/// The card of the policy.
 pub(super) const CARD: EvictionCard =
     EvictionCard::new("slru", "four segments of LRU", |context, _| {
         Some(Box::new(Slru::new(context)))
@@ -23,7 +23,7 @@ pub struct Slru {
 }
 
 impl Slru {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(context: &EvictionContext) -> Self {
         Self {
             segments: Queues::new(context.blocks, SEGMENTS as usize),
@@ -33,7 +33,7 @@ impl Slru {
         }
     }
 
-    /// Demotes the oldest blocks of segments that are too full.
+    /// Demotes the oldest blocks of segments that exceed their size.
     fn settle(&mut self, from: u32, evicted: &mut Vec<BlockId>) {
         for segment in (0..=from).rev() {
             while self.segments.len(segment) > self.each {

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use super::queues::{NONE, Queues};
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary.
+/// The card of the policy.
 pub(super) const CARD: EvictionCard = EvictionCard::new(
     "w-tinylfu",
     "an LRU window, and a main segment that admits by frequency",
@@ -60,7 +60,7 @@ struct Sketch {
     counters: Vec<u8>,
     /// Number of overflows per counter; only of counters that overflowed.
     high: HashMap<u32, u32>,
-    /// `2^64 / length`, rounded up: makes a remainder two multiplications (Lemire, Kaser and Kurz, 2019).
+    /// `2^64 / length`, rounded up: reduces a remainder to two multiplications (Lemire, Kaser and Kurz, 2019).
     inverse: u64,
 }
 
@@ -148,7 +148,7 @@ pub struct WTinyLfu {
 }
 
 impl WTinyLfu {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(context: &EvictionContext) -> Self {
         let main = context.capacity - (context.capacity / 100).max(1);
         Self {
@@ -177,8 +177,8 @@ impl WTinyLfu {
             .move_to(if protected { PROTECTED } else { PROBATION }, block);
     }
 
-    /// Moves the window into the main part as far as there is room, then evicts its oldest block or the main part's next
-    /// victim.
+    /// Moves blocks from the window into the main part as long as there is room, then evicts the window's oldest block
+    /// or the main part's next victim.
     fn evict(&mut self, evicted: &mut Vec<BlockId>) {
         while let Some(candidate) = self.parts.front(WINDOW) {
             let places = self.counts.places(candidate);
