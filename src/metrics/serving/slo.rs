@@ -13,13 +13,13 @@ use crate::sim::Objectives;
 pub struct Slo {
     /// The objectives for a request.
     pub objectives: Objectives,
-    /// Fraction of the arrived requests that finished and met all of these objectives.
+    /// Requests that finished and met all of these objectives / requests that arrived.
     pub attainment: Option<f64>,
-    /// Fraction of the arrived requests that finished and met the TTFT objective.
+    /// Requests that finished and met the TTFT objective / requests that arrived.
     pub ttft_attainment: Option<f64>,
-    /// Fraction of the arrived requests that finished and met the objective for the mean time between tokens.
+    /// Requests that finished and met the objective for the mean time between tokens / requests that arrived.
     pub tbt_attainment: Option<f64>,
-    /// Fraction of the arrived requests that finished and met the E2E objective; `None` without such an objective.
+    /// Requests that finished and met the E2E objective / requests that arrived; `None` without such an objective.
     pub e2e_attainment: Option<f64>,
     /// Slowdowns at the 50th, 90th and 99th percentile, and the Splitwise study's limits for them.
     pub slowdowns: Vec<SlowdownLimit>,
