@@ -192,7 +192,7 @@ def analysis(table, args, trace):
         lookups = json.loads(out)["block_lookups"]
         own = max(wall - read, 1e-9)
         table.row(f"`analyze {' '.join(extra)}`".replace(" `", "`"), wall, memory, f"{lookups / wall / 1e6:.1f} M look-ups/s",
-                  f"{lookups:,} look-ups; less `inspect` ({read:.2f} s): {lookups / own / 1e6:.1f} M/s")
+                  f"{lookups:,} look-ups; minus `inspect` ({read:.2f} s): {lookups / own / 1e6:.1f} M/s")
 
 
 def against_dynamo(table, args):
@@ -222,7 +222,7 @@ def linearity(table, args, folder):
         wall, memory, _ = measure([REPLAY, "gen-trace", path, "--tokenizer", args.tokenizer,
                                    "--output", trace], args.runs)
         base = base or wall
-        table.row(f"`gen-trace`, {chats} made-up chats of {turns} turns", wall, memory, f"{size / wall:.1f} MB/s",
+        table.row(f"`gen-trace`, {chats} synthetic chats of {turns} turns", wall, memory, f"{size / wall:.1f} MB/s",
                   f"{size:.1f} MB of text; trace {os.path.getsize(trace) / 1e6:.1f} MB; {wall / base:.1f} times the first")
         wall, memory, _ = measure([REPLAY, "analyze", trace, "--json"], args.runs)
         table.row("`analyze` of it", wall, memory, "")

@@ -1,4 +1,4 @@
-//! Other simulators, reproduced: their configuration, their rules, and the files that they write.
+//! Reproductions of other simulators: their configuration files, their rules, and their result files.
 
 pub mod splitwise;
 pub mod vidur;

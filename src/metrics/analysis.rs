@@ -1,4 +1,4 @@
-//! One replay of a trace against a cache, with everything that is measured on the way.
+//! Analysis of one replay of a trace against a cache: the figures of each request and block, and their distributions.
 
 use super::groups::{Groups, Sums, power_bucket, power_label};
 use super::{Gap, Gaps};
@@ -12,13 +12,13 @@ use crate::cache::engine::{
 use crate::cache::{BlockId, BlockTrace, Run};
 use crate::trace::{Nanos, Trace};
 
-/// No access yet.
+/// Marks a block that has not been accessed.
 const NEVER: u32 = u32::MAX;
 
-/// Windows into which a trace's time is cut for the working set.
+/// Number of equal windows into which a trace's time is divided for the working set.
 const WINDOWS: usize = 60;
 
-/// Part by whole; 0 of nothing.
+/// `part / whole`; 0 if `whole` is 0.
 pub(super) fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 {
         0.0
@@ -27,82 +27,82 @@ pub(super) fn ratio(part: u64, whole: u64) -> f64 {
     }
 }
 
-/// What one request met.
+/// Figures of one request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RequestMetrics {
     /// Prompt tokens.
     pub prompt_tokens: u32,
     /// Prompt tokens found in the cache.
     pub cached_tokens: u32,
-    /// Blocks of the prompt that could be looked up.
+    /// Prompt blocks that could be looked up.
     pub lookups: u32,
-    /// Blocks that were found and used.
+    /// Prompt blocks that were found and used.
     pub hits: u32,
-    /// Cached blocks that had to go.
+    /// Cached blocks that were evicted for this request.
     pub evicted: u32,
-    /// Blocks taken anew.
+    /// Blocks that were allocated for the rest of the prompt.
     pub new_blocks: u32,
-    /// Turned away: it needs more blocks than there are.
+    /// Whether the request was rejected because it needs more blocks than the cache has.
     pub rejected: bool,
-    /// How long it waited for blocks, if it did; only where requests overlap.
+    /// Time that the request waited for blocks, if it waited; only set where requests overlap.
     pub waited: Option<Nanos>,
-    /// How often it lost its blocks to another request and began anew; only where requests overlap.
+    /// Number of times that the request was preempted and started again; 0 where requests do not overlap.
     pub preempted: u32,
-    /// Its output ended early, because it needs more blocks than there are.
+    /// Whether the output was truncated because it needs more blocks than the cache has.
     pub cut: bool,
 }
 
 impl RequestMetrics {
-    /// Cached prompt tokens by prompt tokens.
+    /// Cached prompt tokens / prompt tokens.
     pub fn sharing_fraction(&self) -> f64 {
         ratio(u64::from(self.cached_tokens), u64::from(self.prompt_tokens))
     }
 }
 
-/// What became of one block.
+/// Accesses of one block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockMetrics {
-    /// Look-ups of it, the first included; 0 for a block of outputs that no prompt had.
+    /// Number of look-ups, including the first; 0 for an output block that no prompt contains.
     pub accesses: u32,
     first: u32,
     last: u32,
 }
 
-/// Time in the cache of blocks that were evicted, in seconds.
+/// Times that blocks spend in the cache and out of it, in seconds.
 #[derive(Debug, Clone, Default)]
 pub struct Residency {
     /// From insertion to eviction.
     pub lifetimes: Vec<f64>,
     /// From the last use to eviction.
     pub idle: Vec<f64>,
-    /// From eviction to the next request that wanted the block again.
+    /// From eviction to the next request that contains the block.
     pub reuse_after_eviction: Vec<f64>,
-    /// From the use before to a hit, of how many blocks.
+    /// From the previous use to a hit, with the number of blocks that hit after this gap.
     pub hit_gaps: Vec<(f64, u64)>,
 }
 
 /// The result of a replay.
 #[derive(Debug, Clone)]
 pub struct Analysis {
-    /// In arrival order.
+    /// Figures of each request, in arrival order.
     pub requests: Vec<RequestMetrics>,
-    /// By block id.
+    /// Figures of each block, by block id.
     pub blocks: Vec<BlockMetrics>,
-    /// Between consecutive accesses of a block.
+    /// Gaps between consecutive accesses of a block.
     pub gaps: Gaps,
-    /// Only with a finite capacity.
+    /// Times in the cache; only with a finite capacity.
     pub residency: Residency,
     /// Sharing by turn, session length and prompt length.
     pub groups: Groups,
-    /// Different blocks used in each of equal windows of the trace's time: the window's start, and how many.
+    /// Number of distinct blocks used in each of equal windows of the trace's time, with the window's start.
     pub working_set: Vec<(Nanos, u64)>,
-    /// Blocks that are cached at the end.
+    /// Number of blocks that are cached at the end.
     pub resident_blocks: u32,
     arrivals: Vec<Nanos>,
 }
 
 impl Analysis {
-    /// Sum over requests.
+    /// Sum of a figure over all requests.
     pub fn sum(&self, of: impl Fn(&RequestMetrics) -> u32) -> u64 {
         self.requests
             .iter()
@@ -110,12 +110,12 @@ impl Analysis {
             .sum()
     }
 
-    /// Total cached by total prompt tokens.
+    /// Total cached tokens / total prompt tokens.
     pub fn token_hit_ratio(&self) -> f64 {
         ratio(self.sum(|r| r.cached_tokens), self.sum(|r| r.prompt_tokens))
     }
 
-    /// Mean over requests of the block look-ups that hit; a prompt without a full block counts as 0.
+    /// Mean over requests of the fraction of block look-ups that hit; a prompt without a full block counts as 0.
     pub fn mean_request_hit_ratio(&self) -> f64 {
         let of =
             |request: &RequestMetrics| ratio(u64::from(request.hits), u64::from(request.lookups));
@@ -127,12 +127,12 @@ impl Analysis {
         }
     }
 
-    /// Look-ups that hit by all look-ups.
+    /// Look-ups that hit / all look-ups.
     pub fn block_hit_ratio(&self) -> f64 {
         ratio(self.sum(|r| r.hits), self.sum(|r| r.lookups))
     }
 
-    /// Different blocks that prompts looked up.
+    /// Number of distinct blocks that prompts looked up.
     pub fn distinct_blocks(&self) -> u64 {
         self.blocks
             .iter()
@@ -140,7 +140,7 @@ impl Analysis {
             .count() as u64
     }
 
-    /// Rejected requests.
+    /// Number of rejected requests.
     pub fn rejected(&self) -> u64 {
         self.requests
             .iter()
@@ -148,7 +148,7 @@ impl Analysis {
             .count() as u64
     }
 
-    /// How long those requests waited that had to wait, in seconds.
+    /// Waiting times of the requests that waited for blocks, in seconds.
     pub fn waits(&self) -> Vec<f64> {
         self.requests
             .iter()
@@ -164,7 +164,7 @@ impl Analysis {
             .collect()
     }
 
-    /// Pairs of number of accesses and number of blocks that have it, rising.
+    /// Pairs of a number of accesses and the number of blocks with that many, ascending.
     pub fn access_counts(&self) -> Vec<(u32, u64)> {
         let mut counts: Vec<u32> = self
             .blocks
@@ -183,7 +183,7 @@ impl Analysis {
         pairs
     }
 
-    /// Distribution of the accesses per block (1 is never reused).
+    /// Distribution of the accesses per block (a block with 1 access was never reused).
     pub fn block_accesses(&self) -> Distribution {
         let mut pairs: Vec<_> = self
             .access_counts()
@@ -204,7 +204,7 @@ impl Analysis {
     }
 }
 
-/// Replays `trace` by `options`.
+/// Replays `trace` with these options.
 ///
 /// # Errors
 /// As [`build`].
@@ -218,10 +218,10 @@ pub fn analyze(trace: &Trace, blocks: &BlockTrace, options: &EngineOptions) -> R
     Ok(analyze_with(trace, blocks, options, engine.as_mut()))
 }
 
-/// Replays a trace against a prefix cache: its blocks have the trace's own size, or 16 tokens.
+/// Replays a trace against a prefix cache; the blocks have the trace's own size, or 16 tokens.
 ///
 /// # Errors
-/// A trace of lengths only; as [`analyze`].
+/// [`Error::Usage`](crate::Error::Usage) for a trace that has only lengths; otherwise as [`analyze`].
 ///
 /// ```
 /// # use kvreplay::trace::{Content, Nanos, NewRequest, TraceBuilder, TraceMeta};
@@ -246,7 +246,7 @@ pub fn analyze_trace(trace: &Trace, options: &EngineOptions) -> Result<Analysis>
     analyze(trace, &blocks, options)
 }
 
-/// Replays `trace` against an engine that was built by `options`.
+/// Replays `trace` against an engine that was built with `options`.
 pub fn analyze_with(
     trace: &Trace,
     blocks: &BlockTrace,
@@ -261,7 +261,7 @@ pub fn analyze_with(
     analyzer.finish(engine.resident())
 }
 
-/// Feeds an engine and keeps the books.
+/// Feeds an engine with requests and records the figures.
 #[derive(Debug)]
 pub struct Analyzer<'a> {
     trace: &'a Trace,
@@ -275,18 +275,19 @@ pub struct Analyzer<'a> {
     session_lengths: Vec<u32>,
     window_length: u64,
     evicted: Vec<BlockId>,
-    /// Whether blocks may have to go.
+    /// Whether the capacity is finite, so that blocks may be evicted.
     bounded: bool,
-    /// When something happened, rising; and at which of them each request was served.
+    /// Times at which requests were served or blocks changed, ascending; `served` has the index of each request's time.
     moments: Vec<Nanos>,
     served: Vec<u32>,
-    /// Per block, the moment at which it came, and the one at which it last went; only where blocks may have to go.
+    /// For each block, the index of the time at which it was inserted, and of its last eviction; only with a finite
+    /// capacity.
     inserted: Vec<u32>,
     gone: Vec<u32>,
 }
 
 impl<'a> Analyzer<'a> {
-    /// Nothing served yet.
+    /// Creates an analyzer that has served no request.
     pub fn new(trace: &'a Trace, blocks: &BlockTrace, options: &EngineOptions) -> Self {
         let bounded = options.capacity != Capacity::Unbounded;
         let tracked = if bounded {
@@ -369,7 +370,8 @@ impl<'a> Analyzer<'a> {
         self.evicted = evicted;
     }
 
-    /// A request was served at some time; some blocks came for it, others went.
+    /// Records a request that was served at time `now`; `came` are the blocks inserted for it, `went` the blocks
+    /// evicted.
     fn keep_books(
         &mut self,
         run: &Run<'_>,
@@ -420,7 +422,7 @@ impl<'a> Analyzer<'a> {
         self.result.requests.push(metrics);
     }
 
-    /// Books the accesses of a run, one piece of equal last use at a time.
+    /// Records the accesses of a prompt, one piece of equal last use at a time.
     fn access(&mut self, run: &Run<'_>, hits: u32) {
         let now = run.index as u32;
         let mut rest = run.prompt;
@@ -439,7 +441,8 @@ impl<'a> Analyzer<'a> {
                 if last == NEVER {
                     metrics.first = now;
                 } else if last == now {
-                    // The same block twice in one prompt: only where blocks are hashed alone.
+                    // The same block occurs twice in one prompt, which is only possible where blocks are hashed on
+                    // their own.
                     break;
                 }
             }
@@ -457,7 +460,7 @@ impl<'a> Analyzer<'a> {
         }
     }
 
-    /// Books `length` accesses of blocks from `position` on that `last` used last.
+    /// Records `length` accesses of blocks from `position` on whose last use was by request `last`.
     fn book(&mut self, now: u32, last: u32, position: u32, length: u32) {
         let window =
             |arrival: Nanos, start: Nanos| ((arrival - start).0 / self.window_length) as usize;
@@ -470,10 +473,10 @@ impl<'a> Analyzer<'a> {
         if last == NEVER {
             return;
         }
-        // A path has no block twice; a foreign trace whose ids break that has no stack distance there.
+        // A path contains no block twice. Where the ids of a foreign trace break that rule, there is no stack distance.
         let stack = (self.chained && last != now).then(|| {
-            // Of the path of `last`, what stands behind this piece's first block was not used since; then all that came
-            // after `last`, and what this request has used so far.
+            // The blocks used since then: those of the path of `last` behind this piece's first block, all blocks used
+            // after `last`, and the blocks that this request has used so far.
             let behind = self.result.requests[last as usize]
                 .lookups
                 .saturating_sub(position + 1);
@@ -489,12 +492,12 @@ impl<'a> Analyzer<'a> {
         });
     }
 
-    /// Seconds between two moments.
+    /// Seconds between two recorded times, given by their indices.
     fn since(&self, then: u32, now: u32) -> f64 {
         (self.moments[now as usize] - self.moments[then as usize]).as_secs_f64()
     }
 
-    /// Blocks lost their content.
+    /// Records evicted blocks.
     fn gone(&mut self, blocks: &[BlockId], now: u32) {
         for block in blocks {
             let index = *block as usize;
@@ -513,7 +516,7 @@ impl<'a> Analyzer<'a> {
         }
     }
 
-    /// A request looked for blocks.
+    /// Records that a request contains these blocks.
     fn wanted(&mut self, blocks: &[BlockId], now: u32) {
         for block in blocks {
             let gone = std::mem::replace(&mut self.gone[*block as usize], NEVER);
@@ -524,7 +527,7 @@ impl<'a> Analyzer<'a> {
         }
     }
 
-    /// Blocks have content now, if they had not before.
+    /// Records that these blocks are cached, if they were not before.
     fn came(&mut self, blocks: &[BlockId], now: u32) {
         for block in blocks {
             let inserted = &mut self.inserted[*block as usize];
@@ -534,7 +537,7 @@ impl<'a> Analyzer<'a> {
         }
     }
 
-    /// Closes the books.
+    /// Computes the groups and returns the result.
     pub fn finish(mut self, resident_blocks: u32) -> Analysis {
         self.result.groups = Groups {
             by_turn: self.by_turn.groups(|turn| (turn + 1).to_string()),
@@ -546,7 +549,7 @@ impl<'a> Analyzer<'a> {
     }
 }
 
-/// Keeps the books of requests that overlap.
+/// Records the figures of requests that overlap.
 impl EngineObserver for Analyzer<'_> {
     fn served(&mut self, run: &Run<'_>, now: Nanos, outcome: &Outcome, evicted: &[BlockId]) {
         self.keep_books(run, now, outcome, run.prompt, evicted);

@@ -1,8 +1,9 @@
-//! How much of what a turn could share with the one before it the rendering keeps.
+//! Continuity of sessions: the fraction of the tokens that a turn could share with the turn before it and that the chat
+//! template preserves.
 //!
-//! A next prompt mostly repeats the previous prompt and its reply. Templates that rewrite earlier turns (Qwen3 drops
-//! earlier thinking, Mistral moves the system message to the last question) break that prefix, and so lose reuse that no
-//! cache can win back.
+//! A prompt usually repeats the previous prompt and its reply. Templates that rewrite earlier turns (Qwen3 removes
+//! earlier thinking, Mistral moves the system message to the last question) break that prefix, and so prevent reuse in
+//! any cache.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,16 +12,16 @@ use crate::trace::{Content, Trace};
 /// Tokens that follow-up prompts could and do share with the request before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Continuity {
-    /// Follow-up requests.
+    /// Number of follow-up requests.
     pub followups: u64,
-    /// Prompt and output tokens of the requests before them, as far as the prompts are long enough.
+    /// Prompt and output tokens of the requests before them, each sum limited to the length of the follow-up's prompt.
     pub possible_tokens: u64,
-    /// Those that the prompts begin with.
+    /// Number of those tokens that the follow-up prompts begin with.
     pub shared_tokens: u64,
 }
 
 impl Continuity {
-    /// Of a trace of tokens; `None` where that cannot be told.
+    /// Computes the figures of a trace of tokens; `None` for other traces.
     pub fn of(trace: &Trace) -> Option<Self> {
         if trace.content() != Content::Tokens {
             return None;
@@ -38,7 +39,7 @@ impl Continuity {
         Some(sum)
     }
 
-    /// The part of the possible tokens that is lost; 0 of none.
+    /// Fraction of the possible tokens that is not shared; 0 if none are possible.
     pub fn lost(&self) -> f64 {
         super::analysis::ratio(
             self.possible_tokens.saturating_sub(self.shared_tokens),
@@ -72,7 +73,7 @@ mod tests {
                 .expect("fits");
         };
         push(0, 0, &[1, 2, 3], &[4, 5]);
-        // Repeats the prompt, but not the two tokens of the reply.
+        // The prompt repeats the previous prompt, but not the two tokens of its reply.
         push(1, 3, &[9, 9, 9], &[]);
         let trace = builder.finish(TraceMeta::default()).expect("builds");
         let found = Continuity::of(&trace).expect("tokens");

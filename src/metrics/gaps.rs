@@ -1,5 +1,5 @@
-//! Reuse gaps. Neighbouring blocks of a prompt were mostly last used by the same request, so their gaps are equal and are
-//! kept as one sample with a weight: exact, and a hundred times smaller.
+//! Reuse gaps. Neighbouring blocks of a prompt mostly have the same last use, so their gaps are equal and are kept as
+//! one sample with a weight, which is exact and a hundred times smaller.
 
 use crate::base::Distribution;
 use crate::trace::Nanos;
@@ -9,11 +9,11 @@ use crate::trace::Nanos;
 pub struct Gap {
     /// Trace time between the accesses.
     pub time: Nanos,
-    /// How many requests later (1 is the next request; 0 is the same).
+    /// Number of requests between the accesses (1 means the next request; 0 the same request).
     pub requests: u32,
-    /// Different blocks used in between, where blocks are chained.
+    /// Number of distinct blocks used in between; only where blocks are chained.
     pub stack: Option<u64>,
-    /// How many accesses this stands for.
+    /// Number of accesses that this sample represents.
     pub weight: u64,
 }
 
@@ -28,7 +28,7 @@ impl Gaps {
         self.samples.push(gap);
     }
 
-    /// In order of the later access.
+    /// The samples, in order of the later access.
     pub fn samples(&self) -> &[Gap] {
         &self.samples
     }

@@ -1,24 +1,24 @@
-//! Sharing by turn, by session length and by prompt length, so that the cause is visible.
+//! Sharing by turn, by session length and by prompt length, which shows where the reuse comes from.
 
 use serde::{Deserialize, Serialize};
 
-/// Requests that have something in common.
+/// Figures of a group of requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Group {
-    /// What they have in common: a turn (from 1), a range of turns or of tokens.
+    /// Label of the group: a turn (from 1), or a range of turns or of tokens.
     pub label: String,
-    /// How many.
+    /// Number of requests.
     pub requests: u64,
-    /// Prompt tokens in all.
+    /// Total prompt tokens.
     pub prompt_tokens: u64,
-    /// Cached ones among them.
+    /// Total cached prompt tokens.
     pub cached_tokens: u64,
-    /// Mean of the requests' own sharing fractions.
+    /// Mean of the requests' sharing fractions.
     pub mean_sharing_fraction: f64,
 }
 
 impl Group {
-    /// Cached prompt tokens by prompt tokens.
+    /// Cached prompt tokens / prompt tokens.
     pub fn token_hit_ratio(&self) -> f64 {
         super::analysis::ratio(self.cached_tokens, self.prompt_tokens)
     }
@@ -59,13 +59,13 @@ impl Sums {
 pub struct Groups {
     /// By turn, counted from 1.
     pub by_turn: Vec<Group>,
-    /// By number of requests in the session: powers of two.
+    /// By number of requests in the session, in ranges between powers of two.
     pub by_session_length: Vec<Group>,
-    /// By prompt tokens: powers of two.
+    /// By prompt tokens, in ranges between powers of two.
     pub by_prompt_length: Vec<Group>,
 }
 
-/// 0 -> "0", 1 -> "1", 2 -> "2-3", 3 -> "4-7", ...
+/// Label of a range: 0 -> "0", 1 -> "1", 2 -> "2-3", 3 -> "4-7", ...
 pub(super) fn power_label(bucket: usize) -> String {
     match bucket {
         0 => "0".into(),
@@ -74,7 +74,7 @@ pub(super) fn power_label(bucket: usize) -> String {
     }
 }
 
-/// The bucket of [`power_label`] for a value.
+/// Index of the range of [`power_label`] that contains a value.
 pub(super) fn power_bucket(value: u32) -> usize {
     (u32::BITS - value.leading_zeros()) as usize
 }

@@ -1,4 +1,4 @@
-//! Histograms as engines export them: how many values are at most so large, for fixed bounds.
+//! Cumulative histograms as engines export them: the number of values up to each of several fixed bounds.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,19 +8,19 @@ pub const BLOCK_SECONDS: &[f64] = &[
     120.0, 300.0, 600.0, 1200.0, 1800.0,
 ];
 
-/// A histogram of Prometheus, without sampling.
+/// A Prometheus histogram of all values, without sampling.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Histogram {
-    /// Pairs of an upper bound and the number of values up to it; larger ones are in `count` only.
+    /// Pairs of an upper bound and the number of values up to it; values above the last bound count in `count` only.
     pub buckets: Vec<(f64, u64)>,
-    /// Of all values.
+    /// Sum of all values.
     pub sum: f64,
     /// Number of values.
     pub count: u64,
 }
 
 impl Histogram {
-    /// Of pairs of a value and how often it occurs.
+    /// Creates a histogram of pairs of a value and its number of occurrences.
     pub fn new(bounds: &[f64], values: impl IntoIterator<Item = (f64, u64)>) -> Self {
         let mut buckets: Vec<(f64, u64)> = bounds.iter().map(|bound| (*bound, 0)).collect();
         let (mut sum, mut count) = (0.0, 0);

@@ -1,4 +1,4 @@
-//! What a replay measured: sharing, block hits, reuse gaps, and how they are summarised.
+//! Figures of a replay (sharing, block hits, reuse gaps) and of a simulated cluster, and their statistics.
 
 mod analysis;
 mod continuity;

@@ -1,5 +1,5 @@
-//! Whole replays against each other: requests that overlap against requests one after another, and the curve against a replay
-//! at every capacity.
+//! Comparisons of whole replays: requests that overlap against requests one after another, and the curve against a
+//! replay at every capacity.
 
 use proptest::prelude::*;
 
@@ -10,7 +10,7 @@ use crate::cache::engine::{Capacity, EngineKind, EngineOptions, Hold, UseOrder};
 use crate::cache::testing::{paths, trace_of};
 use crate::cache::{BlockTrace, HashScheme};
 
-/// The curve beside a replay at each capacity.
+/// Compares the curve with a replay at each capacity.
 fn agrees(runs: &[&[u32]], options: &EngineOptions) {
     let trace = trace_of(runs);
     let blocks = BlockTrace::new(&trace, None, HashScheme::Chained).expect("has blocks");
@@ -64,7 +64,7 @@ proptest! {
 }
 
 proptest! {
-    /// No time, no overlap.
+    /// If requests take no time, they do not overlap.
     #[test]
     fn without_time_requests_follow_each_other(plan in plans(), capacity in 1u32..24, outputs: bool) {
         let trace = trace(&plan);
@@ -85,7 +85,8 @@ proptest! {
         }
     }
 
-    /// With all the room there can be, overlap only hides what is not computed yet: nobody waits, and no more is found.
+    /// With unlimited capacity, overlap only hides blocks that are not computed yet: no request waits, and hits can
+    /// only decrease.
     #[test]
     fn with_room_nobody_waits(plan in plans(), prefill in 0u64..3, decode in 0u64..4) {
         let trace = trace(&plan);

@@ -12,90 +12,90 @@ use crate::cache::capacity::ModelConfig;
 use crate::cache::engine::{Capacity, EngineOptions, FreeOrder, TierSummary};
 use crate::trace::Trace;
 
-/// Rules and sizes of a replay.
+/// Settings of a replay.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// Engine whose rules decide.
+    /// Engine that manages the cache.
     pub engine: String,
     /// Eviction policy.
     pub policy: String,
     /// Tokens per block.
     pub block_size: u32,
-    /// Usable blocks; none is unbounded.
+    /// Number of usable blocks; `None` if unbounded.
     pub capacity_blocks: Option<u32>,
     /// Whether the blocks that outputs fill are cached.
     pub cache_output: bool,
-    /// Whether a wholly cached prompt still computes its last token.
+    /// Whether a fully cached prompt still computes its last token.
     pub last_token_cap: bool,
-    /// How long requests keep their blocks.
+    /// How long requests hold their blocks.
     pub hold: String,
-    /// Whether requests run beside each other.
+    /// Whether requests overlap.
     #[serde(skip)]
     pub overlaps: bool,
-    /// Where freed blocks without hash go in vLLM's free queue.
+    /// Position of freed blocks without hash in vLLM's free queue.
     pub free_order: String,
 }
 
-/// What the cache saves.
+/// Savings by the cache.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Savings {
     /// Prompt tokens that need no prefill.
     pub prefill_tokens_avoided: u64,
-    /// Floating-point operations of prefill avoided; only with a model.
+    /// Floating-point operations of prefill that were avoided; only with a model.
     pub prefill_flops_avoided: Option<f64>,
-    /// Size of the blocks that are cached at the end; only with a model.
+    /// Size in bytes of the blocks that are cached at the end; only with a model.
     pub gib_held: Option<f64>,
 }
 
-/// Times in the cache of evicted blocks, in seconds, under vLLM's and LMCache's names.
+/// Times in the cache of evicted blocks, in seconds, by vLLM's and LMCache's names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ResidencySummary {
     /// Insertion to eviction.
     pub block_lifetime_seconds: Distribution,
     /// Last use to eviction.
     pub block_idle_before_evict_seconds: Distribution,
-    /// Eviction to the next request that wanted the block.
+    /// From eviction to the next request that contains the block.
     pub reuse_after_eviction_seconds: Distribution,
-    /// The same under the names and in the buckets of the engines' own metrics.
+    /// The same times by the names and in the buckets of the engines' own metrics.
     pub histograms: BTreeMap<String, Histogram>,
 }
 
-/// What overlapping requests did to each other.
+/// Effects of overlapping requests on each other.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OverlapSummary {
-    /// Requests that did not fit when they came, and waited for blocks.
+    /// Number of requests that did not fit on arrival and waited for blocks.
     pub waiting_requests: u64,
-    /// How long they waited in all.
+    /// Total waiting time, in seconds.
     pub waiting_seconds_total: f64,
-    /// How long each of them waited.
+    /// Distribution of the waiting times, in seconds.
     pub waiting_seconds: Distribution,
-    /// Requests that lost their blocks while they ran, at least once.
+    /// Number of requests that were preempted at least once.
     pub preempted_requests: u64,
-    /// How often that happened.
+    /// Number of preemptions.
     pub preemptions: u64,
 }
 
-/// Different blocks used in a window of the trace's time.
+/// Distinct blocks used in a window of the trace's time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Window {
     /// Start of the window in seconds.
     pub start: f64,
-    /// How many.
+    /// Number of distinct blocks.
     pub distinct_blocks: u64,
 }
 
-/// All figures of one replay, as `summary.json` has them.
+/// All figures of one replay, as written to `summary.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Rules and sizes.
+    /// Settings of the replay.
     pub settings: Settings,
-    /// Requests of the trace.
+    /// Number of requests in the trace.
     pub requests: u64,
-    /// Requests that were rejected, as they need more blocks than the cache has.
+    /// Number of requests that were rejected because they need more blocks than the cache has.
     pub rejected_requests: u64,
-    /// Requests whose output was truncated, as it needs more blocks than the cache has.
+    /// Number of requests whose output was truncated because it needs more blocks than the cache has.
     pub cut_outputs: u64,
-    /// Only where requests overlap.
+    /// Waiting and preemptions; only where requests overlap.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overlap: Option<OverlapSummary>,
     /// Prompt tokens.
@@ -104,45 +104,45 @@ pub struct Summary {
     pub cached_tokens: u64,
     /// `cached_tokens / prompt_tokens`
     pub token_hit_ratio: f64,
-    /// Mean over requests of the block look-ups that hit.
+    /// Mean over requests of the fraction of block look-ups that hit.
     pub mean_request_hit_ratio: f64,
-    /// Blocks of prompts that could be looked up.
+    /// Prompt blocks that could be looked up.
     pub block_lookups: u64,
-    /// Those that were found and used.
+    /// Prompt blocks that were found and used.
     pub block_hits: u64,
     /// `block_hits / block_lookups`
     pub block_hit_ratio: f64,
-    /// Different blocks that prompts have.
+    /// Number of distinct blocks in prompts.
     pub distinct_blocks: u64,
-    /// Blocks cached at the end, those of outputs included.
+    /// Number of blocks cached at the end, including those of outputs.
     pub resident_blocks: u64,
-    /// Cached blocks that had to go.
+    /// Number of evicted blocks.
     pub evictions: u64,
-    /// Cached by prompt tokens, per request.
+    /// Distribution over requests of cached prompt tokens / prompt tokens.
     pub sharing_fraction: Distribution,
-    /// Accesses per block (1 is never reused).
+    /// Distribution of the accesses per block (a block with 1 access was never reused).
     pub block_accesses: Distribution,
-    /// Trace time between accesses of a block.
+    /// Distribution of the trace time between accesses of a block, in seconds.
     pub reuse_gap_seconds: Distribution,
-    /// Requests from one access of a block to the next.
+    /// Distribution of the number of requests from one access of a block to the next.
     pub reuse_gap_requests: Distribution,
-    /// Different blocks used between accesses of a block; only where blocks are chained.
+    /// Distribution of the number of distinct blocks used between accesses of a block; only where blocks are chained.
     pub reuse_stack_distance_blocks: Option<Distribution>,
-    /// Only with a finite capacity.
+    /// Times in the cache; only with a finite capacity.
     pub residency: Option<ResidencySummary>,
-    /// What the cache saves.
+    /// Savings by the cache.
     pub savings: Savings,
-    /// What follow-up prompts share with the request before; only of traces of tokens.
+    /// Tokens that follow-up prompts share with the previous request; only for traces of tokens.
     pub continuity: Option<Continuity>,
-    /// Sharing by turn, from 1.
+    /// Sharing by turn, counted from 1.
     pub by_turn: Vec<Group>,
     /// Sharing by number of requests in the session.
     pub by_session_length: Vec<Group>,
     /// Sharing by prompt tokens.
     pub by_prompt_length: Vec<Group>,
-    /// Different blocks per window of the trace's time.
+    /// Distinct blocks per window of the trace's time.
     pub working_set: Vec<Window>,
-    /// What each tier did, where the cache has tiers.
+    /// Counts of each tier; only with tiers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tiers: Option<Vec<TierSummary>>,
 }
@@ -184,7 +184,7 @@ impl OverlapSummary {
     }
 }
 
-/// vLLM's metrics of its KV blocks, and LMCache's of what was wanted again after its eviction.
+/// vLLM's metrics of its KV blocks, and LMCache's metric of blocks that are requested again after their eviction.
 fn histograms(residency: &Residency) -> BTreeMap<String, Histogram> {
     let of = |values: &[f64]| Histogram::new(BLOCK_SECONDS, values.iter().map(|v| (*v, 1)));
     let named = [
@@ -206,7 +206,7 @@ fn histograms(residency: &Residency) -> BTreeMap<String, Histogram> {
 }
 
 impl Summary {
-    /// The figures of an analysis.
+    /// Computes the figures of an analysis.
     pub fn new(
         trace: &Trace,
         analysis: &Analysis,

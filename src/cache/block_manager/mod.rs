@@ -1,9 +1,9 @@
-//! The one manager of KV cache blocks: which blocks a request holds, which contents can be found, and what is evicted.
+//! The manager of KV cache blocks: which blocks a request holds, which contents can be found, and what is evicted.
 //!
 //! `analyze`, `--hold` and `simulate` use it. With contents it follows vLLM 0.33 operation by operation:
 //! `get_computed_blocks`, `allocate_slots` and `free` of `vllm/v1/core/kv_cache_manager.py` on the block pool of
-//! `block_pool.py`. Without contents it only counts blocks. Time, queues and request lengths are the caller's, and so is each
-//! request's [`HeldBlocks`], whose memory is used again for the next request.
+//! `block_pool.py`. Without contents it only counts blocks. The caller keeps time, queues, request lengths and each
+//! request's [`HeldBlocks`], whose memory is reused for the next request.
 
 mod pool;
 
@@ -14,8 +14,9 @@ use super::BlockId;
 pub use pool::{EvictionSink, FreeOrder};
 use pool::{Pool, Slot};
 
-/// Up to this many blocks, and [`FULL_CHECK_CONTENTS`] contents, every change is followed by a full check of the pool in builds
-/// with debug assertions. Larger pools are checked by their counts alone, since a full check takes time proportional to both.
+/// In builds with debug assertions, pools of up to this many blocks and [`FULL_CHECK_CONTENTS`] contents are fully
+/// checked after every change. Larger pools are checked by their counts only, because a full check takes time
+/// proportional to both.
 const FULL_CHECK_BLOCKS: u32 = 64;
 /// See [`FULL_CHECK_BLOCKS`].
 const FULL_CHECK_CONTENTS: usize = 1024;
@@ -27,7 +28,7 @@ pub struct HeldBlocks {
     slots: Vec<Slot>,
     /// How many blocks the request holds.
     count: u32,
-    /// How many leading blocks are full and can be found by others.
+    /// Number of leading blocks that are full and can be found by other requests.
     findable: u32,
 }
 
@@ -37,12 +38,12 @@ impl HeldBlocks {
         self.count
     }
 
-    /// Whether the request holds none.
+    /// Whether the request holds no blocks.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Number of leading blocks that are full and can be found by others.
+    /// Number of leading blocks that are full and can be found by other requests.
     pub fn findable(&self) -> u32 {
         self.findable
     }
@@ -60,7 +61,7 @@ pub struct BlockManager {
     store: Store,
     blocks: u32,
     block_size: u32,
-    /// Blocks held, each counted once for every request that holds it.
+    /// Blocks held; each counts once for every request that holds it.
     references: u64,
 }
 
@@ -73,7 +74,7 @@ enum Store {
 }
 
 impl BlockManager {
-    /// A manager with a prefix cache. `blocks` are the usable ones (vLLM's null block is not among them), contents are
+    /// Creates a manager with a prefix cache. `blocks` are the usable ones (without vLLM's null block), contents are
     /// numbered below `contents`, and a block holds `block_size` tokens.
     pub fn cached(blocks: u32, contents: u32, block_size: u32, order: FreeOrder) -> Self {
         Self {
@@ -84,7 +85,7 @@ impl BlockManager {
         }
     }
 
-    /// A manager without a prefix cache: blocks are counted and nothing is ever found.
+    /// Creates a manager without a prefix cache: blocks are only counted, and nothing is ever found.
     pub fn counted(blocks: u32, block_size: u32) -> Self {
         Self {
             store: Store::Counted { free: blocks },
@@ -94,7 +95,7 @@ impl BlockManager {
         }
     }
 
-    /// Usable blocks.
+    /// Number of usable blocks.
     pub fn blocks(&self) -> u32 {
         self.blocks
     }
@@ -109,7 +110,7 @@ impl BlockManager {
         matches!(self.store, Store::Cached(_))
     }
 
-    /// Blocks that no request holds, those with content that can be found included.
+    /// Number of blocks that no request holds, including those with content that can be found.
     pub fn free_blocks(&self) -> u32 {
         match &self.store {
             Store::Counted { free } => *free,
@@ -125,7 +126,7 @@ impl BlockManager {
         }
     }
 
-    /// How many leading blocks of `path` can be found.
+    /// Number of leading blocks of `path` that can be found.
     pub fn resident(&self, path: &[BlockId]) -> u32 {
         let Store::Cached(pool) = &self.store else {
             return 0;
@@ -135,7 +136,8 @@ impl BlockManager {
     }
 
     /// Puts the longest prefix of `path` that can be found into `held`, which must be empty, and changes nothing else.
-    /// Returns how many of these blocks no request holds: each of them takes a free block once it is held.
+    /// Returns how many of these blocks are held by no request; each of them reduces the number of free blocks once it
+    /// is held.
     pub fn lookup(&self, path: &[BlockId], held: &mut HeldBlocks) -> u32 {
         let mut unheld = 0;
         held.slots.clear();
@@ -153,9 +155,9 @@ impl BlockManager {
         unheld
     }
 
-    /// Holds the blocks that [`BlockManager::lookup`] found, `unheld` of them held by nobody, and takes free ones until the
-    /// request has `needed`. Returns `false` if fewer than `reserve` free blocks would be left; the request then holds
-    /// nothing.
+    /// Holds the blocks that [`BlockManager::lookup`] found, `unheld` of which no request holds, and allocates free
+    /// ones until the request has `needed`. Returns `false` if fewer than `reserve` free blocks would be left; the
+    /// request then holds nothing.
     pub fn allocate(
         &mut self,
         held: &mut HeldBlocks,
@@ -189,7 +191,7 @@ impl BlockManager {
         true
     }
 
-    /// Takes free blocks until the request has `needed`. Returns `false`, and changes nothing, if there are not enough.
+    /// Allocates free blocks until the request has `needed`. Returns `false`, and changes nothing, if too few are free.
     pub fn extend(
         &mut self,
         held: &mut HeldBlocks,
@@ -217,8 +219,8 @@ impl BlockManager {
         true
     }
 
-    /// Makes the first `full` blocks of a request findable; `path` has their contents. Blocks beyond the path have no known
-    /// content and stay unfindable.
+    /// Makes the first `full` blocks of a request findable; `path` has their contents. Blocks beyond the path have no
+    /// known content and stay unfindable.
     pub fn fill(&mut self, held: &mut HeldBlocks, path: &[BlockId], full: u32) {
         let Store::Cached(pool) = &mut self.store else {
             return;
@@ -232,9 +234,9 @@ impl BlockManager {
         self.debug_assert_invariants();
     }
 
-    /// Decodes on until `computed` tokens in all, token by token as an engine does: a block is taken when the first token
-    /// falls into it, and can be found once it is full. Returns `false` at the first token for which no block is free; what
-    /// was done for the tokens before it stays.
+    /// Decodes until `computed` tokens in total, token by token as an engine does: a block is allocated for the first
+    /// token that falls into it, and can be found once it is full. Returns `false` at the first token for which no
+    /// block is free; the tokens before it keep their blocks.
     pub fn decode_to(
         &mut self,
         held: &mut HeldBlocks,
@@ -243,7 +245,7 @@ impl BlockManager {
         evicted: &mut impl EvictionSink,
     ) -> bool {
         let size = self.block_size;
-        // The prompt's partial block fills first, if there is one; the request holds it already.
+        // The prompt's partial block, which the request holds already, fills first.
         let mut index = held.findable;
         while index * size < computed {
             if index >= held.count && !self.extend(held, index + 1, evicted) {
@@ -254,17 +256,18 @@ impl BlockManager {
             }
             index += 1;
             self.fill(held, path, index);
-            // Beyond the known contents, blocks fill without becoming findable; the next call starts behind them.
+            // Blocks beyond the known contents fill without becoming findable; the next call continues behind them.
             held.findable = index;
         }
         true
     }
 
-    /// Puts content that was computed elsewhere into blocks that no request holds; what can be found already stays as it is.
-    /// Returns how many blocks were added: the rest of the path, as far as free blocks last.
+    /// Puts content that was computed elsewhere into blocks that no request holds; contents that can be found already
+    /// stay as they are. Returns the number of blocks added, which is smaller than the rest of the path if free blocks
+    /// run out.
     pub fn insert(&mut self, path: &[BlockId]) -> u32 {
         let mut held = HeldBlocks::default();
-        // What can be found is held meanwhile, or else it might be evicted for what follows it.
+        // Blocks already found are held meanwhile, so that they are not evicted for later blocks of the path.
         let unheld = self.lookup(path, &mut held);
         let found = held.count;
         let room = self.free_blocks().saturating_sub(unheld);
@@ -279,7 +282,7 @@ impl BlockManager {
         needed - found
     }
 
-    /// The request ends or is preempted: it gives all its blocks back, whose contents can be found until they are taken.
+    /// Ends or preempts a request and frees all its blocks; their contents can be found until the blocks are reused.
     pub fn free(&mut self, held: &mut HeldBlocks) {
         match &mut self.store {
             Store::Counted { free } => *free += held.count,
@@ -291,8 +294,9 @@ impl BlockManager {
         self.debug_assert_invariants();
     }
 
-    /// In builds with debug assertions: free and held blocks are all blocks, no block is in the free queue twice, reference
-    /// counts add up to what requests hold, and every content leads to the blocks that hold it.
+    /// In builds with debug assertions, checks that free and held blocks are all blocks, that no block is in the free
+    /// queue twice, that reference counts equal what requests hold, and that every content leads to the blocks that
+    /// hold it.
     pub fn debug_assert_invariants(&self) {
         if !cfg!(debug_assertions) {
             return;
@@ -320,7 +324,7 @@ impl BlockManager {
         }
     }
 
-    /// How many requests hold each block.
+    /// Number of requests that hold each block.
     #[cfg(test)]
     pub(in crate::cache) fn references(&self) -> &[u32] {
         match &self.store {

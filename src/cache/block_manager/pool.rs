@@ -1,24 +1,25 @@
 //! vLLM's block pool: `vllm/v1/core/block_pool.py` and the free queue of `kv_cache_utils.py` (0.33).
 //!
-//! A freed block keeps its hash while it waits in the free queue and can be found there; it loses it only when it is taken
-//! from the queue's head for something else. The same content may stand in several blocks; the one cached first is found.
+//! A freed block keeps its hash while it is in the free queue and can be found there; it loses the hash only when it is
+//! taken from the queue's head for other content. Several blocks may hold the same content; the one cached first is
+//! found.
 
 use crate::cache::BlockId;
 use crate::cache::eviction::Links;
 
-/// Where a freed block without hash goes in the free queue.
+/// Position in the free queue of a freed block without hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FreeOrder {
-    /// To the head.
+    /// At the head.
     Current,
-    /// To the tail, as all others: vLLM before its pull request 42656.
+    /// At the tail, like all other blocks: vLLM before its pull request 42656.
     Legacy,
 }
 
-/// Receives the contents that lose their block.
+/// Receives the contents that are evicted.
 pub trait EvictionSink {
-    /// A block that held `content` was taken for something else.
+    /// The block that held `content` was taken for other content.
     fn evicted(&mut self, content: BlockId);
 }
 
@@ -28,18 +29,18 @@ impl EvictionSink for Vec<BlockId> {
     }
 }
 
-/// For callers that do not need to know what was evicted.
+/// Ignores evictions.
 impl EvictionSink for () {
     fn evicted(&mut self, _: BlockId) {}
 }
 
-/// No block, or no content.
+/// Marks the absence of a block or of a content.
 const NONE: u32 = u32::MAX;
 
 /// A physical block.
 pub(super) type Slot = u32;
 
-/// Blocks, the contents that they hold, and the queue of those that no request holds.
+/// Blocks, their contents, and the queue of blocks that no request holds.
 #[derive(Debug)]
 pub(super) struct Pool {
     free: Links,
@@ -55,7 +56,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// `slots` usable blocks (vLLM's null block is not among them) for contents below `contents`.
+    /// Creates a pool of `slots` usable blocks (without vLLM's null block) for contents numbered below `contents`.
     pub(super) fn new(slots: u32, contents: u32, order: FreeOrder) -> Self {
         let mut free = Links::new(slots);
         for slot in 0..slots {
@@ -78,12 +79,12 @@ impl Pool {
         self.free.len()
     }
 
-    /// The number of contents that the pool can tell apart.
+    /// Number of distinct contents that the pool supports.
     pub(super) fn contents(&self) -> usize {
         self.first.len()
     }
 
-    /// How many requests hold each slot.
+    /// Number of requests that hold each slot.
     pub(super) fn references(&self) -> &[u32] {
         &self.references
     }
@@ -92,7 +93,7 @@ impl Pool {
         self.cached_contents
     }
 
-    /// The slot that holds `content`, if any does.
+    /// The slot that holds `content`, if any.
     pub(super) fn find(&self, content: BlockId) -> Option<Slot> {
         let slot = self.first[content as usize];
         (slot != NONE).then_some(slot)
@@ -102,7 +103,7 @@ impl Pool {
         self.references[slot as usize] == 0
     }
 
-    /// A request uses a slot that it found.
+    /// Adds a reference to a slot that a request found.
     pub(super) fn touch(&mut self, slot: Slot) {
         if self.references[slot as usize] == 0 {
             self.free.remove(slot);
@@ -110,7 +111,7 @@ impl Pool {
         self.references[slot as usize] += 1;
     }
 
-    /// Takes the head of the free queue; the content that it held can no longer be found.
+    /// Takes the head of the free queue; its former content can no longer be found.
     pub(super) fn take(&mut self, evicted: &mut impl EvictionSink) -> Option<Slot> {
         let slot = self.free.pop_front()?;
         let content = self.content[slot as usize];
@@ -122,7 +123,7 @@ impl Pool {
         Some(slot)
     }
 
-    /// The slot's block is full: from now on it can be found.
+    /// Records that the slot's block is full, so that it can be found from now on.
     pub(super) fn cache(&mut self, slot: Slot, content: BlockId) {
         let last = self.last[content as usize];
         self.content[slot as usize] = content;
@@ -156,7 +157,7 @@ impl Pool {
         self.content[slot as usize] = NONE;
     }
 
-    /// A request gives its blocks back, last block first, so that the head of a prompt stays longest.
+    /// Frees a request's blocks, last block first, so that the head of a prompt stays longest.
     pub(super) fn release(&mut self, slots: &[Slot]) {
         for slot in slots.iter().rev() {
             let references = &mut self.references[*slot as usize];
@@ -164,7 +165,7 @@ impl Pool {
             if *references > 0 {
                 continue;
             }
-            // A block without hash can never be found again, so it is the first to be taken (vLLM PR 42656).
+            // A block without hash can never be found again, so it is the first to be reused (vLLM PR 42656).
             if self.content[*slot as usize] == NONE && self.order == FreeOrder::Current {
                 self.free.push_front(*slot);
             } else {
@@ -173,7 +174,8 @@ impl Pool {
         }
     }
 
-    /// Asserts that the free queue holds each slot without references exactly once, and that every list of copies is whole.
+    /// Asserts that the free queue holds each slot without references exactly once, and that every list of copies is
+    /// intact.
     pub(super) fn assert_consistent(&self) {
         let mut queued = vec![false; self.references.len()];
         for slot in self.free.iter() {

@@ -1,4 +1,4 @@
-//! Cases worked by hand, and random ones against a model that keeps no lists.
+//! Cases worked by hand, and random ones against a model without lists.
 
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ fn manager(blocks: u32, contents: u32) -> BlockManager {
     BlockManager::cached(blocks, contents, 4, FreeOrder::Current)
 }
 
-/// Looks a path up, admits it with `needed` blocks and makes all of it findable; how many blocks were found.
+/// Looks a path up, admits it with `needed` blocks and makes all of it findable; returns the number of blocks found.
 fn admit(
     manager: &mut BlockManager,
     held: &mut HeldBlocks,
@@ -42,7 +42,7 @@ fn shared_blocks_are_held_once_and_found_after_release() {
     );
     assert_eq!((manager.free_blocks(), manager.cached_contents()), (1, 4));
     manager.free(&mut first);
-    // Only content 2 was the first request's alone.
+    // Only content 2 was held by the first request alone.
     assert_eq!(manager.free_blocks(), 2);
     manager.free(&mut second);
     assert_eq!(
@@ -59,8 +59,8 @@ fn the_tail_of_the_oldest_request_is_evicted_first() {
     let mut evicted = Vec::new();
     admit(&mut manager, &mut held, &[0, 1, 2], 3, &mut evicted);
     manager.free(&mut held);
-    // The free queue is: the unused block, then 2, 1, 0, as a request frees its last block first. Three new blocks take the
-    // unused one and evict 2 and 1.
+    // The free queue is the unused block, then 2, 1, 0, because a request frees its last block first. Three new blocks
+    // take the unused one and evict 2 and 1.
     admit(&mut manager, &mut held, &[5, 6, 7], 3, &mut evicted);
     assert_eq!(evicted, [2, 1]);
     assert_eq!(manager.resident(&[0, 1, 2]), 1);
@@ -112,13 +112,13 @@ fn inserted_content_is_held_by_nobody() {
     let mut manager = manager(4, 10);
     let mut held = HeldBlocks::default();
     admit(&mut manager, &mut held, &[0, 1], 2, &mut Vec::new());
-    // 0 and 1 are there already; of 2, 3 and 4 two have room.
+    // 0 and 1 are cached already; of 2, 3 and 4, two fit.
     assert_eq!(manager.insert(&[0, 1, 2, 3, 4]), 2);
     assert_eq!(
         (manager.free_blocks(), manager.resident(&[0, 1, 2, 3, 4])),
         (2, 4)
     );
-    // With everything held, nothing is added.
+    // When all blocks are held, nothing is added.
     assert!(manager.extend(&mut held, 4, &mut ()));
     assert_eq!(manager.insert(&[5]), 0);
     assert_eq!(BlockManager::counted(4, 4).insert(&[0]), 0);
@@ -144,12 +144,12 @@ fn a_block_that_leaks_is_noticed() {
     let mut manager = BlockManager::counted(3, 4);
     let mut held = HeldBlocks::default();
     assert!(manager.allocate(&mut held, 0, 2, 0, &mut ()));
-    // One block is not held by any request, and is not free either.
+    // One block is neither held by a request nor free.
     manager.store = Store::Counted { free: 0 };
     manager.debug_assert_invariants();
 }
 
-/// What a request does in a random case.
+/// An operation of a request in a random case.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Admit,
@@ -170,8 +170,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever requests do, blocks neither leak nor are given out twice. Every change is checked by the manager itself; here
-    /// the sum of what requests hold is compared with its counts.
+    /// Under any sequence of operations, blocks neither leak nor are allocated twice. The manager itself checks every
+    /// change; this test compares the sum of what requests hold with the manager's counts.
     #[test]
     fn blocks_neither_leak_nor_are_given_out_twice(
         cached in any::<bool>(),

@@ -1,4 +1,4 @@
-//! Cards of engines, and typed choice of an engine.
+//! Cards of engines, and the typed choice of an engine.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,22 +13,23 @@ use crate::base::registry::{Card, Named};
 /// Builds an engine that serves one request after the other.
 type Build = fn(&BlockTrace, &EngineOptions) -> Result<Box<dyn CacheEngine>>;
 
-/// Replays a trace whose requests overlap; returns the number of cached blocks at the end.
+/// Replays a trace whose requests overlap and returns the number of cached blocks at the end.
 type Replay = fn(&BlockTrace, &EngineOptions, &mut dyn EngineObserver) -> Result<u32>;
 
-/// A serving system that runs requests: it caches outputs and always computes the last token of a prompt.
+/// The part of a card that only serving systems have: they run requests, cache outputs and always compute the last
+/// token of a prompt.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ServerCard {
-    /// Eviction policies of its own that `all` stands for.
+    /// The engine's own eviction policies that `all` stands for.
     pub(super) policies: &'static [&'static str],
     /// Checks the name of an eviction policy.
     pub(super) check_policy: fn(&str) -> Result<()>,
-    /// Whether running requests can hold their blocks in this way.
+    /// Whether in-flight requests can hold their blocks in this way.
     pub(super) holds: fn(Hold) -> bool,
     pub(super) replay: Replay,
 }
 
-/// What an engine is besides a serving system.
+/// Kind of engine.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Server(ServerCard),
@@ -36,7 +37,7 @@ enum Kind {
     BlockCache {
         anywhere: bool,
     },
-    /// An accounting that keeps everything.
+    /// A count without evictions.
     Accounting,
 }
 
@@ -71,7 +72,7 @@ impl EngineCard {
         }
     }
 
-    /// A serving system.
+    /// Card of a serving system.
     pub(super) const fn server(
         name: &'static str,
         summary: &'static str,
@@ -82,7 +83,8 @@ impl EngineCard {
         Self::new(name, summary, HashScheme::Chained, kind, build)
     }
 
-    /// A cache of blocks under any registered eviction policy; with `anywhere`, resident blocks hit wherever they stand.
+    /// Card of a cache of blocks under any registered eviction policy; with `anywhere`, a resident block is a hit at
+    /// any position, not only in a prefix.
     pub(super) const fn block_cache(
         name: &'static str,
         summary: &'static str,
@@ -93,7 +95,7 @@ impl EngineCard {
         Self::new(name, summary, HashScheme::Chained, kind, build)
     }
 
-    /// An accounting that keeps everything, of blocks that are hashed by themselves.
+    /// Card of a count without evictions, in which each block is hashed on its own.
     pub(super) const fn accounting(
         name: &'static str,
         summary: &'static str,
@@ -102,7 +104,7 @@ impl EngineCard {
         Self::new(name, summary, HashScheme::Alone, Kind::Accounting, build)
     }
 
-    /// What a block's hash covers.
+    /// Returns what a block's hash covers.
     pub fn hash_scheme(&self) -> HashScheme {
         self.hash_scheme
     }
@@ -117,12 +119,12 @@ impl EngineCard {
         matches!(self.kind, Kind::BlockCache { .. })
     }
 
-    /// Whether resident blocks hit wherever they stand, not only as a prefix.
+    /// Whether a resident block is a hit at any position, not only in a prefix.
     pub fn hits_anywhere(&self) -> bool {
         matches!(self.kind, Kind::BlockCache { anywhere: true })
     }
 
-    /// Eviction policies that `all` stands for, of those that need no parameter.
+    /// Eviction policies that `all` stands for, without those that need a parameter.
     pub fn policies(&self) -> Vec<&'static str> {
         match self.kind {
             Kind::Server(server) => server.policies.to_vec(),
@@ -135,10 +137,10 @@ impl EngineCard {
         }
     }
 
-    /// Checks that the engine can use an eviction policy.
+    /// Checks that the engine supports an eviction policy.
     ///
     /// # Errors
-    /// [`Error::Usage`] if it cannot.
+    /// [`Error::Usage`] if it does not.
     pub fn check_policy(&self, policy: &str) -> Result<()> {
         match self.kind {
             Kind::Server(server) => (server.check_policy)(policy),
@@ -147,7 +149,7 @@ impl EngineCard {
         }
     }
 
-    /// Checks that running requests can hold their blocks in this way.
+    /// Checks that in-flight requests can hold their blocks in this way.
     ///
     /// # Errors
     /// [`Error::Usage`] if they cannot.
@@ -169,7 +171,7 @@ impl EngineCard {
         }
     }
 
-    /// An empty engine that serves one request after the other.
+    /// Builds an empty engine that serves one request after the other.
     pub(super) fn build(
         &self,
         trace: &BlockTrace,
@@ -195,7 +197,7 @@ impl EngineCard {
     }
 }
 
-/// Names of the serving systems, for messages.
+/// Names of the serving systems, for error messages.
 fn servers() -> String {
     let servers = ENGINES.iter().filter(|engine| engine.is_server());
     let names: Vec<String> = servers
@@ -204,18 +206,18 @@ fn servers() -> String {
     names.join(" or ")
 }
 
-/// The check of an engine that has one order of eviction.
+/// Checks the policy of an engine that evicts by LRU only.
 pub(super) fn only_lru(engine: &str, policy: &str) -> Result<()> {
     if policy == "lru" {
         return Ok(());
     }
-    // Engines with policies to choose from, which have this one.
+    // Names of other engines that support the policy, for the message.
     let able = ENGINES
         .iter()
         .filter(|other| other.policies().len() > 1 && other.check_policy(policy).is_ok());
     let able: Vec<String> = able.map(|other| format!("`{}`", other.name())).collect();
     if able.is_empty() {
-        // An unknown name comes with a guess.
+        // An unknown name gets the error message that suggests a similar name.
         eviction::check(policy)?;
     }
     Err(Error::usage(
@@ -224,7 +226,7 @@ pub(super) fn only_lru(engine: &str, policy: &str) -> Result<()> {
     ))
 }
 
-/// A registered engine, by which rules a serving system looks up, keeps and frees blocks.
+/// A registered engine: the rules by which a serving system looks up, keeps and frees blocks.
 #[derive(Clone, Copy)]
 pub struct EngineKind(&'static EngineCard);
 
@@ -233,11 +235,11 @@ impl EngineKind {
     pub const VLLM: Self = Self(&vllm::CARD);
     /// SGLang's radix tree.
     pub const SGLANG: Self = Self(&sglang::CARD);
-    /// The longest resident prefix, without an engine around it.
+    /// The longest resident prefix, without the rules of any serving system.
     pub const IDEAL: Self = Self(&ideal::IDEAL);
-    /// Every resident block, wherever it stands.
+    /// Every resident block, at any position.
     pub const BLOCK: Self = Self(&ideal::BLOCK);
-    /// Unchained blocks, kept for ever.
+    /// Blocks that are hashed on their own and never evicted.
     pub const NAIVE: Self = Self(&naive::CARD);
 
     /// The engine's card.
@@ -245,7 +247,7 @@ impl EngineKind {
         self.0
     }
 
-    /// Name that users write.
+    /// The name that users write.
     pub fn name(self) -> &'static str {
         self.0.name()
     }

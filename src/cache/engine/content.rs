@@ -1,4 +1,5 @@
-//! What the engines without slots share: which blocks are there, and the uses that a request makes of them.
+//! State shared by the engines without physical blocks: which blocks are resident, and the accesses that a request
+//! makes.
 
 use super::super::eviction::{self, Eviction, EvictionContext, Use};
 use super::super::optimal::{NEVER, NextUse};
@@ -7,19 +8,19 @@ use super::{Capacity, EngineOptions, UseOrder};
 use crate::base::error::Result;
 use crate::trace::Nanos;
 
-/// Resident blocks.
+/// The resident blocks.
 pub(super) enum Content {
-    /// Nothing ever goes.
+    /// Nothing is ever evicted.
     Unbounded { resident: Vec<bool>, count: u32 },
-    /// As much as a policy keeps.
+    /// An eviction policy decides which blocks stay.
     Bounded(Box<dyn Eviction>),
 }
 
 impl Content {
-    /// Nothing resident yet.
+    /// Creates an empty cache.
     ///
     /// # Errors
-    /// An unknown policy.
+    /// [`Error::Usage`](crate::Error::Usage) for an unknown policy.
     pub(super) fn new(
         trace: &BlockTrace,
         capacity: Capacity,
@@ -49,14 +50,14 @@ impl Content {
         }
     }
 
-    /// Time has come so far.
+    /// Advances the policy's clock to this time.
     pub(super) fn advance(&mut self, now: Nanos, evicted: &mut Vec<BlockId>) {
         if let Self::Bounded(policy) = self {
             policy.advance(now, evicted);
         }
     }
 
-    /// Whether the block was there.
+    /// Uses a block and returns whether it was resident.
     pub(super) fn access(&mut self, used: &Use, evicted: &mut Vec<BlockId>) -> bool {
         match self {
             Self::Unbounded { resident, count } => {
@@ -83,12 +84,12 @@ impl Content {
     }
 }
 
-/// The uses of a request's blocks, in order, with what policies may know.
+/// Produces the accesses of a request's blocks, in order, with the information that policies may use.
 #[derive(Debug, Default)]
 pub(super) struct Uses {
     order: UseOrder,
     cache_output: bool,
-    /// For bounds, which know the future.
+    /// For bounds such as Belady's, which use the time of the next access.
     future: Option<NextUse>,
     next: Vec<u32>,
 }

@@ -1,4 +1,4 @@
-//! How long a request keeps its blocks.
+//! Length of time for which a request holds its blocks.
 
 use std::fmt;
 
@@ -6,30 +6,30 @@ use super::super::Facts;
 use crate::base::error::{Error, Result};
 use crate::trace::{Nanos, Service};
 
-/// How long a request keeps its blocks.
+/// Length of time for which a request holds its blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Hold {
-    /// Given back before the next request comes.
+    /// Blocks are freed before the next request arrives.
     None,
-    /// Given back once this many later requests have come.
+    /// Blocks are freed once this number of later requests has arrived.
     Requests(u32),
-    /// Given back after the service time that the trace has.
+    /// Blocks are freed after the service time recorded in the trace.
     Trace,
-    /// Given back after a simulated service time.
+    /// Blocks are freed after a simulated service time.
     Linear {
-        /// For each prompt token that is not cached.
+        /// Time per prompt token that is not cached.
         prefill_per_token: Nanos,
-        /// For each output token.
+        /// Time per output token.
         decode_per_token: Nanos,
     },
 }
 
 impl Hold {
-    /// Reads `none`, `trace`, `requests:K` or `linear:PREFILL_MS,DECODE_MS`.
+    /// Parses `none`, `trace`, `requests:K` or `linear:PREFILL_MS,DECODE_MS`.
     ///
     /// # Errors
-    /// Anything else.
+    /// [`Error::Usage`] for any other text.
     pub fn parse(text: &str) -> Result<Self> {
         let millis = |text: &str| {
             let millis = text.trim().parse::<f64>().ok()?;
@@ -56,14 +56,14 @@ impl Hold {
         })
     }
 
-    /// Whether requests run beside each other in simulated time.
+    /// Whether requests overlap in simulated time.
     pub fn overlaps(self) -> bool {
         matches!(self, Self::Trace | Self::Linear { .. })
     }
 
-    /// The service time of a request with this number of uncached tokens.
+    /// Returns the service time of a request with this number of uncached tokens.
     ///
-    /// `None` if the trace should say it and does not.
+    /// `None` if the service time should be in the trace and is missing.
     pub(super) fn service(self, facts: &Facts, uncached: u32) -> Option<Service> {
         match self {
             Self::None | Self::Requests(_) => Some(Service::default()),
@@ -84,7 +84,7 @@ fn times(each: Nanos, count: u32) -> Nanos {
 }
 
 impl fmt::Display for Hold {
-    /// As [`Hold::parse`] reads it.
+    /// Writes the text that [`Hold::parse`] reads.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = |time: &Nanos| time.0 as f64 / 1e6;
         match self {

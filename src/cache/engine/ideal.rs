@@ -1,10 +1,11 @@
-//! Caches of blocks without an engine around them: look the prompt up, then use or insert its blocks one after the other.
+//! Caches of blocks without the rules of a serving system: they look the prompt up, then use or insert its blocks one
+//! by one.
 //!
-//! No blocks are pinned, none is lost to the last token, and a request never waits. `ideal` counts the longest resident
-//! prefix; with an unbounded capacity this is what a cache of prompts can save at best, and of prompts and replies where
-//! outputs are cached too. `block` counts every resident block, wherever it stands: the accounting of cache studies that
-//! know no prefixes (libCacheSim, tables on Mooncake's traces). It counts what is resident when the request comes, or each
-//! block when it is used, by when an earlier block of the same request may have pushed it out.
+//! Blocks are never pinned, the last token need not be recomputed, and a request never waits. `ideal` counts the
+//! longest resident prefix; with unbounded capacity, this is the most that a cache of prompts can save, or of prompts
+//! and replies where outputs are cached too. `block` counts every resident block at any position, as studies of block
+//! caches do (libCacheSim, tables on Mooncake's traces). It counts a block either when its request arrives, or when the
+//! block is used; by then, an earlier block of the same request may have evicted it.
 
 use super::super::{BlockId, BlockTrace, Run};
 use super::content::{Content, Uses};
@@ -12,7 +13,7 @@ use super::rules::Rules;
 use super::{CacheEngine, EngineCard, EngineOptions, Outcome, Shape, tokens_in};
 use crate::base::error::Result;
 
-/// Name and summary of `ideal`.
+/// The card of `ideal`.
 pub(super) const IDEAL: EngineCard = EngineCard::block_cache(
     "ideal",
     "the longest resident prefix, without an engine around it",
@@ -20,7 +21,7 @@ pub(super) const IDEAL: EngineCard = EngineCard::block_cache(
     |trace, options| Ok(Box::new(Ideal::new(trace, options)?)),
 );
 
-/// Name and summary of `block`.
+/// The card of `block`.
 pub(super) const BLOCK: EngineCard = EngineCard::block_cache(
     "block",
     "every resident block by itself, as studies without prefixes count",
@@ -28,21 +29,21 @@ pub(super) const BLOCK: EngineCard = EngineCard::block_cache(
     |trace, options| Ok(Box::new(Ideal::new(trace, options)?)),
 );
 
-/// Resident blocks and the order in which they go.
+/// A cache of blocks under an eviction policy.
 pub struct Ideal {
     rules: Rules,
     anywhere: bool,
-    /// Count blocks as they are used, not before.
+    /// Whether blocks are counted when they are used, instead of when their request arrives.
     by_access: bool,
     content: Content,
     uses: Uses,
 }
 
 impl Ideal {
-    /// An empty cache.
+    /// Creates an empty cache.
     ///
     /// # Errors
-    /// An unknown policy.
+    /// [`Error::Usage`](crate::Error::Usage) for an unknown policy.
     pub fn new(trace: &BlockTrace, options: &EngineOptions) -> Result<Self> {
         let anywhere = options.engine.card().hits_anywhere();
         let mut rules = Rules::new(trace, options);
@@ -56,7 +57,7 @@ impl Ideal {
         })
     }
 
-    /// Hits wherever they stand; the last block may be partial, and hit without those before it.
+    /// Counts hits at any position; the last block may be partial, and may be a hit without those before it.
     fn count_anywhere(&self, run: &Run<'_>, request: Shape) -> (u32, u32) {
         let resident = |block: &&BlockId| self.content.contains(**block);
         let hits = run.prompt.iter().filter(resident).count() as u32;

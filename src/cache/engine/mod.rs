@@ -1,5 +1,5 @@
-//! Engines: the rules by which a serving system looks up, keeps and frees blocks. One engine is one file with its card; the
-//! list in this file registers it.
+//! Cache engines: the rules by which a serving system looks up, keeps and frees KV cache blocks. Each engine is one
+//! file with its card; the list in this file registers it.
 
 mod card;
 mod content;
@@ -37,22 +37,22 @@ use crate::base::error::{Error, Result};
 use crate::base::registry::Registry;
 use crate::trace::Nanos;
 
-/// What one request met.
+/// Result of serving one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Outcome {
-    /// Blocks of the prompt that were found and could be used.
+    /// Prompt blocks that were found in the cache and could be used.
     pub hit_blocks: u32,
-    /// Prompt tokens in them.
+    /// Prompt tokens in the hit blocks.
     pub cached_tokens: u32,
-    /// Blocks that were taken for the rest of the prompt.
+    /// Blocks that were allocated for the rest of the prompt.
     pub new_blocks: u32,
-    /// Cached blocks that had to go for this request, its output included.
+    /// Cached blocks that were evicted for this request, including for its output.
     pub evicted: u32,
-    /// The request needs more blocks than the cache has, and was rejected.
+    /// Whether the request was rejected because it needs more blocks than the cache has.
     pub rejected: bool,
-    /// Its output ended early, because it needs more blocks than there are.
+    /// Whether the output was truncated because it needs more blocks than the cache has.
     pub cut: bool,
-    /// How long it waited for blocks, if it did; only where requests overlap.
+    /// Time that the request waited for blocks, if it waited; only set where requests overlap.
     pub waited: Option<Nanos>,
 }
 
@@ -64,10 +64,10 @@ pub trait CacheEngine {
     /// Serves a request; blocks that lose their content on the way are appended to `evicted`.
     fn serve(&mut self, run: &Run<'_>, request: Shape, evicted: &mut Vec<BlockId>) -> Outcome;
 
-    /// Blocks that are cached now; a block that is stored twice counts once.
+    /// Number of cached blocks; a block that is stored twice counts once.
     fn resident(&self) -> u32;
 
-    /// Operations of the eviction policy so far, where it counts them.
+    /// Number of operations of the eviction policy so far; 0 for engines that do not count them.
     fn steps(&self) -> u64 {
         0
     }
@@ -76,14 +76,14 @@ pub trait CacheEngine {
 /// A request's lengths, in tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
-    /// Prompt.
+    /// Prompt tokens.
     pub input_length: u32,
-    /// Output, as far as its tokens are known.
+    /// Output tokens whose ids are known.
     pub output_length: u32,
 }
 
 impl Shape {
-    /// Of a request of which this is known.
+    /// Lengths from a request's metadata.
     pub fn of(facts: &Facts) -> Self {
         Self {
             input_length: facts.input_length,
@@ -92,48 +92,49 @@ impl Shape {
     }
 }
 
-/// How many blocks fit.
+/// Number of blocks that fit into the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Capacity {
-    /// As many as come.
+    /// No limit.
     Unbounded,
-    /// This many.
+    /// This number of blocks.
     Blocks(u32),
 }
 
-/// In which order a request uses its blocks.
+/// Order in which a request uses its blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum UseOrder {
-    /// First block first, so the prompt's head is the older part of it.
+    /// First block first, so the head of the prompt is less recently used than its tail.
     HeadFirst,
     #[default]
-    /// Last block first, so the head stays longest: as engines that free a prompt's blocks from its tail.
+    /// Last block first, so the head of the prompt stays longest. Engines that free a prompt's blocks from its tail
+    /// behave like this.
     TailFirst,
 }
 
-/// Everything that decides an engine's behaviour.
+/// Options that determine an engine's behaviour.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
     /// The engine.
     pub engine: EngineKind,
-    /// Eviction policy, as the engine names it: `lru`, `ttl:300`.
+    /// Eviction policy by the name that the engine gives it, e.g. `lru` or `ttl:300`.
     pub policy: String,
-    /// Usable blocks.
+    /// Number of usable blocks.
     pub capacity: Capacity,
-    /// Whether the blocks that outputs fill are cached; `None` is the engine's own habit.
+    /// Whether the blocks that outputs fill are cached; `None` selects the engine's default.
     pub cache_output: Option<bool>,
-    /// Whether a wholly cached prompt still computes its last token, as vLLM does; `None` is the engine's own habit.
+    /// Whether a fully cached prompt still computes its last token, as in vLLM; `None` selects the engine's default.
     pub last_token_cap: Option<bool>,
-    /// In which order a request uses its blocks; `None` is the engine's own habit.
+    /// Order in which a request uses its blocks; `None` selects the engine's default.
     pub order: Option<UseOrder>,
     /// How long requests keep their blocks.
     pub hold: Hold,
-    /// In which order vLLM gives blocks back.
+    /// Order in which vLLM puts freed blocks into its free queue.
     pub free_order: FreeOrder,
-    /// Engine `block` counts each block when it is used, not when the request comes.
+    /// Whether engine `block` counts a hit when a block is used, instead of when its request arrives.
     pub count_by_access: bool,
-    /// For policies that draw.
+    /// Seed for eviction policies that draw random numbers.
     pub seed: u64,
 }
 
@@ -154,7 +155,7 @@ impl Default for EngineOptions {
     }
 }
 
-/// Every engine.
+/// All engines.
 pub static ENGINES: Registry<EngineCard> = Registry::new("engine", "prefix-sharing.md", LIST);
 
 const LIST: &[EngineCard] = &[
@@ -165,7 +166,7 @@ const LIST: &[EngineCard] = &[
     naive::CARD,
 ];
 
-/// Checks that an engine can use an eviction policy.
+/// Checks that an engine supports an eviction policy.
 ///
 /// # Errors
 /// [`Error::Usage`] if it cannot.
@@ -173,7 +174,7 @@ pub fn check_policy(engine: &str, policy: &str) -> Result<()> {
     ENGINES.find(engine)?.check_policy(policy)
 }
 
-/// What a block's hash covers for an engine.
+/// Returns what a block's hash covers for an engine.
 ///
 /// # Errors
 /// [`Error::Usage`] for a name that is not registered.
@@ -182,12 +183,12 @@ pub fn hash_scheme(name: &str) -> Result<HashScheme> {
 }
 
 impl EngineOptions {
-    /// Whether outputs are cached by these options.
+    /// Whether these options cache outputs.
     pub fn caches_output(&self) -> bool {
         self.cache_output.unwrap_or(self.engine.card().is_server())
     }
 
-    /// In which order blocks are used by these options.
+    /// Order in which these options use blocks.
     pub fn order(&self) -> UseOrder {
         self.order.unwrap_or(if self.engine.card().hits_anywhere() {
             UseOrder::HeadFirst
@@ -196,19 +197,20 @@ impl EngineOptions {
         })
     }
 
-    /// Whether the last prompt token is always computed by these options.
+    /// Whether these options always compute the last prompt token.
     ///
-    /// Hash ids with one for a partial last block describe another system's blocks, which hit wholly if they are there.
+    /// In a trace whose partial last blocks have hash ids of their own, the ids describe another system's blocks;
+    /// there, a fully cached prompt hits completely.
     pub fn caps_last_token(&self, trace: &BlockTrace) -> bool {
         self.last_token_cap
             .unwrap_or(self.engine.card().is_server() && !trace.partial_tail())
     }
 }
 
-/// Checks that an engine can honour its options, whatever the trace.
+/// Checks that an engine supports its options, independently of the trace.
 ///
 /// # Errors
-/// [`Error::Usage`] that says what to use instead.
+/// [`Error::Usage`] with a suggestion of what to use instead.
 pub fn check(options: &EngineOptions) -> Result<()> {
     let engine = options.engine.card();
     engine.check_policy(&options.policy)?;
@@ -237,7 +239,7 @@ pub fn check(options: &EngineOptions) -> Result<()> {
     Ok(())
 }
 
-/// Checks that running requests of an engine can hold blocks as the options say.
+/// Checks that in-flight requests of an engine can hold blocks in the way that the options require.
 ///
 /// # Errors
 /// [`Error::Usage`] if they cannot.
@@ -245,10 +247,10 @@ pub fn check_hold(options: &EngineOptions) -> Result<()> {
     options.engine.card().check_hold(options.hold)
 }
 
-/// Builds an empty engine for the blocks of `trace`, which serves one request after the other.
+/// Builds an empty engine for the blocks of `trace` that serves one request after the other.
 ///
 /// # Errors
-/// [`Error::Usage`] for requests that overlap (see [`replay`]), or options that the engine cannot honour.
+/// [`Error::Usage`] for requests that overlap (see [`replay`]), or for options that the engine does not support.
 pub fn build(options: &EngineOptions, trace: &BlockTrace) -> Result<Box<dyn CacheEngine>> {
     check(options)?;
     if options.hold.overlaps() {

@@ -1,12 +1,13 @@
-//! The accounting of a notebook: blocks hashed alone, hits at any place, the partial tail shareable, nothing ever evicted.
+//! The count of a notebook: blocks hashed on their own, hits at any position, partial last blocks shared, and no
+//! evictions.
 //!
-//! Kept for comparison: it reports sharing that no engine could use.
+//! Kept for comparison only: it reports sharing that no engine could use.
 
 use super::super::{BlockId, BlockTrace, Run};
 use super::{CacheEngine, Capacity, EngineCard, Outcome, Shape};
 use crate::base::error::Error;
 
-/// Name and summary.
+/// The card of the engine.
 pub(super) const CARD: EngineCard = EngineCard::accounting(
     "naive",
     "unchained blocks that are kept for ever, for comparison",
@@ -19,7 +20,7 @@ pub(super) const CARD: EngineCard = EngineCard::accounting(
     },
 );
 
-/// What was ever seen.
+/// The set of all blocks seen so far.
 #[derive(Debug)]
 pub struct Naive {
     block_size: u32,
@@ -28,7 +29,7 @@ pub struct Naive {
 }
 
 impl Naive {
-    /// An empty cache for the blocks of `trace`.
+    /// Creates an empty cache for the blocks of `trace`.
     pub fn new(trace: &BlockTrace) -> Self {
         Self {
             block_size: trace.block_size(),

@@ -1,12 +1,14 @@
-//! Requests that overlap: one clock, and what running requests do to a manager's blocks as time passes.
+//! Replay of requests that overlap: one clock, and the changes that running requests make to a manager's blocks over
+//! time.
 //!
-//! A request is admitted when its prompt fits, first come, first served: no request overtakes the head of the queue. It holds its
-//! blocks while its prompt is computed and its tokens are generated, one after the other. Waiting requests are looked up again each
-//! time that others have ended. Where a running request finds no room for a token, the manager's rule says which request is
-//! preempted; it waits again, and the tokens that it had generated are part of its prompt then.
+//! A request is admitted when its prompt fits, first come, first served: no request overtakes the head of the queue. It
+//! holds its blocks while its prompt is computed and its tokens are generated one by one. Waiting requests are looked
+//! up again each time that other requests have ended. When a running request finds no free block for a token, the
+//! manager's rule selects the request to preempt; the preempted request waits again, and the tokens that it had
+//! generated then belong to its prompt.
 //!
-//! Things that happen at the same time come in the order of an engine's step: requests end, then those that run take blocks,
-//! then those that wait are admitted, then others come.
+//! Events at the same time are processed in the order of an engine's step: requests end, then running requests take
+//! blocks, then waiting requests are admitted, then new requests arrive.
 
 use super::super::{BlockId, BlockTrace, Run};
 use super::rules::Rules;
@@ -18,7 +20,7 @@ use crate::trace::Nanos;
 /// An event of a request after its admission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EngineEvent {
-    /// It lost its blocks to another request and waits again.
+    /// The request lost its blocks to another request and waits again.
     Preempted,
     /// Its output needs more blocks than the cache has, so it was truncated.
     Truncated,
@@ -26,60 +28,62 @@ pub enum EngineEvent {
 
 /// Receives what an engine does to each request.
 pub trait EngineObserver {
-    /// A request got its blocks, or was rejected. Requests come in the order in which they arrived.
+    /// A request was admitted or rejected. These calls are in the order of the requests' arrivals.
     fn served(&mut self, run: &Run<'_>, now: Nanos, outcome: &Outcome, evicted: &[BlockId]);
 
-    /// A request that was served before filled some blocks; others lost their content to it.
+    /// An admitted request filled some blocks (the first list); other blocks lost their content to it (the second
+    /// list).
     fn changed(&mut self, request: usize, now: Nanos, came: &[BlockId], went: &[BlockId]);
 
-    /// Something else happened to a request that was served before.
+    /// Another event of an admitted request.
     fn happened(&mut self, request: usize, what: EngineEvent);
 }
 
-/// When others can find the blocks of a running request.
+/// When other requests can find the blocks of a running request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Findable {
-    /// The prompt's from its admission on, the output's as each is full.
+    /// Prompt blocks from the request's admission on, each output block once it is full.
     AsFilled,
-    /// The prompt's once it is computed, the output's at the request's end.
+    /// Prompt blocks once the prompt is computed, output blocks once the request has ended.
     AtEnd,
 }
 
-/// A prompt to be admitted.
+/// A prompt that is to be admitted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PromptRequest<'a> {
-    /// Its full blocks.
+    /// The prompt's full blocks.
     pub(crate) path: &'a [BlockId],
-    /// So many of them may be looked up.
+    /// Number of leading blocks that may be looked up.
     pub(crate) lookups: usize,
-    /// Blocks that it needs in all.
+    /// Total number of blocks that the prompt needs.
     pub(crate) needed: u32,
 }
 
 /// A running request that may be preempted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Candidate {
-    /// Rises with each admission.
+    /// Number of the admission, which rises with each one.
     pub(crate) admission: u64,
-    /// Output tokens so far.
+    /// Output tokens generated so far.
     pub(crate) generated: u32,
     /// Prompt tokens.
     pub(crate) input_length: u32,
 }
 
-/// What an engine's manager of blocks does for requests that run.
+/// Operations on an engine's blocks for requests that run.
 pub(crate) trait Manager {
-    /// What a request holds.
+    /// The blocks that a request holds.
     type Held: Default;
-    /// When others can find it.
+    /// When other requests can find a request's blocks.
     const FINDABLE: Findable;
-    /// Whether a preempted request is the next to be admitted, or the last.
+    /// Whether a preempted request goes to the front of the queue instead of its end.
     const TO_THE_FRONT: bool;
 
-    /// Usable blocks.
+    /// Number of usable blocks.
     fn capacity(&self) -> u32;
 
-    /// Looks a prompt up and takes what it needs; how many blocks were found, or `None` if it does not fit.
+    /// Looks a prompt up and allocates the blocks it needs; returns the number of blocks found, or `None` if it does
+    /// not fit.
     fn admit(
         &mut self,
         prompt: &PromptRequest<'_>,
@@ -87,10 +91,10 @@ pub(crate) trait Manager {
         evicted: &mut Vec<BlockId>,
     ) -> Option<u32>;
 
-    /// The prompt is computed; only where [`Findable::AtEnd`], and if the request goes on.
+    /// Called when the prompt has been computed; only with [`Findable::AtEnd`], and only if the request then continues.
     fn prefilled(&mut self, held: &mut Self::Held, path: &[BlockId]);
 
-    /// Goes on to `computed` tokens; false if there is no room.
+    /// Extends the request to `computed` tokens; returns false if no block is free.
     fn grow(
         &mut self,
         held: &mut Self::Held,
@@ -99,26 +103,28 @@ pub(crate) trait Manager {
         evicted: &mut Vec<BlockId>,
     ) -> bool;
 
-    /// The request ends; `path` are the full blocks of all that it should have computed. How many of them it has.
+    /// Ends the request. `path` are the full blocks of all tokens that it should have computed; returns how many of
+    /// them it has.
     fn finish(&mut self, held: &mut Self::Held, path: &[BlockId]) -> usize;
 
-    /// The request loses what it holds.
+    /// Frees all blocks of a preempted request.
     fn preempt(&mut self, held: &mut Self::Held);
 
-    /// The running request with the lowest rank is preempted.
+    /// Rank of a running request; the one with the lowest rank is preempted.
     fn rank(candidate: &Candidate) -> (u64, u64);
 
-    /// Blocks that can be found.
+    /// Number of blocks that can be found.
     fn cached_blocks(&self) -> u32;
 
-    /// Whether no request holds anything.
+    /// Whether no request holds any block.
     fn is_idle(&self) -> bool;
 }
 
-/// Replays `trace` with requests that overlap, as [`EngineOptions::hold`] says; how many blocks are cached at the end.
+/// Replays `trace` with requests that overlap, as [`EngineOptions::hold`] specifies; returns the number of cached
+/// blocks at the end.
 ///
 /// # Errors
-/// As [`super::build`]; a trace that should have service times and has none.
+/// As [`super::build`], and [`Error::Usage`] for a trace without the service times that the hold needs.
 pub fn replay(
     trace: &BlockTrace,
     options: &EngineOptions,

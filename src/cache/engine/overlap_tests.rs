@@ -1,4 +1,5 @@
-//! Requests that overlap, worked by hand, and what must always hold. A token is a nanosecond of time, a block 4 tokens.
+//! Requests that overlap: cases worked by hand, and properties that always hold. A token takes a nanosecond, a block
+//! has 4 tokens.
 
 use super::overlap::{Candidate, Findable, Manager, PromptRequest, drive};
 use super::*;
@@ -53,7 +54,7 @@ pub(crate) fn options(engine: &str, capacity: Capacity, hold: Hold) -> EngineOpt
     }
 }
 
-/// What each request met, and when it was served.
+/// Outcome of each request, and when it was served.
 #[derive(Debug, Default)]
 struct Log {
     met: Vec<(u64, Outcome)>,
@@ -91,8 +92,9 @@ fn prompt(from: u32, tokens: u32) -> Vec<u32> {
     (from..from + tokens).collect()
 }
 
-/// Each prompt has 2 blocks of its own; 4 fit. The first is computed from 0 to 8 and generates its only token until 9, the
-/// second from 1 to 10. The third comes at 2, finds no block free, and is admitted when the first ends, into its blocks.
+/// Each prompt has 2 blocks of its own; 4 fit. The first is computed from 0 to 8 and generates its only token until 9,
+/// the second from 1 to 10. The third arrives at 2, finds no free block, and is admitted to the first's blocks when
+/// that ends.
 #[test]
 fn two_requests_hold_all_blocks_and_the_third_waits() {
     let plan = [
@@ -111,8 +113,8 @@ fn two_requests_hold_all_blocks_and_the_third_waits() {
     }
 }
 
-/// The second needs all 4 blocks and waits for the first, which holds 3 until 13. The third needs the one that is free, but
-/// nobody overtakes: it comes after the second, which ends at 13 + 16 + 1.
+/// The second needs all 4 blocks and waits for the first, which holds 3 until 13. The third needs only the one free
+/// block, but no request overtakes another: it is admitted after the second, which ends at 13 + 16 + 1.
 #[test]
 fn nobody_overtakes() {
     let plan = [
@@ -127,14 +129,15 @@ fn nobody_overtakes() {
     }
 }
 
-/// A prompt of 4 is computed at 4, and token k of the output is there at 4 + k. At 4 + 4 the second block is full: 4 tokens
-/// of prompt and 4 of output are computed. The request ends at 13. Another prompt begins with those 8 tokens.
+/// A prompt of 4 is computed at 4, and token k of the output is generated at 4 + k. At 4 + 4 the second block is full:
+/// 4 tokens of prompt and 4 of output are computed. The request ends at 13. Another prompt begins with those 8 tokens.
 #[test]
 fn an_output_is_found_while_its_request_runs() {
     let mut longer = prompt(0, 4);
     longer.extend(prompt(50, 5));
-    // When the other one comes, and how many blocks it finds: vLLM's manager shows a prompt at once and an output block as
-    // it is full; SGLang's tree a prompt when it is computed and the output when its request has ended.
+    // Arrival of the other request, and the number of blocks it finds. In vLLM's manager a prompt can be found at once
+    // and an output block once it is full; in SGLang's tree, a prompt once it is computed and the output once its
+    // request has ended.
     for (engine, arrival, hits) in [
         ("vllm", 0, 1),
         ("vllm", 7, 1),
@@ -160,17 +163,18 @@ fn an_output_is_found_while_its_request_runs() {
     }
 }
 
-/// Two prompts of 4 with outputs of 9, 4 blocks. The first takes its second block at 5 and its third at 9, the second one
-/// its second at 6. At 9 none is free: the last admitted has to go, with 4 tokens generated (its prompt was there at 5). The
-/// first is served first in that step, so the other's second block is not full yet, and it is that which is taken. The first
-/// ends at 13. Then 8 tokens are a prompt, the first block of which is found; a block of the other's output goes. 4 tokens are
-/// computed until 17; the fifth token of output is there at 18 and takes another block, the ninth at 22.
+/// Two prompts of 4 with outputs of 9, 4 blocks. The first takes its second block at 5 and its third at 9, the second
+/// one takes its second at 6. At 9 none is free: the last admitted is preempted, with 4 tokens generated (its prompt
+/// was computed at 5). The first is processed first in that step, so the other's second block is not full yet, and that
+/// block is taken. The first ends at 13. Then 8 tokens are a prompt, the first block of which is found; a block of the
+/// other's output is evicted. 4 tokens are computed until 17; the fifth token of output is generated at 18 and takes
+/// another block, the ninth at 22.
 #[test]
 fn vllm_preempts_the_last_admitted() {
     let plan = [
         (0, prompt(0, 4), prompt(50, 9)),
         (1, prompt(100, 4), prompt(150, 9)),
-        // Nothing is left for it until 22.
+        // No block is taken for it until 22.
         (14, prompt(200, 16), vec![1]),
     ];
     let log = run("vllm", 4, &plan);
@@ -182,9 +186,10 @@ fn vllm_preempts_the_last_admitted() {
     assert_eq!(log.met[2].1.waited, Some(Nanos(8)));
 }
 
-/// The same with SGLang's rule: at 9 the second has the shorter output, 4 against 5. Its prompt's page stays in the tree, the
-/// page of its output is lost, so the first takes that and nothing is evicted. At 13 the first ends; its output's two pages
-/// are one leaf, which goes for the second's page, and leaves one more for its next.
+/// The same case with SGLang's rule: at 9 the second has the shorter output, 4 against 5, and is preempted. Its
+/// prompt's page stays in the tree, and the page of its output is lost, so the first takes that and nothing is evicted.
+/// At 13 the first ends; its output's two pages are one leaf, which is evicted for the second's page, and leaves one
+/// more page for its next.
 #[test]
 fn sglang_retracts_the_shortest_output() {
     let plan = [
@@ -199,7 +204,8 @@ fn sglang_retracts_the_shortest_output() {
     assert_eq!(log.met[2].0, 22);
 }
 
-/// Of 2 blocks: a prompt of 3 is rejected; one of 2 fits, but its output finds no third block, whoever else goes.
+/// A cache of 2 blocks: a prompt of 3 is rejected; one of 2 fits, but its output finds no third block, even with
+/// preemption.
 #[test]
 fn what_is_larger_than_all_blocks() {
     let plan = [
@@ -211,7 +217,7 @@ fn what_is_larger_than_all_blocks() {
         let log = run(engine, 2, &plan);
         assert!(log.met[0].1.rejected, "{engine}");
         assert!(log.met[1].1.cut && !log.met[1].1.rejected, "{engine}");
-        // It keeps its blocks for its time all the same: from 1 to 1 + 8 + 9.
+        // It keeps its blocks for its whole service time: from 1 to 1 + 8 + 9.
         assert_eq!(log.met[2].0, 18, "{engine}");
         assert!(log.preempted.is_empty(), "{engine}");
     }
@@ -232,7 +238,8 @@ fn a_trace_that_has_service_times() {
         error.contains("request 1") && error.contains("`hold` to linear"),
         "{error}"
     );
-    // By the header: 2 ns a prompt token, 1 ns an output token, 1 ns besides: 9 for the first's prompt.
+    // Service times from the header: 2 ns per prompt token, 1 ns per output token and 1 ns of overhead: 9 for the first
+    // prompt.
     let mut meta = TraceMeta::default();
     meta.arrival.insert(
         "service_time".into(),
@@ -264,7 +271,7 @@ fn what_engines_refuse() {
     assert!(build(&overlapping, &blocks(&plain)).is_err());
 }
 
-/// vLLM's manager, with a second account of who holds which block.
+/// vLLM's manager, with a separate record of the blocks that each request holds.
 struct Audited {
     manager: BlockManager,
     held: Vec<u32>,
@@ -275,7 +282,8 @@ impl Audited {
         for slot in &held.slots()[from..] {
             self.held[*slot as usize] += 1;
         }
-        // A block that someone holds and that is taken for another has one holder here, and two there.
+        // A block that was held and then taken for another request would have one holder in the manager and two in this
+        // record.
         assert_eq!(self.held, self.manager.references());
         let free = self.held.iter().filter(|held| **held == 0).count();
         assert_eq!(free, self.manager.free_blocks() as usize);
@@ -344,7 +352,7 @@ impl Manager for Audited {
     }
 }
 
-/// SGLang's tree, with an account of what was found and is in use.
+/// SGLang's tree, with a record of the pages that were found and are in use.
 struct Pinned(Sglang, Vec<u32>);
 
 impl Manager for Pinned {
@@ -415,7 +423,7 @@ impl Manager for Pinned {
     }
 }
 
-/// Prompts over two letters, so that many begin alike; some repeat a prompt and its output.
+/// Prompts over two letters, so that many share a prefix; some repeat a prompt and its output.
 pub(crate) fn plans() -> impl Strategy<Value = Vec<Plan>> {
     let tokens = |most| prop::collection::vec(0u32..2, 1..most);
     let request = (0u64..12, tokens(30), tokens(20), any::<bool>());
@@ -447,7 +455,7 @@ proptest! {
                 ..options(engine, Capacity::Blocks(capacity), linear(prefill, decode))
             };
             let mut log = Log::default();
-            // At its end `drive` asserts that no request is left, and that none holds anything.
+            // At the end, `drive` asserts that no request is in flight and that no blocks are held.
             let resident = if engine == "vllm" {
                 let manager = vllm::manager(&blocks, capacity, &options);
                 let held = vec![0; capacity as usize];

@@ -1,9 +1,9 @@
-//! What all engines that find prefixes ask of a request.
+//! Block and token counts of a request, for all engines that find prefixes.
 
 use super::super::{BlockTrace, Run};
 use super::{EngineOptions, Outcome, Shape, tokens_in};
 
-/// How blocks and tokens are counted.
+/// Rules by which blocks and tokens are counted.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
     pub(super) block_size: u32,
@@ -22,23 +22,24 @@ impl Rules {
         }
     }
 
-    /// How many leading blocks may be looked up: the last token must be computed, to get logits for the next.
+    /// Number of leading blocks that may be looked up. The last token must be computed, because it yields the logits
+    /// for the next.
     pub(super) fn lookups(&self, run: &Run<'_>, request: Shape) -> usize {
         let mut most = run.prompt.len();
         if self.last_token_cap {
             let whole = request.input_length.saturating_sub(1) / self.block_size;
-            // A partial block that has an id of its own ends with the last token, too.
+            // A partial block that has an id of its own also ends with the last token.
             most = most.min(whole as usize);
         }
         most
     }
 
-    /// Whether the output of a request takes blocks: it is cached, and its tokens are known.
+    /// Whether the output of a request takes blocks: outputs are cached, and its tokens are known.
     pub(super) fn decodes(&self, request: Shape) -> bool {
         self.cache_output && request.output_length > 0 && !self.partial_tail
     }
 
-    /// Blocks that the prompt needs in all.
+    /// Number of blocks that the prompt needs, cached or not.
     pub(super) fn prompt_blocks(&self, request: Shape) -> u32 {
         request.input_length.div_ceil(self.block_size)
     }

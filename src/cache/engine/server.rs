@@ -9,12 +9,12 @@ use super::rules::Rules;
 use super::{Hold, Outcome, Shape, tokens_in};
 use crate::trace::{Nanos, Service};
 
-/// What a running request does next.
+/// The next step of a running request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     Finish,
     Prefilled,
-    /// So many tokens are computed then.
+    /// The request reaches this number of computed tokens.
     Grow(u32),
 }
 
@@ -22,8 +22,9 @@ enum Step {
 struct Event {
     time: Nanos,
     class: Class,
-    /// Of whose admission it is: a preempted request's event is void. Whoever was admitted first goes on first, as in
-    /// vLLM's list of running requests; a request has one event at a time.
+    /// The admission that the event belongs to; the event is void once the request was preempted. At equal times, the
+    /// request that was admitted first is processed first, as in vLLM's list of running requests. A request has one
+    /// event at a time.
     admission: u64,
     request: usize,
     what: Step,
@@ -35,29 +36,29 @@ enum Class {
     GoesOn,
 }
 
-/// A request from its arrival to its end.
+/// A request between its arrival and its end.
 #[derive(Debug, Default)]
 struct InFlightRequest<H> {
     index: usize,
     facts: Facts,
-    /// Full blocks of prompt and output; its first `prompt` are those that the prompt has.
+    /// Full blocks of prompt and output; the first `prompt` of them are the prompt's.
     path: Vec<BlockId>,
     prompt: usize,
     lookups: usize,
-    /// Not admitted at once.
+    /// Whether the request was not admitted on arrival.
     late: bool,
     served: bool,
     cut: bool,
-    /// Output tokens that it had when it was admitted.
+    /// Output tokens that had been generated when the request was last admitted.
     generated: u32,
     /// Tokens that take blocks now.
     computed: u32,
-    /// When the prompt is computed.
+    /// Time at which the prompt is computed.
     start: Nanos,
     service: Service,
-    /// 0 while it waits.
+    /// Number of the admission; 0 while the request waits.
     admission: u64,
-    /// Where it stands among those that run.
+    /// Index in the list of running requests.
     place: usize,
     held: H,
 }
@@ -72,9 +73,9 @@ pub(super) struct Server<'w, M: Manager> {
     events: BinaryHeap<Reverse<Event>>,
     admissions: u64,
     requests: Vec<InFlightRequest<M::Held>>,
-    /// Places in `requests` to be used again.
+    /// Indices of `requests` that can be reused.
     spare: Vec<usize>,
-    /// Requests that have come and not ended.
+    /// Number of requests that have arrived and not ended.
     pub(super) in_flight: usize,
     running: Vec<usize>,
     waiting: VecDeque<usize>,
@@ -105,7 +106,7 @@ impl<'w, M: Manager> Server<'w, M> {
         }
     }
 
-    /// Lets everything happen up to and including a time.
+    /// Processes all events up to and including this time.
     pub(super) fn advance(&mut self, until: Nanos) {
         while let Some(Reverse(event)) = self.events.peek()
             && event.time <= until
@@ -121,7 +122,8 @@ impl<'w, M: Manager> Server<'w, M> {
                     self.step(event.request, event.what);
                 }
             }
-            // Blocks that a preempted request lost are for those that run, so it does not come back in the same step.
+            // Blocks that a preempted request lost go to the running requests, so it is not admitted again in the same
+            // step.
             if ended {
                 self.admit_waiting();
             }
@@ -152,12 +154,12 @@ impl<'w, M: Manager> Server<'w, M> {
         if first {
             self.admit_waiting();
         }
-        // The place is still this request's: even a rejected one was reported before it left.
+        // The slot still belongs to this request: even a rejected one was reported before it left.
         let request = &mut self.requests[id];
         request.late = !request.served;
     }
 
-    /// Admits from the head of the queue whatever fits.
+    /// Admits requests from the head of the queue as long as they fit.
     fn admit_waiting(&mut self) {
         while let Some(id) = self.waiting.front().copied() {
             let request = &mut self.requests[id];
@@ -269,14 +271,14 @@ impl<'w, M: Manager> Server<'w, M> {
         }));
     }
 
-    /// The next time that a running request changes something.
+    /// Schedules the next time at which a running request changes its blocks.
     fn schedule_next(&mut self, id: usize) {
         let request = &self.requests[id];
         let size = self.rules.block_size;
         let shape = Shape::of(&request.facts);
         let computed = request.computed;
         if !request.cut && self.rules.decodes(shape) {
-            // The last token of an output is sampled, but never computed.
+            // The last token of an output is sampled, but its KV is never computed.
             let last = shape.input_length + shape.output_length - 1;
             let next = if request.service.decode == Nanos::ZERO {
                 last
@@ -338,7 +340,7 @@ impl<'w, M: Manager> Server<'w, M> {
             if fits {
                 break;
             }
-            // With more blocks than there are it cannot go on, whoever goes.
+            // The request needs more blocks than the cache has, so no preemption can help.
             if computed.div_ceil(self.rules.block_size) > self.manager.capacity() {
                 request.cut = true;
                 self.watch.happened(request.index, EngineEvent::Truncated);
@@ -398,7 +400,7 @@ impl<'w, M: Manager> Server<'w, M> {
         self.leave(id);
     }
 
-    /// Takes a request out of those that run.
+    /// Removes a request from the running requests.
     fn stop(&mut self, id: usize) {
         let place = self.requests[id].place;
         self.running.swap_remove(place);
@@ -414,7 +416,7 @@ impl<'w, M: Manager> Server<'w, M> {
 }
 
 impl<H> InFlightRequest<H> {
-    /// Full blocks of what is computed; where outputs take no blocks, the prompt's.
+    /// Number of full blocks of the computed tokens; where outputs take no blocks, those of the prompt.
     fn full_blocks(&self, rules: &Rules) -> usize {
         if rules.decodes(Shape::of(&self.facts)) {
             ((self.computed / rules.block_size) as usize).min(self.path.len())
@@ -423,7 +425,7 @@ impl<H> InFlightRequest<H> {
         }
     }
 
-    /// When an output token is there, counted from 1.
+    /// Time at which an output token, counted from 1, is generated.
     fn time_of(&self, token: u32) -> Nanos {
         let tokens = u128::from(self.facts.generated.max(1));
         let more = u128::from(token - self.generated);
@@ -435,14 +437,14 @@ impl<H> InFlightRequest<H> {
         self.time_of(self.facts.generated.max(1))
     }
 
-    /// Output tokens that are there; those of an earlier try that was preempted are in the prompt.
+    /// Output tokens generated by this time; those from before a preemption are part of the prompt.
     fn generated_at(&self, now: Nanos) -> u32 {
         let decode = u128::from(self.service.decode.0);
         let most = self.facts.generated.saturating_sub(1);
         if now < self.start || decode == 0 || most == 0 {
             return self.generated;
         }
-        // The last token whose time, rounded down, is not after now.
+        // The last token whose time, rounded down, is not after `now`.
         let elapsed = u128::from((now - self.start).0) + 1;
         let more = (elapsed * u128::from(self.facts.generated) - 1) / decode;
         let more = u32::try_from(more).unwrap_or(u32::MAX);

@@ -1,6 +1,6 @@
-//! SGLang's radix cache, version 0.5.23: `python/sglang/srt/mem_cache/radix_cache.py`, and how the scheduler uses it.
+//! SGLang's radix cache, version 0.5.23: `python/sglang/srt/mem_cache/radix_cache.py`, and the scheduler's use of it.
 //!
-//! Agrees with it request by request. A page is a block; a page that is not full never enters the tree.
+//! Agrees with SGLang request by request. A page is a block; a page that is not full never enters the tree.
 
 use super::super::{BlockId, BlockTrace, HashScheme, Run};
 use super::card::{EngineCard, ServerCard};
@@ -11,7 +11,7 @@ use super::vllm::UnboundedVllm;
 use super::{CacheEngine, Capacity, EngineOptions, Hold, Outcome, Shape, tokens_in};
 use crate::base::error::{Error, Result};
 
-/// Name and summary.
+/// The card of the engine.
 pub(super) const CARD: EngineCard = EngineCard::server(
     "sglang",
     "SGLang's radix tree, exact",
@@ -38,7 +38,7 @@ pub(super) const CARD: EngineCard = EngineCard::server(
     },
 );
 
-/// With a finite pool.
+/// SGLang's cache with a finite pool.
 #[derive(Debug)]
 pub struct Sglang {
     tree: Tree,
@@ -52,28 +52,28 @@ pub struct Sglang {
 /// A request between [`Sglang::start`] and [`Sglang::finish`].
 #[derive(Debug)]
 pub struct Running {
-    /// Ends the prefix that is locked for it.
+    /// The node that ends the prefix locked for the request.
     node: NodeId,
-    /// Pages of that prefix.
+    /// Number of pages of that prefix.
     shared: u32,
-    /// Pages beyond it, which no other request finds.
+    /// Number of the request's own pages beyond that prefix, which no other request can find.
     own: u32,
     hits: u32,
     priority: i32,
 }
 
 impl Running {
-    /// Pages of the prompt that were found.
+    /// Number of prompt pages that were found.
     pub fn hits(&self) -> u32 {
         self.hits
     }
 }
 
 impl Sglang {
-    /// An empty tree over a pool of `pages` pages.
+    /// Creates an empty tree over a pool of `pages` pages.
     ///
     /// # Errors
-    /// [`Error::Usage`] for an unknown order, or a trace whose ids do not stand for whole prefixes.
+    /// [`Error::Usage`] for an unknown order, or for a trace whose ids do not stand for whole prefixes.
     pub fn new(trace: &BlockTrace, pages: u32, options: &EngineOptions) -> Result<Self> {
         require_prefixes(trace)?;
         let order = Order::parse(&options.policy, trace.block_size())?;
@@ -87,14 +87,16 @@ impl Sglang {
         })
     }
 
-    /// Pages that hold nothing.
+    /// Number of free pages.
     pub fn free(&self) -> u32 {
         self.tree.free()
     }
 
-    /// Looks a prompt up, locks what is found and takes pages for the rest (`match_prefix`, `inc_lock_ref`, `evict`).
+    /// Looks a prompt up, locks the cached prefix and allocates pages for the rest (`match_prefix`, `inc_lock_ref`,
+    /// `evict`).
     ///
-    /// `None` if other requests hold too much: then it has to wait, and only the look-up has happened.
+    /// `None` if other requests hold too many pages; the request then has to wait, and only the look-up has changed the
+    /// tree.
     pub fn start(
         &mut self,
         run: &Run<'_>,
@@ -104,14 +106,14 @@ impl Sglang {
     ) -> Option<Running> {
         let mut most = run.prompt.len();
         if self.last_token_cap {
-            // The last token must be computed, to get logits for the next.
+            // The last token must be computed, because it yields the logits for the next.
             most = most.min((request.input_length.saturating_sub(1) / self.page_size) as usize);
         }
         let needed = self.prompt_pages(run, request);
         self.begin(&run.prompt[..most], needed, priority, evicted)
     }
 
-    /// As [`Sglang::start`], of what may be looked up and the pages needed in all.
+    /// As [`Sglang::start`], with the pages that may be looked up and the total number of pages needed.
     fn begin(
         &mut self,
         lookups: &[BlockId],
@@ -135,7 +137,7 @@ impl Sglang {
         })
     }
 
-    /// Takes pages for output, so that the request has `pages` in all; whether it got them all.
+    /// Allocates pages for output, until the request has `pages` in total; returns whether it got all of them.
     pub fn extend(
         &mut self,
         running: &mut Running,
@@ -150,9 +152,9 @@ impl Sglang {
         given == wanted
     }
 
-    /// Lets others find what the request has computed so far, while it runs on (`cache_unfinished_req`).
+    /// Makes the pages that a running request has computed so far available to others (`cache_unfinished_req`).
     ///
-    /// The tree gets a node that ends here, so what comes later is evicted apart from it.
+    /// The tree gets a node that ends here, so later pages of the request are evicted separately from it.
     pub fn checkpoint(&mut self, running: &mut Running, pages: &[BlockId]) {
         let pages = self.insert(running, pages);
         let (shared, node) = self.tree.find(pages);
@@ -170,9 +172,9 @@ impl Sglang {
         self.tree.unlock(running.node);
     }
 
-    /// Moves a request's own pages to the tree; those that are there already are freed.
+    /// Moves a request's own pages to the tree; pages that the tree holds already are freed.
     fn insert<'a>(&mut self, running: &mut Running, pages: &'a [BlockId]) -> &'a [BlockId] {
-        // Output that found no room was not computed.
+        // Output for which no page was free was not computed.
         let pages = &pages[..pages.len().min((running.shared + running.own) as usize)];
         let found = self.tree.insert(pages, running.priority);
         self.tree.give_back(found - running.shared);
@@ -191,8 +193,8 @@ impl CacheEngine for Sglang {
         "sglang"
     }
 
-    /// Requests one after another enter the tree once, when they finish: nobody could find them earlier, so there is no
-    /// [`Sglang::checkpoint`] between prompt and output.
+    /// Serves requests one after another. They enter the tree once, when they finish: no other request could find them
+    /// earlier, so [`Sglang::checkpoint`] is not called between prompt and output.
     fn serve(&mut self, run: &Run<'_>, request: Shape, evicted: &mut Vec<BlockId>) -> Outcome {
         let before = evicted.len();
         let needed = self.prompt_pages(run, request);
@@ -200,7 +202,7 @@ impl CacheEngine for Sglang {
             rejected: true,
             ..Outcome::default()
         };
-        // The server turns a prompt away that is longer than its pool before it looks at the tree.
+        // SGLang's server rejects a prompt that is longer than its pool before it looks at the tree.
         if needed > self.capacity {
             return rejected;
         }
@@ -210,7 +212,7 @@ impl CacheEngine for Sglang {
         let hits = running.hits();
         let (mut pages, mut cut) = (run.prompt, false);
         if self.cache_output && request.output_length > 0 && !self.partial_tail {
-            // The last token of an output is sampled, but never computed.
+            // The last token of an output is sampled, but its KV is never computed.
             let computed = request.input_length + request.output_length - 1;
             cut = !self.extend(&mut running, computed.div_ceil(self.page_size), evicted);
             pages = run.all;
@@ -231,10 +233,11 @@ impl CacheEngine for Sglang {
     }
 }
 
-/// Requests that overlap: a prompt can be found once it is computed, an output once its request has ended.
+/// Rules for requests that overlap: a prompt can be found once it is computed, an output once its request has ended.
 ///
-/// Simplified: a prompt is admitted as soon as it fits. SGLang also keeps room for a part of what running requests may still
-/// generate (`new_token_ratio`), and in a shortage it frees pages for the next 20 steps, not for one.
+/// Simplified: a prompt is admitted as soon as it fits. SGLang also reserves room for a fraction of the tokens that
+/// running requests may still generate (`new_token_ratio`), and in a shortage it frees pages for the next 20 steps
+/// instead of one.
 impl Manager for Sglang {
     type Held = Option<Running>;
     const FINDABLE: Findable = Findable::AtEnd;
@@ -281,7 +284,7 @@ impl Manager for Sglang {
         pages
     }
 
-    /// `release_req` of `managers/schedule_batch.py`: pages that are not in the tree are lost.
+    /// As `release_req` of `managers/schedule_batch.py`: pages that are not in the tree are lost.
     fn preempt(&mut self, held: &mut Self::Held) {
         if let Some(running) = held.take() {
             self.tree.give_back(running.own);
@@ -289,7 +292,8 @@ impl Manager for Sglang {
         }
     }
 
-    /// `retract_decode` of `managers/schedule_batch.py`: the one with the shortest output, of those the longest prompt.
+    /// As `retract_decode` of `managers/schedule_batch.py`: preempts the request with the shortest output; of several,
+    /// the one with the longest prompt.
     fn rank(candidate: &Candidate) -> (u64, u64) {
         (
             u64::from(candidate.generated),
@@ -307,12 +311,13 @@ impl Manager for Sglang {
     }
 }
 
-/// With as much room as comes. Then it does not matter how pages are kept, and a tree finds what vLLM's table finds.
+/// SGLang's cache without a capacity limit. The layout of pages then has no effect, and a tree finds what vLLM's table
+/// finds.
 #[derive(Debug)]
 pub struct UnboundedSglang(UnboundedVllm);
 
 impl UnboundedSglang {
-    /// Nothing cached yet.
+    /// Creates an empty cache.
     ///
     /// # Errors
     /// As [`Sglang::new`].
@@ -336,7 +341,7 @@ impl CacheEngine for UnboundedSglang {
     }
 }
 
-/// Requests that overlap, with room for all of them.
+/// Rules for requests that overlap, without a capacity limit.
 impl Manager for UnboundedSglang {
     type Held = ();
     const FINDABLE: Findable = Findable::AtEnd;
@@ -378,7 +383,7 @@ impl Manager for UnboundedSglang {
     }
 }
 
-/// Ids that come with a trace need not be chained, and then they make no tree.
+/// Ids given in a trace need not be chained; such ids do not form a tree.
 fn require_prefixes(trace: &BlockTrace) -> Result<()> {
     if trace.scheme() == HashScheme::Chained {
         return Ok(());

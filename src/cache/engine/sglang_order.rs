@@ -1,49 +1,50 @@
-//! In which order leaves go: `python/sglang/srt/mem_cache/evict_policy.py` of SGLang 0.5.23.
+//! Eviction order of the tree's leaves: `python/sglang/srt/mem_cache/evict_policy.py` of SGLang 0.5.23.
 
 use super::sglang_tree::Node;
 use crate::base::error::{Error, Result};
 use crate::cache::eviction::Key;
 
-/// Names of the orders; `tlru` is followed by its two lengths, as `tlru:4096,1024`.
+/// Names of the orders; `tlru` takes two lengths, as in `tlru:4096,1024`.
 pub const ORDERS: &[&str] = &[
     "lru", "lfu", "slru", "fifo", "mru", "filo", "priority", "tlru",
 ];
 
-/// Uses from which on a node is protected under `slru`.
+/// Number of uses from which on `slru` protects a node.
 const PROTECTED: u32 = 2;
 
-/// How leaves are ranked.
+/// Rank of leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
-    /// Least recently used.
+    /// Least recently used first.
     Lru,
-    /// Fewest insertions along it, then least recently used.
+    /// Fewest insertions first, then least recently used.
     Lfu,
-    /// Least recently used of those that were inserted once, then of the others.
+    /// Nodes that were inserted once first, then the others; least recently used first in each group.
     Slru,
-    /// Oldest.
+    /// Oldest first.
     Fifo,
-    /// Most recently used.
+    /// Most recently used first.
     Mru,
-    /// Youngest.
+    /// Youngest first.
     Filo,
-    /// Lowest priority, then least recently used.
+    /// Lowest priority first, then least recently used.
     Priority,
-    /// What the next turn can do without, least recently used first; then the rest likewise. Lengths in tokens.
+    /// Nodes that the next turn can recompute within the TTFT objective first, then the others; least recently used
+    /// first in each group. Lengths are in tokens.
     Tlru {
-        /// So many tokens may be computed within the time that a first token may take.
+        /// Number of tokens that may be computed within the TTFT objective.
         threshold: u64,
-        /// So many tokens a turn is expected to add.
+        /// Number of tokens that a turn is expected to add.
         estimate: u64,
         page_size: u64,
     },
 }
 
 impl Order {
-    /// An order by its name.
+    /// Parses the name of an order.
     ///
     /// # Errors
-    /// [`Error::Usage`] for an unknown name, or lengths that are missing or no numbers.
+    /// [`Error::Usage`] for an unknown name, or for lengths that are missing or not numbers.
     pub(super) fn parse(text: &str, page_size: u32) -> Result<Self> {
         Ok(match text {
             "lru" => Self::Lru,
@@ -63,7 +64,7 @@ impl Order {
                     .and_then(|(first, second)| Some((first.parse().ok()?, second.parse().ok()?)));
                 let Some((threshold, estimate)) = lengths else {
                     return Err(Error::usage(
-                        format!("policy `{text}` lacks its lengths in tokens"),
+                        format!("policy `{text}` needs two lengths in tokens"),
                         "give SGLang's tlru_threshold and tlru_next_prompt_estimate, e.g. tlru:4096,1024",
                     ));
                 };
@@ -90,8 +91,8 @@ impl Order {
                 estimate,
                 page_size,
             } => {
-                // The longest prompt that ever ended below counts, not what is left of it: else a conversation that was
-                // trimmed once would be over its budget again, and trimmed to nothing.
+                // Uses the longest prompt that ever ended below, not what is left of it. Otherwise a conversation that
+                // was trimmed once would exceed its budget again, until nothing of it was left.
                 let history = u64::from(node.history) * page_size;
                 let budget = history.saturating_add(estimate).saturating_sub(threshold);
                 let without = u64::from(node.depth - node.pages) * page_size;
@@ -126,8 +127,8 @@ mod tests {
 
     #[test]
     fn tlru_lets_go_of_what_the_next_turn_can_compute_in_time() {
-        // In a conversation of 40 pages of 256 tokens, 40 * 256 + 1,024 - 4,096 = 7,168 tokens must stay: 28 pages. Its last
-        // 12 pages go first, one node each, and what goes leaves the length of the history as it is.
+        // In a conversation of 40 pages of 256 tokens, 40 * 256 + 1,024 - 4,096 = 7,168 tokens must stay: 28 pages. Its
+        // last 12 pages, one node each, are evicted first, and evictions do not change the length of the history.
         let order = Order::parse("tlru:4096,1024", 256).expect("parses");
         let classes: Vec<i64> = (1..=40)
             .map(|depth| {
@@ -142,7 +143,8 @@ mod tests {
             .collect();
         assert_eq!(classes.iter().filter(|class| **class == 0).count(), 12);
         assert!(classes.is_sorted_by(|a, b| a >= b), "{classes:?}");
-        // A short one is free as a whole; one node that is longer than what may go stays as a whole.
+        // All of a short conversation may be evicted; a single node that is longer than what may be evicted stays
+        // whole.
         let short = Node {
             depth: 4,
             pages: 4,

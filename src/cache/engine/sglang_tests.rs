@@ -1,4 +1,4 @@
-//! Small cases by hand, and a tree of tokens that follows the rule step by step.
+//! Small cases worked by hand, and a tree of tokens that follows the rule step by step.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::cache::Facts;
 use crate::cache::engine::{Capacity, EngineKind, build, check_policy};
 use crate::trace::{Content, Nanos, NewRequest, Trace, TraceBuilder, TraceMeta};
 
-/// A prompt and its output.
+/// Tokens of a prompt and its output.
 type Turn = (Vec<u32>, Vec<u32>);
 
 fn trace_of(content: Content, turns: &[Turn]) -> Trace {
@@ -64,7 +64,7 @@ fn prompts(prompts: &[&[u32]]) -> Vec<Turn> {
     prompts.iter().map(|p| (p.to_vec(), Vec::new())).collect()
 }
 
-/// Hit and evicted pages of each request, and the pages that are left in the tree.
+/// Hit and evicted pages of each request, and the number of pages in the tree at the end.
 fn replay(turns: &[Turn], page_size: u32, policy: &str, pages: u32) -> (Vec<[u32; 2]>, u32) {
     let trace = blocks(turns, page_size);
     let mut engine = Sglang::new(&trace, pages, &options(policy, pages)).expect("builds");
@@ -74,7 +74,7 @@ fn replay(turns: &[Turn], page_size: u32, policy: &str, pages: u32) -> (Vec<[u32
         let run = cursor.next_run().expect("a run");
         let outcome = engine.serve(&run, shape(turn), &mut Vec::new());
         met.push([outcome.hit_blocks, outcome.evicted]);
-        // Nobody runs: what is not free is in the tree.
+        // No request is running, so every page that is not free is in the tree.
         assert_eq!(engine.free() + engine.resident(), pages);
     }
     (met, engine.resident())
@@ -82,16 +82,18 @@ fn replay(turns: &[Turn], page_size: u32, policy: &str, pages: u32) -> (Vec<[u32
 
 #[test]
 fn leaves_go_as_a_whole() {
-    // 4 pages of 2 tokens. The first prompt takes 3; the second needs 2, lacks 1, and the only leaf goes with its 3.
+    // 4 pages of 2 tokens. The first prompt takes 3; the second needs 2, lacks 1, and evicts the only leaf with its 3
+    // pages.
     let turns = prompts(&[&[1, 1, 2, 2, 3, 3], &[4, 4, 5, 5]]);
     assert_eq!(replay(&turns, 2, "lru", 4), (vec![[0, 0], [0, 3]], 2));
 }
 
 #[test]
 fn a_look_up_splits_and_only_the_far_end_goes() {
-    // 4 pages of 1 token. The second prompt shares 2 of 3 pages and splits there: 12 -> {3, 4}, all 4 pages full. The third
-    // needs 1: leaf 3 was touched by the look-up, leaf 4 made after it, so 3 goes. The fourth needs 1 more: 4 goes. The
-    // fifth needs 2 and lacks 2: the front 12 has become a leaf, older than 5 and 6, and goes as a whole.
+    // 4 pages of 1 token. The second prompt shares 2 of 3 pages and splits the node there: 12 -> {3, 4}; all 4 pages
+    // are full. The third needs 1 page: the look-up refreshed leaf 3 before leaf 4 was created, so 3 is evicted. The
+    // fourth needs 1 more and evicts 4. The fifth needs 2 and lacks 2: the front 12 has become a leaf, older than 5 and
+    // 6, and is evicted whole.
     let turns = prompts(&[&[1, 2, 3], &[1, 2, 4], &[5], &[6], &[7, 8]]);
     let met = vec![[0, 0], [2, 0], [0, 1], [0, 1], [0, 2]];
     assert_eq!(replay(&turns, 1, "lru", 4), (met, 4));
@@ -99,8 +101,8 @@ fn a_look_up_splits_and_only_the_far_end_goes() {
 
 #[test]
 fn the_last_token_is_computed_and_its_page_freed_again() {
-    // A prompt of 2 whole pages of 4 finds 1 of them, (8 - 1) / 4, computes the other anew, and keeps no copy. 9 tokens
-    // find both, and their third page is partial: it takes room while they run only.
+    // A prompt of 2 whole pages of 4 tokens finds 1 of them, (8 - 1) / 4, computes the other again, and keeps no copy.
+    // A prompt of 9 tokens finds both; its third page is partial and is allocated only while the request runs.
     let turns = prompts(&[
         &[1, 2, 3, 4, 5, 6, 7, 8],
         &[1, 2, 3, 4, 5, 6, 7, 8],
@@ -120,17 +122,18 @@ fn outputs_are_kept_without_their_last_token() {
         (vec![1, 2, 3, 4, 5, 6, 7, 8, 9], Vec::new()),
     ];
     assert_eq!(replay(&turns, 2, "lru", 9), (vec![[0, 0], [3, 0]], 4));
-    // With room for 2 pages the output ends where the room does: prompt 2 pages, no third. The next prompt has no place.
+    // With room for 2 pages the output is truncated: the prompt has 2 pages, and there is no third. The next prompt
+    // finds no free page.
     assert_eq!(replay(&turns, 2, "lru", 2), (vec![[0, 0], [0, 0]], 2));
 }
 
 #[test]
 fn each_order_lets_another_leaf_go() {
-    // 4 pages of 1 token. 1 2 and 3 leave 1 free. 1 2 comes again, its look-up cut to 1, which splits it; the free page holds
-    // the copy of 2 for as long as it runs. Then 4 5 lacks 1 page, to be had from leaf 2 (made first, used last, inserted
-    // twice) or leaf 3 (made second, used before, inserted once).
+    // 4 pages of 1 token. Prompts 1 2 and 3 leave 1 page free. 1 2 arrives again; its look-up is limited to page 1,
+    // which splits the node, and the free page holds the copy of 2 while it runs. Then 4 5 lacks 1 page, which comes
+    // from leaf 2 (created first, used last, inserted twice) or leaf 3 (created second, used before, inserted once).
     let turns = prompts(&[&[1, 2], &[3], &[1, 2], &[4, 5], &[3, 9]]);
-    // Whether 3 is still there when the last prompt asks.
+    // Whether 3 is still cached when the last prompt is looked up.
     for (policy, stays) in [
         ("lru", 0),
         ("lfu", 0),
@@ -255,7 +258,7 @@ fn each_engine_has_its_own_policies() {
     }
 }
 
-/// A node of the model: its tokens, and times of a clock that never stands still.
+/// A node of the model: its tokens, and times of a clock that advances with every operation.
 #[derive(Debug, Default)]
 struct Plain {
     key: Vec<u32>,
@@ -268,7 +271,7 @@ struct Plain {
     gone: bool,
 }
 
-/// The radix tree as it is written in the book: token by token, and all leaves looked at for each that goes.
+/// The radix tree as in the textbook: token by token, and every eviction examines all leaves.
 struct Model {
     nodes: Vec<Plain>,
     page: usize,
@@ -306,7 +309,7 @@ impl Model {
         self.nodes[parent].children.insert(edge, node);
     }
 
-    /// Tokens of `key` that are there, and the node that ends with them.
+    /// Number of leading tokens of `key` that are cached, and the node that ends with them.
     fn walk(&mut self, key: &[u32], inserting: bool) -> (usize, usize) {
         self.clock += 1;
         let now = self.clock;
@@ -371,7 +374,7 @@ impl Model {
         }
     }
 
-    /// Takes as many of `tokens` as can be had.
+    /// Takes as many of `tokens` as there is room for.
     fn take(&mut self, tokens: usize, evicted: &mut usize) -> usize {
         while self.free < tokens {
             let key = |node: &Plain| match self.policy {

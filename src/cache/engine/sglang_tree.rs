@@ -1,7 +1,7 @@
 //! SGLang's radix tree over pages: `python/sglang/srt/mem_cache/radix_cache.py` (0.5.23).
 //!
-//! A page's id stands for the whole prefix that ends with it, so a page is in at most one node, and a run of pages in the
-//! tree is known by its last page. Nothing is hashed or compared page by page.
+//! A page's id stands for the whole prefix that ends with it. A page is therefore in at most one node, and the last
+//! page of a run identifies the run, so that pages are not hashed or compared one by one.
 
 use super::super::BlockId;
 use super::sglang_order::Order;
@@ -10,50 +10,50 @@ use crate::cache::eviction::Heap;
 /// Index of a node.
 pub(super) type NodeId = u32;
 
-/// The empty prefix.
+/// The root, which is the empty prefix.
 pub(super) const ROOT: NodeId = 0;
 
-/// Of a page that is not in the tree; no node.
+/// Node index of a page that is not in the tree.
 const NONE: u32 = u32::MAX;
-/// After the last page of a node.
+/// Marks the end of a node's list of pages.
 const END: u32 = u32::MAX - 1;
 
-/// A run of pages without a branch in it.
+/// A node: a run of pages without a branch.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Node {
     pub(super) parent: NodeId,
     pub(super) first: BlockId,
     pub(super) last: BlockId,
-    /// Length of the run.
+    /// Number of pages in the run.
     pub(super) pages: u32,
     /// Pages from the root to the end of the run.
     pub(super) depth: u32,
-    /// The greatest depth ever reached below; stays when what was below goes.
+    /// The greatest depth ever reached below this node; evictions do not reduce it.
     pub(super) history: u32,
     pub(super) children: u32,
-    /// Running requests that use it.
+    /// Number of running requests that use the node.
     pub(super) locks: u32,
-    /// Insertions along it, the first included.
+    /// Number of insertions that passed through the node, including the first.
     pub(super) hits: u32,
     pub(super) priority: i32,
     pub(super) used: u64,
     pub(super) created: u64,
 }
 
-/// The tree, and the pool that its pages are taken from.
+/// The tree and its pool of pages.
 #[derive(Debug)]
 pub(super) struct Tree {
     nodes: Vec<Node>,
-    /// Nodes that are gone, to be used again.
+    /// Indices of removed nodes, to be reused.
     spare: Vec<NodeId>,
-    /// Per page, the next one in its node.
+    /// For each page, the next page in its node.
     next: Vec<BlockId>,
-    /// Per page, the node that begins with it.
+    /// For each page, the node that begins with it.
     starts: Vec<NodeId>,
     leaves: Heap,
     order: Order,
-    /// Counts look-ups, insertions and new nodes: a new leaf is younger than the rest of a node that was split for it, and
-    /// leaves never tie.
+    /// Counts look-ups, insertions and new nodes. A new leaf is therefore younger than the rest of a node that was
+    /// split for it, and two leaves never have equal times.
     clock: u64,
     free: u32,
     resident: u32,
@@ -61,7 +61,7 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// An empty tree, with room for `capacity` pages whose ids are below `pages`.
+    /// Creates an empty tree with room for `capacity` pages whose ids are below `pages`.
     pub(super) fn new(capacity: u32, pages: u32, order: Order) -> Self {
         Self {
             nodes: vec![Node::default()],
@@ -77,29 +77,29 @@ impl Tree {
         }
     }
 
-    /// Pages in the tree.
+    /// Number of pages in the tree.
     pub(super) fn resident(&self) -> u32 {
         self.resident
     }
 
-    /// Pages that are neither in the tree nor held by a request.
+    /// Number of pages that are neither in the tree nor held by a request.
     pub(super) fn free(&self) -> u32 {
         self.free
     }
 
-    /// Pages that no running request needs, free ones included.
+    /// Number of pages that no running request needs, including free ones.
     pub(super) fn available(&self) -> u32 {
         self.free + self.resident - self.locked
     }
 
-    /// The longest prefix of `pages` that is there: how many pages, and the node that ends with it.
+    /// Finds the longest cached prefix of `pages`; returns its number of pages and the node that ends with it.
     ///
-    /// Looking changes the tree: nodes on the way are used, and one that goes on differently is split.
+    /// The look-up changes the tree: it refreshes the nodes on the way, and splits a node of which only a part matches.
     pub(super) fn find(&mut self, pages: &[BlockId]) -> (u32, NodeId) {
         self.descend(pages, None)
     }
 
-    /// Adds what is missing of `pages`, which the caller holds; how many were there already.
+    /// Adds the missing pages of `pages`, which the caller holds; returns the number of pages that were cached already.
     pub(super) fn insert(&mut self, pages: &[BlockId], priority: i32) -> u32 {
         let (found, parent) = self.descend(pages, Some(priority));
         let rest = &pages[found as usize..];
@@ -157,7 +157,8 @@ impl Tree {
                 found += run;
                 child
             } else {
-                // Below this node's first page only this node goes on, as far as it reaches: what is in the tree is in it.
+                // This node is the only continuation of its first page, so every page of the path that is in the tree
+                // at this point is in this node.
                 let common = rest[..rest.len().min(run)]
                     .partition_point(|page| self.next[*page as usize] != NONE);
                 found += common;
@@ -178,8 +179,8 @@ impl Tree {
         (found as u32, end)
     }
 
-    /// Cuts a node behind its first `pages` pages, the last of which is `last`. The node keeps the rest; the front is a new
-    /// one, with the locks and hits of the old, but created now.
+    /// Splits a node behind its first `pages` pages, the last of which is `last`. The node keeps the rest; the front
+    /// becomes a new node with the locks and hits of the old one, created now.
     fn split(&mut self, lower: NodeId, pages: u32, last: BlockId) -> NodeId {
         let old = self.nodes[lower as usize];
         let second = std::mem::replace(&mut self.next[last as usize], END);
@@ -199,7 +200,7 @@ impl Tree {
         upper
     }
 
-    /// A node that is created and used now.
+    /// Creates a node whose creation and last use are now.
     fn add(&mut self, node: Node) -> NodeId {
         self.clock += 1;
         let node = Node {
@@ -220,7 +221,7 @@ impl Tree {
             .put(leaf, self.order.key(&self.nodes[leaf as usize]));
     }
 
-    /// A request uses the prefix that ends with `node`: nothing of it may go.
+    /// Locks the prefix that ends with `node`, so that none of it can be evicted.
     pub(super) fn lock(&mut self, mut node: NodeId) {
         while node != ROOT {
             let locked = &mut self.nodes[node as usize];
@@ -251,7 +252,8 @@ impl Tree {
         }
     }
 
-    /// Takes pages for a request. Leaves go, each as a whole, until there is room; if there cannot be, nothing changes.
+    /// Allocates pages for a request. Evicts whole leaves until enough pages are free; if that cannot free enough,
+    /// nothing changes.
     pub(super) fn take(&mut self, pages: u32, evicted: &mut Vec<BlockId>) -> bool {
         if pages > self.available() {
             return false;
@@ -266,7 +268,7 @@ impl Tree {
         true
     }
 
-    /// Gives pages back that are not in the tree.
+    /// Frees pages that are not in the tree.
     pub(super) fn give_back(&mut self, pages: u32) {
         self.free += pages;
     }

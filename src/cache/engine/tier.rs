@@ -1,4 +1,4 @@
-//! Tiers of a cache as users describe them: `hbm:40GiB`, `dram:200GiB@64GB/s`, `ssd:inf`.
+//! Cache tiers as users specify them: `hbm:40GiB`, `dram:200GiB@64GB/s`, `ssd:inf`.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,23 +13,23 @@ use super::{Capacity, TierCounts, Tiered};
 pub struct TierSpec {
     name: String,
     size: Asked,
-    /// Bytes per second, from and to it.
+    /// Bandwidth of reads and of writes, in bytes per second.
     bandwidth: Option<f64>,
 }
 
 /// A tier of known size.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tier {
-    /// As the user calls it.
+    /// Name given by the user.
     pub name: String,
-    /// How many blocks fit.
+    /// Number of blocks that fit.
     pub capacity: Capacity,
-    /// Bytes per second, from and to it; `None` is not known.
+    /// Bandwidth of reads and of writes, in bytes per second; `None` if unknown.
     pub bandwidth: Option<f64>,
 }
 
 impl Tier {
-    /// As many blocks as all tiers hold, if no two of them hold the same.
+    /// Total capacity of all tiers in blocks, reached if no block is in two tiers.
     pub fn together(tiers: &[Self]) -> Capacity {
         tiers.iter().fold(Capacity::Blocks(0), |sum, tier| {
             match (sum, tier.capacity) {
@@ -43,10 +43,10 @@ impl Tier {
 }
 
 impl TierSpec {
-    /// Reads `NAME:SIZE` or `NAME:SIZE@BANDWIDTH`.
+    /// Parses `NAME:SIZE` or `NAME:SIZE@BANDWIDTH`.
     ///
     /// # Errors
-    /// Anything else.
+    /// [`Error::Usage`] for any other text.
     pub fn parse(text: &str) -> Result<Self> {
         let refuse = |problem: &str| {
             Error::usage(
@@ -76,10 +76,11 @@ impl TierSpec {
         })
     }
 
-    /// Sizes in blocks, for a trace of `distinct` blocks.
+    /// Converts sizes to blocks, for a trace of `distinct` blocks.
     ///
     /// # Errors
-    /// Two tiers of one name, a size in bytes or a bandwidth without a model, or a bandwidth of the first tier.
+    /// [`Error::Usage`] for two tiers of one name, a size in bytes or a bandwidth without a model, or a bandwidth of
+    /// the first tier.
     pub fn resolve(
         specs: &[Self],
         block_size: u32,
@@ -122,39 +123,39 @@ impl TierSpec {
     }
 }
 
-/// What a tier did, with bytes and times where they are known.
+/// Counts of one tier, with bytes and times where they are known.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TierSummary {
-    /// As the user calls it.
+    /// Name given by the user.
     pub name: String,
-    /// Blocks that fit; none is unbounded.
+    /// Number of blocks that fit; `None` if unbounded.
     pub capacity_blocks: Option<u32>,
-    /// Blocks of prompts that were found here, and in no tier above.
+    /// Prompt blocks that were found in this tier and in no tier above.
     pub hits: u64,
-    /// Prompt tokens in them.
+    /// Prompt tokens in the hit blocks.
     pub hit_tokens: u64,
-    /// Blocks that came in.
+    /// Blocks that were added.
     pub blocks_in: u64,
-    /// Blocks that went.
+    /// Blocks that were evicted.
     pub blocks_out: u64,
-    /// Blocks that were read from here into the first tier.
+    /// Blocks that were read from this tier into the first tier.
     pub blocks_read: u64,
-    /// Blocks that were written here from the tier above.
+    /// Blocks that were written to this tier from the tier above.
     pub blocks_written: u64,
-    /// Blocks that are here at the end.
+    /// Blocks in this tier at the end.
     pub resident_blocks: u64,
-    /// Size of the blocks read; only with a model.
+    /// Bytes read; known only with a model.
     pub bytes_read: Option<u64>,
-    /// Size of the blocks written; only with a model.
+    /// Bytes written; known only with a model.
     pub bytes_written: Option<u64>,
-    /// Time to read them one after another; only with a bandwidth.
+    /// Time to read the blocks one after another; known only with a bandwidth.
     pub seconds_read: Option<f64>,
-    /// Time to write them one after another; only with a bandwidth.
+    /// Time to write the blocks one after another; known only with a bandwidth.
     pub seconds_written: Option<f64>,
 }
 
 impl TierSummary {
-    /// Summaries of all tiers; with bytes and times if the size of a block is known.
+    /// Summarises all tiers, with bytes and times if the size of a block is known.
     pub fn of(tiers: &[Tier], engine: &Tiered, block_bytes: Option<u64>) -> Vec<Self> {
         let counts = engine.counts();
         let of = |(index, (tier, counts)): (usize, (&Tier, &TierCounts))| {

@@ -1,10 +1,11 @@
-//! A cache in tiers by the prefix rule: blocks are used in the first, and what goes from one is written to the next.
+//! A prefix cache in several tiers of memory: blocks are used in the first tier, and blocks evicted from a tier are
+//! written to the next.
 //!
-//! Inclusive: a copy that is read from a lower tier stays there. A request finds its leading blocks in any tier. Before
-//! anything moves, those found below the first are read, which refreshes them there; then the request's blocks are used
-//! in the first tier in order, as engine `ideal` does it. A block that goes from a tier is written to the next one,
-//! unless it is there, and what goes from the last is lost. So the first tier holds at any time what it would hold alone.
-//! Each tier has a policy of its own, all of the same name.
+//! The cache is inclusive: a block that is read from a lower tier also stays there. A request finds its leading blocks
+//! in any tier. First, the blocks found below the first tier are read, which refreshes them in their tier; then the
+//! request's blocks are used in the first tier in order, as in engine `ideal`. A block evicted from a tier is written
+//! to the next one unless it is there already, and a block evicted from the last tier is lost. The first tier therefore
+//! always holds what it would hold alone. Each tier has its own instance of the same eviction policy.
 
 use super::super::eviction::{self, Use};
 use super::super::{BlockId, BlockTrace, Run};
@@ -13,20 +14,20 @@ use super::rules::Rules;
 use super::{CacheEngine, EngineKind, EngineOptions, Hold, Outcome, Shape, Tier, tokens_in};
 use crate::base::error::{Error, Result};
 
-/// What a tier did.
+/// Counts of one tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TierCounts {
-    /// Blocks of prompts that were found here, and in no tier above.
+    /// Prompt blocks that were found in this tier and in no tier above.
     pub hits: u64,
-    /// Prompt tokens in them.
+    /// Prompt tokens in the hit blocks.
     pub hit_tokens: u64,
-    /// Blocks that came in: computed or read into the first tier, written into the others.
+    /// Blocks that were added: computed or read into the first tier, or written into another tier.
     pub blocks_in: u64,
-    /// Blocks that went.
+    /// Blocks that were evicted.
     pub blocks_out: u64,
-    /// Blocks that were read from here into the first tier.
+    /// Blocks that were read from this tier into the first tier.
     pub blocks_read: u64,
-    /// Blocks that are here at the end.
+    /// Blocks in this tier at the end.
     pub resident: u64,
 }
 
@@ -36,18 +37,18 @@ pub struct Tiered {
     order: Uses,
     tiers: Vec<Content>,
     counts: Vec<TierCounts>,
-    /// Per block its last use, for the policies of the tiers below.
+    /// Last access of each block, for the policies of the lower tiers.
     uses: Vec<Use>,
-    /// What went from the tier above, and from this one.
+    /// Buffers for the blocks evicted from the tier above and from this one.
     falling: [Vec<BlockId>; 2],
     resident: u32,
 }
 
 impl Tiered {
-    /// Empty tiers, the first of which is where blocks are used.
+    /// Creates empty tiers; blocks are used in the first.
     ///
     /// # Errors
-    /// No tier, an unknown policy, or an engine that has no tiers.
+    /// [`Error::Usage`] for no tiers, an unknown policy, or an engine that does not support tiers.
     pub fn new(trace: &BlockTrace, tiers: &[Tier], options: &EngineOptions) -> Result<Self> {
         if options.engine != EngineKind::IDEAL {
             return Err(Error::usage(
@@ -83,7 +84,7 @@ impl Tiered {
         })
     }
 
-    /// What each tier did so far.
+    /// Counts of each tier so far.
     pub fn counts(&self) -> Vec<TierCounts> {
         let with_resident = |(counts, content): (&TierCounts, &Content)| TierCounts {
             resident: u64::from(content.len()),
@@ -96,7 +97,7 @@ impl Tiered {
             .collect()
     }
 
-    /// The first tier that has the block.
+    /// The first tier that holds the block.
     fn find(&self, block: BlockId) -> Option<usize> {
         self.tiers.iter().position(|tier| tier.contains(block))
     }
@@ -119,14 +120,15 @@ impl Tiered {
                     request: index,
                     ..self.uses[*block as usize]
                 };
-                // It is there, so nothing goes for it.
+                // The block is resident, so the access evicts nothing.
                 self.tiers[tier].access(&used, &mut self.falling[0]);
             }
         }
         self.falling[0].clear();
     }
 
-    /// Uses a block in the first tier and lets fall what goes; what no tier has any more is added to `lost`.
+    /// Uses a block in the first tier and passes evicted blocks down; blocks that leave the last tier are added to
+    /// `lost`.
     fn bring(&mut self, used: &Use, lost: &mut Vec<BlockId>) {
         let several = self.tiers.len() > 1;
         if several {

@@ -1,4 +1,4 @@
-//! Tiers by hand, and what must hold for any trace.
+//! Tiers: cases worked by hand, and properties that hold for any trace.
 
 use proptest::prelude::*;
 
@@ -93,7 +93,7 @@ fn hits(outcomes: &[Outcome]) -> u64 {
 
 #[test]
 fn by_hand() {
-    // Blocks A, B, C, D of one token each, two fit above and two below.
+    // Blocks A, B, C, D of one token each; two fit in the upper tier and two in the lower.
     let prompts: Vec<_> = [1, 2, 3, 1, 2, 4, 3].iter().map(|id| vec![*id]).collect();
     let (outcomes, tiers, resident) = tiered(&prompts, &[Some(2), Some(2)]);
     // request  above  below (oldest first)
@@ -101,8 +101,8 @@ fn by_hand() {
     // B        A B
     // C        B C    A          A written
     // A hit    C A    A B        A read and refreshed, B written
-    // B hit    A B    B C        B read; C written, and A goes below, which stays above
-    // D        B D    C A        A written, and B goes below, which stays above
+    // B hit    A B    B C        B read; C written, and A is evicted from the lower tier but stays above
+    // D        B D    C A        A written, and B is evicted from the lower tier but stays above
     // C hit    D C    A C -> C B C is read and refreshed; B written, and A is lost
     let found: Vec<_> = outcomes.iter().map(|outcome| outcome.hit_blocks).collect();
     assert_eq!(found, [0, 0, 0, 1, 1, 0, 1]);
@@ -110,10 +110,10 @@ fn by_hand() {
     assert_eq!(lost, [0, 0, 0, 0, 0, 0, 1]);
     assert_eq!((tiers[0].hits, tiers[1].hits), (0, 3));
     assert_eq!((tiers[0].blocks_in, tiers[0].blocks_out), (7, 5));
-    // Written below: A, B, C, A, B.
+    // Blocks written to the lower tier: A, B, C, A, B.
     assert_eq!((tiers[1].blocks_written, tiers[1].blocks_out), (5, 3));
     assert_eq!(tiers[1].blocks_read, 3);
-    // Of 100 bytes each, at 1,000 a second.
+    // Blocks of 100 bytes each, at 1,000 bytes per second.
     assert_eq!(
         (tiers[1].bytes_read, tiers[1].bytes_written),
         (Some(300), Some(500))
@@ -126,7 +126,7 @@ fn by_hand() {
         (tiers[0].seconds_read, tiers[0].bytes_written),
         (None, Some(0))
     );
-    // D, C above and C, B below.
+    // D and C are in the upper tier, C and B in the lower.
     assert_eq!(resident, 3);
 }
 
@@ -140,7 +140,7 @@ fn only_the_prefix_rule_has_tiers() {
 }
 
 fn prompts() -> impl Strategy<Value = Vec<Vec<u32>>> {
-    // Few different tokens, so that prefixes are shared.
+    // Few distinct tokens, so that prefixes are shared.
     prop::collection::vec(prop::collection::vec(0u32..3, 1..8), 1..60)
 }
 
@@ -184,7 +184,7 @@ proptest! {
             prop_assert_eq!(tier.blocks_read, if index == 0 { 0 } else { tier.hits });
             prop_assert_eq!(tier.bytes_written, Some(100 * tier.blocks_written));
             if let Some(above) = index.checked_sub(1).map(|above| &tiers[above]) {
-                // Only what goes above is written, and not what is there already.
+                // Only blocks evicted from the upper tier are written, and only if the lower tier does not hold them.
                 prop_assert_eq!(tier.blocks_written, tier.blocks_in);
                 prop_assert!(tier.blocks_written <= above.blocks_out);
             }

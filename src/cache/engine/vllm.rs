@@ -1,6 +1,6 @@
 //! vLLM's KV cache manager, version 0.33: `vllm/v1/core/kv_cache_manager.py` and `single_type_kv_cache_manager.py`.
 //!
-//! Agrees with it block by block: which are found, which are taken, which lose their content.
+//! Agrees with vLLM block by block in the blocks that are found, allocated and evicted.
 
 use std::collections::VecDeque;
 
@@ -10,7 +10,7 @@ use super::overlap::{Candidate, Findable, Manager, PromptRequest, drive};
 use super::rules::Rules;
 use super::{CacheEngine, Capacity, EngineOptions, Hold, Outcome, Shape};
 
-/// Name and summary.
+/// The card of the engine.
 pub(super) const CARD: EngineCard = EngineCard::server(
     "vllm",
     "vLLM's KV cache manager, exact",
@@ -37,19 +37,19 @@ pub(super) const CARD: EngineCard = EngineCard::server(
     },
 );
 
-/// With a finite pool.
+/// vLLM's cache with a finite pool.
 #[derive(Debug)]
 pub struct Vllm {
     manager: BlockManager,
     rules: Rules,
     hold: usize,
     running: VecDeque<HeldBlocks>,
-    /// Emptied, to be used again.
+    /// Emptied holders, reused for later requests.
     spare: Vec<HeldBlocks>,
 }
 
 impl Vllm {
-    /// An empty pool of `blocks` usable blocks; vLLM's own `num_gpu_blocks` is one more, for the null block.
+    /// Creates an empty pool of `blocks` usable blocks; vLLM's own `num_gpu_blocks` is one more, for the null block.
     pub fn new(trace: &BlockTrace, blocks: u32, options: &EngineOptions) -> Self {
         Self {
             manager: manager(trace, blocks, options),
@@ -73,7 +73,7 @@ impl Vllm {
     }
 }
 
-/// An empty pool by these options.
+/// Creates an empty pool with these options.
 pub(super) fn manager(trace: &BlockTrace, blocks: u32, options: &EngineOptions) -> BlockManager {
     BlockManager::cached(
         blocks,
@@ -105,9 +105,9 @@ impl CacheEngine for Vllm {
         let hits = loop {
             let unheld = self.manager.lookup(lookups, &mut held);
             let hits = held.len();
-            // A request that does not fit waits until others end.
+            // A request that does not fit waits until earlier requests have ended.
             if self.manager.allocate(&mut held, unheld, needed, 0, evicted) {
-                // The prompt's full blocks can be found from its admission on, before anything is computed.
+                // The prompt's full blocks can be found from its admission on, before they are computed.
                 self.manager
                     .fill(&mut held, run.prompt, run.prompt.len() as u32);
                 break hits;
@@ -119,7 +119,8 @@ impl CacheEngine for Vllm {
         let mut outcome = self.rules.outcome(hits, request);
         if self.rules.decodes(request) {
             let computed = request.input_length + request.output_length - 1;
-            // Without room to go on the output ends. An engine would preempt, which needs requests that overlap.
+            // The output is truncated when no block is free. vLLM would preempt a request, which only requests that
+            // overlap can model.
             outcome.cut = !self
                 .manager
                 .decode_to(&mut held, computed, run.all, evicted);
@@ -134,7 +135,8 @@ impl CacheEngine for Vllm {
     }
 }
 
-/// Requests that overlap: a block can be found as soon as it is full, a prompt's from its admission on.
+/// Rules for requests that overlap: an output block can be found as soon as it is full, a prompt's blocks from its
+/// admission on.
 impl Manager for BlockManager {
     type Held = HeldBlocks;
     const FINDABLE: Findable = Findable::AsFilled;
@@ -181,7 +183,8 @@ impl Manager for BlockManager {
         self.free(held);
     }
 
-    /// `Scheduler.schedule` of `vllm/v1/core/sched/scheduler.py` preempts the last of its running requests.
+    /// Same choice as `Scheduler.schedule` of `vllm/v1/core/sched/scheduler.py`, which preempts the last of its running
+    /// requests.
     fn rank(candidate: &Candidate) -> (u64, u64) {
         (u64::MAX - candidate.admission, 0)
     }
@@ -195,7 +198,7 @@ impl Manager for BlockManager {
     }
 }
 
-/// With as many blocks as come: no queue, no copies, only what was seen.
+/// vLLM's cache without a capacity limit: it needs no free queue and no copies, only the set of blocks seen so far.
 #[derive(Debug)]
 pub struct UnboundedVllm {
     rules: Rules,
@@ -204,7 +207,7 @@ pub struct UnboundedVllm {
 }
 
 impl UnboundedVllm {
-    /// Nothing cached yet.
+    /// Creates an empty cache.
     pub fn new(trace: &BlockTrace, options: &EngineOptions) -> Self {
         Self {
             rules: Rules::new(trace, options),
@@ -213,14 +216,15 @@ impl UnboundedVllm {
         }
     }
 
-    /// How many leading blocks are there.
+    /// Number of leading blocks that are cached.
     pub(super) fn find(&self, path: &[BlockId]) -> usize {
         path.iter()
             .take_while(|block| self.cached[**block as usize])
             .count()
     }
 
-    /// Prefixes are closed: what follows the first miss may be cached already (a copy, or the capped last block).
+    /// Adds blocks. Blocks after the first miss may be cached already (as a copy, or as the last block that was not
+    /// looked up).
     pub(super) fn add(&mut self, blocks: &[BlockId]) {
         let cached = &mut self.cached;
         for block in blocks {
@@ -250,7 +254,7 @@ impl CacheEngine for UnboundedVllm {
     }
 }
 
-/// Requests that overlap, with room for all of them.
+/// Rules for requests that overlap, without a capacity limit.
 impl Manager for UnboundedVllm {
     type Held = ();
     const FINDABLE: Findable = Findable::AsFilled;
@@ -270,7 +274,8 @@ impl Manager for UnboundedVllm {
 
     fn grow(&mut self, (): &mut (), computed: u32, path: &[BlockId], _: &mut Vec<BlockId>) -> bool {
         let full = (computed / self.rules.block_size) as usize;
-        // The one block that filled up since the last time; all of them, where decoding takes no time.
+        // Usually this adds the one block that has filled since the last call; where decoding takes no time, it adds
+        // all.
         let from = path[..full.min(path.len())]
             .iter()
             .rposition(|block| self.cached[*block as usize])

@@ -1,12 +1,12 @@
-//! ARC (Megiddo and Modha, FAST 2003): an LRU list of blocks used once and one of blocks used again, each with a ghost list of
-//! what it evicted; a hit in a ghost list moves the border between the two in that list's favour.
+//! ARC (Megiddo and Modha, FAST 2003): an LRU list of blocks used once and one of blocks used again, each with a ghost
+//! list of the blocks it evicted. A hit in a ghost list increases the target size of that list.
 //!
-//! As `ARC.c` of libCacheSim, miss for miss.
+//! Agrees with `ARC.c` of libCacheSim in every miss.
 
 use super::queues::{NONE, Queues};
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary.
+/// The card of the policy.
 pub(super) const CARD: EvictionCard = EvictionCard::new(
     "arc",
     "recency and frequency, balanced by hits on evicted blocks",
@@ -28,7 +28,7 @@ pub struct Arc {
 }
 
 impl Arc {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(context: &EvictionContext) -> Self {
         Self {
             lists: Queues::new(context.blocks, 4),
@@ -37,7 +37,7 @@ impl Arc {
         }
     }
 
-    /// How far the border moves for a hit in one ghost list: further, the larger the other is.
+    /// Distance by which the target moves for a hit in one ghost list; it grows with the size of the other ghost list.
     fn stride(&self, found: u32, other: u32) -> f64 {
         (f64::from(self.lists.len(other)) / f64::from(self.lists.len(found))).max(1.0)
     }
@@ -127,8 +127,8 @@ mod tests {
 
     #[test]
     fn what_comes_back_counts_as_used_again() {
-        // 0 is used twice, so it stands apart; of 1 and 2, used once, 1 goes for 3. It comes back from memory, among those
-        // used again; the border moves to 1, so of 2 and 3 the older goes.
+        // 0 is used twice, so it is in the second list; of 1 and 2, used once, 1 is evicted for 3. It returns and
+        // enters the list of blocks used again; the border moves to 1, so of 2 and 3 the older is evicted.
         let played = play(
             &mut Arc::new(&EvictionContext::of(5, 3)),
             &[0, 0, 1, 2, 3, 1, 0, 1, 3],

@@ -1,4 +1,4 @@
-//! Belady's bound (1966): evicts the block whose next use is furthest in the future, of several the deepest.
+//! Belady's bound (1966): evicts the block whose next use is furthest in the future; of several, the deepest.
 //!
 //! Stale entries stay in the heap: their next use lies in the past, so they remain at its bottom. Blocks that are not used
 //! again need no heap, only their depths.
@@ -8,7 +8,7 @@ use std::collections::BinaryHeap;
 
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary.
+/// The card of the policy.
 pub(super) const CARD: EvictionCard = EvictionCard::new(
     "belady",
     "bound: furthest next use, block by block",
@@ -67,7 +67,7 @@ pub struct Belady {
 }
 
 impl Belady {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(context: &EvictionContext) -> Self {
         Self {
             unused: Unused::default(),
@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn the_furthest_goes_and_of_several_the_deepest() {
-        // 0 and 2 are used last, at 9, and 2 is deeper; then 0, at 9, goes before 1, at 5.
+        // 0 and 2 are used last, at 9, and 2 is deeper and is evicted; then 0, used at 9, is evicted before 1, used at
+        // 5.
         let uses = [(0, 0, 9), (1, 0, 5), (2, 1, 9), (3, 0, 4), (4, 0, 4)];
         let uses = uses.map(|(block, depth, next)| Use {
             block,

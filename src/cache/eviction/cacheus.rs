@@ -1,9 +1,10 @@
-//! Cacheus (Rodriguez et al., FAST 2021): LeCaR with better experts and a learning rate that learns.
+//! Cacheus (Rodriguez et al., FAST 2021): LeCaR with better experts and an adaptive learning rate.
 //!
-//! One expert is an LRU that resists scans: new blocks wait in one segment until they are used, only then enter the other, and
-//! the border moves as evicted blocks return. The other is an LFU that resists churn: of the least used it evicts the newest.
-//! Follows the paper; libCacheSim's `Cacheus.c` never moves that border, since its flags are lost when a block changes lists,
-//! and rounds its hit rate down to 0 where it learns the rate, so counts of misses differ.
+//! One expert is an LRU that resists scans: new blocks wait in one segment until they are used and only then enter the
+//! other, and the border between the segments moves as evicted blocks return. The other is an LFU that resists churn:
+//! among the least used blocks it evicts the newest. Follows the paper. libCacheSim's `Cacheus.c` never moves that
+//! border, because it loses its flags when a block changes lists, and it rounds its hit rate down to 0 when it adapts
+//! the learning rate, so counts of misses differ.
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -11,7 +12,7 @@ use rand_pcg::Pcg64;
 use super::queues::{NONE, Queues};
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary.
+/// The card of the policy.
 pub(super) const CARD: EvictionCard = EvictionCard::new(
     "cacheus",
     "LeCaR with rules for scans and churn",
@@ -40,18 +41,18 @@ pub struct Cacheus {
     memories: Queues,
     lowest: u32,
     capacity: u32,
-    /// Most blocks in the waiting segment.
+    /// Maximum number of blocks in the waiting segment.
     waiting: f64,
     /// Number of marked blocks: new ones among the evicted, demoted ones among the resident.
     new: u32,
     sunk: u32,
-    /// Weight of the scan-resistant expert, 0 to 1; the other has the rest.
+    /// Weight of the scan-resistant expert, 0 to 1; the weight of the other is 1 minus this.
     weight: f64,
     rate: Rate,
     random: Pcg64,
 }
 
-/// A learning rate that climbs the hit ratio.
+/// An adaptive learning rate, which follows the hit ratio upwards.
 #[derive(Debug)]
 struct Rate {
     now: f64,
@@ -96,7 +97,7 @@ impl Rate {
 }
 
 impl Cacheus {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(context: &EvictionContext) -> Self {
         let mut random = Pcg64::seed_from_u64(context.seed);
         Self {
@@ -121,7 +122,7 @@ impl Cacheus {
         }
     }
 
-    /// How far the border moves: further, the more blocks have the other mark.
+    /// Distance by which the border moves; it grows with the number of blocks that have the other mark.
     fn stride(found: u32, other: u32) -> f64 {
         (f64::from(other) / f64::from(found.max(1)))
             .round()
@@ -152,7 +153,7 @@ impl Cacheus {
     fn hit(&mut self, block: BlockId) {
         self.rate.hits += 1;
         if self.ages.queue_of(block) == WAITING && self.ages.count(block) & SUNK != 0 {
-            // It should not have been demoted: give the used segment more room.
+            // The block should not have been demoted: give the used segment more room.
             let stride = Self::stride(self.sunk, self.new);
             self.waiting = (self.waiting - stride).max(1.0);
             self.sunk -= 1;
@@ -178,7 +179,7 @@ impl Cacheus {
         } else {
             count *= factor;
         }
-        // Neither weight reaches 0, or nothing could be learnt any more.
+        // Keeps both weights above 0, because a weight of 0 could never rise again.
         self.weight = (age / (age + count)).clamp(0.01, 0.99);
     }
 
@@ -224,7 +225,7 @@ impl Cacheus {
             return;
         }
         if self.ages.count(block) == NEW {
-            // It should have waited longer: give new blocks more room.
+            // The block should have waited longer: give new blocks more room.
             let stride = Self::stride(self.new, self.sunk);
             let most = f64::from(self.capacity - 1).max(1.0);
             self.waiting = (self.waiting + stride).min(most);
@@ -278,8 +279,8 @@ mod tests {
 
     #[test]
     fn experts_regret_and_border_by_hand() {
-        // Four fit, two of them waiting. 0 is used twice and stands apart; 1, 2 and 3 wait, used once each. For 4 the first
-        // expert would evict 1, the oldest that waits; the second 3, the newest of the least used.
+        // Four fit, two of them waiting. 0 is used twice and is in the used segment; 1, 2 and 3 wait, used once each.
+        // For 4 the first expert would evict 1, the oldest that waits; the second 3, the newest of the least used.
         let mut victims = std::collections::BTreeSet::new();
         for seed in 0..16 {
             let context = EvictionContext {
@@ -290,8 +291,8 @@ mod tests {
             let victim = play(&mut cache, &[0, 1, 0, 2, 3, 4]).evicted[0];
             victims.insert(victim);
             assert_eq!((cache.new, cache.waiting), (1, 2.0));
-            // It comes back: it had no use when it went, so one more may wait; and who evicted it has e^-rate / (e^-rate + 1)
-            // of the weight now, but never less than a hundredth.
+            // The block returns: it had no use before its eviction, so one more may wait; and the expert that evicted
+            // it now has e^-rate / (e^-rate + 1) of the weight, but at least a hundredth.
             let lowered = libm::exp(-cache.rate.now);
             play(&mut cache, &[victim]);
             assert_eq!((cache.new > 1, cache.waiting), (false, 3.0));
@@ -316,7 +317,8 @@ mod tests {
             uses: 10,
             stuck: 0,
         };
-        // It rose by 0.1 and hits rose to 0.3: it goes on by 0.5 * 0.1 to 0.55. Then hits fall to 0.1: back by 0.55 * 0.05.
+        // The rate rose by 0.1 and hits rose to 0.3: it rises again, by 0.5 * 0.1 to 0.55. Then hits fall to 0.1: it
+        // falls by 0.55 * 0.05.
         rate.learn(&mut random);
         assert!((rate.now - 0.55).abs() < 1e-12);
         (rate.hits, rate.uses) = (1, 10);

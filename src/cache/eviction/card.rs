@@ -4,7 +4,7 @@ use super::{Eviction, EvictionContext, POLICIES};
 use crate::base::error::Result;
 use crate::base::registry::{Card, Named};
 
-/// Builds a policy; `None` if it cannot read its parameter.
+/// Builds a policy; `None` if its parameter is invalid.
 type Build = fn(&EvictionContext, Option<&str>) -> Option<Box<dyn Eviction>>;
 
 /// A registered eviction policy.
@@ -23,7 +23,7 @@ impl Named for EvictionCard {
 }
 
 impl EvictionCard {
-    /// A policy that goes by past uses.
+    /// Card of a policy that uses past accesses only.
     pub const fn new(name: &'static str, summary: &'static str, build: Build) -> Self {
         Self {
             card: Card::new(name, summary),
@@ -33,7 +33,7 @@ impl EvictionCard {
         }
     }
 
-    /// The same policy with a parameter behind a colon.
+    /// Adds a parameter, given after a colon.
     #[must_use]
     pub const fn with_parameter(self, parameter: &'static str) -> Self {
         Self {
@@ -42,7 +42,7 @@ impl EvictionCard {
         }
     }
 
-    /// The same policy, which must be told when a block is used next.
+    /// Marks the policy as one that needs the time of each block's next use.
     #[must_use]
     pub const fn that_looks_ahead(self) -> Self {
         Self {
@@ -51,7 +51,7 @@ impl EvictionCard {
         }
     }
 
-    /// The same policy, which evicts by time alone, too.
+    /// Marks the policy as one that also evicts by time alone.
     #[must_use]
     pub const fn that_expires(self) -> Self {
         Self {
@@ -60,23 +60,23 @@ impl EvictionCard {
         }
     }
 
-    /// Whether it knows the future, and so is a bound.
+    /// Whether it uses future accesses, and so is a bound.
     pub fn looks_ahead(&self) -> bool {
         self.looks_ahead
     }
 
-    /// Whether blocks are evicted by time alone, whatever the capacity.
+    /// Whether it evicts blocks by time alone, at any capacity.
     pub fn expires(&self) -> bool {
         self.expires
     }
 
-    /// Whether it cannot be used without a parameter.
+    /// Whether it needs a parameter.
     pub fn needs_parameter(&self) -> bool {
         (self.build)(&SMALLEST, None).is_none()
     }
 }
 
-/// A cache to try a policy's parameter on.
+/// A small cache on which a policy's parameter is validated.
 const SMALLEST: EvictionContext = EvictionContext {
     blocks: 1,
     capacity: 1,
@@ -90,17 +90,17 @@ fn holds(text: &str, property: fn(&EvictionCard) -> bool) -> bool {
         .is_ok_and(|(policy, _)| property(policy))
 }
 
-/// Whether the policy is a bound that must be told when a block is used next.
+/// Whether the policy is a bound that needs the time of each block's next use.
 pub fn looks_ahead(text: &str) -> bool {
     holds(text, EvictionCard::looks_ahead)
 }
 
-/// Whether the policy evicts blocks by time alone, whatever the capacity.
+/// Whether the policy evicts blocks by time alone, at any capacity.
 pub fn expires(text: &str) -> bool {
     holds(text, EvictionCard::expires)
 }
 
-/// Checks that there is such a policy and that it can read its parameter.
+/// Checks that the policy exists and that its parameter is valid.
 ///
 /// # Errors
 /// As [`by_name`].
@@ -108,10 +108,10 @@ pub fn check(text: &str) -> Result<()> {
     by_name(text, &SMALLEST).map(drop)
 }
 
-/// The policy of a text `NAME` or `NAME:PARAMETER`.
+/// Builds the policy of a text `NAME` or `NAME:PARAMETER`.
 ///
 /// # Errors
-/// [`Error::Usage`](crate::Error::Usage) for an unknown name, or a parameter that the policy cannot read.
+/// [`Error::Usage`](crate::Error::Usage) for an unknown name or an invalid parameter.
 pub fn by_name(text: &str, context: &EvictionContext) -> Result<Box<dyn Eviction>> {
     let (policy, parameter) = POLICIES.select(text)?;
     (policy.build)(context, parameter).ok_or_else(|| POLICIES.refuse(policy, text))

@@ -1,11 +1,11 @@
-//! CLOCK, or second chance (Corbató, 1968): a queue in which a block that was used is passed over once.
+//! CLOCK, or second chance (Corbató, 1968): a queue in which a used block is passed over once.
 //!
 //! As `Clock.c` of libCacheSim with its default of one bit; `clock:BITS` counts uses up to `2^BITS - 1`.
 
 use super::ring::{Bits, Ring};
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary.
+/// The card of the policy.
 pub(super) const CARD: EvictionCard =
     EvictionCard::new("clock", "second chance", |context, bits| {
         let bits = bits.map_or(Some(1), |bits| bits.parse().ok())?;
@@ -25,7 +25,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// An empty cache whose counters have this many bits.
+    /// Creates an empty cache whose counters have this many bits.
     pub fn new(context: &EvictionContext, bits: u32) -> Self {
         Self {
             order: Ring::new(context.capacity),
@@ -36,7 +36,7 @@ impl Clock {
         }
     }
 
-    /// Turns the queue until its oldest block has a count of 0.
+    /// Rotates the queue until its oldest block has a count of 0.
     fn find_victim(&mut self) {
         loop {
             let count = &mut self.counts[self.order.oldest() as usize];

@@ -1,9 +1,9 @@
-//! First in, first out: evicts the block that was inserted first, whatever its use.
+//! First in, first out: evicts the block that was inserted first, regardless of its uses.
 
 use super::ring::{Bits, Ring};
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary.
+/// The card of the policy.
 pub(super) const CARD: EvictionCard =
     EvictionCard::new("fifo", "first in, first out", |context, _| {
         Some(Box::new(Fifo::new(context)))
@@ -18,7 +18,7 @@ pub struct Fifo {
 }
 
 impl Fifo {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(context: &EvictionContext) -> Self {
         Self {
             order: Ring::new(context.capacity),
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn use_does_not_help() {
-        // 0 came first, so it goes for 2, though it was used again; it comes back for 1, the oldest then.
+        // 0 is the oldest and is evicted for 2, although it was used again; it returns and evicts 1, then the oldest.
         let played = play(&mut Fifo::new(&EvictionContext::of(5, 2)), &[0, 1, 0, 2, 0]);
         assert_eq!(played.hits, "..h..");
         assert_eq!(played.evicted, [0, 1]);

@@ -1,7 +1,7 @@
-//! Counts of misses against those of libCacheSim (PyPI `libcachesim` 0.3.5), and what holds for every policy.
+//! Counts of misses compared with those of libCacheSim (PyPI `libcachesim` 0.3.5), and properties of every policy.
 //!
-//! `scripts/reference/rebuild.py libcachesim` says whether libCacheSim still has these counts. Policies that it does not have
-//! are compared with their own earlier counts.
+//! `scripts/reference/rebuild.py libcachesim` checks whether libCacheSim still has these counts. Policies that it does
+//! not have are compared with their own earlier counts.
 
 use proptest::prelude::*;
 
@@ -9,7 +9,7 @@ use crate::base::registry::Named;
 
 use super::{Eviction, EvictionContext, POLICIES, Use, by_name};
 
-/// Knuth's MMIX generator, the upper 31 bits.
+/// The upper 31 bits of Knuth's MMIX generator.
 struct Lcg(u64);
 
 impl Lcg {
@@ -22,8 +22,8 @@ impl Lcg {
     }
 }
 
-/// Of 5,000 blocks the one of rank r is used in proportion to 1 / r; with scans, after each 200 uses on average 64 new
-/// blocks follow one another.
+/// Of 5,000 blocks, the one of rank r is used in proportion to 1 / r; with scans, after every 200 uses on average, 64
+/// new blocks follow one another.
 fn stream(seed: u64, scans: bool) -> Vec<u32> {
     let mut random = Lcg(seed);
     let mut total = 0;
@@ -48,7 +48,7 @@ fn stream(seed: u64, scans: bool) -> Vec<u32> {
     blocks
 }
 
-/// Uses that know when their block is used next.
+/// Uses with the time of each block's next use.
 fn uses(stream: &[u32]) -> Vec<Use> {
     let blocks = stream.iter().max().map_or(0, |block| block + 1);
     let mut next = vec![u32::MAX; blocks as usize];
@@ -79,8 +79,8 @@ fn misses(policy: &str, uses: &[Use], capacity: u32) -> u32 {
         .sum()
 }
 
-/// At 100, 500 and 2,000 blocks, of the stream without scans and of the one with; and by how much ours may differ, as a
-/// part of a thousand.
+/// Misses at 100, 500 and 2,000 blocks, of the stream without scans and of the one with scans; and the tolerance, in
+/// thousandths.
 type Golden = (&'static str, [[u32; 3]; 2], u32);
 
 const GOLDEN: &[Golden] = &[
@@ -125,8 +125,9 @@ fn misses_are_those_of_libcachesim() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-/// Of every policy, misses at 100 and 500 blocks on walks down a tree, with depths, sessions, priorities and times, which
-/// libCacheSim knows nothing of: the counts when the rules were last looked at, so that a change of any is seen.
+/// For every policy, misses at 100 and 500 blocks on walks down a tree with depths, sessions, priorities and times,
+/// which libCacheSim does not model. They are the counts of the current implementation, so that any change of a rule is
+/// detected.
 const OWN: &[(&str, [u32; 2])] = &[
     ("lru", [37346, 25492]),
     ("fifo", [40216, 28397]),
@@ -154,7 +155,7 @@ const OWN: &[(&str, [u32; 2])] = &[
     ("belady-leaf", [26477, 16381]),
 ];
 
-/// Requests of 16 sessions, each request a walk down a tree of 16,383 blocks; which leaves are likely drifts.
+/// Requests of 16 sessions, each a walk down a tree of 16,383 blocks; the likely leaves drift over time.
 fn tree_stream() -> Vec<Use> {
     let mut random = Lcg(5);
     let mut walks = Vec::new();
@@ -162,7 +163,8 @@ fn tree_stream() -> Vec<Use> {
         let session = (random.draw() % 16) as u32;
         let mut block = 0;
         for level in 0..13 {
-            // Sessions differ by their upper turns; below, the left is likelier, and more so as time goes on.
+            // Sessions differ in their first turns; below those, left is likelier than right, increasingly so over
+            // time.
             let right = if level < 4 {
                 session >> level & 1 == 1
             } else {
@@ -191,7 +193,7 @@ fn every_policy_misses_as_before() {
     assert_eq!(found, own, "a new policy needs a row in OWN");
 }
 
-/// As [`misses`], with time that passes.
+/// As [`misses`], with a clock that advances.
 fn misses_of_requests(policy: &str, uses: &[Use], capacity: u32) -> u32 {
     let blocks = uses.iter().map(|used| used.block + 1).max().unwrap_or(0);
     let mut cache = make(policy, blocks, capacity);
@@ -203,7 +205,7 @@ fn misses_of_requests(policy: &str, uses: &[Use], capacity: u32) -> u32 {
     missed.sum()
 }
 
-/// Every registered policy as users write it; one that needs a parameter gets 20.
+/// Every registered policy as users write it; a policy that needs a parameter gets 20.
 fn all() -> impl Iterator<Item = String> {
     POLICIES.iter().map(|policy| match policy.name() {
         name if policy.needs_parameter() => format!("{name}:20"),
@@ -211,7 +213,8 @@ fn all() -> impl Iterator<Item = String> {
     })
 }
 
-/// Requests that walk down a tree of blocks: block `b` stands on `(b - 1) / 2`, so that a path is known by its last block.
+/// Requests that walk down a tree of blocks: the parent of block `b` is `(b - 1) / 2`, so the last block identifies the
+/// path.
 fn tree_uses(paths: &[(u32, u32)]) -> Vec<Use> {
     let mut uses = Vec::new();
     for (request, &(last, session)) in (0..).zip(paths) {
@@ -232,7 +235,7 @@ fn tree_uses(paths: &[(u32, u32)]) -> Vec<Use> {
             });
         }
     }
-    // What is still to come, from the last to the first; the blocks of one request are used together.
+    // Fills in the future accesses, from the last to the first; the blocks of one request are used together.
     let blocks = uses.iter().map(|used| used.block + 1).max().unwrap_or(0);
     let mut next = vec![u32::MAX; blocks as usize];
     let mut turns = std::collections::BTreeMap::new();
@@ -281,9 +284,9 @@ proptest! {
         }
     }
 
-    /// A larger cache holds all that a smaller one does, at any time. True of policies that rank blocks without regard to the
-    /// capacity (Mattson et al., 1970). Counts since a block came depend on when it was evicted, so LFU is not among them,
-    /// and a refused block is gone at once.
+    /// A larger cache always holds all blocks of a smaller one. This holds for policies that rank blocks independently
+    /// of the capacity (Mattson et al., 1970). It does not hold for LFU, whose counts since insertion depend on
+    /// evictions, nor for policies that refuse blocks.
     #[test]
     fn a_larger_cache_includes_a_smaller(
         capacity in 1u32..12,

@@ -1,13 +1,13 @@
-//! A heap from which any entry can be taken.
+//! A heap from which any entry can be removed.
 
-/// Sort key of an entry; the lowest comes first.
+/// Sort key of an entry; the lowest is first.
 pub(crate) type Key = (i64, u64);
 
 /// Entries by index, lowest key first. Entries can be removed and can change their key, so none is ever stale.
 #[derive(Debug, Default)]
 pub(crate) struct Heap {
     entries: Vec<(Key, u32)>,
-    /// Per entry, its position in the heap; [`NOWHERE`] if it is not in it.
+    /// Position in the heap of each entry; [`NOWHERE`] if it is not in the heap.
     places: Vec<u32>,
 }
 

@@ -1,11 +1,13 @@
-//! Only leaves are evicted: a block whose successors are resident is kept, because they could not be found without it.
+//! Policies that evict only leaves: a block with resident successors is kept, because they could not be found without
+//! it.
 //!
-//! `leaf-lru` evicts the least recently used leaf, as radix caches do with nodes (SGLang's `radix_cache.py`). `belady-leaf`
-//! evicts the leaf whose next use is furthest: the bound under that constraint. A block for which only its own predecessor
-//! could be evicted is not admitted, and neither are the blocks behind it.
+//! `leaf-lru` evicts the least recently used leaf, as radix caches do with nodes (SGLang's `radix_cache.py`).
+//! `belady-leaf` evicts the leaf whose next use is furthest in the future: the bound under that constraint. A block is
+//! not admitted if only its own predecessor could be evicted for it; the later blocks of its prompt are then not
+//! admitted either.
 //!
-//! Neither order is kept up to date as blocks are used. Entries are checked when a victim is searched, and stale ones (the
-//! block was used since, or is not a leaf) are dropped; so a use costs little more than recording it.
+//! The order is not updated on each use. Entries are checked when a victim is searched, and stale ones (the block was
+//! used since, or is not a leaf) are dropped; so a use costs little more than recording it.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -14,14 +16,14 @@ use super::belady::{Unused, next_use};
 use super::queues::NONE;
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary of `leaf-lru`.
+/// The card of `leaf-lru`.
 pub(super) const LEAF_LRU: EvictionCard = EvictionCard::new(
     "leaf-lru",
     "LRU among blocks without resident successors",
     |context, _| Some(Box::new(Leaves::new(context, false))),
 );
 
-/// Name and summary of `belady-leaf`.
+/// The card of `belady-leaf`.
 pub(super) const BELADY_LEAF: EvictionCard = EvictionCard::new(
     "belady-leaf",
     "bound: furthest next use among leaves",
@@ -51,7 +53,7 @@ impl Node {
     }
 }
 
-/// Which leaf is evicted first.
+/// Rule by which the leaf to evict is chosen.
 #[derive(Debug)]
 enum Order {
     /// The least recently used leaf.
@@ -59,16 +61,17 @@ enum Order {
         clock: u64,
         /// Uses in order, after the last one that was examined.
         log: VecDeque<(u64, BlockId)>,
-        /// Time of the last use that was examined. Blocks that are not leaves are passed over there.
+        /// Time of the last use that was examined; blocks that were not leaves then were passed over.
         passed: u64,
-        /// Blocks that were passed over and became leaves later: older than all of the log.
+        /// Blocks that were passed over and became leaves later; all are older than the rest of the log.
         late: BinaryHeap<Reverse<(u64, BlockId)>>,
     },
-    /// The leaf whose next use is furthest, of several the deepest. Stale entries lie in the past, so they stay at the bottom.
+    /// The leaf whose next use is furthest in the future; of several, the deepest. Stale entries lie in the past, so
+    /// they stay at the bottom of the heap.
     NextUse {
         leaves: BinaryHeap<(u64, Reverse<BlockId>)>,
         unused: Unused,
-        /// The block used last, which most likely will not stay a leaf: it has no entry yet.
+        /// The block used last, which will usually soon have a successor; it has no entry yet.
         tip: u32,
     },
 }
@@ -171,13 +174,13 @@ pub struct Leaves {
     refused: u32,
     capacity: u32,
     length: u32,
-    /// Most entries in the order.
+    /// Maximum number of entries in the order.
     room: usize,
     steps: u64,
 }
 
 impl Leaves {
-    /// An empty cache, by last use, or by next use.
+    /// Creates an empty cache that evicts by last use, or by next use.
     pub fn new(context: &EvictionContext, looks_ahead: bool) -> Self {
         let node = Node {
             key: ABSENT,
@@ -309,7 +312,7 @@ mod tests {
             parent,
             ..Use::default()
         };
-        // 0 - 1, then 2 alone: 0 is the oldest, but 1 stands on it, so 1 goes for 3, then 0 for 4.
+        // 0 - 1, then 2 alone: 0 is the oldest, but 1 is its successor, so 1 is evicted for 3, then 0 for 4.
         let uses = [
             used(0, None),
             used(1, Some(0)),
@@ -329,8 +332,8 @@ mod tests {
             next,
             ..Use::default()
         };
-        // Two fit. 0 is used later than 1, but 1 stands on it, so 1 goes for 2, then 0 for 3. Nothing stands free but 3 when
-        // 4 comes on top of it, so 4 is not let in, and 5, which stands on 4, is not either.
+        // Two fit. 0 is used later than 1, but 1 is its successor, so 1 is evicted for 2, then 0 for 3. Only 3 could be
+        // evicted for 4, which is its successor, so 4 is not admitted, and neither is 5, the successor of 4.
         let uses = [
             used(0, None, 9),
             used(1, Some(0), 5),

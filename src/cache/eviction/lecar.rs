@@ -1,8 +1,8 @@
-//! LeCaR (Vietri et al., HotStorage 2018): each victim is chosen by LRU or by LFU, drawn with weights that are learnt. A miss on
-//! a block soon after one of them evicted it lowers that one's weight.
+//! LeCaR (Vietri et al., HotStorage 2018): each victim is chosen by LRU or by LFU, which are drawn with learned
+//! weights. A miss on a block that one of the two evicted recently lowers the weight of that one.
 //!
-//! Parameters as `LeCaR.c` of libCacheSim: learning rate 0.45, discount 0.005 over the capacity, equal weights at first, a
-//! ghost list of half the capacity for each. The random numbers differ, so counts of misses differ by chance.
+//! Parameters as in `LeCaR.c` of libCacheSim: learning rate 0.45, discount 0.005^(1 / capacity), equal initial weights,
+//! and a ghost list of half the capacity for each. The random numbers differ, so counts of misses differ by chance.
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -10,7 +10,7 @@ use rand_pcg::Pcg64;
 use super::queues::{NONE, Queues};
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary.
+/// The card of the policy.
 pub(super) const CARD: EvictionCard = EvictionCard::new(
     "lecar",
     "LRU or LFU, whichever has been wrong less often",
@@ -40,14 +40,14 @@ pub struct Lecar {
     capacity: u32,
     /// Logarithm of the factor by which regret fades per use.
     discount: f64,
-    /// Weight of LRU, 0 to 1; LFU has the rest.
+    /// Weight of LRU, 0 to 1; the weight of LFU is 1 minus this.
     weight: f64,
     clock: u64,
     random: Pcg64,
 }
 
 impl Lecar {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(context: &EvictionContext) -> Self {
         Self {
             ages: Queues::new(context.blocks, 3),
@@ -87,7 +87,7 @@ impl Lecar {
         self.counts.remove(victim);
         self.gone[victim as usize] = self.clock;
         let memory = if by_age { BY_AGE } else { BY_COUNT };
-        // Where both agree, the eviction is remembered for neither.
+        // If both experts choose the same block, neither ghost list records the eviction.
         if oldest != rarest && self.capacity >= 2 {
             if self.ages.len(memory) == self.capacity / 2 {
                 self.ages.pop(memory);
@@ -150,9 +150,10 @@ mod tests {
 
     #[test]
     fn regret_by_hand() {
-        // Two fit. 0 is used twice, then 1: LRU would evict 0, LFU 1; the die says which goes for 2. That one comes back one
-        // use later. Its regret is 0.005^(1/2) = 0.0707107, so the weight of who evicted it falls from 1/2 by the factor
-        // exp(-0.45 * 0.0707107) = 0.9686811, to 0.4843406 of 0.4843406 + 0.5: 0.4920456.
+        // Two fit. 0 is used twice, then 1: LRU would evict 0, LFU 1; the random draw decides which is evicted for 2.
+        // That block returns one use later. Its regret is 0.005^(1/2) = 0.0707107, so the weight of the expert that
+        // evicted it falls from 1/2 by the factor exp(-0.45 * 0.0707107) = 0.9686811, to 0.4843406 of 0.4843406 + 0.5:
+        // 0.4920456.
         for seed in 0..8 {
             let context = EvictionContext {
                 seed,
@@ -178,11 +179,12 @@ mod tests {
     fn who_evicted_what_comes_back_loses_weight() {
         let context = EvictionContext::of(40, 10);
         let mut lecar = Lecar::new(&context);
-        // A loop over more than fits, of blocks used once: both experts name the oldest, so nothing is learnt.
+        // A loop over more blocks than fit, each used once: both experts choose the oldest, so the weights do not
+        // change.
         let round: Vec<u32> = (0..20).chain(0..20).collect();
         play(&mut lecar, &round);
         assert!((lecar.weight - 0.5).abs() < 1e-9);
-        // Blocks used twice at first, then never, between scans: LFU keeps them, and the scans' blocks come back.
+        // Blocks used twice at first, then never, between scans: LFU keeps them, and the scans' blocks return.
         let again: Vec<u32> = (0..200).map(|step| step % 12 + 20).collect();
         play(&mut lecar, &again);
         assert!(lecar.weight > 0.0 && lecar.weight < 1.0);

@@ -1,17 +1,17 @@
-//! Least frequently used: evicts the block with the fewest uses since insertion, the least recently used of several.
+//! Least frequently used: evicts the block with the fewest uses since insertion; of several, the least recently used.
 //!
 //! `lfu-aging` adds the last victim's count to every new count, so that old counts fade (LFU-DA, Arlitt et al., 1999).
 
 use super::queues::{NONE, Queues};
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary of `lfu`.
+/// The card of `lfu`.
 pub(super) const LFU: EvictionCard =
     EvictionCard::new("lfu", "least frequently used", |context, _| {
         Some(Box::new(Lfu::new(context, false)))
     });
 
-/// Name and summary of `lfu-aging`.
+/// The card of `lfu-aging`.
 pub(super) const LFU_AGING: EvictionCard =
     EvictionCard::new("lfu-aging", "LFU in which old counts fade", |context, _| {
         Some(Box::new(Lfu::new(context, true)))
@@ -30,7 +30,7 @@ pub struct Lfu {
 }
 
 impl Lfu {
-    /// An empty cache; with `ages`, counts start at the last victim's.
+    /// Creates an empty cache; with `ages`, counts start at the last victim's.
     pub fn new(context: &EvictionContext, ages: bool) -> Self {
         Self {
             base: 0,
@@ -42,7 +42,7 @@ impl Lfu {
         }
     }
 
-    /// The uses of a block are kept in its record, its rank is the number of its queue.
+    /// The number of uses is stored in the block's record; the rank is the number of its queue.
     fn rank(&mut self, block: BlockId, uses: u32) {
         let rank = self.base + uses;
         self.counts.set_count(block, uses);
@@ -107,8 +107,8 @@ mod tests {
         let played = play(&mut Lfu::new(&EvictionContext::of(6, 3), false), &stream);
         assert_eq!(played.hits, ".hh..h...h");
         assert_eq!(played.evicted, [2, 3, 4]);
-        // With ageing: 2 leaves at 1, so 3 enters at 2, as 1 is, which is older and leaves at 2; 4 enters at 3, as 0, which is
-        // older than 4; 3 leaves at 2, and 0 stays.
+        // With ageing: 2 is evicted at 1, so 3 enters at 2, like 1, which is older and is evicted at 2; 4 enters at 3,
+        // like 0, which is older than 4; 3 is evicted at 2, and 0 stays.
         let played = play(&mut Lfu::new(&EvictionContext::of(6, 3), true), &stream);
         assert_eq!(played.evicted, [2, 1, 3]);
     }

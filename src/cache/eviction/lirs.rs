@@ -1,4 +1,5 @@
-//! LIRS (Jiang and Zhang, SIGMETRICS 2002): ranks blocks by the time between their last two uses, not since the last one.
+//! LIRS (Jiang and Zhang, SIGMETRICS 2002): ranks blocks by the time between their last two uses, instead of the time
+//! since the last use.
 //!
 //! Blocks with short gaps are warm and hold 99 % of the capacity; the others are cold and pass through a short queue. A stack
 //! orders all by last use and remembers evicted blocks above its lowest warm block: a cold block that is used while it is in
@@ -9,7 +10,7 @@
 use super::queues::{NONE, Queues};
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary.
+/// The card of the policy.
 pub(super) const CARD: EvictionCard = EvictionCard::new(
     "lirs",
     "by the gap between the last two uses",
@@ -34,7 +35,7 @@ pub struct Lirs {
 }
 
 impl Lirs {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(context: &EvictionContext) -> Self {
         let most_cold = (context.capacity / 100).max(1);
         Self {
@@ -91,7 +92,7 @@ impl Lirs {
         }
     }
 
-    /// Forgets evicted blocks if the stack is too long.
+    /// Removes the oldest evicted blocks from the stack if it is too long.
     fn forget(&mut self) {
         while self.stack.len(0) > self.capacity.saturating_mul(2)
             && let Some(oldest) = self.cold.pop(GONE)
@@ -121,7 +122,7 @@ impl Eviction for Lirs {
             return true;
         }
         if known {
-            // Used again while it was in the stack: it becomes warm.
+            // The block was used again while it was in the stack, so it becomes warm.
             self.stack.move_to(0, block);
             self.cold.remove(block);
             self.cool(evicted);
@@ -134,7 +135,7 @@ impl Eviction for Lirs {
                 self.make_room(evicted);
             }
             self.cold.move_to(COLD, block);
-            // With a capacity of one block nothing is ever warm.
+            // With a capacity of one block, no block is ever warm.
             if self.most_warm > 0 {
                 self.stack.push(0, block);
             }
@@ -159,8 +160,8 @@ mod tests {
 
     #[test]
     fn a_cold_block_turns_warm_while_the_stack_knows_it() {
-        // 0 and 1 are warm, 2 cold. 3 takes its place; 2 comes back while the stack knows it, turns warm, and 0, the
-        // lowest warm block, is cold now in the place of 3. Then 0 and 1 are hit, and 3 is not.
+        // 0 and 1 are warm, 2 cold. 3 takes its place; 2 returns while the stack remembers it and becomes warm, and 0,
+        // the lowest warm block, becomes cold in the place of 3. Then 0 and 1 are hit, and 3 is not.
         let played = play(
             &mut Lirs::new(&EvictionContext::of(4, 3)),
             &[0, 1, 2, 3, 2, 1, 0, 3],

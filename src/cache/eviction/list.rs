@@ -15,7 +15,7 @@ pub struct Links {
 }
 
 impl Links {
-    /// An empty list for indices below `bound`.
+    /// Creates an empty list for indices below `bound`.
     pub fn new(bound: u32) -> Self {
         Self {
             next: vec![NONE; bound as usize],
@@ -36,7 +36,7 @@ impl Links {
         self.len == 0
     }
 
-    /// The first, if any.
+    /// The first index, if any.
     pub fn front(&self) -> Option<u32> {
         (self.head != NONE).then_some(self.head)
     }
@@ -86,7 +86,7 @@ impl Links {
         Some(first)
     }
 
-    /// From the first to the last.
+    /// Iterates from the first index to the last.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         std::iter::successors(self.front(), |index| {
             let next = self.next[*index as usize];

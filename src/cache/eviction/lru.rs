@@ -1,13 +1,13 @@
 //! Evicts the least recently used block.
 //!
-//! The order is a log of uses and not a linked list: a use appends to the log and stores its position in one word per block,
-//! so a hit touches one cache line where a list touches four scattered ones. An entry is stale when its block was used later;
-//! stale entries are skipped when a victim is searched, and dropped when the log is full. Both cost a constant per use on
-//! average.
+//! The order is a log of uses instead of a linked list: a use appends to the log and stores its position in one word
+//! per block, so a hit accesses one cache line, where a list accesses four scattered ones. An entry is stale if its
+//! block was used later; stale entries are skipped when a victim is searched, and dropped when the log is full. Both
+//! take constant time per use on average.
 
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary.
+/// The card of the policy.
 pub(super) const CARD: EvictionCard =
     EvictionCard::new("lru", "least recently used", |context, _| {
         Some(Box::new(Lru::new(context)))
@@ -16,10 +16,10 @@ pub(super) const CARD: EvictionCard =
 /// Position of a block that is not resident.
 const ABSENT: u32 = u32::MAX;
 
-/// Most log entries per block of capacity: with 4, three quarters of them are stale when the log is full.
+/// Maximum number of log entries per block of capacity: with 4, three quarters of them are stale when the log is full.
 const ROOM: usize = 4;
 
-/// Number of entries that are read ahead of the search for a victim.
+/// Number of log entries that are prefetched during the search for a victim.
 const AHEAD: usize = 16;
 
 /// The policy `lru`: blocks in order of last use.
@@ -38,7 +38,7 @@ pub struct Lru {
 }
 
 impl Lru {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(context: &EvictionContext) -> Self {
         let places = context.capacity.min(context.blocks) as usize;
         Self {
@@ -52,7 +52,7 @@ impl Lru {
         }
     }
 
-    /// Reads the words that the next searches will need all at once, so that their cache misses overlap.
+    /// Reads the words that the next searches will need together, so that their cache misses overlap.
     fn look_ahead(&self, at: usize) {
         let next = (at + AHEAD).min(self.log.len())..(at + 2 * AHEAD).min(self.log.len());
         let words = self.log[next]
@@ -146,7 +146,8 @@ mod tests {
 
     #[test]
     fn a_full_log_forgets_what_is_stale() {
-        // Room for 16 entries. Uses of 0 fill it behind 1 and 2: it is cut to 1 2 0, and 1 is still the next to go.
+        // Room for 16 entries. Uses of 0 fill it behind 1 and 2: it is compacted to 1 2 0, and 1 is still the next
+        // victim.
         let stream: Vec<u32> = [1, 2].into_iter().chain([0; 30]).chain([3, 1]).collect();
         let played = play(&mut Lru::new(&EvictionContext::of(4, 3)), &stream);
         assert_eq!(played.hits, format!("...{}..", "h".repeat(29)));

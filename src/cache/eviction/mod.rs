@@ -1,9 +1,9 @@
-//! Eviction policies over dense block ids. One policy is one file with its algorithm and its card; the list at the end of
-//! this file registers it.
+//! Eviction policies over dense block ids. Each policy is one file with its algorithm and its card; the list at the end
+//! of this file registers it.
 //!
-//! A policy is a whole cache of equal blocks: it knows which blocks are resident, and on a miss it admits the block and
-//! reports what it evicted. That leaves room for the ghost lists, windows and adaptive targets of published algorithms, and
-//! an access costs one call.
+//! A policy is a whole cache of equal blocks: it knows which blocks are resident; on a miss it admits the block and
+//! reports which blocks it evicted. This interface supports the ghost lists, windows and adaptive targets of published
+//! algorithms, and an access costs one call.
 
 mod arc;
 mod belady;
@@ -59,26 +59,26 @@ use super::BlockId;
 use crate::base::registry::Registry;
 use crate::trace::Nanos;
 
-/// One use of a block, with what a policy may know of it.
+/// One use of a block, with the information that policies may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Use {
-    /// Which block.
+    /// The block.
     pub block: BlockId,
-    /// The block before it in its prompt; `None` for a first block.
+    /// The preceding block of its prompt; `None` for a first block.
     pub parent: Option<BlockId>,
-    /// Blocks before it in its prompt.
+    /// Number of blocks before it in its prompt.
     pub depth: u32,
     /// The request, by index in the trace.
     pub request: u32,
     /// The session of the request, by index in the trace.
     pub session: u32,
-    /// Requests of the session that are still to come.
+    /// Number of later requests of the session.
     pub turns_left: u32,
-    /// The request's priority; higher is kept longer by policies that look at it.
+    /// The request's priority; policies that use it keep higher priorities longer.
     pub priority: i32,
-    /// When the request comes.
+    /// Arrival of the request.
     pub now: Nanos,
-    /// The next request that uses the block, by index; `u32::MAX` for none. Known to bounds only, else `u32::MAX`.
+    /// The next request that uses the block, by index; `u32::MAX` for none. Set only for bounds, else `u32::MAX`.
     pub next: u32,
 }
 
@@ -102,17 +102,17 @@ pub trait Eviction: Send {
     /// Advances the clock and evicts the blocks that expire. Called before a request is looked up.
     fn advance(&mut self, _now: Nanos, _evicted: &mut Vec<BlockId>) {}
 
-    /// Operations so far, a measure of work that does not depend on the machine: entries linked, unlinked, moved or examined
-    /// to find a victim.
+    /// Number of operations so far, a measure of work that does not depend on the machine: entries linked, unlinked,
+    /// moved or examined to find a victim.
     fn steps(&self) -> u64;
 }
 
 /// The cache that a policy is built for.
 #[derive(Debug, Clone, Copy)]
 pub struct EvictionContext {
-    /// Number of distinct blocks: ids are below this.
+    /// Number of distinct blocks; ids are smaller.
     pub blocks: u32,
-    /// Most resident blocks; at least 1.
+    /// Maximum number of resident blocks; at least 1.
     pub capacity: u32,
     /// Tokens per block.
     pub block_size: u32,
@@ -120,7 +120,7 @@ pub struct EvictionContext {
     pub seed: u64,
 }
 
-/// Every policy; those that know the future, and so are bounds, stand last.
+/// All policies; the bounds, which use future accesses, are last.
 pub static POLICIES: Registry<EvictionCard> =
     Registry::new("eviction policy", "eviction-policies.md", LIST);
 

@@ -10,7 +10,7 @@ struct Node {
     next: u32,
     previous: u32,
     queue: u32,
-    /// A frequency or a mark, for the policy's own use.
+    /// A frequency or a mark, which the policy defines.
     count: u32,
 }
 
@@ -27,7 +27,7 @@ const EMPTY: Ends = Ends {
     length: 0,
 };
 
-/// The queues; blocks leave at the front, the oldest end.
+/// A set of queues; blocks leave at the front, the oldest end.
 #[derive(Debug, Clone)]
 pub(super) struct Queues {
     nodes: Vec<Node>,
@@ -36,7 +36,7 @@ pub(super) struct Queues {
 }
 
 impl Queues {
-    /// `queues` empty queues for block ids below `blocks`.
+    /// Creates `queues` empty queues for block ids below `blocks`.
     pub(super) fn new(blocks: u32, queues: usize) -> Self {
         let node = Node {
             next: NONE,
@@ -100,7 +100,7 @@ impl Queues {
         }
     }
 
-    /// Puts a block that is in no queue at the young end.
+    /// Appends a block that is in no queue at the young end.
     pub(super) fn push(&mut self, queue: u32, block: BlockId) {
         self.steps += 1;
         let ends = &mut self.ends[queue as usize];
@@ -117,7 +117,7 @@ impl Queues {
         node.queue = queue;
     }
 
-    /// Takes a block out of its queue.
+    /// Removes a block from its queue.
     pub(super) fn remove(&mut self, block: BlockId) {
         self.steps += 1;
         let node = &mut self.nodes[block as usize];
@@ -142,14 +142,14 @@ impl Queues {
         }
     }
 
-    /// Takes out the oldest of a queue.
+    /// Removes the oldest block of a queue and returns it.
     pub(super) fn pop(&mut self, queue: u32) -> Option<BlockId> {
         let front = self.front(queue)?;
         self.remove(front);
         Some(front)
     }
 
-    /// Puts a block at the young end of a queue, wherever it was.
+    /// Moves a block to the young end of a queue, from its present queue if any.
     pub(super) fn move_to(&mut self, queue: u32, block: BlockId) {
         if self.queue_of(block) != NONE {
             self.remove(block);

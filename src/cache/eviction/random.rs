@@ -1,11 +1,11 @@
-//! Evicts a random block, each with the same probability.
+//! Evicts a random block; all have the same probability.
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary.
+/// The card of the policy.
 pub(super) const CARD: EvictionCard =
     EvictionCard::new("random", "a random block, by the seed", |context, _| {
         Some(Box::new(Random::new(context)))
@@ -25,7 +25,7 @@ pub struct Random {
 }
 
 impl Random {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(context: &EvictionContext) -> Self {
         Self {
             blocks: Vec::new(),
@@ -78,8 +78,8 @@ mod tests {
 
     #[test]
     fn the_new_block_takes_the_place_that_is_drawn() {
-        // Two places, holding 0 and 1. Each new block draws one of them, and what stood there goes: the generator alone
-        // says what.
+        // Two places, holding 0 and 1. Each new block draws one of them, and the block in that place is evicted: the
+        // random numbers alone determine the result.
         let mut random = Pcg64::seed_from_u64(0);
         let mut places = [0, 1];
         let gone: Vec<u32> = (2..50)
@@ -91,7 +91,7 @@ mod tests {
         let stream: Vec<u32> = (0..50).collect();
         let played = play(&mut Random::new(&EvictionContext::of(50, 2)), &stream);
         assert_eq!(played.evicted, gone);
-        // With one place nothing is left to chance.
+        // With one place there is only one possible victim.
         let played = play(
             &mut Random::new(&EvictionContext::of(2, 1)),
             &[0, 0, 1, 1, 0],
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn each_place_is_as_likely() {
-        // 8,000 victims out of 4 places: 2,000 each, with a deviation of sqrt(8000 * 1/4 * 3/4) = 39.
+        // 8,000 victims out of 4 places: 2,000 each, with a standard deviation of sqrt(8000 * 1/4 * 3/4) = 39.
         let mut cache = Random::new(&EvictionContext::of(8_004, 4));
         let (mut evicted, mut counts) = (Vec::new(), [0i32; 4]);
         for block in 0..8_004 {

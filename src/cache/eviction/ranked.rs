@@ -4,35 +4,35 @@ use super::heap::{Heap, Key};
 use super::queues::NONE;
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary of `gdsf`.
+/// The card of `gdsf`.
 pub(super) const GDSF: EvictionCard = EvictionCard::new(
     "gdsf",
     "fewest uses since insertion, with aging by the last victim",
     |context, _| Some(Box::new(Ranked::new(context, Rank::GreedyDual))),
 );
 
-/// Name and summary of `priority`.
+/// The card of `priority`.
 pub(super) const PRIORITY: EvictionCard = EvictionCard::new(
     "priority",
     "lowest priority first, then LRU",
     |context, _| Some(Box::new(Ranked::new(context, Rank::Priority))),
 );
 
-/// Name and summary of `session-aware`.
+/// The card of `session-aware`.
 pub(super) const SESSION_AWARE: EvictionCard = EvictionCard::new(
     "session-aware",
     "blocks of finished sessions first, then LRU",
     |context, _| Some(Box::new(Ranked::new(context, Rank::SessionAware))),
 );
 
-/// Name and summary of `cost-aware`.
+/// The card of `cost-aware`.
 pub(super) const COST_AWARE: EvictionCard = EvictionCard::new(
     "cost-aware",
     "lowest uses times recompute cost, with aging",
     |context, _| Some(Box::new(Ranked::new(context, Rank::CostAware))),
 );
 
-/// Name and summary of `length-aware`.
+/// The card of `length-aware`.
 pub(super) const LENGTH_AWARE: EvictionCard = EvictionCard::new(
     "length-aware",
     "least used first, the deepest of those",
@@ -44,8 +44,8 @@ pub(super) const LENGTH_AWARE: EvictionCard = EvictionCard::new(
 pub enum Rank {
     /// The request's priority, then last use: SGLang's `priority` for blocks.
     Priority,
-    /// Uses since insertion; of the least used the deepest first, then by last use: Mooncake's length-aware order (Qin et
-    /// al., FAST 2025), which keeps the heads of prompts.
+    /// Uses since insertion; among the least used, the deepest block first, then by last use: Mooncake's length-aware
+    /// order (Qin et al., FAST 2025), which keeps the heads of prompts.
     LengthAware,
     /// Uses times the cost of recomputing the block, plus the last victim's rank: Greedy-Dual with frequency (Cherkasova,
     /// 1998). The cost is attention over the blocks before it, so it grows with depth.
@@ -53,8 +53,8 @@ pub enum Rank {
     /// Uses plus the last victim's rank: Greedy-Dual with frequency where all blocks have the same cost and size, which is LFU
     /// with dynamic aging. As `GDSF.cpp` of libCacheSim.
     GreedyDual,
-    /// Blocks of finished sessions first, then by last use. Whether a session has more turns is read from the trace; a server
-    /// would have to predict it.
+    /// Blocks of finished sessions first, then by last use. The trace provides whether a session has more turns; a real
+    /// server would have to predict it.
     SessionAware,
 }
 
@@ -72,7 +72,7 @@ pub struct Ranked {
 }
 
 impl Ranked {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(context: &EvictionContext, rank: Rank) -> Self {
         Self {
             rank,
@@ -163,7 +163,7 @@ mod tests {
         // 1 has the lowest priority of the three.
         let priorities = [(0, 0, 2, 0), (1, 0, 1, 0), (2, 0, 2, 0), (3, 0, 0, 0)];
         assert_eq!(evicted(Rank::Priority, &priorities), [1]);
-        // All used once but 0: of 1 and 2 the deeper goes, though it came later.
+        // All were used once except 0: of 1 and 2 the deeper is evicted, although it was inserted later.
         let depths = [
             (0, 0, 0, 0),
             (0, 0, 0, 0),
@@ -172,7 +172,7 @@ mod tests {
             (3, 0, 0, 0),
         ];
         assert_eq!(evicted(Rank::LengthAware, &depths), [2]);
-        // Worth 2, 2 and 3: of 0 and 1 the older goes at 2, so 3 enters at 2 + 1, and 1 at 2 goes next.
+        // Ranks 2, 2 and 3: of 0 and 1 the older is evicted at 2, so 3 enters at 2 + 1, and 1 at 2 is the next victim.
         let costs = [
             (0, 0, 0, 0),
             (0, 0, 0, 0),
@@ -182,11 +182,11 @@ mod tests {
             (4, 0, 0, 0),
         ];
         assert_eq!(evicted(Rank::CostAware, &costs), [0, 1]);
-        // Worth 2, 1 and 1: of 1 and 2 the older goes at 1, so 3 enters at 1 + 1; 2 goes at 1, and 4 enters at 2 too; now 0
-        // is the oldest at 2 and goes, though LFU would keep it.
+        // Ranks 2, 1 and 1: of 1 and 2 the older is evicted at 1, so 3 enters at 1 + 1; 2 is evicted at 1, and 4 also
+        // enters at 2; now 0 is the oldest at 2 and is evicted, although LFU would keep it.
         let worths = [0, 0, 1, 2, 3, 4, 5].map(|block| (block, 0, 0, 0));
         assert_eq!(evicted(Rank::GreedyDual, &worths), [1, 2, 0]);
-        // 1's session is over; of the others, whose go on, 0 is the oldest.
+        // 1's session is over; of the blocks whose sessions continue, 0 is the oldest.
         let sessions = [
             (0, 0, 0, 1),
             (1, 0, 0, 0),

@@ -1,5 +1,5 @@
-//! A queue as a ring, and marks of blocks as bits: the least memory that FIFO and CLOCK need, so that it stays in the
-//! processor's caches.
+//! A queue in a ring buffer, and marks of blocks as bits. FIFO and CLOCK use them because they need little memory,
+//! which fits into the processor's caches.
 
 use super::BlockId;
 

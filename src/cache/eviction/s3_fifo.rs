@@ -1,12 +1,12 @@
 //! S3-FIFO (Yang et al., SOSP 2023): a small queue that most blocks leave soon, a main queue, and a ghost list of evicted blocks.
 //!
-//! Parameters as `S3FIFO.c` of libCacheSim: the small queue has a tenth of the capacity, the ghost list nine tenths, two uses
-//! in the small queue promote a block to the main one, where uses count up to 3.
+//! Parameters as in `S3FIFO.c` of libCacheSim: the small queue has a tenth of the capacity and the ghost list nine
+//! tenths; two uses in the small queue promote a block to the main one, where uses count up to 3.
 
 use super::queues::{NONE, Queues};
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary.
+/// The card of the policy.
 pub(super) const CARD: EvictionCard = EvictionCard::new(
     "s3-fifo",
     "a small and a main FIFO queue with a memory of evicted blocks",
@@ -33,7 +33,7 @@ pub struct S3Fifo {
 }
 
 impl S3Fifo {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(context: &EvictionContext) -> Self {
         let small = (f64::from(context.capacity) * 0.1) as u32;
         Self {
@@ -133,9 +133,9 @@ mod tests {
 
     #[test]
     fn what_comes_back_goes_to_the_main_queue() {
-        // Ten fit, one of them small. 0 begins in the small queue, 1 to 9 fill the main one. 10 pushes out 0, which is
-        // remembered and so comes back to the main queue, in place of 10. That makes one too many there: 11 takes the place of
-        // 1, the oldest. The others go by through the small queue.
+        // Ten fit, one of them small. 0 begins in the small queue, 1 to 9 fill the main one. 10 evicts 0, which is
+        // remembered and so returns to the main queue, in place of 10. The main queue then has one block too many: 11
+        // takes the place of 1, the oldest. The other blocks pass through the small queue.
         let stream: Vec<u32> = (0..=10).chain([0]).chain(11..20).chain([0]).collect();
         let played = play(&mut S3Fifo::new(&EvictionContext::of(20, 10)), &stream);
         assert_eq!(played.hits, "............".to_owned() + ".........h");

@@ -1,16 +1,16 @@
-//! SIEVE (Zhang et al., NSDI 2024): a queue that keeps its order, and a hand that walks from old to young and passes over blocks
-//! that were used since its last visit.
+//! SIEVE (Zhang et al., NSDI 2024): a queue in order of insertion, and a hand that moves from old to young and passes
+//! over blocks that were used since its last visit.
 
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary.
+/// The card of the policy.
 pub(super) const CARD: EvictionCard = EvictionCard::new(
     "sieve",
     "a hand that passes over blocks used since its last visit",
     |context, _| Some(Box::new(Sieve::new(context))),
 );
 
-/// A place in the queue whose block was evicted.
+/// Marks a position in the queue whose block was evicted (a gap).
 const GONE: u32 = u32::MAX;
 
 /// Marks of a block.
@@ -19,7 +19,8 @@ const USED: u8 = 2;
 
 /// The policy `sieve`: a queue and its hand.
 ///
-/// An eviction from the middle leaves a gap; gaps are closed when there are as many as blocks, so each use costs a constant.
+/// An eviction from the middle leaves a gap; gaps are removed when there are as many as blocks, so each use takes
+/// constant time on average.
 #[derive(Debug)]
 pub struct Sieve {
     /// Blocks from old to young.
@@ -33,7 +34,7 @@ pub struct Sieve {
 }
 
 impl Sieve {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(context: &EvictionContext) -> Self {
         Self {
             order: Vec::new(),
@@ -50,7 +51,7 @@ impl Sieve {
         loop {
             let at = self.hand;
             let block = self.order[at];
-            // After the youngest comes the oldest; the youngest is never a gap when this begins.
+            // After the youngest, the hand returns to the oldest; the youngest is never a gap when this begins.
             self.hand = if at + 1 == self.order.len() {
                 0
             } else {
@@ -124,7 +125,8 @@ mod tests {
 
     #[test]
     fn the_hand_goes_on_where_it_stopped() {
-        // 0* 1 2: the hand clears 0, evicts 1, stands at 2. Then 3 is there; 4 evicts 2, 5 evicts 3, and 0 is still in.
+        // 0* 1 2: the hand clears 0, evicts 1, and stops at 2. Then 3 is inserted; 4 evicts 2, 5 evicts 3, and 0 is
+        // still resident.
         let played = play(
             &mut Sieve::new(&EvictionContext::of(6, 3)),
             &[0, 1, 2, 0, 3, 4, 5, 0],

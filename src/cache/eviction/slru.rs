@@ -5,7 +5,7 @@
 use super::queues::{NONE, Queues};
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary.
+/// The card of the policy.
 pub(super) const CARD: EvictionCard =
     EvictionCard::new("slru", "four segments of LRU", |context, _| {
         Some(Box::new(Slru::new(context)))
@@ -23,7 +23,7 @@ pub struct Slru {
 }
 
 impl Slru {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(context: &EvictionContext) -> Self {
         Self {
             segments: Queues::new(context.blocks, SEGMENTS as usize),
@@ -33,7 +33,7 @@ impl Slru {
         }
     }
 
-    /// Demotes the oldest blocks of segments that are too full.
+    /// Demotes the oldest blocks of segments that exceed their size.
     fn settle(&mut self, from: u32, evicted: &mut Vec<BlockId>) {
         for segment in (0..=from).rev() {
             while self.segments.len(segment) > self.each {
@@ -96,8 +96,8 @@ mod tests {
 
     #[test]
     fn each_use_lifts_one_segment() {
-        // Four segments of one: 0 1 2 3 fill them from below. Using 0 lifts it into 1's segment, and 1 sinks. So 4 evicts 1,
-        // and 5 evicts 4.
+        // Four segments of one: 0 1 2 3 fill them from below. Using 0 promotes it to 1's segment, and 1 is demoted. So
+        // 4 evicts 1, and 5 evicts 4.
         let played = play(
             &mut Slru::new(&EvictionContext::of(6, 4)),
             &[0, 1, 2, 3, 0, 4, 5, 0],

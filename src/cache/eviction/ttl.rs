@@ -1,11 +1,11 @@
-//! Time to live: a block is evicted when it has not been used for a fixed time, as hosted prompt caches promise. If the cache is
-//! full before that, the least recently used block is evicted.
+//! Time to live: a block is evicted when it has not been used for a fixed time, as documented by hosted prompt caches.
+//! If the cache is full before that, the least recently used block is evicted.
 
 use super::queues::{NONE, Queues};
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 use crate::trace::Nanos;
 
-/// Name and summary.
+/// The card of the policy.
 pub(super) const CARD: EvictionCard = EvictionCard::new(
     "ttl",
     "evicted a fixed time after the last use, else LRU",
@@ -27,7 +27,7 @@ pub struct Ttl {
 }
 
 impl Ttl {
-    /// An empty cache whose blocks live for `lifetime` after their last use.
+    /// Creates an empty cache that keeps blocks for `lifetime` after their last use.
     pub fn new(context: &EvictionContext, lifetime: Nanos) -> Self {
         Self {
             order: Queues::new(context.blocks, 1),
@@ -89,7 +89,7 @@ mod tests {
             };
             ttl.access(&used, &mut evicted);
         }
-        // 1 lives until 15, 0 until 18, both included.
+        // 1 expires after 15, 0 after 18; both are still cached at those times.
         ttl.advance(Nanos(15), &mut evicted);
         assert_eq!((ttl.len(), evicted.len()), (2, 0));
         ttl.advance(Nanos(18), &mut evicted);

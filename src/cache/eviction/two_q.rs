@@ -1,12 +1,13 @@
-//! 2Q (Johnson and Shasha, VLDB 1994): new blocks pass through a queue; only blocks that are used again after it enter the LRU
-//! list.
+//! 2Q (Johnson and Shasha, VLDB 1994): new blocks pass through a queue; only blocks that are used again after they left
+//! the queue enter the LRU list.
 //!
-//! Parameters as `TwoQ.c` of libCacheSim: a quarter of the capacity for the queue, half of it for the ghost list.
+//! Parameters as in `TwoQ.c` of libCacheSim: a quarter of the capacity for the queue, and half of it for the ghost
+//! list.
 
 use super::queues::{NONE, Queues};
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary.
+/// The card of the policy.
 pub(super) const CARD: EvictionCard = EvictionCard::new(
     "2q",
     "a FIFO queue in front of an LRU list",
@@ -27,7 +28,7 @@ pub struct TwoQ {
 }
 
 impl TwoQ {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(context: &EvictionContext) -> Self {
         Self {
             queues: Queues::new(context.blocks, 3),
@@ -95,8 +96,8 @@ mod tests {
 
     #[test]
     fn only_what_comes_back_enters_the_lru() {
-        // Four fit, one meant for the queue, two remembered. 4 pushes 0 out of the queue; 0 comes back into the LRU and pushes
-        // 1; 5 and 6 push 2 and 3; 0 stays.
+        // Four fit; one place is for the queue, and two evicted blocks are remembered. 4 evicts 0 from the queue; 0
+        // returns into the LRU list and evicts 1; 5 and 6 evict 2 and 3; 0 stays.
         let played = play(
             &mut TwoQ::new(&EvictionContext::of(8, 4)),
             &[0, 1, 2, 3, 4, 0, 5, 6, 0],

@@ -1,20 +1,21 @@
 //! W-TinyLFU (Einziger, Friedman and Manes, ACM TOS 2017): new blocks enter through a small LRU window; a block that leaves it is
 //! admitted to the main part, a segmented LRU, only if it was used more often than the block it would replace.
 //!
-//! As `WTinyLFU.c` of libCacheSim: a window of one in 100, a fifth of the main part on probation; the window is filled to
-//! the capacity before the main part is, and uses are counted on entry, in the main part and when leaving the window. All
-//! counts are halved after 32 uses of the main part per place in it. Counts are kept in a counting Bloom filter made for as
-//! many blocks as the main part holds, with one error in a thousand, as there: with exact counts it would miss 1 to 3 % less
-//! often, but need memory for every block ever seen. Blocks share the counters that they share there, so it agrees miss for
-//! miss with the build on PyPI (0.3.5). Sources from before 2025 go on evicting after a block was let in for another, until
-//! one is not: they miss up to 0.8 % more often.
+//! As `WTinyLFU.c` of libCacheSim: the window has 1 % of the capacity, and a fifth of the main part is on probation;
+//! the window is filled to the capacity before the main part is, and uses are counted on entry, in the main part and
+//! when leaving the window. All counts are halved after 32 uses of the main part per place in it. As in libCacheSim,
+//! counts are kept in a counting Bloom filter sized for the main part's number of blocks, with an error rate of one in
+//! a thousand. Exact counts would miss 1 to 3 % less often, but need memory for every block ever seen. Blocks share
+//! counters exactly as in libCacheSim, so misses agree one by one with the build on PyPI (0.3.5). Sources from before
+//! 2025 continue to evict after a block was admitted in place of another, until one is refused: they miss up to 0.8 %
+//! more often.
 
 use std::collections::HashMap;
 
 use super::queues::{NONE, Queues};
 use super::{BlockId, Eviction, EvictionCard, EvictionContext, Use};
 
-/// Name and summary.
+/// The card of the policy.
 pub(super) const CARD: EvictionCard = EvictionCard::new(
     "w-tinylfu",
     "an LRU window, and a main segment that admits by frequency",
@@ -25,16 +26,17 @@ const WINDOW: u32 = 0;
 const PROBATION: u32 = 1;
 const PROTECTED: u32 = 2;
 
-/// Counters per block for one error in a thousand: `-ln(0.001) / ln(2)^2`; and as many hashes as serve them best.
+/// Counters per block for an error rate of one in a thousand, `-ln(0.001) / ln(2)^2`; and the optimal number of hashes
+/// for them.
 const COUNTERS_PER_BLOCK: f64 = 14.377_587_3;
 const HASHES: usize = 10;
 /// The count in a byte, and the mark of a counter that overflowed.
 const LOW: u8 = 127;
 const CARRIED: u8 = 128;
-/// libCacheSim's seeds of XXH64 (`hash.h`), so that blocks share the counters that they share there.
+/// libCacheSim's seeds of XXH64 (`hash.h`), so that blocks share the same counters as in libCacheSim.
 const SEEDS: [u64; 2] = [0x1234_5678, 0x1234_4321];
 
-/// XXH64 of a number, eight bytes low end first.
+/// XXH64 of a number, as eight little-endian bytes.
 fn xxh64(number: u64, seed: u64) -> u64 {
     const P1: u64 = 0x9E37_79B1_85EB_CA87;
     const P2: u64 = 0xC2B2_AE3D_27D4_EB4F;
@@ -49,7 +51,7 @@ fn xxh64(number: u64, seed: u64) -> u64 {
     hash ^ hash >> 32
 }
 
-/// Use counters shared by blocks: a block was used at most as often as the smallest of its counters.
+/// Use counters shared by blocks; the smallest counter of a block is an upper bound of its uses.
 ///
 /// A counter is a byte, so that the processor's caches hold most of them: seven bits, and a mark where 128 and more were
 /// carried over to `high`.
@@ -58,7 +60,7 @@ struct Sketch {
     counters: Vec<u8>,
     /// Number of overflows per counter; only of counters that overflowed.
     high: HashMap<u32, u32>,
-    /// `2^64 / length`, rounded up: makes a remainder two multiplications (Lemire, Kaser and Kurz, 2019).
+    /// `2^64 / length`, rounded up: reduces a remainder to two multiplications (Lemire, Kaser and Kurz, 2019).
     inverse: u64,
 }
 
@@ -146,7 +148,7 @@ pub struct WTinyLfu {
 }
 
 impl WTinyLfu {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(context: &EvictionContext) -> Self {
         let main = context.capacity - (context.capacity / 100).max(1);
         Self {
@@ -175,8 +177,8 @@ impl WTinyLfu {
             .move_to(if protected { PROTECTED } else { PROBATION }, block);
     }
 
-    /// Moves the window into the main part as far as there is room, then evicts its oldest block or the main part's next
-    /// victim.
+    /// Moves blocks from the window into the main part as long as there is room, then evicts the window's oldest block
+    /// or the main part's next victim.
     fn evict(&mut self, evicted: &mut Vec<BlockId>) {
         while let Some(candidate) = self.parts.front(WINDOW) {
             let places = self.counts.places(candidate);
@@ -217,7 +219,7 @@ impl WTinyLfu {
             && let Some(oldest) = self.parts.pop(PROTECTED)
         {
             self.parts.push(PROBATION, oldest);
-            // A place that rounding gave to neither segment may have been filled here.
+            // A place that rounding assigned to neither segment may have been filled here.
             if self.parts.len(PROBATION) > self.probation {
                 evicted.extend(self.parts.pop(PROBATION));
             }
@@ -265,7 +267,7 @@ mod tests {
     use crate::cache::eviction::testing::play;
     use crate::cache::eviction::w_tinylfu::*;
 
-    /// A sketch of bytes beside one of whole numbers.
+    /// Compares a sketch of bytes with one of integers.
     #[test]
     fn counters_run_over_and_are_halved() {
         let mut sketch = Sketch::new(10);
@@ -303,9 +305,9 @@ mod tests {
 
     #[test]
     fn what_was_used_less_is_not_let_in() {
-        // The window fills all three places. For 3, the older two move to the main part, each counted once more, and 2 in
-        // the window, counted once, is refused; so is 3 for 4. Of the two places of the main part one is protected and,
-        // rounded down, none on probation: 1 takes the protected one from 0, which has none left.
+        // The window fills all three places. For 3, the older two move to the main part, each counted once more, and 2
+        // in the window, counted once, is refused; so is 3 for 4. Of the two places of the main part one is protected
+        // and, rounded down, none is on probation: 1 takes the protected place from 0, for which none is left.
         let played = play(
             &mut WTinyLfu::new(&EvictionContext::of(5, 3)),
             &[0, 1, 2, 3, 4, 0, 1],

@@ -1,23 +1,24 @@
-//! SplitwiseSim's trace files, with the very doubles that the reference reads from them.
+//! SplitwiseSim's trace files, with exactly the doubles that the reference reads from them.
 //!
-//! `replay`'s own traces hold nanoseconds; rounding an arrival to one would change the order of events at ties.
+//! `replay`'s own traces hold nanoseconds; rounding an arrival to a nanosecond would change the order of simultaneous
+//! events.
 
 use super::request::Arrival;
 use crate::base::Result;
 use crate::base::io::{Input, parse_pandas_float};
 use crate::base::table::TableReader;
 
-/// A trace as the reference sees it.
+/// A trace as the reference reads it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Arrivals {
     /// Requests in the order of the file.
     pub requests: Vec<Arrival>,
-    /// Whether every number of the file is written as a whole one. pandas then keeps integers, which shows in the files
-    /// of results, and nowhere else.
+    /// Whether every number of the file is written as an integer. pandas then keeps integers, which affects only the
+    /// format of the result files.
     pub integral: bool,
 }
 
-/// The first three must be in the file.
+/// Columns of the file; the first three are required.
 const COLUMNS: [&str; 7] = [
     "arrival_timestamp",
     "prompt_size",
@@ -27,14 +28,15 @@ const COLUMNS: [&str; 7] = [
     "request_type",
     "application_id",
 ];
-/// Generation: the only type of request that the reference simulates.
+/// Generation: the only request type that the reference simulates.
 const GENERATIVE: u64 = 2;
 
-/// Reads a trace of `application`; `request_id`, `request_type`, `application_id` and `batch_size` may be missing.
+/// Reads a trace of `application`. The columns `request_id`, `request_type`, `application_id` and `batch_size` are
+/// optional.
 ///
 /// # Errors
-/// [`crate::Error::Io`] where it cannot be read, [`crate::Error::Input`] for a missing column, a number that is none, or a request of
-/// another application or type.
+/// [`crate::Error::Io`] if it cannot be read, [`crate::Error::Input`] for a missing column, a value that is not a
+/// number, or a request of another application or type.
 pub fn read_arrivals(input: Input, application: u64) -> Result<Arrivals> {
     let table = TableReader::open(input, &COLUMNS, 3)?
         .with_full_rows()
@@ -78,7 +80,7 @@ pub fn read_arrivals(input: Input, application: u64) -> Result<Arrivals> {
     Ok(trace)
 }
 
-/// A whole number that is written with a fraction of 0.
+/// Parses an integer, which may be written with a fraction of 0.
 fn whole_float(text: &str) -> Option<u64> {
     let number = parse_pandas_float(text)?;
     (number >= 0.0 && number.fract() == 0.0 && number < 9e15).then_some(number as u64)

@@ -1,24 +1,24 @@
-//! Which tasks make the next batch: `select_batch` of `instance.py`, ORCA's and Splitwise's.
+//! Selection of the tasks of the next batch: `select_batch` of `instance.py`, by ORCA's and by Splitwise's rules.
 
 use super::instance::{Batching, Instance};
 use super::request::{Request, Task, TaskId, TaskState};
 
-/// The next batch. Buffers are kept for the next selection.
+/// The next batch. Its buffers are reused for each selection.
 #[derive(Debug, Default)]
 pub(super) struct Selection {
-    /// Counts selections, so that marks of earlier ones need no clearing.
+    /// Number of selections so far, so that marks of earlier ones need not be cleared.
     number: u32,
-    /// Tasks that join, in order.
+    /// Tasks that join the batch, in order.
     pub(super) joining: Vec<TaskId>,
     /// Tasks that leave unfinished, in order of the old batch.
     pub(super) preempted: Vec<TaskId>,
-    /// Tasks of the new batch, of the old one included.
+    /// Number of tasks in the new batch, including those of the old one.
     size: usize,
     batch_tokens: i64,
     memory: i64,
 }
 
-/// Whether to look at the next task of a queue.
+/// Whether to examine the next task of a queue.
 #[derive(PartialEq, Eq)]
 enum Next {
     Look,
@@ -26,7 +26,7 @@ enum Next {
 }
 
 impl Selection {
-    /// Selects for `instance`, and notes the tokens of the batch there.
+    /// Selects the next batch of `instance`, and records its number of tokens there.
     pub(super) fn select(
         &mut self,
         number: u32,
@@ -42,7 +42,7 @@ impl Selection {
         self.memory = instance.memory;
         let running = instance.batch.len();
         if instance.pending.is_empty() && instance.prompts_in_batch == 0 {
-            // Nobody waits, so all stay where they fit: most iterations of a token instance.
+            // No task waits, so all tasks that fit stay in the batch: the common case on a token instance.
             let tokens = running as i64;
             match instance.batching {
                 Batching::Orca => return,
@@ -67,7 +67,7 @@ impl Selection {
         }
     }
 
-    /// The old batch, then requests by arrival, up to the first that does not fit.
+    /// Order of ORCA: the old batch, then requests by arrival, up to the first that does not fit.
     fn orca(&mut self, instance: &Instance, tasks: &[Task], requests: &[Request]) {
         self.size = instance.batch.len();
         for request in &instance.requests {
@@ -88,7 +88,7 @@ impl Selection {
         }
     }
 
-    /// Tasks passed over too often; prompts; the preempted; the old batch; others by arrival.
+    /// Order of Splitwise: tasks passed over too often; prompts; preempted tasks; the old batch; others by arrival.
     fn splitwise(
         &mut self,
         instance: &Instance,
@@ -98,7 +98,7 @@ impl Selection {
         max_preemptions: u32,
     ) {
         let max_batch_size = instance.max_batch_size;
-        // The first of a batch may be larger than a batch.
+        // The first task of a batch may exceed the token limit.
         let full = |selection: &Self, tokens: i64| {
             selection.size > 0 && selection.batch_tokens + tokens > max_batch_tokens
         };
@@ -113,7 +113,7 @@ impl Selection {
             if request.selected == self.number {
                 continue;
             }
-            // One that does not fit is passed over; the queue goes on.
+            // A task that does not fit is passed over; later tasks of the queue may still be taken.
             self.take_if_fits(*task, instance, tasks, requests);
         }
         for task in &instance.pending_prompts {
@@ -157,7 +157,7 @@ impl Selection {
             .extend(left.filter(|task| tasks[task.index()].selected != self.number));
     }
 
-    /// Takes a task: one that was preempted has its memory already.
+    /// Adds a task to the batch; a preempted task has its memory already.
     fn take_if_fits(
         &mut self,
         task: TaskId,
@@ -201,7 +201,7 @@ impl Selection {
     }
 }
 
-/// The task that a request with a task on an instance has to run next.
+/// The next task to run among a request's tasks on an instance.
 pub(super) fn first_task(request: u32, requests: &[Request]) -> TaskId {
     let request = request as usize;
     if requests[request].prompt_in_pool {

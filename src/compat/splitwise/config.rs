@@ -1,31 +1,32 @@
-//! What a simulation is of: model, servers, instances, scheduler.
+//! Configuration of a simulation: model, servers, instances, scheduler.
 
 use serde::{Deserialize, Serialize};
 
 use super::instance::Batching;
 use crate::base::error::{Error, Result};
 
-/// Whole configuration; the default is one DGX-H100 with bloom-176b and SplitwiseSim's own limits.
+/// Complete configuration; the default is one DGX-H100 with bloom-176b and SplitwiseSim's own limits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The model.
     pub model: ModelConfig,
-    /// Groups of servers, in the order in which instances are put on them.
+    /// Groups of servers, in the order in which instances are placed on them.
     pub servers: Vec<Servers>,
-    /// Instances at the start; they stay.
+    /// Instances, which exist for the whole run.
     pub start_state: StartState,
-    /// Who serves a request.
+    /// Scheduler that chooses the instances of a request.
     pub scheduler: SchedulerConfig,
-    /// Seconds between a request's arrival and its scheduling.
+    /// Delay between a request's arrival and its scheduling, in seconds.
     pub routing_delay: f64,
-    /// Seconds after which no further event happens.
+    /// Time after which no further event is processed, in seconds.
     pub end_time: f64,
-    /// Of scheduler `random`; nothing else is random.
+    /// Seed of scheduler `random`, the only random component.
     pub seed: u64,
-    /// Number of the application; names the files of results.
+    /// Number of the application, used in the names of result files.
     pub application_id: u64,
-    /// Whether iteration times are prolonged beyond the measured numbers of tokens, as the reference does, or end there.
+    /// Whether iteration times are extrapolated beyond the measured numbers of tokens, as in the reference, or kept at
+    /// the last measured value.
     pub extrapolate: bool,
 }
 
@@ -46,7 +47,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Name of the cluster in results: its servers.
+    /// Name of the cluster in results, made of its servers.
     pub fn cluster_label(&self) -> String {
         let servers = self.servers.iter().filter(|servers| servers.count > 0);
         let names = servers.map(|servers| format!("{}x{}", servers.sku, servers.count));
@@ -54,21 +55,22 @@ impl Config {
     }
 }
 
-/// A model: known by name, or told in numbers.
+/// A model, given by name or by its dimensions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelConfig {
-    /// Name of the architecture: decides layers and hidden size, and which iteration times apply.
+    /// Name of the architecture. It determines the number of layers, the hidden size and the table of iteration times.
     pub architecture: String,
-    /// Name of the size: decides the bytes of weights and of an element. Empty: that of the architecture.
+    /// Name of the size. It determines the bytes of the weights and of an element; if empty, the architecture's name is
+    /// used.
     pub size: String,
-    /// Number of layers, where not the named architecture's.
+    /// Number of layers, if it differs from the named architecture's.
     pub layers: Option<u32>,
-    /// Hidden size, where not the named architecture's.
+    /// Hidden size, if it differs from the named architecture's.
     pub hidden_size: Option<u32>,
-    /// Bytes of all weights, where not the named size's.
+    /// Bytes of all weights, if they differ from the named size's.
     pub weights: Option<u64>,
-    /// Bytes per element of the KV cache, where not the named size's.
+    /// Bytes per element of the KV cache, if they differ from the named size's.
     pub dtype_size: Option<u32>,
 }
 
@@ -78,7 +80,7 @@ impl Default for ModelConfig {
     }
 }
 
-/// Layers and hidden size of `configs/model_repo/architectures`.
+/// Layers and hidden sizes of `configs/model_repo/architectures`.
 const ARCHITECTURES: [(&str, u32, u32); 7] = [
     ("bloom-176b", 70, 14336),
     ("gpt3-175b", 96, 12288),
@@ -89,13 +91,13 @@ const ARCHITECTURES: [(&str, u32, u32); 7] = [
     ("opt-66b", 64, 9216),
 ];
 
-/// Bytes of weights and of an element, of `configs/model_repo/sizes`.
+/// Bytes of weights and of an element, from `configs/model_repo/sizes`.
 const SIZES: [(&str, u64, u32); 2] = [
     ("bloom-176b-fp16", 329_000_000_000, 2),
     ("llama2-70b-fp16", 135_000_000_000, 2),
 ];
 
-/// What the simulation needs to know of a model.
+/// The properties of a model that the simulation uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Model {
     pub(super) weights: i64,
@@ -159,24 +161,24 @@ impl ModelConfig {
     }
 }
 
-/// Up to here a double holds every whole number, as the reference's do.
+/// Largest bound up to which a double represents every integer; the reference uses doubles.
 const MOST_BYTES: i64 = 1 << 53;
 
 /// Servers of one kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Servers {
-    /// Name: dgx-a100, dgx-h100, dgx-h100-pcap, or another with a `gpu`.
+    /// Name: dgx-a100, dgx-h100, dgx-h100-pcap, or another name with a `gpu`.
     pub sku: String,
-    /// How many.
+    /// Number of servers.
     pub count: u32,
-    /// Name of the GPU in the table of iteration times, where not the known one.
+    /// Name of the GPU in the table of iteration times; required for servers of another name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu: Option<String>,
-    /// GPUs per server; 8 where not said.
+    /// GPUs per server; default 8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpus: Option<u32>,
-    /// Bytes of memory per GPU; 80 GiB where not said.
+    /// Bytes of memory per GPU; default 80 GiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu_memory: Option<u64>,
 }
@@ -225,7 +227,7 @@ impl Servers {
     }
 }
 
-/// Which instances there are.
+/// Arrangement of the instances.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum StartState {
@@ -235,14 +237,14 @@ pub enum StartState {
         #[serde(default)]
         instance: InstanceConfig,
     },
-    /// The first servers for prompts, the next for tokens.
+    /// The first servers run prompts, the next ones tokens.
     Homogeneous {
         /// Instances for prompts.
         prompt: PoolConfig,
         /// Instances for tokens.
         token: PoolConfig,
     },
-    /// Servers of some kinds for prompts, of others for tokens.
+    /// Servers of some kinds run prompts, servers of others tokens.
     Heterogeneous {
         /// Instances for prompts.
         prompt: PoolConfig,
@@ -260,7 +262,7 @@ impl Default for StartState {
 }
 
 impl StartState {
-    /// Name in results, as the reference makes it of the numbers of servers.
+    /// Name in results, which the reference derives from the numbers of servers.
     pub fn label(&self) -> String {
         match self {
             Self::Uniform { instance } if instance.batching == BatchingKind::Orca => {
@@ -276,7 +278,7 @@ impl StartState {
     /// Names of the start states of `configs/start_state`.
     pub const PRESETS: [&str; 4] = ["orca", "baseline", "splitwise", "splitwise_hhcap"];
 
-    /// A start state of `configs/start_state`; splitwise ones with one server in each pool.
+    /// A start state of `configs/start_state`; the splitwise ones have one server in each pool.
     ///
     /// # Errors
     /// [`Error::Usage`] for an unknown name.
@@ -312,9 +314,9 @@ impl StartState {
 pub struct PoolConfig {
     /// The instance.
     pub instance: InstanceConfig,
-    /// Homogeneous: how many servers carry instances of this phase, as many on each as fit.
+    /// For a homogeneous split: number of servers for this phase, each with as many instances as fit.
     pub servers: usize,
-    /// Heterogeneous: names of the servers that do.
+    /// For a heterogeneous split: names of the servers for this phase.
     pub skus: Vec<String>,
 }
 
@@ -328,13 +330,13 @@ impl Default for PoolConfig {
     }
 }
 
-/// How an instance forms batches.
+/// Rule by which an instance forms batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BatchingKind {
-    /// Iteration-level, first come first served (Orca, OSDI 2022).
+    /// Iteration-level scheduling, first come first served (Orca, OSDI 2022).
     Orca,
-    /// Prompts first, at most this many tokens, decodes preempted (Splitwise, ISCA 2024).
+    /// Prompts first, up to a token limit; decodes are preempted (Splitwise, ISCA 2024).
     Splitwise,
 }
 
@@ -342,17 +344,17 @@ pub enum BatchingKind {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InstanceConfig {
-    /// How it forms batches.
+    /// Rule by which it forms batches.
     pub batching: BatchingKind,
     /// GPUs per instance.
     pub tensor_parallelism: u32,
-    /// Of no influence, as in the reference.
+    /// Has no effect, as in the reference.
     pub pipeline_parallelism: u32,
-    /// Requests per batch.
+    /// Maximum number of requests per batch.
     pub max_batch_size: usize,
-    /// Tokens per batch, of more than one request; not with ORCA.
+    /// Maximum number of tokens per batch of more than one request; not used by ORCA.
     pub max_batch_tokens: u32,
-    /// After how many iterations without it a request goes first; not with ORCA.
+    /// Number of iterations without a request after which it is taken first; not used by ORCA.
     pub max_preemptions: u32,
 }
 
@@ -381,16 +383,16 @@ impl InstanceConfig {
     }
 }
 
-/// A scheduler and what it can be told.
+/// A scheduler and its parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SchedulerConfig {
-    /// One of [`super::SCHEDULERS`].
+    /// Name, one of [`super::SCHEDULERS`].
     pub name: String,
-    /// GiB/s over which a KV cache is shipped; 200, or 12.5 for `kv_round_robin_ethernet`.
+    /// Bandwidth of KV transfers in GiB/s; default 200, or 12.5 for `kv_round_robin_ethernet`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transfer_bandwidth: Option<f64>,
-    /// mixed_pool: pending tokens beyond which a prompt goes to another instance; 8192.
+    /// For `mixed_pool`: number of pending tokens beyond which a prompt is sent to another instance; default 8192.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt_max_pending_batch_tokens: Option<i64>,
 }

@@ -1,10 +1,10 @@
 //! The event list of SplitwiseSim: CPython's `heapq`, compared by time only.
 //!
-//! Events of equal times leave the heap in an order that depends on everything that went through it. To meet the same
-//! order, the sifts are those of `Modules/_heapqmodule.c`, and cancelled events stay in the heap until they come up, as
-//! in `simulator.py`.
+//! The order in which events of equal time leave the heap depends on all earlier operations. To reproduce that order,
+//! the sift operations are those of `Modules/_heapqmodule.c`, and cancelled events stay in the heap until they reach
+//! its top, as in `simulator.py`.
 
-/// Names an event for cancelling; given out in the order of scheduling.
+/// Id of an event, for cancelling it; ids rise in the order of scheduling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct EventId(u32);
 
@@ -43,7 +43,7 @@ impl<A: Copy> EventQueue<A> {
         id
     }
 
-    /// Marks an event; one that has run already stays run.
+    /// Marks an event as cancelled; has no effect on an event that has run.
     pub(super) fn cancel(&mut self, event: EventId) {
         let word = event.0 as usize / 64;
         if self.cancelled.len() <= word {
@@ -70,7 +70,7 @@ impl<A: Copy> EventQueue<A> {
         }
     }
 
-    /// How many events were ever scheduled.
+    /// Number of events ever scheduled.
     pub(super) fn scheduled(&self) -> u64 {
         self.scheduled.into()
     }
@@ -81,7 +81,7 @@ impl<A: Copy> EventQueue<A> {
             .is_some_and(|word| word >> (event.0 % 64) & 1 == 1)
     }
 
-    /// `siftdown`: towards the root as long as it is earlier than its parent.
+    /// `siftdown`: moves an entry towards the root while it is earlier than its parent.
     fn sift_down(&mut self, start: usize, mut place: usize) {
         let event = self.heap[place];
         while place > start {
@@ -96,7 +96,7 @@ impl<A: Copy> EventQueue<A> {
         self.heap[place] = event;
     }
 
-    /// `siftup` of the root: to a leaf along the earlier children (of equal ones the right), then back up.
+    /// `siftup` of the root: moves it to a leaf along the earlier children (the right one if equal), then back up.
     fn sift_up(&mut self) {
         let end = self.heap.len();
         let event = self.heap[0];
@@ -122,8 +122,8 @@ mod tests {
         std::iter::from_fn(|| queue.pop().map(|(_, action)| action)).collect()
     }
 
-    /// Pushes 0..n at the same time. `[1.0] * n` through CPython's heapq: the root goes, the last takes its place, and the
-    /// right of two equal children moves up.
+    /// Pushes 0..n at the same time. `[1.0] * n` through CPython's heapq: the root is removed, the last entry takes its
+    /// place, and the right one of two equal children moves up.
     ///
     /// Five: heap 0 1 2 3 4. Pop 0: 4 at the root, the right child 2 moves up, 4 comes to its place and is not earlier than
     /// 2: heap 2 1 4 3. Pop 2: 3 at the root; 4 up, 3 below: heap 4 1 3. Pop 4: 3 at the root, two left: 1 up: heap 1 3.
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(drain(&mut queue), [0, 2, 4, 1, 3]);
     }
 
-    /// As printed by CPython 3.11 for times i * 7 % 5 with i = 0..12 as action.
+    /// Output of CPython 3.11 for times i * 7 % 5 and actions i = 0..12.
     #[test]
     fn mixed_times_leave_as_from_heapq() {
         let mut queue = EventQueue::with_capacity(0);

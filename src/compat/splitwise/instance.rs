@@ -1,4 +1,4 @@
-//! An instance of the model: queues, batch, memory. Rules of `instance.py`.
+//! An instance of the model: queues, batch and memory, by the rules of `instance.py`.
 
 use super::config::InstanceConfig;
 use super::request::{Request, Task, TaskId};
@@ -6,7 +6,7 @@ use crate::sim::latency::IterationTimes;
 
 use super::event_queue::EventId;
 
-/// Which pool an instance was made for.
+/// The pool that an instance was created for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pool {
@@ -16,12 +16,12 @@ pub enum Pool {
     Token,
 }
 
-/// How batches are formed.
+/// Rule by which batches are formed.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Batching {
-    /// First come first served, without a limit of tokens and without preemption.
+    /// First come first served, without a token limit and without preemption.
     Orca,
-    /// Prompts first, within a limit of tokens; decodes make way.
+    /// Prompts first, up to a token limit; decodes are preempted.
     Splitwise {
         max_batch_tokens: i64,
         max_preemptions: u32,
@@ -32,7 +32,7 @@ pub(super) enum Batching {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slot {
     pub(super) task: TaskId,
-    /// Tokens to generate; below zero after an overrun by rounding.
+    /// Tokens still to generate; below zero if rounding caused an overrun.
     pub(super) remaining: i64,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Instance {
     /// Name of its GPUs.
     pub(super) name: String,
     pub(super) pool: Option<Pool>,
-    /// Whether the mixed pool has it.
+    /// Whether it is in the mixed pool.
     pub(super) mixed: bool,
     pub(super) batching: Batching,
     pub(super) max_batch_size: usize,
@@ -50,26 +50,27 @@ pub(super) struct Instance {
 
     pub(super) memory: i64,
     pub(super) max_memory: i64,
-    /// Prompt tokens and requests that the scheduler counts here.
+    /// Prompt tokens and requests that the scheduler has assigned to the instance.
     pub(super) sched_pending_tokens: i64,
-    /// Bytes that the scheduler counts here, of running and coming requests.
+    /// Bytes that the scheduler has assigned to the instance, for running and future requests.
     pub(super) sched_memory: i64,
 
-    /// Waiting tasks; Splitwise inserts by (preemptions, arrival) and does not sort again when preemptions grow.
+    /// Waiting tasks. Splitwise inserts them by (preemptions, arrival) and does not sort again when the number of
+    /// preemptions rises.
     pub(super) pending: Vec<TaskId>,
-    /// The prompts among them, first come first.
+    /// Waiting prompts, first come first served.
     pub(super) pending_prompts: Vec<TaskId>,
-    /// The preempted among them.
+    /// Preempted tasks.
     pub(super) blocked: Vec<TaskId>,
-    /// Requests with a task here, waiting or running, by arrival.
+    /// Requests with a task on this instance, waiting or running, by arrival.
     pub(super) requests: Vec<u32>,
 
     pub(super) batch: Vec<Slot>,
     pub(super) prompts_in_batch: usize,
-    /// Tokens of the batch as selected; always 0 with ORCA.
+    /// Number of tokens of the batch as selected; always 0 with ORCA.
     pub(super) batch_tokens: i64,
     pub(super) iteration_seconds: f64,
-    /// Iterations until the next event.
+    /// Number of iterations until the next event.
     pub(super) iterations: f64,
     pub(super) paused: bool,
     /// The event that ends the iterations, and its time.
@@ -115,7 +116,7 @@ impl Instance {
         }
     }
 
-    /// Frees bytes of a request that ends or leaves.
+    /// Frees the memory of a request that ends or leaves.
     pub(super) fn free(&mut self, bytes: i64) {
         self.memory -= bytes;
         self.sched_memory -= bytes;
@@ -132,7 +133,7 @@ impl Instance {
                         requests[task.request()].arrival,
                     )
                 };
-                // As `bisect.insort`, also where the keys are not in order.
+                // Same position as `bisect.insort`, even if the keys are not in order.
                 let new = key(task);
                 let (mut low, mut high) = (0, self.pending.len());
                 while low < high {
@@ -151,7 +152,7 @@ impl Instance {
         }
     }
 
-    /// Takes a task from the waiting ones.
+    /// Removes a task from the waiting ones.
     pub(super) fn remove_pending(&mut self, task: TaskId) {
         remove(&mut self.pending, task);
         remove(&mut self.blocked, task);
@@ -160,7 +161,7 @@ impl Instance {
         }
     }
 
-    /// Puts a request among those with a task here, behind those that arrived with it.
+    /// Adds a request to those with a task here, behind earlier ones with the same arrival time.
     pub(super) fn add_request(&mut self, request: usize, requests: &[Request]) {
         let arrival = requests[request].arrival;
         let place = self
@@ -169,7 +170,7 @@ impl Instance {
         self.requests.insert(place, request as u32);
     }
 
-    /// Takes a request from those with a task here.
+    /// Removes a request from those with a task here.
     pub(super) fn remove_request(&mut self, request: usize, requests: &[Request]) {
         let arrival = requests[request].arrival;
         let first = self
@@ -189,7 +190,7 @@ impl Instance {
         }
     }
 
-    /// Takes a task from the batch; what it still has to generate.
+    /// Removes a task from the batch; returns the number of tokens it still has to generate.
     pub(super) fn remove_from_batch(&mut self, task: TaskId, now: f64) -> i64 {
         let Some(place) = self.batch.iter().position(|slot| slot.task == task) else {
             return 0;
@@ -203,7 +204,8 @@ impl Instance {
         slot.remaining
     }
 
-    /// Iterations that run without a look at the queues: one with a prompt, else until the first request ends.
+    /// Number of iterations that run without re-forming the batch: one with a prompt, otherwise until the first request
+    /// ends.
     pub(super) fn contiguous_iterations(&self) -> i64 {
         if self.prompts_in_batch > 0 {
             return 1;
@@ -212,7 +214,8 @@ impl Instance {
         remaining.min().unwrap_or(0)
     }
 
-    /// Iterations to run when asked to stop at the next boundary, and the seconds until then: one more than are done.
+    /// Number of iterations that will have run if the instance is stopped at the next boundary, and the seconds until
+    /// then: one iteration more than those completed.
     ///
     /// The operations and their order are those of `pause_iteration`, whose rounding decides ties.
     pub(super) fn pause_at(&self, end: f64, now: f64) -> (f64, f64) {

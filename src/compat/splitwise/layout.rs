@@ -1,5 +1,5 @@
 //! SplitwiseSim's result files: `summary.csv`, `detailed/{application}.csv`, `detailed/{application}_alloc.csv` and
-//! `request_nodes.csv`. Runs by its rules and runs of this program's own simulator are both written as these rows.
+//! `request_nodes.csv`. Both runs by its rules and runs of this program's own simulator are written as these rows.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,12 +9,13 @@ use super::statistics::{Statistics, statistics};
 use crate::base::error::Result;
 use crate::base::io::{PythonFloat, write_file};
 
-/// What the files say besides their rows.
+/// Properties of a run that the files need besides their rows.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct WriteOptions {
     /// Number of the application.
     pub application_id: u64,
-    /// Whether the trace had whole numbers only, see [`super::Arrivals`]: ids and sizes are then written as such.
+    /// Whether all numbers of the trace are integers, see [`super::Arrivals`]: ids and sizes are then written as
+    /// integers.
     pub integral: bool,
 }
 
@@ -54,7 +55,7 @@ pub struct RequestRow {
 /// An instance in these files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InstanceRow {
-    /// Its name.
+    /// Name of the instance.
     pub name: String,
     /// Fraction of the time in which it was busy.
     pub utilization: f64,
@@ -93,18 +94,18 @@ impl From<&InstanceRecord> for InstanceRow {
 /// Writes the files of a run by SplitwiseSim's rules into `folder`.
 ///
 /// # Errors
-/// [`crate::Error::Io`] where a file cannot be written.
+/// [`crate::Error::Io`] for a file that cannot be written.
 pub fn write_report(report: &Report, options: WriteOptions, folder: &Path) -> Result<()> {
     let requests: Vec<RequestRow> = report.requests.iter().map(Into::into).collect();
     let instances: Vec<InstanceRow> = report.instances.iter().map(Into::into).collect();
     write_rows(&requests, &instances, options, folder)
 }
 
-/// Writes all files into `folder`: requests in the order in which they finished, instances by number. No requests give
-/// headers, and a summary without figures.
+/// Writes all files into `folder`: requests in the order in which they finished, instances by number. Without requests,
+/// the files have only headers, and a summary without figures.
 ///
 /// # Errors
-/// [`crate::Error::Io`] where a file cannot be written.
+/// [`crate::Error::Io`] for a file that cannot be written.
 pub fn write_rows(
     requests: &[RequestRow],
     instances: &[InstanceRow],
@@ -141,7 +142,7 @@ pub fn write_rows(
 struct Column {
     name: &'static str,
     values: Vec<f64>,
-    /// Whether pandas keeps it as integers.
+    /// Whether pandas keeps the column as integers.
     whole: bool,
 }
 
@@ -151,7 +152,7 @@ fn columns(requests: &[RequestRow], integral: bool) -> [Column; 8] {
         values: requests.iter().map(value).collect(),
         whole,
     };
-    // Differences of two clock readings are integers where both are arrivals.
+    // Differences of two times are integers if both times are arrivals.
     let whole_queue = integral && requests.iter().all(|request| request.started_on_arrival);
     [
         column("request_ids", integral, |r| r.id as f64),
@@ -237,7 +238,7 @@ fn push(text: &mut String, value: f64, whole: bool) {
     };
 }
 
-/// As pandas writes a double: empty where it is no number.
+/// Formats a double as pandas does: empty for NaN.
 struct PandasFloat(f64);
 
 impl std::fmt::Display for PandasFloat {

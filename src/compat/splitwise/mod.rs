@@ -1,10 +1,10 @@
-//! SplitwiseSim (Mutinifni/splitwise-sim at 8f99e7d), reproduced: the same trace, table and configuration give every
-//! request the same TTFT and E2E, to the last bit where the C library's are not involved.
+//! A reproduction of SplitwiseSim (Mutinifni/splitwise-sim at 8f99e7d): with the same trace, table and configuration,
+//! every request has the same TTFT and E2E, to the last bit unless functions of the C library are involved.
 //!
-//! What it models: whole prompts and decodes in batches on instances; one iteration takes a time that depends on the
-//! tokens of the batch alone; memory is reserved per request; KV caches are shipped after the prompt at a fixed bandwidth.
-//! Two things are defined here that end the original with an exception: requests that arrive at time 0 are events like
-//! others, and a run in which nothing completes has an empty report. Requests that do not end are reported.
+//! Its model: instances run whole prompts and decodes in batches; the time of an iteration depends only on the tokens
+//! of the batch; memory is reserved per request; KV caches are transferred after the prompt at a fixed bandwidth. Two
+//! cases that end the original with an exception are defined here: requests that arrive at time 0 are ordinary events,
+//! and a run in which nothing completes has an empty report. Requests that do not finish are reported.
 
 mod arrivals;
 mod batch;
@@ -39,11 +39,11 @@ pub use statistics::{Statistics, statistics};
 use crate::base::error::{Error, Result};
 use crate::sim::latency::SplitwiseTable;
 
-/// Simulates `arrivals`, which are scheduled in their order.
+/// Simulates `arrivals`, which are scheduled in the order given.
 ///
 /// # Errors
-/// [`Error::Usage`] for a configuration that cannot be met, an arrival that is no number, and where the reference stops
-/// with an exception: a scheduler without instances, an iteration time that is not above 0.
+/// [`Error::Usage`] for an invalid configuration, an arrival time that is not a number, and cases in which the
+/// reference stops with an exception: a scheduler without instances, or an iteration time that is not above 0.
 pub fn simulate(config: &Config, arrivals: &[Arrival], table: &SplitwiseTable) -> Result<Report> {
     let model = config.model.resolve()?;
     let instances = start_state::instances(config, model, table)?;
@@ -67,7 +67,7 @@ pub fn simulate(config: &Config, arrivals: &[Arrival], table: &SplitwiseTable) -
         ));
     }
     if arrivals.len() >= (u32::MAX / 2) as usize {
-        return Err(Error::usage("more than 2^31 requests", "cut the trace"));
+        return Err(Error::usage("more than 2^31 requests", "shorten the trace"));
     }
     let mut run = simulator::Simulator::new(
         arrivals,
@@ -78,7 +78,7 @@ pub fn simulate(config: &Config, arrivals: &[Arrival], table: &SplitwiseTable) -
     );
     run.run(config.end_time).map_err(|fault| {
         Error::usage(
-            format!("SplitwiseSim's rules end {fault}"),
+            format!("SplitwiseSim's rules stop with an error {fault}"),
             "its rules cannot serve this trace on this configuration; change one of them",
         )
     })?;

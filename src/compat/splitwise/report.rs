@@ -1,4 +1,4 @@
-//! What a run has to tell: records of requests and instances.
+//! Results of a run: records of requests and instances.
 
 use serde::Serialize;
 
@@ -11,28 +11,28 @@ use super::simulator::Simulator;
 pub struct Report {
     /// Completed requests, in the order of their completion.
     pub requests: Vec<RequestRecord>,
-    /// Requests that did not end, in the order of the trace. The reference does not tell of them.
+    /// Requests that did not finish, in the order of the trace. The reference does not report them.
     pub unfinished: Vec<UnfinishedRequest>,
     /// Instances, by number.
     pub instances: Vec<InstanceRecord>,
-    /// Seconds: when the last event happened.
+    /// Time of the last event, in seconds.
     pub end: f64,
     /// Number of events that were scheduled.
     pub events: u64,
-    /// Iterations whose tokens lie outside of the measured range.
+    /// Iterations whose number of tokens lies outside the measured range.
     pub outside_table: u64,
-    /// Times that an instance had requests and could begin none of them for lack of memory.
+    /// Number of times that an instance had requests and could start none of them for lack of memory.
     pub stalls: u64,
 }
 
 /// A completed request; times in seconds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RequestRecord {
-    /// Place in the trace.
+    /// Index in the trace.
     pub index: u32,
-    /// Number in the trace.
+    /// Id of the request in the trace.
     pub id: u64,
-    /// When it arrived.
+    /// Arrival time.
     pub arrival: f64,
     /// E2E: from arrival to the last token.
     pub response: f64,
@@ -40,9 +40,10 @@ pub struct RequestRecord {
     pub queue: f64,
     /// TTFT: from arrival to the end of the prompt.
     pub ttft: f64,
-    /// TBT as the reference has it: (E2E - TTFT) / output tokens, of which the first is not in the difference.
+    /// TBT as the reference defines it: (E2E - TTFT) / output tokens, although the difference does not contain the
+    /// first token.
     pub tbt: f64,
-    /// From the end of the prompt to the start of the token task: shipping and waiting.
+    /// From the end of the prompt to the start of the token task: transfer and waiting.
     pub nth_token_overhead: f64,
     /// Prompt tokens.
     pub prompt: u32,
@@ -50,7 +51,7 @@ pub struct RequestRecord {
     pub output: u32,
     /// Start and end of the prompt.
     pub prompt_span: (f64, f64),
-    /// Start and end of shipping, where the KV cache is shipped.
+    /// Start and end of the KV transfer, if there was one.
     pub flow_span: Option<(f64, f64)>,
     /// Start and end of the token task.
     pub token_span: (f64, f64),
@@ -58,39 +59,39 @@ pub struct RequestRecord {
     pub prompt_instance: u32,
     /// Number of the instance that generates the tokens.
     pub token_instance: u32,
-    /// Whether the prompt started at the very moment of an arrival.
+    /// Whether the prompt started at the exact time of an arrival.
     #[serde(skip)]
     pub started_on_arrival: bool,
 }
 
-/// How far a request came.
+/// State of a request at the end of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// The end came before its arrival, or before it was scheduled.
+    /// The run ended before the request arrived, or before it was scheduled.
     NotArrived,
-    /// Waits for an instance that runs its prompt.
+    /// Waiting for an instance that runs its prompt.
     PromptWaits,
     /// In a batch with its prompt.
     PromptRuns,
-    /// Waits for memory at the destination of its KV cache, or is being shipped.
+    /// Waiting for memory at the destination of its KV cache, or in transfer.
     Shipping,
-    /// Waits to generate tokens, preempted or not yet begun.
+    /// Waiting to generate tokens, preempted or not yet started.
     TokensWait,
-    /// In a batch, generating.
+    /// In a batch, generating tokens.
     TokensRun,
 }
 
-/// A request that did not end.
+/// A request that did not finish.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct UnfinishedRequest {
-    /// Place in the trace.
+    /// Index in the trace.
     pub index: u32,
-    /// Number in the trace.
+    /// Id of the request in the trace.
     pub id: u64,
-    /// When it arrives, in seconds.
+    /// Arrival time, in seconds.
     pub arrival: f64,
-    /// How far it came.
+    /// State at the end of the run.
     pub stage: Stage,
 }
 
@@ -99,11 +100,12 @@ pub struct UnfinishedRequest {
 pub struct InstanceRecord {
     /// Name of its GPUs.
     pub name: String,
-    /// The pool that it was made for; `None` where there are no pools.
+    /// The pool that the instance was created for; `None` without pools.
     pub pool: Option<Pool>,
-    /// Part of the time in which its batch was not empty. A batch at the end of the run is not counted.
+    /// Fraction of the time in which its batch was not empty. A batch still running at the end of the run does not
+    /// count.
     pub utilization: f64,
-    /// Seconds in which its batch was not empty.
+    /// Time in which its batch was not empty, in seconds.
     pub busy: f64,
 }
 
@@ -171,7 +173,7 @@ impl Report {
     }
 }
 
-/// Where a request with tasks in these states is, or `None` where it is done.
+/// Where a request with tasks in these states is; `None` if it has completed.
 fn stage(request: &Request, states: [TaskState; 2]) -> Option<Stage> {
     Some(match states {
         [TaskState::None, _] => Stage::NotArrived,

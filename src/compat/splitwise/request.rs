@@ -1,17 +1,17 @@
-//! A request as a chain of tasks: prompt, then (with KV shipping) a flow, then tokens.
+//! A request as a chain of tasks: prompt, then a flow (if the KV cache is transferred), then tokens.
 
-/// What a trace says of a request.
+/// A request as recorded in a trace.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Arrival {
-    /// Number in the trace.
+    /// Id of the request in the trace.
     pub id: u64,
-    /// Seconds from the start of the trace.
+    /// Arrival in seconds from the start of the trace.
     pub arrival: f64,
     /// Prompt tokens.
     pub prompt: u32,
-    /// Tokens to generate, the first of which the prompt's iteration gives.
+    /// Tokens to generate; the prompt's iteration yields the first.
     pub output: u32,
-    /// Multiplies the KV cache of the request and nothing else; 1 in every published trace.
+    /// Factor of the request's KV cache, without any other effect; 1 in every published trace.
     pub batch: u32,
 }
 
@@ -41,7 +41,7 @@ impl TaskId {
     }
 }
 
-/// `NodeState` of `node.py`.
+/// State of a task: `NodeState` of `node.py`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TaskState {
     /// Not submitted.
@@ -61,39 +61,39 @@ pub(super) struct Task {
     pub(super) state: TaskState,
     /// Whether it is in the batch of its instance.
     pub(super) in_batch: bool,
-    /// Number of the batch selection that took it last.
+    /// Number of the last batch selection that took it.
     pub(super) selected: u32,
-    /// Iterations begun without it while it was the request's next task.
+    /// Number of iterations started without it while it was the request's next task.
     pub(super) preemptions: u32,
-    /// Tokens to generate; kept in the batch while it runs.
+    /// Tokens still to generate; the batch holds the number while the task runs.
     pub(super) remaining: i64,
     pub(super) start: f64,
     pub(super) completion: f64,
 }
 
-/// A request under way.
+/// An in-flight request.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
-    /// As the trace says; queues are in this order.
+    /// Arrival time from the trace, by which queues are ordered.
     pub(super) arrival: f64,
     pub(super) prompt: i64,
     pub(super) output: i64,
     /// Bytes of KV cache per token.
     pub(super) kv_bytes: i64,
-    /// Bytes that it holds on an instance.
+    /// Bytes that the request holds on an instance.
     pub(super) memory: i64,
     pub(super) prompt_instance: u32,
     pub(super) token_instance: u32,
-    /// Whether the KV cache is shipped between the tasks.
+    /// Whether the KV cache is transferred between the tasks.
     pub(super) ships: bool,
-    /// Number of the batch selection that took one of its tasks last.
+    /// Number of the last batch selection that took one of its tasks.
     pub(super) selected: u32,
     /// Which of its tasks are in the pool of an instance.
     pub(super) prompt_in_pool: bool,
     pub(super) tokens_in_pool: bool,
     pub(super) router_arrival: f64,
     pub(super) queue_time: f64,
-    /// Whether the clock stood at an arrival when the prompt started.
+    /// Whether the clock was at an arrival time when the prompt started.
     pub(super) started_on_arrival: bool,
     pub(super) ttft: f64,
     pub(super) response: f64,
@@ -157,7 +157,7 @@ impl Request {
         }
     }
 
-    /// Tokens that a task adds to a batch.
+    /// Number of tokens that a task adds to a batch.
     pub(super) fn tokens_per_iteration(&self, task: TaskId) -> i64 {
         if task.is_prompt() { self.prompt } else { 1 }
     }

@@ -1,7 +1,8 @@
-//! The run: arrivals, tasks on instances, flows between them. Rules of `simulator.py`, `executor.py`, `instance.py` and
-//! `interconnect.py`.
+//! The simulation: arrivals, tasks on instances, and flows between instances, by the rules of `simulator.py`,
+//! `executor.py`, `instance.py` and `interconnect.py`.
 //!
-//! What is scheduled without a delay runs at once, inside of what scheduled it, as there.
+//! As in the reference, an action that is scheduled without a delay runs at once, nested in the action that scheduled
+//! it.
 
 use super::batch::{Selection, first_task};
 use super::event_queue::{EventId, EventQueue};
@@ -12,7 +13,7 @@ use super::scheduler::Scheduler;
 /// Seconds after which a flow without room at its destination tries again.
 const RETRY_SECONDS: f64 = 1.0;
 
-/// What an event does, to a request or an instance.
+/// Effect of an event on a request or an instance.
 #[derive(Debug, Clone, Copy)]
 enum Action {
     Arrive(u32),
@@ -22,19 +23,19 @@ enum Action {
     EndFlow(u32),
 }
 
-/// The state of a run, and after it what there is to report.
+/// State of a run; after the run, the source of its report.
 pub(super) struct Simulator {
     queue: EventQueue<Action>,
     now: f64,
-    /// Whether the clock was last set by an arrival.
+    /// Whether an arrival was the last event to set the clock.
     at_arrival: bool,
     routing_delay: f64,
     scheduler: Scheduler,
     selection: Selection,
     selections: u32,
-    /// Buffer of tasks that end with an iteration.
+    /// Buffer of the tasks that end with an iteration.
     ending: Vec<TaskId>,
-    /// Where the reference stops with an exception.
+    /// The error at which the reference stops with an exception.
     fault: Option<String>,
 
     pub(super) requests: Vec<Request>,
@@ -42,14 +43,14 @@ pub(super) struct Simulator {
     pub(super) instances: Vec<Instance>,
     /// Requests in the order of their completion.
     pub(super) completed: Vec<u32>,
-    /// Iterations whose tokens lie outside of the measured range.
+    /// Iterations whose number of tokens lies outside the measured range.
     pub(super) outside: u64,
-    /// Iterations that could not begin although requests wait.
+    /// Number of iterations that could not start although requests were waiting.
     pub(super) stalls: u64,
 }
 
 impl Simulator {
-    /// A run that is about to begin: all arrivals are scheduled.
+    /// Creates a run with all arrivals scheduled.
     pub(super) fn new(
         arrivals: &[Arrival],
         kv_bytes_per_token: i64,
@@ -85,10 +86,10 @@ impl Simulator {
         }
     }
 
-    /// Runs until nothing is scheduled or the clock is at `end`; the event that crosses the end still happens.
+    /// Runs until no event is left or the clock reaches `end`; the first event after `end` is still processed.
     ///
     /// # Errors
-    /// What is wrong, where the reference would stop with an exception.
+    /// A description of the error at which the reference would stop with an exception.
     pub(super) fn run(&mut self, end: f64) -> Result<(), String> {
         while self.now < end {
             let Some((time, action)) = self.queue.pop() else {
@@ -119,17 +120,17 @@ impl Simulator {
         Ok(())
     }
 
-    /// The clock: of the last event.
+    /// Time of the last event.
     pub(super) fn now(&self) -> f64 {
         self.now
     }
 
-    /// How many events were scheduled.
+    /// Number of events scheduled.
     pub(super) fn events(&self) -> u64 {
         self.queue.scheduled()
     }
 
-    /// Schedules an event, or `None` where the caller has to act at once.
+    /// Schedules an event; returns `None` if the caller has to act at once.
     fn schedule(&mut self, delay: f64, action: Action) -> Option<(EventId, f64)> {
         if delay == 0.0 {
             return None;
@@ -142,7 +143,7 @@ impl Simulator {
         self.fault.get_or_insert(fault.into());
     }
 
-    /// The scheduler chooses instances, and the executor submits the first task, with a chained one behind it.
+    /// Lets the scheduler choose instances, then submits the first task and, if chained, the task behind it.
     fn place(&mut self, index: usize) {
         let placed = self
             .scheduler
@@ -170,7 +171,7 @@ impl Simulator {
         }
     }
 
-    /// A task comes to its instance: it starts, or the running iterations are cut short for it, or it waits.
+    /// Handles a task's arrival at its instance: the task starts, or interrupts the running iterations, or waits.
     fn task_arrival(&mut self, task: TaskId) {
         let place = self.instance_of(task);
         self.tasks[task.index()].state = TaskState::Queued;
@@ -246,7 +247,7 @@ impl Simulator {
             state.in_batch = true;
             instance.add_to_batch(*task, state.remaining, now);
         }
-        // Whoever has a task here is in the batch where nobody waits.
+        // If no request waits, every request with a task here is in the batch.
         let waiting = !instance.pending.is_empty();
         for request in instance.requests.iter().filter(|_| waiting) {
             let state = &mut self.tasks[first_task(*request, &self.requests).index()];
@@ -285,7 +286,7 @@ impl Simulator {
         }
     }
 
-    /// Sets how long an iteration of the batch takes and how many run in a row.
+    /// Sets the duration of an iteration of the batch and the number of iterations in a row.
     fn time_iteration(&mut self, place: usize) {
         let instance = &mut self.instances[place];
         let decodes = (instance.batch.len() - instance.prompts_in_batch) as u64;
@@ -307,7 +308,7 @@ impl Simulator {
         }
     }
 
-    /// Cuts the running iterations at the next boundary, for a task that should join; not while a prompt runs.
+    /// Interrupts the running iterations at the next boundary, so that a task can join; not while a prompt runs.
     fn pause(&mut self, place: usize) {
         let now = self.now;
         let instance = &mut self.instances[place];
@@ -327,7 +328,7 @@ impl Simulator {
         }
     }
 
-    /// Hands out the tokens of the iterations, ends tasks that have all of theirs, and goes on.
+    /// Credits the tokens of the iterations, ends tasks that have all of theirs, and starts the next batch.
     fn end_iterations(&mut self, place: usize) {
         let instance = &mut self.instances[place];
         let generated = instance.iterations as i64;
@@ -359,7 +360,7 @@ impl Simulator {
         if self.tasks[task.index()].state != TaskState::Running {
             return self.fail("a task would end twice");
         }
-        // With a limit of no preemptions, a chained token task may be taken where its prompt finds no memory.
+        // With a limit of no preemptions, a chained token task may be taken although its prompt finds no memory.
         let [prompt, tokens] = [
             TaskId::prompt_of(task.request()),
             TaskId::tokens_of(task.request()),
@@ -403,7 +404,7 @@ impl Simulator {
         }
     }
 
-    /// Ships the KV cache of a request as soon as its destination has room for it.
+    /// Transfers the KV cache of a request as soon as its destination has room for it.
     fn start_flow(&mut self, index: usize) {
         let request = &mut self.requests[index];
         let destination = &mut self.instances[request.token_instance as usize];
@@ -423,7 +424,7 @@ impl Simulator {
         }
     }
 
-    /// Frees the source, starts the decode, and lets the source look at its queue.
+    /// Frees the memory at the source, starts the decode, and lets the source form a new batch.
     fn end_flow(&mut self, index: usize) {
         let request = &mut self.requests[index];
         request.flow_completion = self.now;

@@ -1,4 +1,4 @@
-//! Instances on servers: `start_state.py`.
+//! Placement of instances on servers: `start_state.py`.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use super::instance::{Instance, Pool};
 use crate::base::error::{Error, Result};
 use crate::sim::latency::{IterationTimes, SplitwiseTable};
 
-/// A server's GPUs, under the server's name.
+/// The GPUs of a server, under the server's name.
 #[derive(Debug, Clone, Copy)]
 struct Server<'a> {
     sku: &'a str,
@@ -28,7 +28,7 @@ struct Builder<'a> {
 /// The instances of a configuration, in the order in which the reference numbers them.
 ///
 /// # Errors
-/// [`Error::Usage`] for unknown names, iteration times that were not measured, or no instance at all.
+/// [`Error::Usage`] for unknown names, iteration times that were not measured, or a configuration without instances.
 pub(super) fn instances(
     config: &Config,
     model: Model,
@@ -83,7 +83,7 @@ pub(super) fn instances(
     Ok(builder.instances)
 }
 
-/// All servers; groups of one name are joined where the first stands.
+/// All servers; groups of the same name are joined at the position of the first.
 fn servers(config: &Config) -> Result<Vec<Server<'_>>> {
     let mut names: Vec<&str> = Vec::new();
     for group in &config.servers {
@@ -108,7 +108,7 @@ fn servers(config: &Config) -> Result<Vec<Server<'_>>> {
 }
 
 impl<'a> Builder<'a> {
-    /// As many instances as the server has room for; the last may have fewer GPUs.
+    /// Places as many instances as the server has room for; the last may have fewer GPUs.
     fn fill(&mut self, server: &Server<'a>, pool: &PoolConfig, phase: Pool) -> Result<()> {
         let size = pool.instance.tensor_parallelism;
         if size == 0 {

@@ -1,15 +1,15 @@
-//! The eleven statistics of `utils.py`, summed and interpolated as numpy does.
+//! The eleven statistics of `utils.py`, with the summation and interpolation of numpy.
 
 use serde::Serialize;
 
 use crate::base::quantile::{median, percentile_sorted};
 
-/// Of one metric over all completed requests; not a number where there are none.
+/// Statistics of one metric over all completed requests; NaN if no request completed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Statistics {
     /// Arithmetic mean.
     pub mean: f64,
-    /// Standard deviation of the population.
+    /// Population standard deviation.
     pub std: f64,
     /// Smallest.
     pub min: f64,
@@ -27,7 +27,7 @@ pub struct Statistics {
     pub p99: f64,
     /// 99.9th percentile.
     pub p999: f64,
-    /// Geometric mean; 0 as soon as one value is 0.
+    /// Geometric mean; 0 if any value is 0.
     pub geomean: f64,
 }
 
@@ -37,7 +37,7 @@ impl Statistics {
         "mean", "std", "min", "max", "median", "p50", "p90", "p95", "p99", "p999", "geomean",
     ];
 
-    /// In the order of [`Self::NAMES`].
+    /// Values in the order of [`Self::NAMES`].
     pub fn values(&self) -> [f64; 11] {
         [
             self.mean,
@@ -55,7 +55,7 @@ impl Statistics {
     }
 }
 
-/// The statistics of `values`.
+/// Computes the statistics of `values`.
 pub fn statistics(values: &[f64]) -> Statistics {
     let count = values.len() as f64;
     let mean = sum(values) / count;
@@ -82,14 +82,14 @@ pub fn statistics(values: &[f64]) -> Statistics {
     }
 }
 
-/// numpy's sum: its buffers of 8192 one after the other.
+/// Sums as numpy does: buffers of 8192 values, one after the other.
 fn sum(values: &[f64]) -> f64 {
     values
         .chunks(8192)
         .fold(0.0, |total, chunk| total + pairwise(chunk))
 }
 
-/// Halves down to blocks of 128, which are summed in eight lanes.
+/// Splits a range in half down to blocks of 128 values, which are summed in eight lanes.
 fn pairwise(values: &[f64]) -> f64 {
     match values.len() {
         0..8 => values.iter().sum(),
@@ -117,7 +117,7 @@ fn pairwise(values: &[f64]) -> f64 {
 mod tests {
     use crate::compat::splitwise::statistics::*;
 
-    /// As numpy 1.26 and scipy print them for 0.1, 0.2, ... 1.0.
+    /// Figures that numpy 1.26 and scipy print for 0.1, 0.2, ... 1.0.
     #[test]
     fn of_ten_values() {
         let values: Vec<f64> = (1..=10).map(|tenth| f64::from(tenth) / 10.0).collect();

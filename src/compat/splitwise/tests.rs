@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A prompt takes 1 s and a token 0.5 s, whatever the batch.
+/// A prompt takes 1 s and a token 0.5 s, for any batch.
 const FLAT: &str = "model,hardware,tensor_parallel,batch_tokens,prompt_seconds,token_seconds\n\
     bloom-176b,h100-80gb,8,1,1,0.5\nbloom-176b,h100-80gb,8,2,1,0.5\nbloom-176b,h100-80gb,1,1,1,0.5\nbloom-176b,h100-80gb,1,2,1,0.5\n";
 
@@ -56,8 +56,9 @@ fn near(found: f64, expected: f64) {
     assert!((found - expected).abs() < 1e-6, "{found} is not {expected}");
 }
 
-/// A: prompt 1 to 2, then 4 tokens in one event at 4. B comes at 2.75, when one token is done: the second is cut at 3. The
-/// prompt of B and a token of A take 1.1 s, to 4.1; the last token of both is there at 4.6.
+/// A: prompt from 1 to 2, then 4 tokens in one event at 4. B arrives at 2.75, when one token is done: the iterations
+/// are interrupted after the second token, at 3. The prompt of B and a token of A take 1.1 s, until 4.1; the last token
+/// of both is generated at 4.6.
 #[test]
 fn contiguous_iterations_are_paused_for_a_prompt() {
     let arrivals = [request(0, 1.0, 10, 5), request(1, 2.75, 10, 2)];
@@ -71,13 +72,14 @@ fn contiguous_iterations_are_paused_for_a_prompt() {
     near(b.queue, 0.25);
     near(b.ttft, 1.35);
     near(b.response, 1.85);
-    // Two arrivals; the prompt; four tokens, cancelled; their cut; the mixed iteration; the last.
+    // Seven events: two arrivals; the prompt; four tokens, cancelled; their interruption; the mixed iteration; the last
+    // token.
     assert_eq!(report.events, 7);
-    // Busy from 1 to 4.6, which is the end.
+    // Busy from 1 to 4.6, which is the end of the run.
     near(report.instances[0].utilization, 3.6 / 4.6);
 }
 
-/// ORCA has no limit of tokens: both prompts wait for the first and run as one.
+/// ORCA has no token limit: both later prompts wait for the first and run in one batch.
 #[test]
 fn orca_takes_all_that_wait() {
     let config = Config {
@@ -96,7 +98,7 @@ fn orca_takes_all_that_wait() {
     near(responses[1], 2.1);
     near(responses[2], 2.1);
 
-    // Splitwise: 4000 tokens are a batch, and the next prompt waits for the second.
+    // Splitwise: 4000 tokens fill a batch, and the next prompt waits for the second.
     let report = simulate(&Config::default(), &arrivals, &flat()).expect("runs");
     let ttfts: Vec<f64> = report.requests.iter().map(|r| r.ttft).collect();
     near(ttfts.iter().copied().fold(0.0, f64::max), 2.5);
@@ -126,8 +128,9 @@ fn the_kv_cache_is_shipped_after_the_prompt() {
     assert_eq!(report.requests[0].response, 2.0);
 }
 
-/// A holds 2 * 11 bytes of prompt and 2 * 20 of tokens of the token instance's 100, from 2 to 12 s. B ends its prompt at 3 and
-/// needs 2 * 20: it tries again at 4, 5, ... and at 12, a little before A ends; room is at 13.
+/// A holds 2 * 11 bytes of prompt and 2 * 20 bytes of tokens, of the token instance's 100, from 2 to 12 s. B ends its
+/// prompt at 3 and needs 2 * 20 bytes: it tries again at 4, 5, ... and at 12, a little before A ends; it finds room at
+/// 13.
 #[test]
 fn a_flow_without_room_tries_again_every_second() {
     let arrivals = [request(0, 1.0, 10, 21), request(1, 1.5, 19, 2)];
@@ -137,7 +140,7 @@ fn a_flow_without_room_tries_again_every_second() {
     near(report.requests[1].response, 12.0);
 }
 
-/// 60 tokens of prompt never fit into 50: the reference keeps silent about such a request.
+/// A prompt of 60 tokens never fits into 50; the reference does not report such a request.
 #[test]
 fn what_does_not_end_is_reported() {
     let arrivals = [request(7, 1.0, 60, 2), request(8, 2.0, 5, 2)];
@@ -152,12 +155,12 @@ fn what_does_not_end_is_reported() {
     config.end_time = 1.5;
     let arrivals = [request(0, 1.0, 10, 5), request(1, 9.0, 10, 5)];
     let report = simulate(&config, &arrivals, &flat()).expect("runs");
-    // The end of the prompt, at 2, crosses the end of the run and still happens.
+    // The end of the prompt, at 2, is after the end of the run and is still processed.
     let stages: Vec<_> = report.unfinished.iter().map(|r| (r.id, r.stage)).collect();
     assert_eq!(stages, [(0, Stage::Shipping), (1, Stage::NotArrived)]);
 }
 
-/// Ends the original with an exception; here it is an event like others.
+/// The original ends with an exception here; in this reproduction, the arrival is an ordinary event.
 #[test]
 fn arrivals_at_zero_and_none_at_all() {
     let report = simulate(&Config::default(), &[request(0, 0.0, 10, 3)], &flat()).expect("runs");
@@ -168,7 +171,8 @@ fn arrivals_at_zero_and_none_at_all() {
     write_report(&report, WriteOptions::default(), folder.path()).expect("writes");
 }
 
-/// Under load, prompts go to the token instance, too: it serves in the mixed pool and goes back when it is free.
+/// Under load, prompts also go to the token instance: it runs in the mixed pool and returns to its own pool when it is
+/// idle.
 #[test]
 fn the_mixed_pool_borrows() {
     let arrivals: Vec<Arrival> = (0..8)
@@ -186,7 +190,7 @@ fn the_mixed_pool_borrows() {
     assert!(on(0) > 0 && on(1) > 0, "{} {}", on(0), on(1));
 }
 
-/// A single output token is there after the prompt; the original loses its event at the next arrival and stops.
+/// A single output token is complete with the prompt; the original loses its event at the next arrival and stops.
 #[test]
 fn requests_of_one_token_end() {
     let arrivals = [
@@ -201,8 +205,8 @@ fn requests_of_one_token_end() {
     }
 }
 
-/// Of 50 tokens A holds 11 and reserves 10. The prompt of B needs 31, its tokens 2: without allowed preemptions every waiting
-/// task is urgent, so the tokens are taken and the prompt is not. The original stops at an assertion.
+/// Of 50 tokens A holds 11 and reserves 10. The prompt of B needs 31, its tokens 2. With a limit of no preemptions
+/// every waiting task is urgent, so the token task is taken and the prompt is not. The original stops at an assertion.
 #[test]
 fn tokens_before_their_prompt_are_an_error() {
     let mut config = tight("jsq");
@@ -223,7 +227,8 @@ fn tokens_before_their_prompt_are_an_error() {
     if let StartState::Uniform { instance } = &mut config.start_state {
         instance.max_preemptions = 4;
     }
-    // Else the prompt of B goes first and fits; then the tokens of A do not, and those of B wait behind them for ever.
+    // Otherwise the prompt of B is first and fits; then the tokens of A do not fit, and those of B wait behind them for
+    // ever.
     let report = simulate(&config, &arrivals, &flat()).expect("runs");
     let stages: Vec<_> = report.unfinished.iter().map(|r| r.stage).collect();
     assert_eq!(stages, [Stage::TokensWait; 2]);
@@ -271,7 +276,7 @@ fn what_cannot_be_simulated() {
             "has no `transfer_bandwidth`",
         ),
         (
-            // Beyond 16384 tokens the measured times fall, and the line goes below 0.
+            // Beyond 16384 tokens the measured times decrease, so their extrapolation falls below 0.
             run(|c| {
                 c.model = ModelConfig::named("llama2-70b");
                 c.start_state = StartState::Uniform {

@@ -1,6 +1,7 @@
-//! Vidur's `config.json`, which it writes beside its results: the same cluster, scheduler, requests and table here.
+//! Vidur's `config.json`, which it writes beside its results, read as the same cluster, scheduler, requests and table
+//! of this program.
 //!
-//! Followed are, at 7d47513, `vidur/config/config.py` (names, defaults), `vidur/scheduler/utils/memory_planner.py` and
+//! Follows, at 7d47513, `vidur/config/config.py` (names, defaults), `vidur/scheduler/utils/memory_planner.py` and
 //! `vidur/utils/param_counter.py` (blocks), and `vidur/request_generator/trace_replay_request_generator.py` (requests).
 
 use std::path::{Path, PathBuf};
@@ -16,62 +17,62 @@ use crate::sim::router::{RoundRobin, Router, VidurLor, VidurRandom};
 use crate::sim::{Cluster, InstanceSpec, Item, Kv};
 use crate::trace::Nanos;
 
-/// What of the file decides a run.
+/// The parts of the file that determine a run.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct VidurConfig {
-    /// Seeds the random scheduler.
+    /// Seed of the random scheduler.
     pub seed: u64,
-    /// Seconds after which the run ends; 0 for never.
+    /// Time at which the run ends, in seconds; 0 for no limit.
     #[serde(default)]
     pub time_limit: f64,
     /// Replicas, their model, and schedulers.
     pub cluster_config: ClusterConfig,
-    /// Where requests come from.
+    /// Source of the requests.
     pub request_generator_config: GeneratorConfig,
-    /// How the table was made.
+    /// Options with which the table of execution times was made.
     pub execution_time_predictor_config: PredictorConfig,
 }
 
 /// Replicas and schedulers.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct ClusterConfig {
-    /// How many.
+    /// Number of replicas.
     pub num_replicas: u32,
-    /// What each is.
+    /// Model and device of a replica.
     pub replica_config: ReplicaConfig,
-    /// Which replica gets a request.
+    /// Scheduler that assigns requests to replicas.
     pub global_scheduler_config: Named,
-    /// How a replica forms batches.
+    /// Scheduler that forms a replica's batches.
     pub replica_scheduler_config: SchedulerConfig,
 }
 
-/// A choice by name.
+/// A component that is chosen by name.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Named {
-    /// The name.
+    /// Name of the component.
     pub name: String,
 }
 
-/// Model, device, and how one is spread over the other.
+/// Model, device, and the model's distribution over devices.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct ReplicaConfig {
-    /// Name at Hugging Face.
+    /// Name of the model at Hugging Face.
     pub model_name: String,
-    /// Part of the memory that is not used.
+    /// Fraction of the memory that is not used.
     pub memory_margin_fraction: f64,
-    /// Pipeline stages.
+    /// Number of pipeline stages.
     pub num_pipeline_stages: u32,
-    /// Devices that share each layer.
+    /// Number of devices that share each layer (tensor parallelism).
     pub tensor_parallel_size: u64,
-    /// Device.
+    /// Name of the device.
     pub device: String,
-    /// The model's shape.
+    /// Dimensions of the model.
     pub model_config: ModelConfig,
-    /// The device's memory.
+    /// Memory and speed of the device.
     pub device_config: DeviceConfig,
 }
 
-/// The shape of a model.
+/// Dimensions of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ModelConfig {
     pub num_layers: u64,
@@ -85,48 +86,48 @@ pub struct ModelConfig {
 /// A device.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct DeviceConfig {
-    /// Teraflops at 16 bit, as Vidur counts them: 2^40 operations.
+    /// Teraflops at 16 bit; Vidur's tera is 2^40.
     pub fp16_tflops: f64,
     /// Memory in GiB.
     pub total_memory_gb: f64,
 }
 
-/// A replica scheduler; which numbers it has depends on its name.
+/// A replica scheduler; its name determines which parameters it has.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct SchedulerConfig {
-    /// `sarathi`, `vllm`, ...
+    /// Name, e.g. `sarathi` or `vllm`.
     pub name: String,
-    /// Requests of a step.
+    /// Maximum number of requests in a step.
     pub batch_size_cap: u32,
     /// Tokens per block.
     pub block_size: u32,
-    /// Part of the blocks that must stay free when a request is let in.
+    /// Fraction of the blocks that must stay free when a request is admitted.
     pub watermark_blocks_fraction: f64,
-    /// Blocks; worked out from the memory where missing or 0.
+    /// Number of blocks; computed from the memory if missing or 0.
     pub num_blocks: Option<f64>,
-    /// Tokens of a step (`sarathi`).
+    /// Maximum number of tokens in a step (`sarathi`).
     pub chunk_size: Option<u32>,
-    /// Padded tokens of a step of prompts (`vllm`).
+    /// Maximum number of padded tokens in a step of prompts (`vllm`).
     pub max_tokens_in_batch: Option<u32>,
 }
 
-/// Where requests come from.
+/// Source of the requests.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct GeneratorConfig {
-    /// `trace_replay`.
+    /// Name of the generator; must be `trace_replay`.
     pub name: String,
-    /// CSV `arrived_at,num_prefill_tokens,num_decode_tokens`.
+    /// Path of a CSV file with the columns `arrived_at,num_prefill_tokens,num_decode_tokens`.
     pub trace_file: Option<PathBuf>,
-    /// Multiplies prompts.
+    /// Factor of prompt lengths.
     #[serde(default = "one")]
     pub prefill_scale_factor: f64,
-    /// Multiplies outputs.
+    /// Factor of output lengths.
     #[serde(default = "one")]
     pub decode_scale_factor: f64,
-    /// Multiplies arrival times.
+    /// Factor of arrival times.
     #[serde(default = "one")]
     pub time_scale_factor: f64,
-    /// Most tokens of a request; longer ones lose of their prompt.
+    /// Maximum number of tokens of a request; the prompts of longer ones are truncated.
     pub max_tokens: u32,
 }
 
@@ -134,7 +135,7 @@ fn one() -> f64 {
     1.0
 }
 
-/// How the table of execution times was made, and is read.
+/// Options with which the table of execution times was made and is read.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct PredictorConfig {
     pub attention_decode_batching_overhead_fraction: f64,
@@ -147,8 +148,8 @@ impl VidurConfig {
     /// Reads the file.
     ///
     /// # Errors
-    /// [`Error::Input`] where it is not such a file, or asks for what is not done here; [`Error::Io`] where it cannot be
-    /// read.
+    /// [`Error::Input`] if it is not such a file or uses a feature that is not supported here; [`Error::Io`] if it
+    /// cannot be read.
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = Input::open(path)?.read_to_end()?;
         let config: Self = serde_json::from_slice(&bytes).map_err(|error| {
@@ -220,7 +221,8 @@ impl VidurConfig {
         Ok(())
     }
 
-    /// Beginning of the names of the table's files: device, model and tensor parallelism, `a100_llama3-8b_tp1`.
+    /// Common prefix of the names of the table's files: device, model and tensor parallelism, e.g.
+    /// `a100_llama3-8b_tp1`.
     pub fn table_prefix(&self) -> String {
         let replica = &self.cluster_config.replica_config;
         let name = replica.model_name.to_lowercase();
@@ -232,7 +234,7 @@ impl VidurConfig {
         format!("{}_{name}_tp{devices}", replica.device)
     }
 
-    /// How much longer attention takes in batches: only where query heads share KV heads.
+    /// Overhead of attention in batches, as a fraction; only where query heads share KV heads.
     pub fn overhead(&self) -> BatchingOverhead {
         let model = &self.cluster_config.replica_config.model_config;
         let predictor = &self.execution_time_predictor_config;
@@ -246,7 +248,7 @@ impl VidurConfig {
         }
     }
 
-    /// Parameters on one device: projections only, as Vidur counts them, no embeddings.
+    /// Number of parameters on one device. Like Vidur, counts projections only and no embeddings.
     pub fn parameters(&self) -> u64 {
         let replica = &self.cluster_config.replica_config;
         let (model, devices) = (&replica.model_config, replica.tensor_parallel_size);
@@ -260,7 +262,7 @@ impl VidurConfig {
     }
 
     /// Parameters of a device, width of its attention (layers times query heads times head size) and its operations per
-    /// second, which Vidur counts in 2^40.
+    /// second (with Vidur's factor of 2^40).
     pub fn work(&self) -> (f64, f64, f64) {
         let replica = &self.cluster_config.replica_config;
         let model = &replica.model_config;
@@ -273,7 +275,7 @@ impl VidurConfig {
         )
     }
 
-    /// Number of requests of maximum length whose KV fits into the memory that the parameters leave.
+    /// Number of requests of maximum length whose KV cache fits into the memory that the parameters leave.
     pub fn slots(&self) -> u32 {
         let replica = &self.cluster_config.replica_config;
         let model = &replica.model_config;
@@ -287,7 +289,7 @@ impl VidurConfig {
         ((memory - 2.0 * self.parameters() as f64) / request as f64).floor() as u32
     }
 
-    /// Blocks of KV of a replica.
+    /// Number of KV blocks of a replica.
     pub fn blocks(&self) -> u32 {
         let scheduler = &self.cluster_config.replica_scheduler_config;
         match scheduler.num_blocks {
@@ -296,10 +298,10 @@ impl VidurConfig {
         }
     }
 
-    /// The requests of a trace as this configuration scales and cuts them, in order of arrival.
+    /// The requests of a trace, scaled and truncated by this configuration, in order of arrival.
     ///
     /// # Errors
-    /// [`Error::Input`] where the file is not such a trace, or a request's output alone is longer than `max_tokens`.
+    /// [`Error::Input`] if the file is not such a trace, or if a request's output alone is longer than `max_tokens`.
     pub fn requests(&self, trace: &Path) -> Result<Vec<Item>> {
         let config = &self.request_generator_config;
         let columns = ["arrived_at", "num_prefill_tokens", "num_decode_tokens"];
@@ -333,7 +335,7 @@ impl VidurConfig {
         Ok(items)
     }
 
-    /// The cluster, with a table that [`Self::table_prefix`] and [`Self::overhead`] name.
+    /// The scenario, with the table that [`Self::table_prefix`] and [`Self::overhead`] name.
     pub fn cluster<'a>(&'a self, table: &'a VidurTable) -> Cluster<'a> {
         let config = &self.cluster_config;
         let make = move |_| InstanceSpec {

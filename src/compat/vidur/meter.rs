@@ -1,8 +1,8 @@
-//! A value that holds until the next one comes: its least, its most and its mean over time.
+//! A quantity that keeps each value until the next change: its minimum, maximum and mean over time.
 
 use crate::base::table::float;
 
-/// Begins with 0 at time 0, as Vidur's meters do.
+/// A meter that starts with 0 at time 0, as Vidur's do.
 #[derive(Debug, Clone)]
 pub(super) struct Meter {
     over_time: bool,
@@ -13,7 +13,7 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// A mean over time.
+    /// Mean weighted by time.
     pub(super) fn over_time() -> Self {
         Self {
             over_time: true,
@@ -24,7 +24,7 @@ impl Meter {
         }
     }
 
-    /// A mean over the values, however long each of them held; the first 0 is one.
+    /// Mean over the values without weights, including the initial 0.
     pub(super) fn over_values() -> Self {
         Self {
             over_time: false,
@@ -33,7 +33,8 @@ impl Meter {
         }
     }
 
-    /// From `time` on it is `value`. What held since time 0 does not count: Vidur takes a time of 0 for none.
+    /// Sets the value from `time` on. The time since time 0 does not count, because Vidur treats a time of 0 as
+    /// missing.
     pub(super) fn put(&mut self, time: f64, value: f64) {
         let (since, held) = self.last;
         if !self.over_time {
@@ -47,7 +48,7 @@ impl Meter {
         self.most = self.most.max(value);
     }
 
-    /// As JSON in one line; `None` if there is nothing to average.
+    /// The figures as one line of JSON; `None` if there is nothing to average.
     pub(super) fn json(&self, name: &str) -> Option<String> {
         let most = if self.most.fract() == 0.0 {
             format!("{:.0}", self.most)

@@ -1,7 +1,7 @@
-//! Results as Vidur writes them, for scripts that read its folders: `request_metrics.csv`, `batch_metrics.csv` and `plots/`,
-//! with its names, columns and quirks (`vidur/metrics/metrics_store.py` at 7d47513).
+//! Result files in Vidur's format, for scripts that read its folders: `request_metrics.csv`, `batch_metrics.csv` and
+//! `plots/`, with its names, columns and quirks (`vidur/metrics/metrics_store.py` at 7d47513).
 //!
-//! What Vidur writes only on demand (operations, single tokens) or as pictures (histograms) is left out.
+//! Files that Vidur writes only on request (operations, single tokens) and images (histograms) are not written.
 
 use std::path::Path;
 
@@ -14,10 +14,10 @@ use crate::metrics::serving::request_times::{TIMES, completion_order, times};
 use crate::sim::{Records, RequestRecord};
 use crate::trace::Nanos;
 
-/// What a device computes, for its utilisation.
+/// Parameters and speed of a device, for its utilisation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ModelWork {
-    /// Parameters on one device.
+    /// Number of parameters on one device.
     pub parameters: f64,
     /// Layers times query heads times head size, on one device.
     pub attention_width: f64,
@@ -29,16 +29,16 @@ pub struct ModelWork {
 #[derive(Debug)]
 struct Figures {
     id: usize,
-    /// In the order of [`TIMES`]; `None` for a request that is not finished.
+    /// Times in the order of [`TIMES`]; `None` for a request that did not finish.
     times: Option<[f64; 14]>,
-    /// Since the request before it came.
+    /// Seconds since the previous arrival.
     since_last: Option<f64>,
     prompt: f64,
     output: f64,
     restarts: u32,
 }
 
-/// Other columns of a request.
+/// The other columns of a request.
 const COUNTS: [&str; 6] = [
     "request_inter_arrival_delay",
     "request_num_tokens",
@@ -57,11 +57,11 @@ const BATCH: [&str; 5] = [
     "batch_execution_time",
 ];
 
-/// Writes everything into a folder. Batches are there where the simulation logged its steps; `work` is needed for
+/// Writes all files into a folder. Batch files are written if the simulation logged its steps; `work` is needed for the
 /// `mfu` files.
 ///
 /// # Errors
-/// [`crate::base::error::Error::Io`] where a file cannot be written.
+/// [`crate::base::error::Error::Io`] for a file that cannot be written.
 pub fn write(folder: &Path, records: &Records, work: Option<ModelWork>) -> Result<()> {
     let plots = folder.join("plots");
     let figures = figures(&records.requests);
@@ -124,7 +124,7 @@ fn requests(path: &Path, figures: &[Figures]) -> Result<()> {
     csv.finish()
 }
 
-/// A metric's distribution, of the requests that finished.
+/// Distribution of a metric over the finished requests.
 fn ranked(
     plots: &Path,
     name: &str,
@@ -138,11 +138,11 @@ fn ranked(
     write_ranked(plots, name, values)
 }
 
-/// A distribution as `name.csv`: rows from the smallest value, first come first among equals, with their rank as a part of
-/// all. Values come with their requests' numbers, in order of completion.
+/// Writes a distribution as `name.csv`: rows in ascending order of value, equal values in order of completion, each
+/// with its rank as a fraction of all. `values` are pairs of a request's number and its value, in order of completion.
 ///
 /// # Errors
-/// [`crate::base::error::Error::Io`] where the file cannot be written.
+/// [`crate::base::error::Error::Io`] for a file that cannot be written.
 pub fn write_ranked(
     plots: &Path,
     name: &str,
@@ -167,7 +167,7 @@ pub fn write_ranked(
     csv.finish()
 }
 
-/// How many there were so far, by time.
+/// Cumulative count over time.
 fn series(plots: &Path, name: &str, times: impl Iterator<Item = Nanos>) -> Result<()> {
     let path = plots.join(format!("{name}_time_series.csv"));
     let mut csv = CsvFile::create(&path, &["", "Time (sec)", name])?;
@@ -181,7 +181,7 @@ fn series(plots: &Path, name: &str, times: impl Iterator<Item = Nanos>) -> Resul
     csv.finish()
 }
 
-/// Figures of every batch, one a line and as quantiles.
+/// Figures of every batch, as one line per batch and as quantiles.
 fn batches(folder: &Path, plots: &Path, records: &Records) -> Result<()> {
     let mut sketches: [Sketch; 5] = Default::default();
     let header: Vec<&str> = std::iter::once("Batch Id").chain(BATCH).collect();
@@ -211,10 +211,11 @@ fn batches(folder: &Path, plots: &Path, records: &Records) -> Result<()> {
     Ok(())
 }
 
-/// Memory, busy time and use of the arithmetic units, by replica.
+/// Memory use, busy time and utilisation of the arithmetic units of each replica.
 fn utilisation(plots: &Path, records: &Records, work: Option<ModelWork>) -> Result<()> {
     let count = records.instances.len();
-    // Vidur calls this mean weighted, too, but passes another flag in the place of the one that would weight it.
+    // Vidur's name for this mean also says weighted, but Vidur passes another flag in the place of the one that would
+    // weight it.
     let mut memory = vec![Meter::over_values(); count];
     let mut busy = vec![Meter::over_time(); count];
     let mut used = vec![Meter::over_time(); count];
@@ -234,7 +235,7 @@ fn utilisation(plots: &Path, records: &Records, work: Option<ModelWork>) -> Resu
         }
     }
     for replica in 0..count {
-        // Replica 0 comes last: its figures are kept under index -1 of a list.
+        // Replica 0 is last, because Vidur stores its figures under index -1 of a list.
         let number = if replica == 0 { count } else { replica };
         let stage = format!("replica_{number}_stage_1");
         let mut files = vec![

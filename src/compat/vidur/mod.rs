@@ -1,5 +1,5 @@
-//! Vidur (Microsoft's LLM inference simulator): its configuration read as one of this program's clusters, and its metric
-//! files.
+//! Vidur (Microsoft's LLM inference simulator): reads its configuration as a scenario of this program, and writes its
+//! metric files.
 
 mod config;
 mod meter;

@@ -1,11 +1,11 @@
-//! Quantiles of one column as Vidur writes them: from a DDSketch (Masson, Rim, Lee, VLDB 2019) with logarithmic buckets.
+//! Quantiles of one column in Vidur's format, from a DDSketch (Masson, Rim, Lee, VLDB 2019) with logarithmic buckets.
 
 use std::collections::BTreeMap;
 
-/// Relative error of a quantile: Vidur's.
+/// Relative error of a quantile, as in Vidur.
 const ACCURACY: f64 = 0.001;
 
-/// Counts of values by bucket; values may not be negative.
+/// Counts of values by bucket; values must not be negative.
 #[derive(Debug, Default)]
 pub(super) struct Sketch {
     zeros: u64,
@@ -13,12 +13,12 @@ pub(super) struct Sketch {
     count: u64,
 }
 
-/// Ratio of the bounds of a bucket.
+/// Ratio of the upper to the lower bound of a bucket.
 fn gamma() -> f64 {
     1.0 + 2.0 * ACCURACY / (1.0 - ACCURACY)
 }
 
-/// Buckets per doubling.
+/// Number of buckets per doubling of the value.
 fn per_doubling() -> f64 {
     libm::log(2.0) / libm::log1p(2.0 * ACCURACY / (1.0 - ACCURACY))
 }
@@ -35,12 +35,12 @@ impl Sketch {
         }
     }
 
-    /// How many values were counted.
+    /// Number of values counted.
     pub(super) fn count(&self) -> u64 {
         self.count
     }
 
-    /// For quantiles 0.00 to 1.00: the middle of the bucket that the value of that rank is in.
+    /// Quantiles 0.00 to 1.00, each the middle of the bucket that holds the value of that rank.
     pub(super) fn percentiles(&self) -> Vec<(f64, f64)> {
         let last = self.count.saturating_sub(1) as f64;
         let quantile = |index: u32| {
@@ -80,7 +80,7 @@ mod tests {
         }
         let got = sketch.percentiles();
         assert_eq!(got.len(), 101);
-        // Rank 1.98 is below 2: still a zero. Rank 2.01 is the 1, and rank 3 the 4.
+        // Rank 1.98 is below 2 and still a zero. Rank 2.01 is the 1, and rank 3 the 4.
         assert_eq!(got[66].1, 0.0);
         // 1 is the upper bound of bucket 0, whose middle is 2 / (1 + gamma) = 0.999.
         assert!((got[67].1 - 0.999).abs() < 1e-12);

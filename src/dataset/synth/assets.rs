@@ -19,7 +19,7 @@ pub(super) struct Topic {
 pub(super) struct Foreign {
     /// Vocabulary and sentence patterns.
     pub(super) grammar: Grammar,
-    /// Whether it is written without spaces; its messages then have a third of the characters.
+    /// Whether it is written without spaces; its messages then have a third of the number of characters.
     pub(super) dense: bool,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Assets {
 }
 
 impl Assets {
-    /// The assets; parsed at the first call.
+    /// Returns the assets, which are parsed at the first call.
     pub(super) fn get() -> &'static Self {
         static ASSETS: OnceLock<Assets> = OnceLock::new();
         ASSETS.get_or_init(Self::parse)

@@ -157,14 +157,14 @@ impl<'a> Voice<'a> {
         }
     }
 
-    /// One expansion of `rule`.
+    /// Draws one expansion of `rule`.
     pub(super) fn say(&self, stream: &mut Stream, rule: &str) -> String {
         let mut out = String::new();
         self.expand(stream, rule, &mut out, 0);
         out
     }
 
-    /// Of `tries` expansions, the one whose length in characters is nearest to `target`.
+    /// Draws `tries` expansions and returns the one whose length in characters is nearest to `target`.
     pub(super) fn say_near(
         &self,
         stream: &mut Stream,
@@ -208,7 +208,7 @@ impl<'a> Voice<'a> {
         let Some(alternative) = found.alternatives.get(chosen) else {
             return;
         };
-        // a snippet of code names its variables alike throughout
+        // The code of a snippet uses the same variable names throughout.
         let alike = rule.starts_with("code.");
         let mut said: Vec<(&str, Form, String)> = Vec::new();
         for piece in alternative {

@@ -3,7 +3,7 @@
 /// Form of a word that a slot requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// Unchanged.
+    /// The unchanged word.
     Plain,
     /// `|s`: the plural of a noun.
     Plural,
@@ -33,12 +33,12 @@ impl Form {
         }
     }
 
-    /// `word` in this form.
+    /// Returns `word` in this form.
     pub(super) fn apply(self, word: &str) -> String {
         match self {
             Self::Plain => word.to_owned(),
             Self::Plural => with_s(word),
-            // of "breathe through" the first word is the verb
+            // In "breathe through" the first word is the verb.
             Self::Third => of_first(word, with_s),
             Self::Gerund => of_first(word, gerund),
             Self::Capital => capital(word),

@@ -92,7 +92,7 @@ impl Composer<'_> {
         let code = self.code && stream.chance(CODE_SHARE);
         let list = stream.chance(LIST_SHARE);
         let mut text = self.voice.say(stream, "answer.open");
-        // code and list come once at least where there is room, and again in long replies
+        // Code and list are used once at least if there is room, and again in long replies.
         let mut next = stream.below(3);
         let mut closed = false;
         while length(&text) + self.scaled(60) < target {

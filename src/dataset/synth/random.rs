@@ -35,7 +35,7 @@ impl Stream {
         (self.0.next_u64() >> 11) as f64 * STEP
     }
 
-    /// True with probability `p`.
+    /// Returns true with probability `p`.
     pub(super) fn chance(&mut self, p: f64) -> bool {
         self.unit() < p
     }

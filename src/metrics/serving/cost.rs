@@ -1,24 +1,24 @@
-//! What a run's instances cost, from asking for each until it is given back.
+//! Cost of a run's instances, each from its request until it is gone.
 
 use serde::Serialize;
 
 use crate::sim::{InstanceRecord, PoolResources};
 
-/// Hours, dollars and energy of all instances, their start-up and draining included.
+/// Hours, dollars and energy of all instances, including start-up and draining.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Cost {
-    /// From asking for an instance until it was given back.
+    /// Instance hours, from each instance's request until it is gone.
     pub instance_hours: f64,
-    /// The same times the GPUs of an instance; `None` where those are not known.
+    /// GPU hours; `None` if the number of GPUs per instance is unknown.
     pub gpu_hours: Option<f64>,
-    /// Dollars; `None` unless the price of every GPU is known.
+    /// Cost in dollars; `None` unless the price of every GPU is known.
     pub dollars: Option<f64>,
-    /// Watt-hours of the GPUs; `None` unless the power of every GPU is known.
+    /// Energy of the GPUs in watt-hours; `None` unless the power of every GPU is known.
     pub gpu_watt_hours: Option<f64>,
 }
 
 impl Cost {
-    /// Adds up instances; `resources` has GPUs, price and power of their pools.
+    /// Adds up the instances; `resources` has the GPUs, price and power of their pools.
     pub fn of(instances: &[InstanceRecord], resources: &[PoolResources]) -> Self {
         let mut cost = Self {
             instance_hours: 0.0,
@@ -58,7 +58,7 @@ pub(super) mod testing {
     use crate::sim::{InstanceRecord, PoolResources, Role};
     use crate::trace::Nanos;
 
-    /// An instance's life, in seconds.
+    /// The record of an instance, with times in seconds.
     pub(in crate::metrics::serving) fn instance(
         role: Role,
         [created, ready]: [f64; 2],
@@ -83,7 +83,7 @@ pub(super) mod testing {
         }
     }
 
-    /// A pool of instances of two GPUs at 3 dollars an hour.
+    /// A pool whose instances have two GPUs at 3 dollars per hour.
     pub(in crate::metrics::serving) fn pool(name: &str) -> PoolResources {
         PoolResources {
             pool: name.to_owned(),
@@ -105,13 +105,13 @@ mod tests {
 
     #[test]
     fn start_up_and_draining_are_paid() {
-        // Asked for at 600 s, ready at 1200 s, draining from 3000 s, gone at 4200 s: 3600 s, 1 hour.
+        // Requested at 600 s, ready at 1200 s, draining from 3000 s, gone at 4200 s: 3600 s, 1 hour.
         let mut one = instance(Role::Prefill, [600.0, 1200.0], Some(3000.0), 4200.0);
         one.busy = Nanos::from_secs_f64(1800.0);
         one.busy_prefill = Nanos::from_secs_f64(1440.0);
         let found = Cost::of(&[one], &[pool("prefill")]);
         assert!((found.instance_hours - 1.0).abs() < 1e-12);
-        // 2 GPUs; at 3 dollars an hour 6 dollars.
+        // 2 GPUs at 3 dollars per hour: 6 dollars.
         assert_eq!((found.gpu_hours, found.dollars), (Some(2.0), Some(6.0)));
         // 0.5 h busy, of which 0.4 h with prompts: 0.5 x 100 + 0.4 x 700 + 0.1 x 400 = 370 W h a GPU, 740 of two.
         assert!((found.gpu_watt_hours.expect("powers") - 740.0).abs() < 1e-9);

@@ -1,15 +1,15 @@
-//! Instances over time: how many existed, how many were ready, and prefill instances for each decode instance.
+//! Numbers of instances over time: existing, ready, and prefill instances per decode instance.
 
 use crate::sim::{InstanceRecord, Role, State, StateChange};
 use crate::trace::Nanos;
 
-/// Seconds and a level that holds from then until the next step's.
+/// A step function: pairs of a time in seconds and the value from then until the next pair.
 pub type Steps = Vec<(f64, f64)>;
 
-/// Instances of a run over time.
+/// Numbers of instances over a run.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Fleet {
-    /// Most instances that existed at once, those that started or drained included.
+    /// Maximum number of instances that existed at once, including starting and draining ones.
     pub most_instances: u64,
     /// Ready instances of all pools.
     pub ready: Steps,
@@ -17,9 +17,10 @@ pub struct Fleet {
     pub prefill: Steps,
     /// Ready decode instances.
     pub decode: Steps,
-    /// The former by the latter; not a number where no decode instance is ready, and empty unless both kinds existed.
+    /// Ready prefill / ready decode instances; NaN while no decode instance is ready, and empty unless both kinds
+    /// existed.
     pub pd_ratio: Steps,
-    /// When the run ended, in seconds.
+    /// End of the run, in seconds.
     pub end: f64,
 }
 
@@ -33,7 +34,7 @@ pub struct Moments {
 }
 
 impl Fleet {
-    /// Follows changes of state, which are in order of time, up to the end of the run.
+    /// Applies changes of state, which are in order of time, up to the end of the run.
     pub fn of(changes: &[StateChange], instances: &[InstanceRecord], end: Nanos) -> Self {
         let has = |role| instances.iter().any(|i| i.role == role);
         let paired = has(Role::Prefill) && has(Role::Decode);
@@ -46,7 +47,7 @@ impl Fleet {
         let mut rest = changes;
         let mut time = Nanos::ZERO;
         loop {
-            // All that happens at one time counts as one change.
+            // All changes at the same time count as one.
             while let Some((change, later)) = rest.split_first()
                 && change.time <= time
             {
@@ -85,8 +86,8 @@ impl Fleet {
         }
     }
 
-    /// Mean and variance of the P/D ratio, each value weighed by how long it held; times without a ready decode instance
-    /// count for nothing. `None` where the ratio never was defined.
+    /// Mean and variance of the P/D ratio, weighted by time; times without a ready decode instance are ignored. `None`
+    /// if the ratio was never defined.
     pub fn pd_ratio_moments(&self) -> Option<Moments> {
         let held = || {
             let pairs = self.pd_ratio.windows(2);
@@ -107,7 +108,7 @@ impl Fleet {
     }
 }
 
-/// The changes of state that instances' lives tell: what a results folder without `scaling/instances.csv` knows of them.
+/// The changes of state that instances' records imply, for results folders without `scaling/instances.csv`.
 pub fn state_changes(instances: &[InstanceRecord], end: Nanos) -> Vec<StateChange> {
     let mut changes = Vec::new();
     for (number, life) in instances.iter().enumerate() {
@@ -146,7 +147,7 @@ mod tests {
 
     #[test]
     fn by_hand() {
-        // Prefill: one all along, and another, asked for at 10, that is ready from 20 to 60 and gone at 70.
+        // Prefill: one for the whole run, and another, requested at 10, that is ready from 20 to 60 and gone at 70.
         // Decode: two, of which one drains at 50 and is gone at 55.
         let found = fleet(&[
             instance(Role::Prefill, [0.0, 0.0], None, 100.0),
@@ -191,7 +192,7 @@ mod tests {
         assert!(found.pd_ratio.iter().any(|step| step.1.is_nan()));
         let moments = found.pd_ratio_moments().expect("both kinds");
         assert_eq!((moments.mean, moments.variance), (1.0, 0.0));
-        // The one is gone when the other is asked for.
+        // One instance is gone at the time at which the other is requested.
         assert_eq!(found.most_instances, 2);
     }
 

@@ -1,4 +1,4 @@
-//! Latencies of finished requests, and what a request would take alone.
+//! Latencies of finished requests, and the latency of a request on an idle instance.
 
 use hdrhistogram::Histogram;
 
@@ -9,18 +9,18 @@ use crate::sim::latency::{Chunk, LatencyModel, Step};
 /// Distributions over the finished requests of a run, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Latencies {
-    /// From arrival to the first token.
+    /// TTFT: from arrival to the first token.
     pub ttft: Distribution,
-    /// A request's mean time between tokens, of requests with more than one.
+    /// TBT: mean time between tokens of each request with more than one token.
     pub tbt: Distribution,
-    /// From arrival to the last token.
+    /// E2E: from arrival to the last token.
     pub e2e: Distribution,
-    /// From arrival to the first batch.
+    /// Queueing time: from arrival to the first batch.
     pub queue: Distribution,
 }
 
 impl Latencies {
-    /// Of the finished ones among these requests.
+    /// Computes the distributions over those of these requests that finished.
     pub fn of(requests: &[RequestRow]) -> Self {
         let of = |time: fn(&RequestRow) -> Option<f64>| {
             let finished = requests.iter().filter(|r| r.is_finished());
@@ -35,7 +35,7 @@ impl Latencies {
     }
 }
 
-/// Single gaps between tokens, in seconds; each of a histogram's buckets counts at its middle.
+/// Single gaps between tokens (ITL), in seconds; each value of a histogram's bucket counts as the middle of the bucket.
 pub fn token_gaps(gaps: &Histogram<u64>) -> Distribution {
     let mut pairs: Vec<(f64, u64)> = gaps
         .iter_recorded()
@@ -47,8 +47,8 @@ pub fn token_gaps(gaps: &Histogram<u64>) -> Distribution {
     Distribution::from_weighted(&mut pairs)
 }
 
-/// Seconds that a request takes on an instance with nothing else to do: to the first token, with the prompt in one step, and
-/// for each further token, with the prompt as context.
+/// Latency of a request on an idle instance, in seconds: TTFT, with the prompt in one step, and the time for each
+/// further token, with the prompt as context.
 pub fn alone(prompt: u32, reference: &mut dyn LatencyModel) -> (f64, f64) {
     let mut step = Step {
         prefills: vec![Chunk {
@@ -78,7 +78,7 @@ mod tests {
             finished(1.0, Some(0.1), 2.0),
             finished(3.0, None, 3.0),
             finished(5.0, Some(0.3), 8.0),
-            // Its first token was there after 0.1 s, and it counts for nothing here.
+            // Its first token was generated after 0.1 s, but it did not finish, so it does not count.
             unfinished(Outcome::EndOfTime),
         ];
         requests[2].queue = Some(0.6);
@@ -89,7 +89,7 @@ mod tests {
             (3, Some(3.0), Some(3.0))
         );
         assert!((found.ttft.p90.expect("values") - 4.6).abs() < 1e-12);
-        // TBT 0.1 and 0.3: the request of one token has none.
+        // TBT 0.1 and 0.3: the request with a single token has none.
         assert_eq!(found.tbt.count, 2);
         assert!((found.tbt.p50.expect("values") - 0.2).abs() < 1e-12);
         // E2E 2, 3, 8: mean 13 / 3.
@@ -101,7 +101,7 @@ mod tests {
         assert_eq!((nobody.ttft.count, nobody.ttft.p99), (0, None));
     }
 
-    /// A millisecond a prompt token, and 10 ms and a microsecond a token of context for a decode.
+    /// 1 ms per prompt token; for a decode, 10 ms plus 1 us per token of context.
     #[derive(Debug)]
     struct ByHand;
 

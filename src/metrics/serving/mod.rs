@@ -1,9 +1,9 @@
-//! What a simulated cluster achieved: latencies, service level objectives, throughput, cost, use and scaling.
+//! Figures of a simulated cluster: latencies, service level objectives, throughput, cost, utilisation and scaling.
 //!
-//! Each figure is computed by one function here, from rows that a simulation and a results folder give alike:
+//! Each figure is computed by one function here, from rows that both a simulation and a results folder provide:
 //! [`RequestRow`], [`InstanceRecord`](crate::sim::InstanceRecord), [`StateChange`](crate::sim::StateChange),
-//! [`ScalingLog`] and [`PoolResources`]. The base of every ratio over requests is the requests that arrived, and a figure of
-//! no values is `None`.
+//! [`ScalingLog`] and [`PoolResources`]. The base of every ratio over requests is the requests that arrived, and a
+//! figure without values is `None`.
 
 mod cost;
 mod fleet;
@@ -38,35 +38,35 @@ use crate::base::Distribution;
 use crate::sim::latency::{Clamped, LatencyModel};
 use crate::sim::{Objectives, PoolResources, Records};
 
-/// The figures of one run, as `summary.json` has them. Times are in seconds.
+/// The figures of one run, as written to `summary.json`. Times are in seconds.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Serving {
-    /// Requests that arrived.
+    /// Number of requests that arrived.
     pub arrived: u64,
-    /// Requests that finished: all their tokens were generated.
+    /// Number of requests that finished: all their tokens were generated.
     pub finished: u64,
-    /// Requests that did not, by reason.
+    /// Numbers of requests that did not finish, by reason.
     pub unfinished: Unfinished,
     /// Time of the last event.
     pub end_seconds: f64,
-    /// From arrival to the first token, of finished requests.
+    /// TTFT: from arrival to the first token, of finished requests.
     pub ttft: Distribution,
-    /// A request's mean time between tokens (TBT, TPOT), of finished requests with more than one.
+    /// TBT (also TPOT): mean time between tokens, of finished requests with more than one token.
     pub tbt: Distribution,
-    /// Single gaps between consecutive tokens (ITL) of all requests, to three digits.
+    /// ITL: single gaps between consecutive tokens of all requests, to three digits.
     pub itl: Distribution,
-    /// From arrival to the last token, of finished requests.
+    /// E2E: from arrival to the last token, of finished requests.
     pub e2e: Distribution,
-    /// From arrival to the first batch, of finished requests.
+    /// Queueing time: from arrival to the first batch, of finished requests.
     pub queue: Distribution,
-    /// TTFT, TBT and E2E as multiples of what an unloaded reference instance needs.
+    /// TTFT, TBT and E2E as multiples of those on an idle reference instance.
     pub slowdown: Slowdowns,
-    /// Service level objectives.
+    /// Service level objectives and the requests that met them.
     pub slo: Slo,
-    /// Finished requests per second; `None` where no time passed.
+    /// Finished requests per second; `None` for a duration of 0.
     pub requests_per_second: Option<f64>,
-    /// Requests per second that finished and met all objectives; `None` where no time passed.
+    /// Requests per second that finished and met all objectives; `None` for a duration of 0.
     pub goodput: Option<f64>,
     /// Prompt tokens of finished requests.
     pub prompt_tokens: u64,
@@ -76,24 +76,24 @@ pub struct Serving {
     pub token_hit_ratio: Option<f64>,
     /// Output tokens of finished requests.
     pub output_tokens: u64,
-    /// KV moved between instances, in bytes.
+    /// Bytes of KV cache transferred between instances.
     pub moved_bytes: u64,
-    /// Times that a request lost its KV and was computed again.
+    /// Number of times that a request lost its KV cache and was computed again.
     pub preemptions: u64,
-    /// Steps of all instances.
+    /// Number of steps of all instances.
     pub steps: u64,
-    /// Steps outside of what the latency models know.
+    /// Number of steps outside the measured range of the latency models.
     pub clamped: Clamped,
     /// Hours, dollars and energy.
     pub cost: Cost,
-    /// Use of each pool.
+    /// Utilisation of each pool.
     pub pools: Vec<PoolUse>,
     /// Changes of the cluster's size.
     pub scaling: Scaling,
 }
 
 impl Serving {
-    /// Computes the figures of a run. Slowdowns are against `reference`, an instance that has nothing else to do.
+    /// Computes the figures of a run. Slowdowns are relative to `reference`, an idle instance.
     pub fn new(
         records: &Records,
         log: Option<&ScalingLog>,
@@ -166,7 +166,7 @@ mod tests {
     use crate::sim::{Outcome, RequestRecord, Role};
     use crate::trace::Nanos;
 
-    /// A prompt of 100 tokens with 40 cached and 5 output tokens; times in seconds.
+    /// A prompt of 100 tokens with 40 cached, and 5 output tokens; times in seconds.
     fn request(arrival: f64, scheduled: f64, first: f64, ended: f64) -> RequestRecord {
         let at = Nanos::from_secs_f64;
         RequestRecord {
@@ -187,7 +187,7 @@ mod tests {
         let mut requests = vec![
             request(0.0, 0.5, 1.0, 2.0),
             request(10.0, 10.5, 13.0, 14.0),
-            // Got its first token and was under way at the end.
+            // Got its first token and was in flight at the end.
             request(19.0, 19.0, 19.5, 20.0),
             RequestRecord::default(),
         ];
@@ -240,7 +240,7 @@ mod tests {
             &objectives,
             &mut Constant { seconds: 0.5 },
         );
-        // Three arrived: two finished, one was cut off; the fourth never came.
+        // Three arrived: two finished, one was in flight at the end; the fourth never arrived.
         assert_eq!((found.arrived, found.finished), (3, 2));
         assert_eq!(
             (found.unfinished.total, found.unfinished.not_arrived),
@@ -251,7 +251,7 @@ mod tests {
         assert_eq!((found.tbt.mean, found.tbt.max), (Some(0.25), Some(0.25)));
         assert_eq!((found.e2e.mean, found.queue.p50), (Some(3.0), Some(0.5)));
         assert_eq!(found.itl.count, 8);
-        // One of three was in time (the second has TTFT 3 s), both that finished kept TBT.
+        // One of three met TTFT (the second has 3 s); both that finished met TBT.
         assert_eq!(found.slo.attainment, Some(1.0 / 3.0));
         assert_eq!(found.slo.ttft_attainment, Some(1.0 / 3.0));
         assert_eq!(found.slo.tbt_attainment, Some(2.0 / 3.0));
@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(found.slowdown.ttft.max, Some(6.0));
         assert_eq!(found.slowdown.tbt.max, Some(0.5));
         assert_eq!(found.slowdown.e2e.max, Some(1.6));
-        // TTFT at p50 is 4 and may be 2.
+        // TTFT at p50 is 4; the limit is 2.
         assert_eq!(found.slo.slowdowns[0].value, Some(4.0));
         assert_eq!(found.slo.slowdowns_met, Some(false));
         // 2 x 100 prompt tokens, 2 x 40 of them cached, 2 x 5 output tokens.
@@ -277,14 +277,14 @@ mod tests {
         assert_eq!((found.moved_bytes, found.steps), (12_345, 30));
         assert_eq!((found.preemptions, found.clamped.steps), (3, 3));
         assert_eq!((found.clamped.of, found.end_seconds), (30, 20.0));
-        // 20 + 20 + 15 s of 2 GPUs at 3 dollars an hour.
+        // 20 + 20 + 15 s of 2 GPUs at 3 dollars per hour.
         assert!((found.cost.instance_hours - 55.0 / 3600.0).abs() < 1e-12);
         assert!((found.cost.gpu_hours.expect("GPUs") - 110.0 / 3600.0).abs() < 1e-12);
         assert!((found.cost.dollars.expect("prices") - 330.0 / 3600.0).abs() < 1e-12);
-        // Busy 4 of 20 s, and 6 of 20 + 10 s.
+        // Busy for 4 of 20 s, and for 6 of 20 + 10 s.
         let busy: Vec<_> = found.pools.iter().map(|pool| pool.utilisation).collect();
         assert_eq!(busy, [Some(0.2), Some(0.2)]);
-        // One instance was asked for at 5 s: 1/1 until 10 s, then 1/2.
+        // One instance was requested at 5 s: 1/1 until 10 s, then 1/2.
         let scaling = &found.scaling;
         assert_eq!((scaling.policy.as_ref(), scaling.counts), (None, None));
         assert_eq!(scaling.figures.changes.scale_out, 1);

@@ -1,35 +1,35 @@
-//! How busy each pool was, and how full.
+//! Utilisation and KV usage of each pool.
 
 use serde::Serialize;
 
 use crate::sim::{InstanceRecord, PoolResources};
 
-/// One pool: what its instances are, and how far they were used. Means weigh each instance by its time from ready to gone;
-/// a pool that never lived has none.
+/// Figures of one pool: its resources and their use. Means weight each instance by its time from ready to gone; a pool
+/// without such time has none.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PoolUse {
-    /// Name.
+    /// Name of the pool.
     pub pool: String,
     /// Name of the GPU.
     pub sku: String,
-    /// GPUs of an instance.
+    /// GPUs per instance.
     pub gpus: u32,
-    /// KV blocks of an instance.
+    /// KV blocks per instance.
     pub blocks: u32,
-    /// Price of a GPU in dollars per hour, where it is known.
+    /// Price of a GPU in dollars per hour, if known.
     pub gpu_hour_cost: Option<f64>,
-    /// Instances that existed at any time.
+    /// Number of instances that existed at any time.
     pub instances: u64,
-    /// Fraction of their time that they computed.
+    /// Fraction of their time in which the instances computed.
     pub utilisation: Option<f64>,
-    /// Fraction of their blocks that requests held, mean over time.
+    /// Fraction of their blocks held by requests, mean over time.
     pub mean_kv_usage: Option<f64>,
-    /// Largest fraction of one instance's blocks that requests held.
+    /// Largest fraction of one instance's blocks held by requests.
     pub peak_kv_usage: Option<f64>,
 }
 
 impl PoolUse {
-    /// Of each pool, in order.
+    /// Computes the figures of each pool, in order.
     pub fn of(instances: &[InstanceRecord], resources: &[PoolResources]) -> Vec<Self> {
         resources
             .iter()
@@ -92,7 +92,7 @@ mod tests {
         // (0.5 x 100 + 0.25 x 40) / 140 = 60 / 140.
         assert!((found[0].mean_kv_usage.expect("it lived") - 60.0 / 140.0).abs() < 1e-12);
         assert_eq!(found[0].peak_kv_usage, Some(0.9));
-        // Nobody ever was in the other pool.
+        // The other pool had no instance.
         assert_eq!(found[1].instances, 0);
         assert_eq!(
             (

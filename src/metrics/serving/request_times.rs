@@ -1,8 +1,8 @@
-//! A request's times under Vidur's and sarathi-serve's names (`vidur/metrics/metrics_store.py` at 7d47513).
+//! Times of a request by Vidur's and sarathi-serve's names (`vidur/metrics/metrics_store.py` at 7d47513).
 
 use crate::sim::RequestRecord;
 
-/// Time metrics of a request, as columns and as files.
+/// Names of a request's times, used for columns and files.
 pub const TIMES: [&str; 14] = [
     "request_e2e_time",
     "request_e2e_time_normalized",
@@ -20,7 +20,8 @@ pub const TIMES: [&str; 14] = [
     "decode_time_execution_plus_preemption_normalized",
 ];
 
-/// A finished request's times, in seconds, in the order of [`TIMES`]; `None` of another. After a restart what counts as prompt and output is what the last start had.
+/// Times of a finished request, in seconds, in the order of [`TIMES`]; `None` if it did not finish. After a restart,
+/// prompt and output are those of the last start.
 pub fn times(request: &RequestRecord) -> Option<[f64; 14]> {
     let e2e = request.e2e()?;
     let (first, scheduled) = (request.first_token?, request.scheduled?);
@@ -35,7 +36,7 @@ pub fn times(request: &RequestRecord) -> Option<[f64; 14]> {
         e2e / output,
         executed,
         executed / output,
-        // Without the host's overhead, which is part of no step here.
+        // The same without the host's overhead, which no step of this simulator has.
         executed,
         executed / output,
         stalled,
@@ -49,7 +50,7 @@ pub fn times(request: &RequestRecord) -> Option<[f64; 14]> {
     ])
 }
 
-/// Requests that finished, in that order; those of one step in order of arrival.
+/// Finished requests in the order in which they finished; those of the same step in order of arrival.
 pub fn completion_order(requests: &[RequestRecord]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..requests.len())
         .filter(|id| times(&requests[*id]).is_some())

@@ -1,27 +1,27 @@
-//! How many requests arrived and finished, their tokens, and what that is per second.
+//! Numbers of requests that arrived and finished, their tokens, and rates per second.
 
 use serde::Serialize;
 
 use super::rows::RequestRow;
 use crate::sim::Outcome;
 
-/// Requests that arrived and did not finish, by reason; and those that never arrived.
+/// Numbers of requests that arrived and did not finish, by reason; and of requests that never arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Unfinished {
-    /// All that arrived and did not finish.
+    /// All requests that arrived and did not finish.
     pub total: u64,
-    /// They need more memory than an instance has.
+    /// Requests that need more memory than an instance has.
     pub too_large: u64,
-    /// No instance took them.
+    /// Requests that no instance accepted.
     pub no_instance: u64,
-    /// The simulation ended first.
+    /// Requests that were in flight when the simulation ended.
     pub end_of_time: u64,
-    /// The simulation ended before they arrived; these are not among those that arrived.
+    /// Requests whose arrival is after the end of the simulation; they do not count as arrived.
     pub not_arrived: u64,
 }
 
 impl Unfinished {
-    /// Counts outcomes.
+    /// Counts the outcomes of requests.
     pub fn of(requests: &[RequestRow]) -> Self {
         let count = |outcome| requests.iter().filter(|r| r.outcome == outcome).count() as u64;
         let (too_large, no_instance, end_of_time) = (
@@ -39,17 +39,17 @@ impl Unfinished {
     }
 }
 
-/// Requests that arrived: the base of every ratio over requests.
+/// Number of requests that arrived: the base of every ratio over requests.
 pub fn arrived(requests: &[RequestRow]) -> u64 {
     requests.iter().filter(|r| r.has_arrived()).count() as u64
 }
 
-/// Requests that got all their tokens.
+/// Number of requests that finished: all their tokens were generated.
 pub fn finished(requests: &[RequestRow]) -> u64 {
     requests.iter().filter(|r| r.is_finished()).count() as u64
 }
 
-/// Tokens of finished requests.
+/// Token counts of finished requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tokens {
     /// Prompt tokens.
@@ -74,18 +74,18 @@ impl Tokens {
         }
     }
 
-    /// Cached prompt tokens over all prompt tokens; `None` without prompt tokens.
+    /// Cached prompt tokens / all prompt tokens; `None` without prompt tokens.
     pub fn hit_ratio(self) -> Option<f64> {
         ratio(self.cached, self.prompt)
     }
 }
 
-/// A part of a whole; `None` of an empty whole.
+/// `part / whole`; `None` if `whole` is 0.
 pub fn ratio(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-/// Requests per second over a simulation that ended after `seconds`; `None` where no time passed.
+/// Requests per second over a simulation that ended after `seconds`; `None` for a duration of 0.
 pub fn per_second(requests: u64, seconds: f64) -> Option<f64> {
     (seconds > 0.0).then(|| requests as f64 / seconds)
 }

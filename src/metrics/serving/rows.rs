@@ -1,28 +1,28 @@
-//! One request as figures are computed from it.
+//! The row of a request from which figures are computed.
 
 use crate::sim::{Outcome, RequestRecord};
 
-/// A request's outcome, token counts and times. A simulation's [`RequestRecord`] and a line of `request.csv` give the same
-/// row, so that the same functions compute the figures of both. Times are in seconds.
+/// Outcome, token counts and times of a request. A simulation's [`RequestRecord`] and a line of `request.csv` yield the
+/// same row, so the same functions compute the figures of both. Times are in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct RequestRow {
-    /// How it ended.
+    /// Outcome of the request.
     pub outcome: Outcome,
-    /// When it arrived, since the start of the simulation, where that is known.
+    /// Arrival since the start of the simulation, if known.
     pub arrival: Option<f64>,
     /// Prompt tokens.
     pub prompt: u32,
-    /// Output tokens that it got.
+    /// Output tokens generated.
     pub output: u32,
     /// Prompt tokens found in a prefix cache.
     pub cached: u32,
-    /// From arrival to its first batch.
+    /// Queueing time: from arrival to its first batch.
     pub queue: Option<f64>,
-    /// From arrival to its first token.
+    /// TTFT: from arrival to its first token.
     pub ttft: Option<f64>,
-    /// Mean time between its tokens; `None` of a single token.
+    /// TBT: mean time between its tokens; `None` with a single token.
     pub tbt: Option<f64>,
-    /// From arrival to its last token; `None` unless it finished.
+    /// E2E: from arrival to its last token; `None` unless it finished.
     pub e2e: Option<f64>,
 }
 
@@ -32,7 +32,7 @@ impl RequestRow {
         self.outcome != Outcome::NotArrived
     }
 
-    /// Whether it got all its tokens.
+    /// Whether it finished: all its tokens were generated.
     pub fn is_finished(&self) -> bool {
         self.outcome == Outcome::Finished
     }
@@ -54,7 +54,7 @@ impl From<&RequestRecord> for RequestRow {
     }
 }
 
-/// The rows of a simulation's requests.
+/// Yields the rows of a simulation's requests.
 pub fn rows(records: &[RequestRecord]) -> Vec<RequestRow> {
     records.iter().map(RequestRow::from).collect()
 }
@@ -83,7 +83,7 @@ pub(super) mod testing {
         }
     }
 
-    /// A request that got a first token and no last one.
+    /// A request with a first token that did not finish.
     pub(in crate::metrics::serving) fn unfinished(outcome: Outcome) -> RequestRow {
         RequestRow {
             outcome,
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_row_has_the_times_of_its_record() {
-        // Arrives at 1 s, starts at 1.5 s, first token at 3 s, 5 tokens, the last at 5 s: TBT (5 - 3) / 4 = 0.5 s.
+        // Arrives at 1 s, starts at 1.5 s, first token at 3 s, the last of 5 tokens at 5 s: TBT (5 - 3) / 4 = 0.5 s.
         let record = RequestRecord {
             arrival: Nanos::from_secs_f64(1.0),
             scheduled: Some(Nanos::from_secs_f64(1.5)),
@@ -128,7 +128,7 @@ mod tests {
                 e2e: Some(4.0),
             }
         );
-        // One that was cut off by the end has no E2E and no TBT.
+        // A request that was in flight at the end has no E2E and no TBT.
         let cut = RequestRecord {
             outcome: Outcome::EndOfTime,
             generated: 3,

@@ -1,4 +1,4 @@
-//! How often a cluster changed its size, and how often it turned round.
+//! Changes of a cluster's size over a run: scaling events and flaps.
 
 use std::collections::BTreeMap;
 
@@ -10,22 +10,22 @@ use crate::autoscale::{ScalingCounts, ScalingLog};
 use crate::sim::InstanceRecord;
 use crate::trace::Nanos;
 
-/// A fleet that turns from growing to shrinking, or back, within this many seconds flaps: about one start of an instance with
-/// its weights.
+/// A fleet flaps if it changes from growing to shrinking, or back, within this many seconds, which is about the time in
+/// which an instance starts and loads its weights.
 pub const FLAP_SECONDS: f64 = 300.0;
 
-/// A fleet changed its size.
+/// A change of a fleet's size.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SizeChange {
-    /// When, in seconds.
+    /// Time of the change, in seconds.
     pub time: f64,
-    /// Which fleet.
+    /// The fleet that changed.
     pub fleet: FleetKind,
-    /// Whether it grew.
+    /// Whether the fleet grew.
     pub grew: bool,
 }
 
-/// What an autoscaler decided: the changes of size in its log, in order.
+/// The changes of size that an autoscaler decided, from its log, in order.
 pub fn decided(log: &ScalingLog) -> Vec<SizeChange> {
     let moves = log.ticks.iter().flat_map(|tick| {
         let changed = tick.moves.iter().filter(|one| one.from != one.to);
@@ -38,13 +38,13 @@ pub fn decided(log: &ScalingLog) -> Vec<SizeChange> {
     moves.collect()
 }
 
-/// When an instance was taken out of service before the end of the run.
+/// Time at which an instance was taken out of service before the end of the run.
 fn taken(life: &InstanceRecord, end: Nanos) -> Option<Nanos> {
     life.draining.or((life.gone < end).then_some(life.gone))
 }
 
-/// What instances' lives tell of changes of size, in order, for runs without an autoscaler's log: at each time more instances
-/// of a fleet were asked for than taken out of service, or fewer.
+/// The changes of size that the instances' records imply, in order, for runs without an autoscaler's log: times at
+/// which more instances of a fleet were requested than taken out of service, or fewer.
 pub fn observed(instances: &[InstanceRecord], end: Nanos) -> Vec<SizeChange> {
     let mut net: BTreeMap<(Nanos, FleetKind), i64> = BTreeMap::new();
     for life in instances {
@@ -66,7 +66,7 @@ pub fn observed(instances: &[InstanceRecord], end: Nanos) -> Vec<SizeChange> {
         .collect()
 }
 
-/// Instances asked for after the start and taken out of service so far, over time.
+/// Cumulative number of instances requested after the start or taken out of service, over time.
 pub fn changes_so_far(instances: &[InstanceRecord], end: Nanos) -> Steps {
     let created = instances.iter().map(|life| life.created);
     let mut times: Vec<Nanos> = created.filter(|time| *time > Nanos::ZERO).collect();
@@ -79,16 +79,16 @@ pub fn changes_so_far(instances: &[InstanceRecord], end: Nanos) -> Steps {
     steps
 }
 
-/// How often a cluster changed its size.
+/// Number of changes of a cluster's size, by kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct ChangeCounts {
-    /// Times at which fleets grew and none shrank.
+    /// Number of times at which fleets grew and none shrank.
     pub scale_out: u64,
-    /// Times at which fleets shrank and none grew.
+    /// Number of times at which fleets shrank and none grew.
     pub scale_in: u64,
-    /// Times at which some grew and some shrank.
+    /// Number of times at which some fleets grew and some shrank.
     pub rebalance: u64,
-    /// Times that a fleet turned round within [`FLAP_SECONDS`] of its change before.
+    /// Number of times that a fleet reversed its direction within [`FLAP_SECONDS`] of its previous change.
     pub flaps: u64,
 }
 
@@ -116,36 +116,38 @@ impl ChangeCounts {
         counts
     }
 
-    /// Times at which the cluster changed its size, in whichever direction: `scale_out + scale_in + rebalance`.
+    /// Number of times at which the cluster changed its size in any direction: `scale_out + scale_in + rebalance`.
     pub fn scaling_events(&self) -> u64 {
         self.scale_out + self.scale_in + self.rebalance
     }
 }
 
-/// Figures of a cluster's size over a run. A run without an autoscaler has them too: its `[[resize]]` entries change it.
+/// Figures of a cluster's size over a run. They also exist without an autoscaler, because `[[resize]]` entries change
+/// the size.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct ScalingFigures {
-    /// How often it changed its size.
+    /// Changes of size, by kind.
     #[serde(flatten)]
     pub changes: ChangeCounts,
-    /// Times at which it changed its size.
+    /// Number of times at which the size changed.
     pub scaling_events: u64,
-    /// Instances asked for after the start.
+    /// Instances requested after the start.
     pub instances_started: u64,
     /// Instances taken out of service before the end.
     pub instances_drained: u64,
-    /// Most instances that existed at once, those that started or drained included.
+    /// Maximum number of instances that existed at once, including starting and draining ones.
     pub most_instances: u64,
-    /// Ready prefill instances for each ready decode instance, mean over time; `None` unless both kinds existed.
+    /// Ready prefill instances per ready decode instance, mean over time; `None` unless both kinds existed.
     pub pd_ratio_mean: Option<f64>,
-    /// Its variance over time.
+    /// Variance of that ratio over time.
     pub pd_ratio_variance: Option<f64>,
-    /// Its standard deviation over time.
+    /// Standard deviation of that ratio over time.
     pub pd_ratio_deviation: Option<f64>,
 }
 
 impl ScalingFigures {
-    /// Of the instances' lives, the fleet that they make up, and the decisions of an autoscaler, where there was one.
+    /// Computes the figures from the instances' records, the fleet over time, and the autoscaler's log, if there is
+    /// one.
     pub fn of(
         instances: &[InstanceRecord],
         fleet: &Fleet,
@@ -169,15 +171,15 @@ impl ScalingFigures {
     }
 }
 
-/// What became of a cluster's size, and who decided it.
+/// Changes of a cluster's size, and the policy that decided them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Scaling {
     /// The autoscaler's policy; `None` without an autoscaler.
     pub policy: Option<String>,
-    /// What happened.
+    /// Figures of the cluster's size.
     #[serde(flatten)]
     pub figures: ScalingFigures,
-    /// What only the autoscaler knows.
+    /// Figures that only an autoscaler has.
     #[serde(flatten)]
     pub counts: Option<ScalingCounts>,
 }
@@ -248,8 +250,8 @@ mod tests {
             ],
             counts: ScalingCounts::default(),
         };
-        // Out at 10 s and in at 30 s, 20 s later: a flap. It put its instance aside and never drained it, so lives show one
-        // start only.
+        // Out at 10 s and in at 30 s, 20 s later: a flap. The instance was set aside and never drained, so the records
+        // show only one start.
         let lives = [
             instance(Role::Aggregated, [0.0, 0.0], None, 2000.0),
             instance(Role::Aggregated, [10.0, 20.0], None, 2000.0),
@@ -272,8 +274,8 @@ mod tests {
 
     #[test]
     fn lives_tell_changes_of_size() {
-        // Out at 10 s, in at 500 s (490 s later: no flap), out at 700 s (200 s later: a flap). The last, asked for at 900 s,
-        // is taken back at 910 s before it is ready: out, and in 10 s later.
+        // Out at 10 s, in at 500 s (490 s later: no flap), out at 700 s (200 s later: a flap). The last, requested at
+        // 900 s, is cancelled at 910 s before it is ready: out, and in 10 s later.
         let lives = [
             instance(Role::Prefill, [0.0, 0.0], None, 2000.0),
             instance(Role::Prefill, [10.0, 20.0], Some(500.0), 600.0),
@@ -306,7 +308,7 @@ mod tests {
                 (2000.0, 5.0)
             ]
         );
-        // One of a kind for one of the other cancels out.
+        // One started instance and one removed instance of a fleet at the same time cancel out.
         let swap = [
             instance(Role::Aggregated, [0.0, 0.0], Some(50.0), 60.0),
             instance(Role::Aggregated, [50.0, 60.0], None, 2000.0),

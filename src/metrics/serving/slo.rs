@@ -1,4 +1,4 @@
-//! Which requests met their service level objectives (SLO).
+//! Service level objectives (SLO) and the requests that met them.
 
 use serde::Serialize;
 
@@ -7,43 +7,44 @@ use super::rows::RequestRow;
 use super::slowdown::SlowdownLimit;
 use crate::sim::Objectives;
 
-/// Objectives and how far they were met: a user's own for each request, and the Splitwise study's slowdown limits.
+/// Objectives and the degree to which they were met: the user's own for each request, and the Splitwise study's
+/// slowdown limits.
 #[derive(Debug, Clone, Serialize)]
 pub struct Slo {
-    /// The time limits of a request.
+    /// The objectives for a request.
     pub objectives: Objectives,
-    /// Fraction of the requests that arrived which finished and met all of these.
+    /// Requests that finished and met all of these objectives / requests that arrived.
     pub attainment: Option<f64>,
-    /// Fraction of the requests that arrived which finished with their first token in time.
+    /// Requests that finished and met the TTFT objective / requests that arrived.
     pub ttft_attainment: Option<f64>,
-    /// Fraction of the requests that arrived which finished with a mean time between tokens within the limit.
+    /// Requests that finished and met the objective for the mean time between tokens / requests that arrived.
     pub tbt_attainment: Option<f64>,
-    /// Fraction of the requests that arrived which finished in time; `None` without such a limit.
+    /// Requests that finished and met the E2E objective / requests that arrived; `None` without such an objective.
     pub e2e_attainment: Option<f64>,
-    /// Slowdowns at the 50th, 90th and 99th percentile, and the Splitwise study's limits of them.
+    /// Slowdowns at the 50th, 90th and 99th percentile, and the Splitwise study's limits for them.
     pub slowdowns: Vec<SlowdownLimit>,
-    /// Whether all slowdown limits are kept; `None` where nothing finished.
+    /// Whether all slowdown limits were met; `None` if no request finished.
     pub slowdowns_met: Option<bool>,
 }
 
-/// How many of the requests that arrived met their objectives. One that did not finish met none; where no request arrived,
-/// there is no fraction.
+/// Requests that met their objectives. A request that did not finish met none. The fractions are of the requests that
+/// arrived and are `None` if none arrived.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Attainment {
-    /// Requests that met all objectives.
+    /// Number of requests that met all objectives.
     pub requests: u64,
-    /// The same as a fraction.
+    /// Fraction of requests that met all objectives.
     pub all: Option<f64>,
-    /// Fraction that kept TTFT.
+    /// Fraction of requests that met the TTFT objective.
     pub ttft: Option<f64>,
-    /// Fraction that kept TBT.
+    /// Fraction of requests that met the TBT objective.
     pub tbt: Option<f64>,
-    /// Fraction that kept E2E; `None` without such an objective.
+    /// Fraction of requests that met the E2E objective; `None` without such an objective.
     pub e2e: Option<f64>,
 }
 
 impl Attainment {
-    /// Holds requests against objectives.
+    /// Compares requests with objectives.
     pub fn of(requests: &[RequestRow], objectives: &Objectives) -> Self {
         let base = arrived(requests);
         let count = |met: &dyn Fn([bool; 3]) -> bool| {
@@ -63,8 +64,8 @@ impl Attainment {
     }
 }
 
-/// Whether a request kept TTFT, TBT and E2E. One that did not finish kept none; one of a single token has no time between
-/// tokens and keeps TBT.
+/// Whether a request met TTFT, TBT and E2E. A request that did not finish met none; a request of a single token has no
+/// time between tokens and meets TBT.
 fn kept(request: &RequestRow, objectives: &Objectives) -> [bool; 3] {
     let in_time = |time: Option<f64>, limit: f64| time.is_none_or(|time| time <= limit);
     [
@@ -92,27 +93,28 @@ mod tests {
     #[test]
     fn the_base_is_what_arrived() {
         let requests = [
-            // At each limit exactly: kept.
+            // Exactly at each limit: met.
             finished(2.0, Some(0.1), 10.0),
-            // One token: no time between tokens.
+            // A single token: no time between tokens.
             finished(1.0, None, 1.0),
             // TTFT missed.
             finished(2.1, Some(0.05), 9.0),
             // TBT and E2E missed.
             finished(0.1, Some(0.2), 11.0),
-            // Its first token was in time, and it never finished: missed everything.
+            // Its first token was in time, but it never finished: met no objective.
             unfinished(Outcome::EndOfTime),
-            // Not among those that arrived.
+            // Did not arrive.
             unfinished(Outcome::NotArrived),
         ];
         let found = Attainment::of(&requests, &OBJECTIVES);
-        // 5 arrived. All: the first two. TTFT: all finished but the third. TBT and E2E: all finished but the fourth.
+        // 5 arrived. All objectives: the first two. TTFT: all that finished except the third. TBT and E2E: all that
+        // finished except the fourth.
         assert_eq!((found.requests, found.all), (2, Some(0.4)));
         assert_eq!(
             (found.ttft, found.tbt, found.e2e),
             (Some(0.6), Some(0.6), Some(0.6))
         );
-        // Without an E2E limit there is no such figure, and the fourth still misses TBT.
+        // Without an E2E objective there is no E2E figure, and the fourth still misses TBT.
         let open = Objectives {
             e2e_seconds: None,
             ..OBJECTIVES
@@ -125,7 +127,7 @@ mod tests {
     fn where_nothing_arrived_there_is_no_attainment() {
         let nobody = Attainment::of(&[unfinished(Outcome::NotArrived)], &OBJECTIVES);
         assert_eq!((nobody.requests, nobody.all, nobody.ttft), (0, None, None));
-        // Arrived and lost: none met it.
+        // Arrived and did not finish: no objective met.
         let lost = Attainment::of(&[unfinished(Outcome::NoInstance)], &OBJECTIVES);
         assert_eq!((lost.all, lost.ttft), (Some(0.0), Some(0.0)));
     }

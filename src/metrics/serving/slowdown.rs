@@ -1,4 +1,4 @@
-//! Slowdowns: times as multiples of what a request takes on an unloaded reference instance; and the Splitwise study's limits.
+//! Slowdowns: latencies as multiples of those on an idle reference instance; and the Splitwise study's limits.
 
 use serde::Serialize;
 
@@ -8,40 +8,40 @@ use crate::base::distribution::{Distribution, percentile_sorted};
 /// Distributions of slowdowns over finished requests.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Slowdowns {
-    /// Of the time to first token.
+    /// Slowdowns of TTFT.
     pub ttft: Distribution,
-    /// Of the time between tokens.
+    /// Slowdowns of TBT.
     pub tbt: Distribution,
-    /// Of the end-to-end time.
+    /// Slowdowns of E2E.
     pub e2e: Distribution,
 }
 
-/// One of the study's limits, and the run's slowdown there.
+/// One of the study's limits, and the run's slowdown at that percentile.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct SlowdownLimit {
-    /// Which time: `ttft`, `tbt` or `e2e`.
+    /// The latency: `ttft`, `tbt` or `e2e`.
     pub metric: &'static str,
-    /// Which percentile.
+    /// The percentile.
     pub percentile: u32,
     /// The largest slowdown that the study allows.
     pub limit: f64,
-    /// The run's slowdown; `None` where no request has such a time.
+    /// The run's slowdown; `None` if no request has this latency.
     pub value: Option<f64>,
-    /// Whether the limit is kept; `None` where there is no value.
+    /// Whether the limit is met; `None` without a slowdown.
     pub met: Option<bool>,
 }
 
-/// The times that have limits, as JSON and CSV name them.
+/// The latencies that have limits, by their names in JSON and CSV.
 pub const LIMITED: [&str; 3] = ["ttft", "tbt", "e2e"];
 
-/// The percentiles at which they have limits.
+/// The percentiles that have limits.
 pub const LIMITED_AT: [u32; 3] = [50, 90, 99];
 
-/// The largest slowdowns that are allowed, by [`LIMITED`] and [`LIMITED_AT`] (Splitwise, ISCA 2024, table 6).
+/// The largest slowdowns allowed, by [`LIMITED`] and [`LIMITED_AT`] (Splitwise, ISCA 2024, table 6).
 pub const SLOWDOWN_LIMITS: [[f64; 3]; 3] = [[2.0, 3.0, 6.0], [1.25, 1.5, 5.0], [1.25, 1.5, 5.0]];
 
-/// Slowdowns of the finished requests, and the limits. `alone` gives the seconds that the reference needs for a prompt, and
-/// for each further token.
+/// Computes the slowdowns of the finished requests and compares them with the limits. `alone` returns the seconds that
+/// the reference needs for a prompt, and for each further token.
 pub fn slowdowns(
     requests: &[RequestRow],
     mut alone: impl FnMut(u32) -> (f64, f64),
@@ -80,7 +80,7 @@ pub fn slowdowns(
     (Slowdowns { ttft, tbt, e2e }, limits)
 }
 
-/// Whether all limits are kept that have a value; `None` where none has.
+/// Whether all limits that have a slowdown are met; `None` if none has.
 pub fn limits_met(limits: &[SlowdownLimit]) -> Option<bool> {
     limits
         .iter()
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn by_hand() {
-        // Alone: 0.1 s for the prompt and 0.02 s a token, so 0.1 + 10 x 0.02 = 0.3 s for 11 tokens.
+        // On an idle instance: 0.1 s for the prompt and 0.02 s per token, so 0.1 + 10 x 0.02 = 0.3 s for 11 tokens.
         let request = RequestRow {
             output: 11,
             ..finished(0.25, Some(0.02), 0.45)
@@ -131,7 +131,7 @@ mod tests {
             ..finished(0.1, None, 0.1)
         };
         let (found, limits) = slowdowns(&[request], |_| (0.1, 0.02));
-        // As long as alone: 1, which all limits of TTFT and E2E allow.
+        // The same as on an idle instance: 1, which all limits of TTFT and E2E allow.
         assert_eq!((found.tbt.count, found.e2e.p50), (0, Some(1.0)));
         assert_eq!(limits[3].met, None);
         assert_eq!(limits_met(&limits), Some(true));

@@ -11,7 +11,7 @@ use crate::base::error::{Error, Result};
 use crate::base::quantile::{between, percentile_sorted, ranks};
 use crate::base::random::stream;
 
-/// What is compared of two samples.
+/// The statistic that is compared between two samples.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Statistic {
@@ -22,10 +22,10 @@ pub enum Statistic {
 }
 
 impl Statistic {
-    /// Reads `mean`, `median`, or a percentile as `p95` or `p99.9`.
+    /// Parses `mean`, `median`, or a percentile, e.g. `p95` or `p99.9`.
     ///
     /// # Errors
-    /// Anything else.
+    /// [`Error::Usage`] for any other text.
     pub fn parse(text: &str) -> Result<Self> {
         match text {
             "mean" => return Ok(Self::Mean),
@@ -39,12 +39,12 @@ impl Statistic {
             .ok_or_else(|| {
                 Error::usage(
                     format!("the statistic `{text}`"),
-                    "give mean, median, or a percentile as p95",
+                    "give mean, median, or a percentile, e.g. p95",
                 )
             })
     }
 
-    /// Its name.
+    /// Name of the statistic.
     pub fn name(self) -> String {
         match self {
             Self::Mean => "mean".to_owned(),
@@ -53,7 +53,7 @@ impl Statistic {
         }
     }
 
-    /// Of values in any order.
+    /// The statistic of values in any order.
     pub fn of(self, values: &[f64]) -> f64 {
         match self {
             Self::Mean => values.iter().sum::<f64>() / values.len() as f64,
@@ -66,17 +66,17 @@ impl Statistic {
     }
 }
 
-/// A quantile of values in rising order, of which there is one or more.
+/// A quantile of at least one value in ascending order.
 fn quantile(sorted: &[f64], q: f64) -> f64 {
     percentile_sorted(sorted, q).unwrap_or(f64::NAN)
 }
 
-/// How two statistics are set against each other.
+/// The contrast of two statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contrast {
-    /// First less second.
+    /// First - second.
     Difference,
-    /// First by second, less 1.
+    /// First / second - 1.
     Relative,
 }
 
@@ -89,31 +89,32 @@ impl Contrast {
     }
 }
 
-/// From low to high.
+/// A confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Interval {
     /// Lower end.
     pub low: f64,
     /// Upper end.
     pub high: f64,
-    /// How it was found.
+    /// Method by which the interval was computed.
     pub method: &'static str,
 }
 
-/// A whole number below `n`, from the upper half of a product (Lemire 2019, without his rejection: the bias is below 2^-32).
+/// A random integer below `n`, from the upper half of a product (Lemire 2019, without the rejection step: the bias is
+/// below 2^-32).
 pub fn draw(n: usize, random: &mut Pcg64) -> usize {
     ((u128::from(random.next_u64()) * n as u128) >> 64) as usize
 }
 
-/// Resamples that one random stream draws; streams are independent of the number of threads.
+/// Number of resamples per random stream; a fixed number makes the result independent of the number of threads.
 const CHUNK: usize = 100;
 
-/// A sample, prepared for being drawn from.
+/// A sample, prepared for resampling.
 struct Drawn {
     statistic: Statistic,
     values: Vec<f64>,
     sorted: Vec<f64>,
-    /// Place in `sorted` of each value.
+    /// Index in `sorted` of each value.
     place: Vec<u32>,
 }
 
@@ -133,7 +134,7 @@ impl Drawn {
         }
     }
 
-    /// Of the values with these indices; `counts` has room for one number per value.
+    /// The statistic of the values with these indices; `counts` has room for one number per value.
     fn resampled(&self, indices: &[u32], counts: &mut Vec<u32>) -> f64 {
         let n = self.values.len();
         match self.statistic {
@@ -167,7 +168,7 @@ impl Drawn {
         }
     }
 
-    /// Of all values but one.
+    /// The statistic of all values but one.
     fn without(&self, index: usize) -> f64 {
         let n = self.values.len();
         match self.statistic {
@@ -184,7 +185,7 @@ impl Drawn {
         }
     }
 
-    /// Of all values but each one in turn.
+    /// The statistic without each value in turn.
     fn jackknife(&self) -> Vec<f64> {
         match self.statistic {
             Statistic::Mean => {
@@ -202,18 +203,19 @@ impl Drawn {
     }
 }
 
-/// Both samples' statistics in many resamples, and without each value.
+/// Statistics of both samples in each resample, and without each value (jackknife).
 #[derive(Debug, Clone)]
 pub struct Resamples {
-    /// As measured.
+    /// Statistics of the original samples.
     pub point: (f64, f64),
     pairs: Vec<(f64, f64)>,
-    /// What the statistics are without one value: groups by sample; one group of pairs.
+    /// Statistics without each value in turn: one group per sample, or one group of pairs.
     left_out: Vec<Vec<(f64, f64)>>,
 }
 
 impl Resamples {
-    /// Draws `count` times from both samples; with `paired`, the same indices from both. Samples have two values at least.
+    /// Draws `count` resamples of both samples; with `paired`, the same indices from both. Each sample needs two
+    /// values.
     pub fn new(
         statistic: Statistic,
         a: &[f64],
@@ -257,19 +259,19 @@ impl Resamples {
         }
     }
 
-    /// The contrast in each resample, rising.
+    /// The contrast in each resample, ascending.
     fn sorted(&self, contrast: Contrast) -> Vec<f64> {
         let mut values: Vec<f64> = self.pairs.iter().map(|pair| contrast.of(*pair)).collect();
         values.sort_unstable_by(f64::total_cmp);
         values
     }
 
-    /// The part of the resamples in the middle.
+    /// Percentile interval: the range of the middle resamples that make up the fraction `confidence`.
     pub fn percentile(&self, contrast: Contrast, confidence: f64) -> Interval {
         percentile_interval(&self.sorted(contrast), confidence)
     }
 
-    /// The same with corrections for bias and skew; where these are no numbers, the plain percentiles.
+    /// BCa interval, which corrects for bias and skew; where the corrections are NaN, the percentile interval.
     pub fn bca(&self, contrast: Contrast, confidence: f64) -> Interval {
         let groups: Vec<Vec<f64>> = self
             .left_out
@@ -284,7 +286,7 @@ impl Resamples {
         )
     }
 
-    /// Two-sided p-value of no difference: the level at which the percentile interval just touches 0.
+    /// Two-sided p-value of the hypothesis of no difference: the level at which the percentile interval just touches 0.
     pub fn p(&self) -> f64 {
         two_sided(self.pairs.iter().map(|pair| Contrast::Difference.of(*pair)))
     }
@@ -295,7 +297,7 @@ fn draw_all(n: usize, indices: &mut Vec<u32>, random: &mut Pcg64) {
     indices.extend((0..n).map(|_| draw(n, random) as u32));
 }
 
-/// Twice the smaller part of values on one side of 0, with one added to either, so that it is never 0.
+/// Twice the smaller fraction of values on one side of 0. One is added to each count, so that the result is never 0.
 pub fn two_sided(values: impl Iterator<Item = f64>) -> f64 {
     let (mut below, mut above, mut count) = (1.0, 1.0, 1.0);
     for value in values {
@@ -306,7 +308,7 @@ pub fn two_sided(values: impl Iterator<Item = f64>) -> f64 {
     f64::min(1.0, 2.0 * f64::min(below, above) / count)
 }
 
-/// The middle of values in rising order.
+/// Percentile interval: the ends of the middle fraction `confidence` of values in ascending order.
 pub fn percentile_interval(sorted: &[f64], confidence: f64) -> Interval {
     let tail = (1.0 - confidence) / 2.0;
     Interval {
@@ -316,8 +318,8 @@ pub fn percentile_interval(sorted: &[f64], confidence: f64) -> Interval {
     }
 }
 
-/// Efron's bias-corrected and accelerated interval: `sorted` are resampled values, `left_out` those without each member of
-/// each sample. Follows `scipy.stats.bootstrap` in how several samples share the acceleration.
+/// Efron's bias-corrected and accelerated interval. `sorted` are resampled values, `left_out` those without each member
+/// of each sample. Several samples share the acceleration as in `scipy.stats.bootstrap`.
 pub fn bca(sorted: &[f64], point: f64, left_out: &[Vec<f64>], confidence: f64) -> Interval {
     let normal = Normal::standard();
     let below = sorted.partition_point(|value| *value < point);
@@ -365,7 +367,7 @@ mod tests {
         }
     }
 
-    /// What a resample's statistic is must be what the plain statistic of the same values is.
+    /// A resample's statistic equals the plain statistic of the same values.
     #[test]
     fn resampled_and_left_out() {
         let values = [5.0, 1.0, 4.0, 4.0, 2.0, 9.0, 7.5];
@@ -399,7 +401,7 @@ mod tests {
 
     #[test]
     fn intervals_cover_as_often_as_they_say() {
-        // Exponential values: skewed, so that BCa has something to correct. The true difference of means is 0.3.
+        // Exponential values are skewed, so BCa has an effect. The true difference of means is 0.3.
         let (runs, n) = (400, 40);
         let (mut plain, mut corrected) = (0, 0);
         for run in 0..runs {
@@ -418,7 +420,7 @@ mod tests {
             plain += covers(resamples.percentile(Contrast::Difference, 0.9));
             corrected += covers(resamples.bca(Contrast::Difference, 0.9));
         }
-        // 90 % of 400, within four standard errors (24) and the little that 40 values are short of.
+        // 90 % of 400, within four standard errors (24), and a margin because 40 values give slightly narrow intervals.
         assert!((330..=385).contains(&plain), "{plain}");
         assert!((330..=385).contains(&corrected), "{corrected}");
     }

@@ -1,4 +1,4 @@
-//! Two samples set against each other, and what is to be said of them.
+//! Comparison of two samples: difference, confidence interval, tests and effect sizes.
 
 use serde::Serialize;
 
@@ -8,10 +8,11 @@ use super::student::{paired_t, reach, welch, welch_error};
 use super::{Test, mann_whitney, mean_and_variance, signed_rank};
 use crate::base::error::{Error, Result};
 
-/// Below this number of values the interval of means is Student's: a bootstrap of few values is too narrow.
+/// Below this number of values, the interval of means is Student's, because a bootstrap of few values is too narrow.
 const FEW: usize = 20;
 
-/// The smallest difference that is worth reporting: one below both limits is not, however sure it is.
+/// The smallest difference that is worth reporting: a difference below both limits is negligible, even if it is
+/// significant.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Threshold {
     /// As a fraction of the second value.
@@ -21,7 +22,7 @@ pub struct Threshold {
 }
 
 impl Threshold {
-    /// For times of requests: 1 % and 1 ms.
+    /// Limits for times of requests: 1 % and 1 ms.
     pub const TIMES: Self = Self {
         relative: 0.01,
         seconds: 0.001,
@@ -35,20 +36,20 @@ impl std::fmt::Display for Threshold {
     }
 }
 
-/// How to compare.
+/// Options of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
-    /// Of what.
+    /// The statistic that is compared.
     pub statistic: Statistic,
-    /// Whether values with the same index belong together.
+    /// Whether values with the same index form pairs.
     pub paired: bool,
-    /// Of the interval.
+    /// Confidence of the intervals, as a fraction.
     pub confidence: f64,
-    /// Bootstrap resamples.
+    /// Number of bootstrap resamples.
     pub resamples: usize,
-    /// Of the resamples.
+    /// Seed of the resamples.
     pub seed: u64,
-    /// Differences that do not matter; `None` where every one does.
+    /// Limits below which a difference is negligible; `None` if every difference counts.
     pub threshold: Option<Threshold>,
 }
 
@@ -65,67 +66,68 @@ impl Default for Options {
     }
 }
 
-/// One side.
+/// Figures of one sample.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Sample {
     /// Number of values.
     pub count: usize,
-    /// Their mean.
+    /// Mean of the values.
     pub mean: f64,
-    /// Their standard deviation.
+    /// Standard deviation of the values.
     pub deviation: f64,
-    /// What is compared.
+    /// The statistic that is compared.
     pub value: f64,
 }
 
-/// Everything found.
+/// Result of a comparison.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
-    /// What is compared.
+    /// Name of the statistic that is compared.
     pub statistic: String,
-    /// The first.
+    /// The first sample.
     pub a: Sample,
-    /// The second.
+    /// The second sample.
     pub b: Sample,
-    /// First less second.
+    /// First - second.
     pub difference: f64,
-    /// Where the true one lies, at the confidence asked for.
+    /// Confidence interval of the difference.
     pub difference_interval: Interval,
-    /// The same by the second; none where that is not above 0.
+    /// First / second - 1; `None` if the second is not above 0.
     pub relative: Option<f64>,
-    /// Its interval.
+    /// Confidence interval of the relative difference.
     pub relative_interval: Option<Interval>,
     /// Effect sizes.
     pub effect: Effect,
-    /// Tests: of means, then of ranks.
+    /// Results of the tests: of means, then of ranks.
     pub tests: Vec<Test>,
-    /// The p-value that decides, and of which test it is.
+    /// The p-value that decides whether the difference is significant.
     pub p: f64,
-    /// Its test.
+    /// Name of the test that gave `p`.
     pub test: &'static str,
-    /// The same after [`holm`], where several comparisons were made.
+    /// `p` after the correction for multiple comparisons by [`holm`].
     pub p_adjusted: f64,
-    /// Largest p that counts as a difference: 1 less the confidence.
+    /// Level of significance: 1 - confidence.
     pub alpha: f64,
-    /// Whether both samples are the same, value by value.
+    /// Whether both samples have the same values in the same order.
     pub is_equal: bool,
-    /// Differences that do not matter.
+    /// Limits below which a difference is negligible.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<Threshold>,
 }
 
 impl Comparison {
-    /// Whether a difference can be told.
+    /// Whether the difference is significant.
     pub fn is_significant(&self) -> bool {
         self.p_adjusted < self.alpha
     }
 }
 
-/// Compares a first sample with a second. Means are judged by Welch's test (paired: Student's), medians by ranks, other
-/// quantiles by the bootstrap.
+/// Compares a first sample with a second. The p-value of means is from Welch's test (paired: Student's), of medians
+/// from a rank test, of other quantiles from the bootstrap.
 ///
 /// # Errors
-/// Fewer than two values, values that are no numbers, pairs that do not match, or options out of range.
+/// [`Error::Usage`] for fewer than two values, values that are not finite, samples of different length that should be
+/// pairs, or options out of range.
 pub fn compare(a: &[f64], b: &[f64], options: &Options) -> Result<Comparison> {
     check(a, b, options)?;
     let Options {
@@ -191,11 +193,14 @@ fn check(a: &[f64], b: &[f64], options: &Options) -> Result<()> {
     if a.len() < 2 || b.len() < 2 {
         return refuse(
             format!("samples of {} and {} values", a.len(), b.len()),
-            "two values on each side are the least that can be compared",
+            "give at least two values per sample",
         );
     }
     if let Some(value) = a.iter().chain(b).find(|value| !value.is_finite()) {
-        return refuse(format!("a value of {value}"), "leave out what is no number");
+        return refuse(
+            format!("a value of {value}"),
+            "omit values that are not finite numbers",
+        );
     }
     if options.paired && a.len() != b.len() {
         return refuse(
@@ -206,7 +211,7 @@ fn check(a: &[f64], b: &[f64], options: &Options) -> Result<()> {
     if !(options.confidence > 0.0 && options.confidence < 1.0) {
         return refuse(
             format!("a confidence of {}", options.confidence),
-            "give a part between 0 and 1, as 0.95",
+            "give a fraction between 0 and 1, e.g. 0.95",
         );
     }
     if options.resamples < 100 {
@@ -218,7 +223,7 @@ fn check(a: &[f64], b: &[f64], options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Around the difference of means.
+/// Interval around the difference of means.
 fn student_difference(a: &[f64], b: &[f64], paired: bool, confidence: f64) -> Interval {
     let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
     let (middle, error, df, method) = if paired {
@@ -238,8 +243,9 @@ fn student_difference(a: &[f64], b: &[f64], paired: bool, confidence: f64) -> In
     }
 }
 
-/// Around the ratio of means less 1: all ratios that the test of means would not refuse (Fieller 1954), so that it holds 0
-/// exactly where the test tells no difference. None where the second mean cannot be told from 0.
+/// Interval around the ratio of means, minus 1: all ratios that the test of means does not reject (Fieller 1954). It
+/// contains 0 exactly if the test finds no significant difference. `None` if the second mean does not differ
+/// significantly from 0.
 fn student_relative(a: &[f64], b: &[f64], paired: bool, confidence: f64) -> Option<Interval> {
     let ((mean_a, var_a), (mean_b, var_b)) = (mean_and_variance(a), mean_and_variance(b));
     let (na, nb) = (a.len() as f64, b.len() as f64);
@@ -251,7 +257,7 @@ fn student_relative(a: &[f64], b: &[f64], paired: bool, confidence: f64) -> Opti
         (0.0, welch_error(a, b).1, "welch, fieller")
     };
     let t = reach(confidence, df);
-    // The roots of second r^2 - 2 middle r + first.
+    // Roots of second r^2 - 2 middle r + first.
     let first = mean_a * mean_a - t * t * var_a / na;
     let middle = mean_a * mean_b - t * t * common;
     let second = mean_b * mean_b - t * t * var_b / nb;
@@ -263,7 +269,8 @@ fn student_relative(a: &[f64], b: &[f64], paired: bool, confidence: f64) -> Opti
     })
 }
 
-/// Corrects p-values for there being several (Holm 1979): the chance that any of them errs stays that of one.
+/// Adjusts several p-values by Holm's method (1979), so that the probability of any false positive stays that of one
+/// test.
 pub fn holm(p: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p.len()).collect();
     order.sort_by(|a, b| p[*a].total_cmp(&p[*b]).then(a.cmp(b)));
@@ -288,14 +295,14 @@ mod tests {
         (0..n).map(|_| normal.sample(&mut random)).collect()
     }
 
-    /// Part of 1000 pairs of samples between which a difference is told.
+    /// Fraction of 1000 pairs of samples whose difference is significant.
     fn told(effect: f64, n: usize, options: &Options) -> f64 {
         let runs = 1000;
         let found = (0..runs).filter(|run| {
             let a = normal(*run, "a", 10.0 + effect, 1.0, n);
             let mut b = normal(*run, "b", 10.0, 1.0, n);
             if options.paired {
-                // Most of what varies is common to both.
+                // Most of the variance is common to both values of a pair.
                 let both = normal(*run, "both", 0.0, 5.0, n);
                 let a: Vec<f64> = a.iter().zip(&both).map(|(a, c)| a + c).collect();
                 b = b.iter().zip(&both).map(|(b, c)| b + c).collect();
@@ -321,13 +328,13 @@ mod tests {
                     ..Options::default()
                 };
                 if paired && matches!(statistic, Statistic::Quantile(q) if q != 0.5) {
-                    // The pairs' common part is in the quantile's own error.
+                    // The common part of the pairs contributes to the quantile's own error.
                     continue;
                 }
-                // 5 %, and three standard errors of 1000 runs.
+                // 5 %, plus three standard errors of 1000 runs.
                 let wrong = told(0.0, 40, &options);
                 assert!(wrong < 0.05 + 0.021, "{options:?}: {wrong}");
-                // d = 2 (of pairs 1.4): sure. d = 0.5: seldom missed, seldom sure.
+                // d = 2 (1.4 for pairs) is nearly always significant; d = 0.5 is often not.
                 let large = told(2.0, 40, &options);
                 assert!(large > 0.99, "{options:?}: {large}");
                 let small = told(0.5, 40, &options);
@@ -387,7 +394,7 @@ mod tests {
         let found = compare(&[11.0, 12.0, 13.0], &[10.0, 10.0, 10.0], &options).expect("compares");
         let half = 4.302_652_729_911_275 / 3f64.sqrt();
         assert!((found.difference_interval.low - (2.0 - half)).abs() < 1e-9);
-        // The second sample is constant, so the ratio's interval is the difference's by 10.
+        // The second sample is constant, so the ratio's interval is the difference's divided by 10.
         let relative = found.relative_interval.expect("is known");
         assert!((relative.high - (0.2 + half / 10.0)).abs() < 1e-9);
     }

@@ -1,24 +1,25 @@
-//! How large a difference is, whatever the number of values.
+//! Effect sizes, which measure a difference independently of the number of values.
 
 use serde::Serialize;
 use statrs::function::gamma::ln_gamma;
 
 use super::{mann_whitney, mean_and_variance};
 
-/// Effect sizes of a first sample against a second; below 0 the first has the smaller values.
+/// Effect sizes of a first sample against a second; they are below 0 if the first has the smaller values.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Effect {
-    /// Difference of means by the pooled standard deviation (Cohen's d).
+    /// Difference of means / pooled standard deviation (Cohen's d).
     pub cohens_d: f64,
-    /// The same without its bias in small samples (Hedges' g).
+    /// Cohen's d with a correction for its bias in small samples (Hedges' g).
     pub hedges_g: f64,
-    /// Part of pairs with the larger value in the first sample, less those with it in the second (Cliff's delta).
+    /// Fraction of pairs with the larger value in the first sample, minus the fraction with it in the second (Cliff's
+    /// delta).
     pub cliffs_delta: f64,
-    /// Difference of means by the second mean.
+    /// Difference of means / second mean.
     pub relative: f64,
 }
 
-/// Effect sizes. Each sample needs two values.
+/// Computes the effect sizes; each sample needs two values.
 pub fn effect(a: &[f64], b: &[f64]) -> Effect {
     let (na, nb) = (a.len() as f64, b.len() as f64);
     let ((mean_a, var_a), (mean_b, var_b)) = (mean_and_variance(a), mean_and_variance(b));
@@ -49,7 +50,7 @@ mod tests {
         let found = effect(&[1.0, 2.0, 3.0], &[3.0, 4.0, 5.0]);
         assert!((found.cohens_d + 2.0).abs() < 1e-12);
         assert!((found.hedges_g + 1.595_769_121_605_731).abs() < 1e-12);
-        // Of nine pairs, eight have the larger value in the second, and one is equal.
+        // Of nine pairs, eight have the larger value in the second sample, and one is equal.
         assert!((found.cliffs_delta + 8.0 / 9.0).abs() < 1e-12);
         assert!((found.relative + 0.5).abs() < 1e-12);
     }

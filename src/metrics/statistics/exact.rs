@@ -1,9 +1,9 @@
-//! Python's `statistics.mean`: the sum without any rounding, divided, and rounded once.
+//! Mean as in Python's `statistics.mean`: an exact sum, divided, and rounded once.
 
-/// Bits below the smallest double: they keep what a division leaves.
+/// Extra bits below the smallest double, which keep the fraction of a division.
 const SPARE: usize = 64;
 
-/// 64-bit words from `2^-(1074 + SPARE)` up to the largest double, with room for 2^63 of them and a sign.
+/// Number of 64-bit words from `2^-(1074 + SPARE)` up to the largest double, with room for 2^63 of them and a sign.
 const WORDS: usize = (SPARE + 1074 + 1024 + 64).div_ceil(64);
 
 /// A fixed-point number in two's complement that holds any sum of doubles.
@@ -44,7 +44,7 @@ impl Sum {
         over
     }
 
-    /// Takes the sign off.
+    /// Makes the number positive and returns whether it was negative.
     fn magnitude(&mut self) -> bool {
         let negative = self.0[WORDS - 1] >> 63 == 1;
         if negative {
@@ -56,7 +56,7 @@ impl Sum {
         negative
     }
 
-    /// Divides by `n`; says whether anything was left.
+    /// Divides by `n`; returns whether there is a remainder.
     fn divide(&mut self, n: u64) -> bool {
         let mut rest = 0u128;
         for word in self.0.iter_mut().rev() {
@@ -71,12 +71,12 @@ impl Sum {
         self.0[index / 64] >> (index % 64) & 1 == 1
     }
 
-    /// The nearest double, ties to even; `sticky` says that a little more than these bits is meant.
+    /// The nearest double, ties to even; `sticky` means that the exact value is slightly larger than these bits.
     fn round(&self, sticky: bool) -> f64 {
         let Some(top) = (0..WORDS * 64).rev().find(|bit| self.bit(*bit)) else {
             return 0.0;
         };
-        // The lowest bit that a double of this size has.
+        // Index of the lowest bit that a double of this size has.
         let low = top.saturating_sub(52).max(SPARE);
         let mut digits = (low..=top.max(low))
             .rev()
@@ -86,15 +86,15 @@ impl Sum {
         if half && (below || digits & 1 == 1) {
             digits += 1;
         }
-        // Normal numbers: the leading 1 of the digits adds the exponent's last step. So does a carry out of them.
+        // For normal numbers, the leading 1 of the digits adds the exponent's last step; so does a carry from rounding.
         let steps = (low - SPARE) as u64;
         let bits = (steps << 52) + digits;
         f64::from_bits(bits.min(f64::INFINITY.to_bits()))
     }
 }
 
-/// The mean, rounded once from its exact value, as Python's `statistics.mean` does of floats. NaN of no values; values that
-/// are not finite are added as they are.
+/// The mean, rounded once from its exact value, as `statistics.mean` of Python does for floats. NaN without values;
+/// values that are not finite are added as floats.
 pub fn exact_mean(values: &[f64]) -> f64 {
     if values.is_empty() || values.iter().any(|value| !value.is_finite()) {
         return values.iter().sum::<f64>() / values.len() as f64;
@@ -114,7 +114,7 @@ mod tests {
     use crate::metrics::statistics::exact::*;
     use proptest::prelude::*;
 
-    /// `statistics.mean` of CPython 3.11.
+    /// Values of `statistics.mean` of CPython 3.11.
     #[test]
     fn as_python() {
         for (values, expected) in [
@@ -146,13 +146,13 @@ mod tests {
     }
 
     proptest! {
-        /// Whole numbers have an exact sum in `i128`, and the mean of 2^k of them an exact quotient.
+        /// Integers have an exact sum in `i128`, and the mean of 2^k of them has an exact quotient.
         #[test]
         fn whole_numbers(values in prop::collection::vec(-(1i64 << 53)..(1i64 << 53), 1..200), power in 0i32..200) {
             let scale = 2f64.powi(power - 100);
             let floats: Vec<f64> = values.iter().map(|value| *value as f64 * scale).collect();
             let sum: i128 = values.iter().map(|value| i128::from(*value)).sum();
-            // 64 more bits make the quotient exact enough to round from, with what is left in the last bit.
+            // 64 more bits make the quotient exact enough for rounding; the last bit records a remainder.
             let wide = sum.unsigned_abs() << 64;
             let n = values.len() as u128;
             let quotient = ((wide / n) << 1) | u128::from(!wide.is_multiple_of(n));

@@ -1,28 +1,28 @@
-//! What a comparison comes to, and how to say it.
+//! Conclusion of a comparison, and the sentence that states it.
 
 use serde::Serialize;
 
 use super::bootstrap::Interval;
 use super::compare::{Comparison, Threshold};
 
-/// What a comparison comes to.
+/// Conclusion of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Finding {
-    /// Both samples are the same, value by value.
+    /// Both samples have the same values in the same order.
     Equal,
-    /// No difference can be told.
+    /// The difference is not significant.
     NotTold,
-    /// A difference can be told, and is below the threshold.
+    /// The difference is significant, and is below the threshold.
     Negligible,
-    /// The first is lower.
+    /// The first is significantly lower.
     Lower,
-    /// The first is higher.
+    /// The first is significantly higher.
     Higher,
 }
 
 impl Comparison {
-    /// What it comes to.
+    /// Conclusion of the comparison.
     pub fn finding(&self) -> Finding {
         let is_negligible = self.threshold.is_some_and(|threshold| {
             self.difference.abs() < threshold.seconds
@@ -38,7 +38,7 @@ impl Comparison {
     }
 }
 
-/// `p < 0.001` or `p = 0.023`.
+/// Formats a p-value: `p < 0.001` or `p = 0.023`.
 pub fn p_text(p: f64) -> String {
     match p {
         p if p < 0.001 => "p < 0.001".to_owned(),
@@ -47,7 +47,7 @@ pub fn p_text(p: f64) -> String {
     }
 }
 
-/// A number with three digits that count, or as a percentage with fewer.
+/// Formats a number with three significant digits, or a percentage with fewer.
 fn number(value: f64, percent: bool) -> String {
     let size = value.abs();
     if !percent {
@@ -62,15 +62,15 @@ fn number(value: f64, percent: bool) -> String {
         size if size < 10.0 => format!("{value:.1}"),
         _ => format!("{value:.0}"),
     };
-    // No minus before a zero.
+    // Removes the minus sign of a zero.
     match text.strip_prefix('-') {
         Some(rest) if rest.chars().all(|c| c == '0' || c == '.') => rest.to_owned(),
         _ => text,
     }
 }
 
-/// Says in a sentence which of two is better, by how much, and how sure that is; or that they are equal, that no difference can
-/// be told, or none that matters.
+/// States in a sentence which of two is better, by how much, and the confidence interval and p-value; or that they are
+/// equal, or that the difference is not significant or is negligible.
 pub fn sentence(
     name_a: &str,
     name_b: &str,
@@ -117,7 +117,7 @@ pub fn sentence(
     } else {
         "worse"
     };
-    // As a size: turned round where the first is the lower one.
+    // The difference as a size: if the first is lower, signs and ends are swapped.
     let (low, high) = if lower {
         (-interval.high, -interval.low)
     } else {
@@ -166,7 +166,7 @@ mod tests {
             sentence("x", "y", &same, true),
             "x and y are equal: the same 40 values on both sides"
         );
-        // Mean 21.95 ms: 0.1 ms more is sure, 0.46 % and under 1 ms.
+        // Mean 21.95 ms: 0.1 ms more is significant, but is 0.46 % and under 1 ms.
         let small = found(&more(0.0001, 0.00001));
         assert!(small.is_significant());
         assert_eq!(small.finding(), Finding::Negligible);
@@ -177,12 +177,12 @@ mod tests {
             ),
             "{said}"
         );
-        // 0.5 ms more are 2.3 %: told, though it is under 1 ms.
+        // 0.5 ms more are 2.3 %: reported, although it is under 1 ms.
         assert_eq!(found(&more(0.0005, 0.00001)).finding(), Finding::Higher);
         assert_eq!(found(&more(-0.0005, 0.00001)).finding(), Finding::Lower);
-        // Nothing but noise.
+        // Noise only.
         assert_eq!(found(&more(0.0, 0.001)).finding(), Finding::NotTold);
-        // Without a threshold every sure difference counts.
+        // Without a threshold, every significant difference is reported.
         let open = Options {
             threshold: None,
             ..options

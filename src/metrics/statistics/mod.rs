@@ -1,4 +1,4 @@
-//! Whether a difference is real: tests, confidence intervals, effect sizes, and a sentence that says it.
+//! Comparison of two samples: significance tests, confidence intervals, effect sizes, and a sentence with the result.
 
 mod bootstrap;
 mod compare;
@@ -22,24 +22,24 @@ pub use u_test::{mann_whitney, midranks};
 
 use serde::Serialize;
 
-/// What a test found.
+/// Result of a test.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Test {
     /// Name of the test.
     pub name: &'static str,
-    /// Its statistic: t, U of the first sample, or W.
+    /// Test statistic: t, U of the first sample, or W.
     pub statistic: f64,
-    /// Degrees of freedom, of the tests that have them.
+    /// Degrees of freedom; only for tests that have them.
     pub df: Option<f64>,
     /// Two-sided p-value.
     pub p: f64,
 }
 
-/// Arithmetic mean, and the sample variance (by n - 1).
+/// Arithmetic mean, and the sample variance (divided by n - 1).
 pub fn mean_and_variance(values: &[f64]) -> (f64, f64) {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
-    // The second sum takes out what rounding left in the mean (Chan, Golub and LeVeque 1983).
+    // The second sum corrects the rounding error of the mean (Chan, Golub and LeVeque 1983).
     let (mut squares, mut rest) = (0.0, 0.0);
     for value in values {
         let off = value - mean;

@@ -1,12 +1,13 @@
-//! Wilcoxon's signed-rank test (1945): whether the differences of pairs lie around zero.
+//! Wilcoxon's signed-rank test (1945): whether the differences of pairs are centred on zero.
 
 use super::Test;
 use super::u_test::{midranks, normal_above};
 
-/// Up to this number of pairs p is exact, where no difference is zero and no two are equally large.
+/// Up to this number of pairs, p is exact if no difference is zero and no two are equally large.
 const EXACT: usize = 50;
 
-/// The test, two-sided, of the pairs that differ. The statistic is the smaller of the rank sums of both signs, as scipy's.
+/// The two-sided test of the pairs that differ. The statistic is the smaller of the rank sums of both signs, as in
+/// scipy.
 pub fn signed_rank(a: &[f64], b: &[f64]) -> Test {
     let all = a.iter().zip(b).map(|(a, b)| a - b);
     let differences: Vec<f64> = all.filter(|difference| *difference != 0.0).collect();
@@ -38,7 +39,8 @@ pub fn signed_rank(a: &[f64], b: &[f64]) -> Test {
     }
 }
 
-/// Probability of a rank sum of at most `sum`: of all choices of signs, those whose positive ranks add up to it or less.
+/// Probability of a rank sum of at most `sum`: the fraction of all choices of signs whose positive ranks have at most
+/// this sum.
 fn exact_below(sum: usize, n: usize) -> f64 {
     let mut counts = vec![0u64; n * (n + 1) / 2 + 1];
     counts[0] = 1;
@@ -55,7 +57,7 @@ fn exact_below(sum: usize, n: usize) -> f64 {
 mod tests {
     use crate::metrics::statistics::signed_rank::*;
 
-    /// scipy 1.17: `wilcoxon(a, b, method="exact")`, and `method="asymptotic"` where a difference is zero.
+    /// Values of scipy 1.17: `wilcoxon(a, b, method="exact")`, and `method="asymptotic"` if a difference is zero.
     #[test]
     fn as_scipy() {
         let a = [3.1, 2.4, 5.65, 4.4, 3.9];

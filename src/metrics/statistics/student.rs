@@ -1,11 +1,11 @@
-//! Student's t: of two samples with variances of their own (Welch 1947), and of pairs.
+//! Student's t tests: of two samples with unequal variances (Welch 1947), and of pairs.
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 use statrs::function::beta::beta_reg;
 
 use super::{Test, mean_and_variance};
 
-/// Probability of a t at least so far from 0, on both sides together.
+/// Two-sided probability of a t at least this far from 0.
 fn two_sided(t: f64, df: f64) -> f64 {
     if t.is_infinite() {
         return 0.0;
@@ -14,7 +14,7 @@ fn two_sided(t: f64, df: f64) -> f64 {
         return 1.0;
     }
     let part = df / (df + t * t);
-    // Of the two tails of the beta distribution, the small one is not lost in rounding.
+    // Computes the smaller tail of the beta distribution directly, so that it is not lost in rounding.
     if part > 0.0 {
         beta_reg(df / 2.0, 0.5, part)
     } else {
@@ -22,7 +22,7 @@ fn two_sided(t: f64, df: f64) -> f64 {
     }
 }
 
-/// A difference by its standard error; equal constants differ by nothing.
+/// A difference divided by its standard error; 0 for equal constants.
 fn ratio(difference: f64, error: f64) -> f64 {
     if difference == 0.0 {
         0.0
@@ -41,7 +41,7 @@ pub(super) fn welch_error(a: &[f64], b: &[f64]) -> (f64, f64) {
     (both.sqrt(), if df.is_finite() { df } else { most })
 }
 
-/// Welch's test of two means. Each sample needs two values.
+/// Welch's test of two means; each sample needs two values.
 pub fn welch(a: &[f64], b: &[f64]) -> Test {
     let (error, df) = welch_error(a, b);
     let t = ratio(mean_and_variance(a).0 - mean_and_variance(b).0, error);
@@ -67,7 +67,7 @@ pub fn paired_t(a: &[f64], b: &[f64]) -> Test {
     }
 }
 
-/// How many standard errors a confidence interval reaches to each side.
+/// Half-width of a confidence interval, in standard errors.
 pub(super) fn reach(confidence: f64, df: f64) -> f64 {
     StudentsT::new(0.0, 1.0, df).map_or(f64::NAN, |t| t.inverse_cdf(f64::midpoint(1.0, confidence)))
 }
@@ -76,7 +76,7 @@ pub(super) fn reach(confidence: f64, df: f64) -> f64 {
 mod tests {
     use crate::metrics::statistics::student::*;
 
-    /// scipy 1.17: `ttest_ind(a, b, equal_var=False)`, `ttest_rel(a, b)`.
+    /// Values of scipy 1.17: `ttest_ind(a, b, equal_var=False)`, `ttest_rel(a, b)`.
     #[test]
     fn as_scipy() {
         let a = [3.1, 2.4, 5.6, 4.4, 3.9];

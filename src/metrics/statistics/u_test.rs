@@ -1,11 +1,12 @@
-//! Mann and Whitney's U test (1947): whether values of one sample tend to be larger than those of another.
+//! The Mann-Whitney U test (1947): whether the values of one sample tend to be larger than those of another.
 
 use super::Test;
 
-/// Up to this number of values in the smaller sample p is exact, where no two values are equal; as scipy's `method="auto"`.
+/// Up to this number of values in the smaller sample, p is exact if no two values are equal; as in scipy's
+/// `method="auto"`.
 const EXACT: usize = 8;
 
-/// Ranks from 1, equal values sharing their mean rank; and the sum of `t^3 - t` over groups of `t` equal values.
+/// Ranks from 1, where equal values share their mean rank; and the sum of `t^3 - t` over groups of `t` equal values.
 pub fn midranks(values: &[f64]) -> (Vec<f64>, f64) {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
@@ -23,13 +24,13 @@ pub fn midranks(values: &[f64]) -> (Vec<f64>, f64) {
     (ranks, ties)
 }
 
-/// Probability of a normal value of at least `z`.
+/// Probability that a standard normal variable is at least `z`.
 pub(super) fn normal_above(z: f64) -> f64 {
     libm::erfc(z / std::f64::consts::SQRT_2) / 2.0
 }
 
-/// The U test, two-sided: exact for small samples without ties, else by the normal distribution with the corrections for ties
-/// and for continuity.
+/// The two-sided U test: exact for small samples without ties, otherwise by the normal distribution with corrections
+/// for ties and continuity.
 pub fn mann_whitney(a: &[f64], b: &[f64]) -> Test {
     let (na, nb) = (a.len() as f64, b.len() as f64);
     let n = na + nb;
@@ -57,15 +58,15 @@ pub fn mann_whitney(a: &[f64], b: &[f64]) -> Test {
     }
 }
 
-/// Probability of a U of at least `u` where both samples are alike; `None` where the counts outgrow 128 bits.
+/// Probability of a U of at least `u` if both samples have the same distribution; `None` if the counts exceed 128 bits.
 fn exact_above(u: usize, few: usize, many: usize) -> Option<f64> {
-    // All orders: `few + many` over `few`.
+    // Number of all orders: `few + many` over `few`.
     let mut total = 1u128;
     for step in 1..=few as u128 {
         total = total.checked_mul(many as u128 + step)? / step;
     }
-    // How many orders have which U are the coefficients of Gauss's binomial, the product of (1 - q^(many + i)) / (1 - q^i).
-    // Sums and differences modulo 2^128 are right, since the counts themselves fit.
+    // The numbers of orders with each U are the coefficients of the Gaussian binomial, the product of (1 - q^(many +
+    // i)) / (1 - q^i). Sums and differences modulo 2^128 are exact, because the counts themselves fit.
     let degree = few * many;
     let mut counts = vec![0u128; degree + 1];
     counts[0] = 1;
@@ -78,7 +79,7 @@ fn exact_above(u: usize, few: usize, many: usize) -> Option<f64> {
             counts[at] = counts[at].wrapping_add(counts[at - step]);
         }
     }
-    // From the other end, where the sum is the same.
+    // Sums from the other end, by symmetry.
     let above: u128 = counts[..=degree - u].iter().sum();
     Some(above as f64 / total as f64)
 }
@@ -93,7 +94,7 @@ mod tests {
         assert_eq!((ranks, ties), (vec![3.5, 1.0, 3.5, 2.0], 6.0));
     }
 
-    /// All ways to choose the first sample, counted.
+    /// Counts all ways to choose the first sample.
     #[test]
     fn exact_by_enumeration() {
         for (few, many) in [(1, 1), (2, 3), (3, 3), (3, 6), (5, 7)] {
@@ -121,7 +122,7 @@ mod tests {
         assert!(exact_above(1, 8, 1_000_000).is_none());
     }
 
-    /// scipy 1.17: `mannwhitneyu(a, b)`.
+    /// Values of scipy 1.17: `mannwhitneyu(a, b)`.
     #[test]
     fn as_scipy() {
         let test = mann_whitney(&[3.1, 2.4, 5.6, 4.4, 3.9], &[2.0, 2.2, 4.9, 3.0, 3.5]);

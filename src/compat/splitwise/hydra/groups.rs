@@ -1,8 +1,8 @@
-//! The defaults of `configs/` by group, and overrides on them.
+//! The defaults of `configs/` by group, and the application of overrides to them.
 
 use serde_json::{Value, json};
 
-/// Clusters: numbers of servers.
+/// Clusters with their numbers of servers.
 const CLUSTERS: [(&str, [(&str, u32); 2]); 13] = [
     ("dgx-a100", [("dgx-a100", 40), ("dgx-h100", 0)]),
     ("dgx-h100", [("dgx-a100", 0), ("dgx-h100", 40)]),
@@ -19,7 +19,7 @@ const CLUSTERS: [(&str, [(&str, u32); 2]); 13] = [
     ("solo_h100", [("dgx-a100", 0), ("dgx-h100", 1)]),
 ];
 
-/// The tree of the defaults with `overrides` on it: groups first, then keys, each in their order, as hydra does.
+/// The tree of the defaults with `overrides` applied: groups first, then keys, each in their order, as hydra does.
 pub(super) fn compose(overrides: &str) -> Result<Value, String> {
     let mut groups = vec![
         ("cluster", "dgx-a100"),
@@ -142,7 +142,7 @@ fn start_state(choice: &str) -> Option<Value> {
     }
 }
 
-/// Sets `a.0.b` in a tree; maps grow, lists do not.
+/// Sets `a.0.b` in a tree; maps may gain keys, lists keep their length.
 fn set(tree: &mut Value, key: &str, value: Value) -> Result<(), String> {
     let mut place = tree;
     for part in key.split('.') {
@@ -151,11 +151,13 @@ fn set(tree: &mut Value, key: &str, value: Value) -> Result<(), String> {
                 .parse::<usize>()
                 .ok()
                 .and_then(|index| list.get_mut(index))
-                .ok_or_else(|| format!("`{key}`: no such place in the list"))?,
+                .ok_or_else(|| format!("`{key}`: the list has no such index"))?,
             Value::Object(map) => map.entry(part).or_insert(Value::Null),
             other => {
                 if !other.is_null() {
-                    return Err(format!("`{key}`: `{part}` is below a plain value"));
+                    return Err(format!(
+                        "`{key}`: `{part}` is a key of a value that has no keys"
+                    ));
                 }
                 *other = json!({});
                 other

@@ -1,11 +1,11 @@
-//! `${a.b}` and `${eval:'...'}` of OmegaConf, as far as the configurations of the reference use them.
+//! `${a.b}` and `${eval:'...'}` of OmegaConf, to the extent that the reference's configurations use them.
 
 use serde_json::Value;
 
-/// More than any configuration nests; a circle is found by it.
+/// Limit of nesting, larger than in any configuration; detects circular references.
 const DEEPEST: usize = 32;
 
-/// A tree whose values are resolved when they are asked for.
+/// A tree whose values are resolved on access.
 pub(super) struct Root(Value);
 
 impl Root {
@@ -13,7 +13,7 @@ impl Root {
         Self(tree)
     }
 
-    /// The value at `a.0.b`, resolved; `None` where there is none, or null.
+    /// The value at `a.0.b`, resolved; `None` if it is missing or null.
     pub(super) fn find(&self, key: &str) -> Result<Option<Value>, String> {
         self.find_at(key, 0)
     }
@@ -35,7 +35,7 @@ impl Root {
         }
     }
 
-    /// A text with its interpolations filled in; one that is nothing but an interpolation keeps its type.
+    /// Text with its interpolations resolved; a text that consists of one interpolation keeps the type of its value.
     fn resolve(&self, text: &str, depth: usize) -> Result<Value, String> {
         if depth > DEEPEST {
             return Err(format!("`{text}` refers to itself"));
@@ -68,7 +68,7 @@ impl Root {
     }
 }
 
-/// Where the brace closes that the first two characters open.
+/// Position of the brace that closes the one opened by the first two characters.
 fn closing(text: &str) -> Option<usize> {
     let mut open = 0;
     for (place, byte) in text.bytes().enumerate() {
@@ -89,7 +89,7 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// Arithmetic as Python's: `+ - * / // %`, brackets and `int()`.
+/// Evaluates arithmetic as Python does: `+ - * / // %`, brackets and `int()`.
 fn evaluate(expression: &str) -> Option<Value> {
     let mut rest = expression.trim();
     let value = sum(&mut rest)?;

@@ -1,4 +1,5 @@
-//! SplitwiseSim's own configuration: the `config.yaml` that hydra leaves beside results, or the overrides of a command line.
+//! SplitwiseSim's own configuration: the `config.yaml` that hydra writes beside results, or the overrides of a command
+//! line.
 
 mod groups;
 mod interpolate;
@@ -14,24 +15,24 @@ use super::config::{
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
 
-/// What such a configuration says.
+/// A configuration of SplitwiseSim.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hydra {
     /// The simulation.
     pub config: Config,
-    /// The trace, relative to the folder of the reference.
+    /// Path of the trace, relative to the folder of the reference.
     pub trace: PathBuf,
-    /// The table of iteration times, relative to the folder of the reference.
+    /// Path of the table of iteration times, relative to the folder of the reference.
     pub table: PathBuf,
-    /// Where the reference would write its results, relative to where it was started.
+    /// Folder to which the reference would write its results, relative to its working directory.
     pub output: PathBuf,
 }
 
 impl Hydra {
-    /// Reads a `config.yaml`, whole or with `${...}` in it.
+    /// Reads a `config.yaml`, with or without `${...}` in it.
     ///
     /// # Errors
-    /// [`Error::Io`] where it cannot be read, [`Error::Input`] where it is no configuration that can be simulated.
+    /// [`Error::Io`] if it cannot be read, [`Error::Input`] if it is not a configuration that can be simulated.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let input = Input::open(path)?;
         let path = input.path().to_path_buf();
@@ -48,10 +49,10 @@ impl Hydra {
         Self::from_tree(tree).map_err(fault)
     }
 
-    /// From overrides as they follow `python run.py`, separated by white space: `cluster=half_half seed=0 ...`.
+    /// Parses overrides separated by white space, as they follow `python run.py`: `cluster=half_half seed=0 ...`.
     ///
     /// # Errors
-    /// [`Error::Usage`] for one that is not understood, or a configuration that cannot be simulated.
+    /// [`Error::Usage`] for an override that is not supported, or a configuration that cannot be simulated.
     pub fn from_overrides(overrides: &str) -> Result<Self> {
         groups::compose(overrides)
             .and_then(Self::from_tree)
@@ -103,7 +104,7 @@ impl Hydra {
     }
 }
 
-/// A configuration with accessors that name the key in their complaints.
+/// A configuration with accessors whose errors name the key.
 struct Tree(interpolate::Root);
 
 impl Tree {
@@ -162,7 +163,7 @@ impl Tree {
         }
         if !state.contains("splitwise") {
             return Err(format!(
-                "`start_state.state_type` is `{state}`; orca, baseline and splitwise have instances"
+                "`start_state.state_type` is `{state}`; only orca, baseline and splitwise are supported"
             ));
         }
         let split = self.text("start_state.split_type")?;
@@ -222,7 +223,7 @@ impl Tree {
                 ..common
             }),
             _ => Err(format!(
-                "`{}` is `{kind}`; ORCA and Splitwise can serve",
+                "`{}` is `{kind}`; only ORCA and Splitwise are supported",
                 key("instance_type")
             )),
         }
@@ -268,7 +269,7 @@ mod tests {
         assert_eq!(hydra.output, Path::new(output));
     }
 
-    /// A preset of ours is the start state of that name there.
+    /// A preset of this program equals the start state of the same name in the reference.
     #[test]
     fn presets_are_the_references() {
         for name in ["orca", "baseline", "splitwise"] {
@@ -288,7 +289,7 @@ mod tests {
         }
     }
 
-    /// What hydra leaves of `+experiment=splitwise_ha_isopower`: nothing resolved.
+    /// What hydra writes for `+experiment=splitwise_ha_isopower`, without any interpolation resolved.
     #[test]
     fn expressions_of_the_experiments() {
         let text = "

@@ -4,7 +4,7 @@ use super::super::instance::{Instance, Pool};
 use super::super::request::Request;
 use super::{Placement, least};
 
-/// The pools; an instance that returns goes to the end of its pool.
+/// The pools; an instance that returns is appended to its pool.
 #[derive(Debug)]
 pub(super) struct MixedPool {
     prompt_limit: i64,
@@ -35,7 +35,7 @@ impl MixedPool {
         let pending = |instance: &Instance| instance.sched_pending_tokens;
         let memory = |instance: &Instance| instance.sched_memory;
 
-        // The least loaded of a pool, unless even that has a long queue or no memory.
+        // The least loaded instance of a pool, unless even that has a long queue or no memory.
         let for_prompt = |pool: &[usize]| {
             least(pool.iter().copied(), instances, pending).filter(|index| {
                 let instance = &instances[*index];
@@ -85,7 +85,7 @@ impl MixedPool {
         })
     }
 
-    /// A mixed instance without requests goes back to its own pool.
+    /// Returns a mixed instance without requests to its own pool.
     pub(super) fn instance_is_free(&mut self, index: usize, instances: &mut [Instance]) {
         if !std::mem::take(&mut instances[index].mixed) {
             return;

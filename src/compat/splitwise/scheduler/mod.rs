@@ -1,4 +1,4 @@
-//! Who serves a request: the schedulers of `scheduler.py`, by the names of their configuration files.
+//! Schedulers, which choose the instances of a request: `scheduler.py`, by the names of its configuration files.
 
 mod mixed_pool;
 mod pair;
@@ -28,20 +28,20 @@ pub const NAMES: [&str; 11] = [
     "mixed_pool",
 ];
 
-/// GiB/s over which a KV cache is shipped where nothing else is said: InfiniBand, and Ethernet.
+/// Default bandwidth of KV transfers in GiB/s: InfiniBand, and Ethernet.
 const INFINIBAND: f64 = 200.0;
 const ETHERNET: f64 = 12.5;
-/// Shipping during the prompt hides nine tenths of the time: ten times the bandwidth.
+/// Transferring during the prompt hides nine tenths of the time, which equals ten times the bandwidth.
 const OVERLAP: f64 = 10.0;
-/// Prompt tokens that may wait on an instance before the mixed pool looks for another.
+/// Number of prompt tokens that may wait on an instance before the mixed pool uses another.
 const PROMPT_TOKENS: i64 = 8192;
 
-/// Where the tasks of a request go.
+/// The instances chosen for the tasks of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Placement {
     pub(super) prompt: usize,
     pub(super) token: usize,
-    /// Whether the KV cache is shipped from one to the other; else the tasks are chained on one instance.
+    /// Whether the KV cache is transferred between the instances; otherwise the tasks are chained on one instance.
     pub(super) ships: bool,
 }
 
@@ -56,15 +56,15 @@ enum Rule {
 #[derive(Debug)]
 pub(super) struct Scheduler {
     rule: Rule,
-    /// Bytes per second.
+    /// Bandwidth of KV transfers, in bytes per second.
     bandwidth: f64,
 }
 
 impl Scheduler {
-    /// The scheduler of `config` over `instances`.
+    /// Creates the scheduler of `config` over `instances`.
     ///
     /// # Errors
-    /// [`Error::Usage`] for an unknown name, or a parameter that it does not have.
+    /// [`Error::Usage`] for an unknown name, or for a parameter that the scheduler does not have.
     pub(super) fn new(config: &SchedulerConfig, seed: u64, instances: &[Instance]) -> Result<Self> {
         let name = config.name.as_str();
         let of = |pool: Pool| -> Vec<usize> {
@@ -82,7 +82,7 @@ impl Scheduler {
             "kv_round_robin_ethernet" => (pair(pair::Choice::RoundRobin), Some(ETHERNET), 1.0),
             "kv_jsq" => (pair(pair::Choice::ShortestQueue), Some(INFINIBAND), 1.0),
             "overlap_kv_jsq" => (pair(pair::Choice::ShortestQueue), Some(INFINIBAND), OVERLAP),
-            // The configuration file `kv_token_jsq.yaml` names the overlapping class, too.
+            // The configuration file `kv_token_jsq.yaml` also names the class that overlaps transfer and prompt.
             "kv_token_jsq" | "overlap_kv_token_jsq" => {
                 (pair(pair::Choice::FewestTokens), Some(INFINIBAND), OVERLAP)
             }
@@ -98,14 +98,14 @@ impl Scheduler {
         let mixed = matches!(rule, Rule::MixedPool(_));
         if config.transfer_bandwidth.is_some() && default.is_none() {
             return Err(Error::usage(
-                format!("scheduler `{name}` ships no KV cache and has no `transfer_bandwidth`"),
-                "remove it, or take mixed_pool or one of the kv schedulers",
+                format!("scheduler `{name}` transfers no KV cache and has no `transfer_bandwidth`"),
+                "remove it, or use mixed_pool or one of the kv schedulers",
             ));
         }
         if config.prompt_max_pending_batch_tokens.is_some() && !mixed {
             return Err(Error::usage(
                 format!("scheduler `{name}` has no `prompt_max_pending_batch_tokens`"),
-                "remove it, or take mixed_pool",
+                "remove it, or use mixed_pool",
             ));
         }
         let gib = config.transfer_bandwidth.or(default).unwrap_or(INFINIBAND);
@@ -121,10 +121,10 @@ impl Scheduler {
         })
     }
 
-    /// Chooses for a request, and counts it where the scheduler counts.
+    /// Chooses the instances of a request, and counts its load if the scheduler counts load.
     ///
     /// # Errors
-    /// What is wrong, where no instance can be chosen.
+    /// A description of the problem, if no instance can be chosen.
     pub(super) fn place(
         &mut self,
         request: &Request,
@@ -142,20 +142,20 @@ impl Scheduler {
         })
     }
 
-    /// An instance has neither waiting nor running requests.
+    /// Called when an instance has neither waiting nor running requests.
     pub(super) fn instance_is_free(&mut self, index: usize, instances: &mut [Instance]) {
         if let Rule::MixedPool(pool) = &mut self.rule {
             pool.instance_is_free(index, instances);
         }
     }
 
-    /// Seconds that shipping takes; flows do not share the bandwidth.
+    /// Seconds that a transfer takes; concurrent transfers do not share the bandwidth.
     pub(super) fn transfer_seconds(&self, bytes: i64) -> f64 {
         bytes as f64 / self.bandwidth
     }
 }
 
-/// The first of the least, as Python's `min`.
+/// The first of several minimal elements, as Python's `min`.
 fn least<K: PartialOrd>(
     indices: impl IntoIterator<Item = usize>,
     instances: &[Instance],

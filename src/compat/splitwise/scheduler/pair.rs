@@ -1,17 +1,18 @@
-//! The prompt on a prompt instance, the tokens on a token instance, the KV cache always shipped.
+//! Schedulers that put the prompt on a prompt instance and the tokens on a token instance, and always transfer the KV
+//! cache.
 
 use super::super::instance::Instance;
 use super::{Placement, least};
 
-/// Which instance of each pool.
+/// Rule by which an instance of each pool is chosen.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Choice {
-    /// In turn.
+    /// Round robin.
     RoundRobin,
-    /// With the fewest requests.
+    /// The instance with the fewest requests.
     ShortestQueue,
-    /// With the fewest pending tokens. Completions are counted and arrivals are not, in the reference: the instance that
-    /// has completed most gets everything.
+    /// The instance with the fewest pending tokens. The reference subtracts completions and does not add arrivals, so
+    /// the instance that has completed most receives every request.
     FewestTokens,
 }
 

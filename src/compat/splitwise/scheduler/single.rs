@@ -1,4 +1,4 @@
-//! Both tasks on one instance.
+//! Schedulers that put both tasks of a request on one instance.
 
 use rand::RngExt as _;
 use rand_pcg::Pcg64;
@@ -8,16 +8,17 @@ use super::super::request::Request;
 use super::{Placement, least};
 use crate::base::random::stream;
 
-/// Which instance.
+/// Rule by which the instance is chosen.
 #[derive(Debug)]
 pub(super) enum Single {
-    /// Drawn evenly. The reference draws without a seed, so its choices cannot be met; these repeat with the seed.
+    /// Drawn uniformly. The reference draws without a seed, so its choices cannot be reproduced; these depend on the
+    /// seed.
     Random(Box<Pcg64>),
-    /// In turn.
+    /// Round robin.
     RoundRobin { next: usize },
-    /// With the fewest requests.
+    /// The instance with the fewest requests.
     ShortestQueue,
-    /// With the fewest pending tokens.
+    /// The instance with the fewest pending tokens.
     FewestTokens,
 }
 
