@@ -1,4 +1,4 @@
-//! Checks of a configuration that need no file.
+//! Checks of a configuration that need no other file.
 
 use super::{ResizeSection, ScenarioConfig};
 use crate::base::check::positive;
@@ -53,7 +53,7 @@ impl ScenarioConfig {
         if self.cache.block_size == 0 {
             return Err(Error::usage("cache.block_size is 0", "give 1 or more"));
         }
-        // A pool that is empty now may be filled later.
+        // A pool that is empty at the start may grow later.
         let has = |roles: &[Role]| {
             self.pool.iter().any(|pool| {
                 let later =
