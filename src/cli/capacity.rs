@@ -246,7 +246,7 @@ fn text(args: &CapacityArgs, model: &ModelConfig, budget: &Budget, fit: &Fit) ->
     table::pairs(&rows)
 }
 
-/// How bytes divide between kinds of layers, where there is a window.
+/// Describes how the bytes are divided between kinds of layers, for a model with a sliding window.
 fn kinds(fit: &Fit) -> String {
     let count = number::thousands;
     match fit.window {

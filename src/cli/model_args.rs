@@ -1,4 +1,4 @@
-//! The options that name a model and say how its KV cache is stored.
+//! The options that name a model and describe how its KV cache is stored.
 
 use std::path::PathBuf;
 
@@ -33,7 +33,7 @@ pub(super) struct ModelArgs {
 }
 
 impl ModelArgs {
-    /// The model, if one is named.
+    /// The model, if the options name one.
     pub(super) fn load(&self) -> Result<Option<ModelConfig>> {
         let storage = self.storage()?;
         let model = match (&self.model, &self.model_config) {
@@ -50,7 +50,7 @@ impl ModelArgs {
         model.stored(storage).map(Some)
     }
 
-    /// The model's name as it was given, whether or not it is a built-in one.
+    /// The model's name as given, even if it is not a built-in model.
     pub(super) fn name(&self) -> Option<&str> {
         self.model.as_deref()
     }

@@ -84,7 +84,7 @@ pub(super) fn run(args: &ReportArgs, json: bool) -> anyhow::Result<()> {
     wrote(json, &written)
 }
 
-/// Names the files that were written: as the result with JSON, as notes otherwise.
+/// Reports the files that were written: as the result with JSON, as notes otherwise.
 fn wrote(json: bool, paths: &[&Path]) -> anyhow::Result<()> {
     if json {
         let value = json!({"written": paths});

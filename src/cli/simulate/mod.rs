@@ -174,7 +174,7 @@ pub(super) fn run(args: &SimulateArgs, json: bool) -> anyhow::Result<()> {
     accurate(args, &config.prepare()?, json)
 }
 
-/// The ending of a file's name, without the point.
+/// The ending of a file's name, without the dot.
 fn ending(path: &Path) -> &str {
     path.extension()
         .and_then(|ending| ending.to_str())
@@ -211,7 +211,7 @@ impl SimulateArgs {
         Ok(seeds)
     }
 
-    /// Where the results of a run go, if they are to be written.
+    /// Folder for the results of a run, if they are to be written.
     fn folder(&self, trace: &Path, key: impl Fn(&str) -> RunKey) -> Option<PathBuf> {
         if let Some(folder) = &self.output_dir {
             return Some(folder.clone());

@@ -97,7 +97,7 @@ fn state_changes(records: &Records, path: &Path) -> Result<()> {
     csv.finish()
 }
 
-/// The log: decisions that changed the cluster or were limited, and changes of instances, in order of time.
+/// The log: decisions that changed the cluster or were limited, and state changes of instances, in order of time.
 fn text(log: &ScalingLog, figures: &ScalingFigures, records: &Records) -> String {
     let mut text = String::new();
     let changes = figures.changes;
@@ -127,7 +127,7 @@ fn text(log: &ScalingLog, figures: &ScalingFigures, records: &Records) -> String
         }
     };
     for tick in &log.ticks {
-        // Changes before the decision; those that follow from it come after it.
+        // State changes before the decision; those caused by the decision follow it.
         until(tick.time - 1e-9, &mut text);
         if tick.action != Action::Hold || tick.moves.iter().any(|one| one.wanted != one.to) {
             let _ = writeln!(text, "{:>12.3}  {}", tick.time, decision(tick));
