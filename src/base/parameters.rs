@@ -91,7 +91,7 @@ pub(crate) fn explain(message: &str) -> String {
     let known: Vec<&str> = quoted.skip(1).step_by(2).collect();
     match Error::unknown_name("key", given, &known) {
         Error::Usage { problem, remedy } if !known.is_empty() => format!("{problem}: {remedy}"),
-        _ => format!("unknown key `{given}`: there are no keys here"),
+        _ => format!("unknown key `{given}`: no keys are allowed here"),
     }
 }
 
@@ -260,7 +260,7 @@ mod tests {
         );
         assert_eq!(
             explain("unknown field `a`, there are no fields"),
-            "unknown key `a`: there are no keys here"
+            "unknown key `a`: no keys are allowed here"
         );
     }
 }

@@ -119,7 +119,7 @@ impl CapacityArgs {
         let max_length = self.max_model_len.or(model.max_length()).ok_or_else(|| {
             Error::usage(
                 format!(
-                    "the config.json of {} gives no longest sequence",
+                    "the config.json of {} has no maximum sequence length",
                     model.name()
                 ),
                 "give --max-model-len",

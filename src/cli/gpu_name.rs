@@ -31,7 +31,7 @@ pub(super) fn resolve<'a>(given: &str, known: &[&'a str]) -> Result<&'a str> {
     };
     if others.iter().any(|other| kind(other) != kind(first)) {
         return Err(Error::usage(
-            format!("`{given}` is the beginning of several GPUs"),
+            format!("`{given}` is the beginning of several GPU names"),
             format!("name one of {}", matching.join(", ")),
         ));
     }

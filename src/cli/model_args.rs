@@ -42,7 +42,7 @@ impl ModelArgs {
             (None, None) if storage == Storage::default() => return Ok(None),
             (None, None) => {
                 return Err(Error::usage(
-                    "--kv-cache-dtype, --tensor-parallel and --pipeline-parallel describe a model, and none is named",
+                    "--kv-cache-dtype, --tensor-parallel and --pipeline-parallel describe a model, but no model is named",
                     "name it with --model, or give its config.json with --model-config",
                 ));
             }

@@ -41,7 +41,7 @@ impl TraceArgs {
             return Err(Error::input(
                 Location::file(&self.trace),
                 "has no requests",
-                "give a trace with at least one",
+                "give a trace with at least one request",
             ));
         }
         Ok(trace)

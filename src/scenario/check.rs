@@ -15,8 +15,8 @@ impl ScenarioConfig {
             let key = |name: &str| format!("pool.{}.{name}", pool.name);
             if pool.name.is_empty() || names.contains(&&pool.name) {
                 return Err(Error::usage(
-                    format!("two pools are named {:?}, or one is not named", pool.name),
-                    "give each [[pool]] a name of its own",
+                    format!("two pools are named {:?}, or a pool has no name", pool.name),
+                    "give each [[pool]] a unique name",
                 ));
             }
             names.push(&pool.name);
@@ -63,7 +63,7 @@ impl ScenarioConfig {
         };
         if !has(&[Role::Prefill, Role::Mixed, Role::Aggregated]) {
             return Err(Error::usage(
-                "no instance takes prompts",
+                "no instance computes prompts",
                 "give a [[pool]] with role prefill, mixed or aggregated at least one instance",
             ));
         }

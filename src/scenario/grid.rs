@@ -220,7 +220,7 @@ fn read(path: &Path, options: &ReadOptions) -> Result<Trace> {
         return Err(Error::input(
             Location::file(path),
             "has no requests",
-            "give a trace with at least one",
+            "give a trace with at least one request",
         ));
     }
     Ok(trace)
@@ -254,7 +254,7 @@ pub fn stretched_traces(
         let Some(own) = trace.rate() else {
             return Err(Error::input(
                 Location::file(path),
-                "has no two different arrival times, so it has no rate to change",
+                "has fewer than two distinct arrival times, so it has no rate to change",
                 "give a longer trace, or give no rates",
             ));
         };

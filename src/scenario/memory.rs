@@ -53,7 +53,7 @@ impl ScenarioConfig {
         let unknown = || {
             Error::usage(
                 format!(
-                    "pool.{}.blocks is not given, and the model's sizes are not known",
+                    "pool.{}.blocks is not set, and the model's sizes are unknown",
                     pool.name
                 ),
                 "give blocks, or a built-in model, or its config.json with weight_bytes and kv_bytes_per_token",
@@ -83,11 +83,8 @@ impl ScenarioConfig {
         };
         match u32::try_from(blocks) {
             Ok(0) | Err(_) => Err(Error::usage(
-                format!(
-                    "pool.{}: {blocks} blocks are left for a KV cache",
-                    pool.name
-                ),
-                "take more or larger GPUs, or a smaller model",
+                format!("pool.{}: {blocks} blocks remain for a KV cache", pool.name),
+                "use more or larger GPUs, or a smaller model",
             )),
             Ok(blocks) => Ok(blocks),
         }

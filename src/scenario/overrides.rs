@@ -50,7 +50,7 @@ pub(super) fn apply(mut table: Table, overrides: &[String]) -> Result<ScenarioCo
         .map_err(|error: toml::de::Error| {
             Error::usage(
                 format!("override {}: {}", overrides.join(", "), explain(error.message().trim())),
-                "give keys as the configuration file has them, pools by name, e.g. pool.prefill.instances=4",
+                "use the keys of the configuration file and name pools, e.g. pool.prefill.instances=4",
             )
         })
 }

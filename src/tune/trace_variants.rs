@@ -49,7 +49,7 @@ impl TraceVariants {
     pub fn new(trace: &Trace, time_scale: f64, seeds: &[u64], vary: bool) -> Result<Self> {
         if trace.requests().is_empty() || seeds.is_empty() {
             return Err(Error::usage(
-                "nothing to serve",
+                "no requests or no seeds to simulate",
                 "give a trace with requests, and at least one seed",
             ));
         }

@@ -90,7 +90,7 @@ impl Script {
         if !ast.iter_functions().any(decides) {
             return Err(Error::input(
                 Location::file(&place),
-                "has no function `decide` of one argument",
+                "has no function `decide` with one argument",
                 remedy,
             ));
         }

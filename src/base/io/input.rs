@@ -72,7 +72,7 @@ impl Input {
         } else if head.starts_with(&[0xfd, b'7', b'z', b'X', b'Z', 0]) {
             return Err(Error::input(
                 Location::file(&path),
-                "is xz-compressed, which is not read here",
+                "is xz-compressed, which is not supported",
                 "unpack it with `xz -dk`, or compress it as .zst or .gz",
             ));
         } else {

@@ -89,7 +89,7 @@ fn run(command: &str, decision: &Decision, text: &str, timeout: Duration) -> Res
             let _ = child.kill();
             let _ = child.wait();
             return Err(format!(
-                "scale command: not done after {} s",
+                "scale command: not finished after {} s",
                 timeout.as_secs_f64()
             ));
         }

@@ -20,7 +20,7 @@ impl Latest {
         let listener = TcpListener::bind(address).map_err(|problem| {
             Error::usage(
                 format!("--listen {address}: {problem}"),
-                "give a free ADDRESS:PORT, as 127.0.0.1:9099",
+                "give a free ADDRESS:PORT, e.g. 127.0.0.1:9099",
             )
         })?;
         let latest = Self(Arc::new(Mutex::new("null".to_owned())));

@@ -51,7 +51,7 @@ fn cached_tokens(args: &PlanArgs, file: &Path, trace: &Trace) -> anyhow::Result<
     if trace.content() == Content::Lengths {
         return Err(Error::usage(
             format!(
-                "{}: the trace has lengths only, so it does not say what its prompts share",
+                "{}: the trace has lengths only, so the prefixes that its prompts share are unknown",
                 file.display()
             ),
             "leave --cache out",

@@ -185,7 +185,7 @@ impl SimulateArgs {
     fn input(&self) -> Result<TraceArgs> {
         let Some(trace) = &self.trace else {
             return Err(Error::usage(
-                "no trace to serve",
+                "no trace is given",
                 "name a trace file, or make one with `replay gen-trace`",
             ));
         };
@@ -204,7 +204,7 @@ impl SimulateArgs {
         };
         if seeds.len() > 1 && self.output_dir.is_some() {
             return Err(Error::usage(
-                "--output-dir holds one run, and there are several seeds",
+                "--output-dir holds a single run, but several seeds are given",
                 "use --results, which has a folder for each",
             ));
         }

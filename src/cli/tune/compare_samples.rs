@@ -105,7 +105,7 @@ fn read(path: &Path, column: Option<&str>) -> Result<Column> {
                 Error::input(
                     Location::line(path, index as u64 + 1),
                     format!("`{line}` is not a number"),
-                    "give one number a line, or name a --column of a CSV file",
+                    "give one number per line, or name a --column of a CSV file",
                 )
             })
         };

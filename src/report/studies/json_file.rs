@@ -18,7 +18,7 @@ pub(super) fn read(path: &Path) -> Result<Value> {
         let at = Location::line(path, error.line() as u64);
         Error::input(
             at,
-            format!("is no JSON: {error}"),
+            format!("is not JSON: {error}"),
             "run the command that wrote it again",
         )
     })

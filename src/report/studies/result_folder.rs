@@ -50,7 +50,7 @@ impl ResultKind {
             Self::Analysis => sharing::read_page(folder),
             Self::Other => Err(Error::input(
                 Location::file(folder),
-                "holds no results that `report` has a page for",
+                "has no results for which `report` can make a page",
                 "give a folder of results that `experiment`, `analyze`, `sweep`, `curve` or `simulate` wrote",
             )),
         }

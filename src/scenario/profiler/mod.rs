@@ -122,7 +122,7 @@ pub fn measure(config: &ScenarioConfig, grid: &Grid) -> Result<Measured> {
             .ok_or_else(|| {
                 Error::usage(
                     format!("{}: no pool to measure {role:?} on", config.name),
-                    "give it a pool of that role, or one that serves whole requests",
+                    "give it a pool of that role, or an aggregated pool",
                 )
             })
     };
@@ -240,10 +240,7 @@ fn prefill_points(
 
 fn too_small(pool: &PoolSection) -> Error {
     Error::usage(
-        format!(
-            "pool {}: nothing to be measured fits into its KV cache",
-            pool.name
-        ),
+        format!("pool {}: no measurement fits into its KV cache", pool.name),
         "measure shorter prompts, or give the pool more memory",
     )
 }

@@ -159,14 +159,14 @@ impl OptSarathiConfig {
             || self.chunk_schedule_max_tokens < self.chunk_schedule_stages
         {
             return Err(Error::usage(
-                "the chunking schedule has no stages, or sizes that do not fall from high to low",
+                "the chunking schedule has no stages, or sizes that do not decrease from high to low",
                 "give 0 < low_chunk_size <= high_chunk_size and 0 < chunk_schedule_stages <= chunk_schedule_max_tokens",
             ));
         }
         if self.min_chunk_threshold > self.low_chunk_size {
             return Err(Error::usage(
                 format!(
-                    "min_chunk_threshold {} is above low_chunk_size {}: long prompts would never end",
+                    "min_chunk_threshold {} is above low_chunk_size {}: long prompts would never finish",
                     self.min_chunk_threshold, self.low_chunk_size
                 ),
                 "lower the threshold or raise low_chunk_size",

@@ -95,7 +95,7 @@ pub(super) fn require_output(request: &Request, format: &str) -> Result<()> {
     if request.output.is_empty() && request.output_length > 0 {
         return Err(Error::usage(
             format!(
-                "format `{format}` needs the output's tokens, and request `{}` has only their number",
+                "format `{format}` needs the output's tokens, but request `{}` has only their number",
                 request.id
             ),
             "export a trace that `replay gen-trace` made",

@@ -59,8 +59,8 @@ impl<'a> BlockIds<'a> {
             }
             (Content::Lengths, _) => {
                 return Err(Error::usage(
-                    format!("format `{format}` needs content, and this trace has lengths only"),
-                    "such a trace is for `replay simulate` only; give one with token ids or hash ids",
+                    format!("format `{format}` needs content, but this trace has lengths only"),
+                    "such a trace works with `replay simulate` only; give a trace with token ids or hash ids",
                 ));
             }
         };

@@ -89,7 +89,7 @@ impl TraceFormat for LlmServingSim {
                     "output_tok_ids" => value.integers(&mut answer)?,
                     "sub_requests" => {
                         return Err(Fault::new(
-                            "is a session whose turns arrive when the one before is done",
+                            "is a session whose turns arrive when the previous turn is finished",
                         )
                         .remedy("give a workload of single requests"));
                     }

@@ -335,7 +335,7 @@ fn recognise(input: &mut Input) -> Result<&'static dyn TraceFormat> {
         Some(format) => Err(Error::input(
             Location::file(&path),
             format!(
-                "looks like `{}`, which does not contain all that a trace needs",
+                "looks like `{}`, which lacks data that a trace needs",
                 format.name()
             ),
             "give the trace from which it was exported",
@@ -357,7 +357,7 @@ fn require_tokens(trace: &Trace, format: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::usage(
-        format!("format `{format}` needs token ids, and this trace has none"),
+        format!("format `{format}` needs token ids, but this trace has none"),
         "export a trace that `replay gen-trace` made",
     ))
 }

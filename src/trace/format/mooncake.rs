@@ -189,7 +189,7 @@ impl TraceFormat for Mooncake {
         let mut notes = Vec::new();
         if block_size != BLOCK_SIZE {
             notes.push(format!(
-                "blocks of {block_size} tokens: readers of the file must be told"
+                "blocks of {block_size} tokens: readers of the file need this number"
             ));
         }
         Ok(WriteReport {

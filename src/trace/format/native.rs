@@ -96,7 +96,7 @@ impl TraceFormat for Native {
                     "has {} requests, its header says {announced}",
                     report.records
                 ),
-                "the file is cut off or was edited; make or copy it again",
+                "the file is truncated or was edited; generate or copy it again",
             ));
         }
         Ok((finish(builder, meta, &path)?, report))

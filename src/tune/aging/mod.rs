@@ -119,7 +119,7 @@ pub fn study(
     {
         return Err(Error::usage(
             format!("a ratio of {ratio} tokens per second"),
-            "give numbers above 0; srtf and fcfs are its ends, and run in any case",
+            "give numbers above 0; srtf and fcfs are the two extremes and are always run",
         ));
     }
     let prepare = |order: Order| with_opt_sarathi(config, |own| order.set(own)).prepare();
@@ -134,7 +134,7 @@ pub fn study(
     if serve(&prepare(Order::Srtf)?)? == served {
         return Err(Error::usage(
             "all orders give the same run: requests are admitted by arrival, and at most one prompt is in chunks at a time, so there is nothing to order",
-            "set scheduler.enable_dynamic_chunking_schedule=true, with which several prompts are in chunks at a time, or take a heavier load",
+            "set scheduler.enable_dynamic_chunking_schedule=true, with which several prompts are in chunks at a time, or use a heavier load",
         ));
     }
     let nothing = || {

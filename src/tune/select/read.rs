@@ -88,7 +88,7 @@ pub fn read_column(path: &Path, name: &str) -> Result<Column> {
         return Err(Error::input(
             Location::file(path),
             format!("has no column `{name}`"),
-            "give the file as the metrics writer made it",
+            "give an unmodified file of the metrics writer",
         ));
     };
     let id = last("Request Id");
@@ -109,7 +109,7 @@ pub fn read_column(path: &Path, name: &str) -> Result<Column> {
         return Err(Error::input(
             Location::file(path),
             format!("has no values in column `{name}`"),
-            "leave out thresholds that were not measured",
+            "remove the folders of thresholds that were not measured",
         ));
     }
     if column.ids.len() != column.values.len() {

@@ -24,7 +24,7 @@ pub fn write(scenario: &ScenarioGroup<'_>, path: &Path) -> Result<()> {
     if !scenario.rated() || traces.len() < 2 {
         return Err(Error::usage(
             format!(
-                "{}: the load does not grow, as there are fewer than two request rates",
+                "{}: fewer than two request rates, so there is no growing load to animate",
                 path.display()
             ),
             "compare runs of traces whose names end in _RATE",

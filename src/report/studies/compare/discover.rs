@@ -55,7 +55,7 @@ fn walk(root: &Path, folder: &Path, names: &mut Vec<String>, found: &mut Found) 
             found.skipped.push(Skipped {
                 folder: entry.path(),
                 why: format!(
-                    "{}: has a name that is not UTF-8; rename it",
+                    "{}: its name is not UTF-8; rename it",
                     entry.path().display()
                 ),
             });

@@ -29,8 +29,8 @@ fn spare_full_comparison(folder: &Path) -> Result<()> {
         Some(true) => Ok(()),
         _ => Err(Error::input(
             Location::file(&path),
-            "is of a full comparison, which a quick one would replace",
-            "give another output folder, or compare in full",
+            "is from a full comparison, which a quick one would replace",
+            "give another output folder, or run a full comparison",
         )),
     }
 }

@@ -86,7 +86,7 @@ impl Curves {
         if !path.is_file() {
             return Err(Error::input(
                 Location::file(folder),
-                format!("has no {FILE}, which the charts are drawn from"),
+                format!("lacks {FILE}, from which the charts are drawn"),
                 "run the command that wrote the folder again",
             ));
         }

@@ -54,7 +54,7 @@ pub(in crate::report) fn read_page(folder: &Path) -> Result<Page> {
     let summary: Summary = serde_json::from_value(value.clone()).map_err(|error| {
         Error::input(
             Location::file(&path),
-            format!("is no summary of an analysis: {error}"),
+            format!("is not a summary of an analysis: {error}"),
             "run `replay analyze` again",
         )
     })?;

@@ -283,7 +283,7 @@ pub(super) fn summary_times(folder: &Path) -> Result<Grid> {
     let Some(row) = row.filter(|_| known) else {
         return Err(Error::input(
             Location::file(&path),
-            "has no row with ttft_times_p50 and the like",
+            "lacks rows such as ttft_times_p50",
             "run it again, or remove the folder",
         ));
     };
