@@ -46,9 +46,9 @@ pub struct ScenarioConfig {
     pub workload: WorkloadSection,
     /// Prefix caches.
     pub cache: CacheSection,
-    /// Which instance gets a request.
-    pub router: RouterSection,
     /// The router, which chooses the instance of each request.
+    pub router: RouterSection,
+    /// Links between instances.
     pub transfer: TransferConfig,
     /// Service level objectives.
     pub slo: SloSection,
