@@ -1,9 +1,30 @@
-//! `replay`: how much of your chat traffic a prefix cache can save, measured offline.
+//! An offline simulator of prefix caches and of prefill/decode serving of large language models. It computes from exact token
+//! ids how many prompt tokens a prefix cache saves, and how a simulated cluster serves the remaining work, without a GPU.
 //!
-//! The folders follow the way of the data: [`dataset`] -> [`prompt`] -> [`trace`] -> [`cache`] -> [`metrics`] ->
-//! [`report`]; [`sim`] stands beside `metrics` and serves traces on a simulated cluster, and [`tune`] chooses
-//! parameters by what such runs measured. A module uses what stands left of it,
-//! never what stands right of it.
+//! [`analyze`] replays a trace against a prefix cache:
+//!
+//! ```no_run
+//! let trace = kvreplay::read_trace("trace.jsonl", &Default::default())?.trace;
+//! let options = kvreplay::EngineOptions { capacity: kvreplay::Capacity::Blocks(10_000), ..Default::default() };
+//! let analysis = kvreplay::analyze(&trace, &options)?;
+//! println!("{:.1} % of the prompt tokens are cached", 100.0 * analysis.token_hit_ratio());
+//! # Ok::<(), kvreplay::Error>(())
+//! ```
+//!
+//! [`simulate`] serves a trace on a simulated cluster:
+//!
+//! ```no_run
+//! let trace = kvreplay::read_trace("trace.jsonl", &Default::default())?.trace;
+//! let scenario = kvreplay::Scenario::preset("llama-8b-pd-4-4")?.autoscaler("kpa").build()?;
+//! let run = kvreplay::simulate(&scenario, &trace)?;
+//! println!("{} requests finished", run.serving.finished);
+//! # Ok::<(), kvreplay::Error>(())
+//! ```
+//!
+//! The modules follow the flow of data. Each uses only the modules to its left:
+//!
+//! [`base`] -> [`dataset`] -> [`prompt`] -> [`trace`] -> [`cache`] -> [`sim`] -> [`autoscale`] -> [`metrics`] -> [`compat`] ->
+//! [`scenario`] -> [`tune`] -> [`report`] -> `cli`
 
 pub mod autoscale;
 pub mod base;

@@ -2,7 +2,7 @@
 
 use super::{Error, Result};
 
-/// Refuses a number that is not finite, is negative, or is 0 where `zero` does not allow it. `name` is the parameter.
+/// Rejects a number that is not finite, is negative, or is 0 while `zero` is false. `name` is the parameter.
 pub(crate) fn positive(name: &str, number: f64, zero: bool) -> Result<()> {
     if number.is_finite() && (number > 0.0 || zero && number == 0.0) {
         return Ok(());

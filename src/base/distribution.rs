@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 pub use super::quantile::percentile_sorted;
 use super::quantile::{between, ranks};
 
-/// Count, mean, extremes and percentiles of a set of values; of no values the count is 0 and every figure is `None`.
+/// Count, mean, extremes and percentiles of a set of values. For an empty set the count is 0 and every figure is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
 pub struct Distribution {
     /// Number of values.
@@ -33,14 +33,14 @@ pub struct Distribution {
 }
 
 impl Distribution {
-    /// The distribution of values, which are sorted in place. Quantiles are numpy's, see [`super::quantile`].
+    /// Computes the distribution of values, which are sorted in place. Quantiles are numpy's, see [`super::quantile`].
     pub fn from_values(values: &mut [f64]) -> Self {
         values.sort_unstable_by(f64::total_cmp);
         let count = values.len() as u64;
         Self::build(count, values.iter().sum(), |q| percentile_sorted(values, q))
     }
 
-    /// The distribution of values that occur many times each: pairs of value and count, which are sorted in place.
+    /// Computes the distribution of weighted values, given as pairs of value and count, which are sorted in place.
     pub fn from_weighted(pairs: &mut [(f64, u64)]) -> Self {
         pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
         let mut ends = Vec::with_capacity(pairs.len());

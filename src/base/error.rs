@@ -1,4 +1,4 @@
-//! The error type of the library. Every message is one line: the place, the problem, the remedy.
+//! The error type of the library. Every message is one line with the place, the problem and the remedy.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 /// The result type of the library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A place in an input: a file, and where known the line or record in it.
+/// A place in an input: a file and, if known, the line or record in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
-    /// The file as the user named it; `-` is standard input.
+    /// The file as the user named it; `-` means standard input.
     pub path: PathBuf,
     /// One-based line, where the format has lines.
     pub line: Option<u64>,
 }
 
 impl Location {
-    /// A file as a whole.
+    /// A location that names a file as a whole.
     pub fn file(path: impl AsRef<Path>) -> Self {
         Self {
             path: path.as_ref().to_path_buf(),
@@ -25,7 +25,7 @@ impl Location {
         }
     }
 
-    /// A line of a file; the first line is 1.
+    /// A location that names a line of a file; the first line is 1.
     pub fn line(path: impl AsRef<Path>, line: u64) -> Self {
         Self {
             path: path.as_ref().to_path_buf(),
@@ -48,20 +48,20 @@ impl fmt::Display for Location {
     }
 }
 
-/// What is wrong with one line of an input. The reader of the file knows the place and adds it.
+/// A problem with one line of an input. The reader of the file adds the place.
 #[derive(Debug)]
 pub(crate) struct Fault {
     /// What was found, and what was expected.
     pub(crate) problem: String,
-    /// What to do about it.
+    /// How to fix it.
     pub(crate) remedy: Cow<'static, str>,
 }
 
 impl Fault {
-    /// The remedy unless a reader gives a better one.
+    /// The remedy of faults for which no better one is set.
     pub(crate) const REMEDY: &'static str = "repair or remove the line";
 
-    /// A fault with the default remedy.
+    /// Creates a fault with the default remedy.
     pub(crate) fn new(problem: impl Into<String>) -> Self {
         Self {
             problem: problem.into(),
@@ -69,18 +69,18 @@ impl Fault {
         }
     }
 
-    /// The same with another remedy.
+    /// Returns the same fault with another remedy.
     pub(crate) fn remedy(mut self, remedy: &'static str) -> Self {
         self.remedy = Cow::Borrowed(remedy);
         self
     }
 
-    /// A required key that is missing.
+    /// Creates the fault of a missing required key.
     pub(crate) fn missing(key: &str) -> Self {
         Self::new(format!("has no `{key}`"))
     }
 
-    /// The same fault, found in the value of a key.
+    /// Returns the same fault, attributed to the value of a key.
     pub(crate) fn of_key(mut self, key: &str) -> Self {
         self.problem = format!("`{key}`: {}", self.problem);
         self
@@ -98,45 +98,45 @@ impl From<String> for Fault {
     }
 }
 
-/// A failure whose cause lies outside the program: an input file, the operating system, or arguments.
+/// A failure with a cause outside the program: an input file, the operating system, or the arguments.
 ///
 /// Every message is one line: the place, what was found and what was expected, and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An input file has content that cannot be used.
+    /// An input file has invalid content.
     #[error("{at}: {problem}; {remedy}")]
     Input {
-        /// Where.
+        /// The place.
         at: Location,
         /// What was found, and what was expected.
         problem: String,
-        /// What to do about it.
+        /// How to fix it.
         remedy: String,
     },
-    /// Reading or writing failed in the operating system.
+    /// The operating system failed to read or write.
     #[error("{at}: {action}: {source}; {remedy}")]
     Io {
-        /// Which file.
+        /// The file.
         at: Location,
-        /// What failed, e.g. "cannot read".
+        /// The operation that failed, e.g. "cannot read".
         action: &'static str,
-        /// What to do about it.
+        /// How to fix it.
         remedy: &'static str,
         /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Arguments that are invalid or contradict each other, or an unknown name.
+    /// Arguments are invalid or contradict each other, or a name is unknown.
     #[error("{problem}; {remedy}")]
     Usage {
-        /// What is wrong.
+        /// The problem.
         problem: String,
-        /// What to do about it.
+        /// How to fix it.
         remedy: String,
     },
 }
 
 impl Error {
-    /// An [`Error::Input`] at `at`.
+    /// Creates an [`Error::Input`] at `at`.
     pub fn input(at: Location, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Input {
             at,
@@ -145,7 +145,7 @@ impl Error {
         }
     }
 
-    /// An [`Error::Usage`].
+    /// Creates an [`Error::Usage`].
     pub fn usage(problem: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Usage {
             problem: one_line(problem.into()),
@@ -153,7 +153,7 @@ impl Error {
         }
     }
 
-    /// An [`Error::Io`] for reading `path`.
+    /// Creates an [`Error::Io`] for reading `path`.
     pub fn read(path: impl AsRef<Path>, source: std::io::Error) -> Self {
         Self::Io {
             at: Location::file(path),
@@ -163,13 +163,13 @@ impl Error {
         }
     }
 
-    /// An [`Error::Io`] for writing `path`.
+    /// Creates an [`Error::Io`] for writing `path`.
     pub fn write(path: impl AsRef<Path>, source: std::io::Error) -> Self {
         let remedy = match source.kind() {
             std::io::ErrorKind::StorageFull => "free some space or choose another place",
             _ => "check that the folder exists, has room and that you may write there",
         };
-        // As a place, `-` is standard input; what is written there is standard output.
+        // In a location, `-` is standard input; in a write error it is standard output.
         let path = match path.as_ref() {
             path if path.as_os_str() == "-" => Path::new("<stdout>"),
             path => path,
@@ -182,12 +182,12 @@ impl Error {
         }
     }
 
-    /// Whether the reader of standard output closed it, which is no failure for a command-line tool.
+    /// Whether the reader of standard output closed it, which is not a failure for a command-line tool.
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe)
     }
 
-    /// The error for an unknown name: suggests the closest known name and lists all of them.
+    /// Creates the error for an unknown name: suggests the closest known name and lists all of them.
     pub fn unknown_name(what: &str, given: &str, known: &[&str]) -> Self {
         let near = known
             .iter()
@@ -207,10 +207,10 @@ impl Error {
     }
 }
 
-/// Maximum length in bytes of one part of a message; parsers may quote megabytes of input.
+/// Maximum length of one section of a message, in bytes; parsers may quote megabytes of input.
 const LONGEST: usize = 1000;
 
-/// Removes line ends, which messages of parsers and of the template engine may contain, and shortens long texts.
+/// Removes line breaks, which messages of parsers and of the template engine may contain, and shortens long texts.
 fn one_line(mut text: String) -> String {
     if text.len() > LONGEST {
         let end = text.floor_char_boundary(LONGEST);

@@ -1,9 +1,9 @@
-//! Which tokenizer or chat template a trace was generated with.
+//! Identifies the tokenizer or chat template with which a trace was generated.
 
-/// A name and the digest of the content that it stood for when the trace was generated.
+/// A name, with the digest of the content that it had when the trace was generated.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Identity {
-    /// As the user gave it.
+    /// The name as given by the user.
     pub name: String,
     /// SHA-256 of the content, in hex.
     pub sha256: String,

@@ -1,4 +1,5 @@
-//! What every other folder uses: time, random streams, quantiles, CSV tables, the error type, input and output, the version.
+//! Utilities that all other folders use: time, random streams, quantiles, CSV tables, the error type, input and output, the
+//! version.
 
 pub mod check;
 pub mod distribution;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
 
-/// Nanoseconds since the start of a trace, or a span of them.
+/// A time in nanoseconds since the start of a trace, or a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Nanos(pub u64);
 
@@ -16,7 +16,7 @@ impl Nanos {
 
     /// Converts seconds to the nearest nanosecond. Negative values and NaN give 0; values beyond the range give the maximum.
     pub fn from_secs_f64(seconds: f64) -> Self {
-        // `as` saturates, and maps NaN to zero.
+        // `as` saturates and converts NaN to zero.
         Self((seconds * SECOND as f64).round() as u64)
     }
 
@@ -47,7 +47,7 @@ impl Nanos {
 }
 
 impl fmt::Display for Nanos {
-    /// Seconds with as many decimals as it takes to be exact.
+    /// Formats seconds with exactly the decimals that the value needs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (whole, nanos) = (self.0 / SECOND, self.0 % SECOND);
         if nanos == 0 {

@@ -1,4 +1,4 @@
-//! Parameters of a registered part: a table of the configuration that only the part itself understands.
+//! Parameters of a registered component, as a table of the configuration that only the component itself interprets.
 
 use serde::de::{DeserializeOwned, Error as _};
 use serde::ser::SerializeMap as _;
@@ -13,10 +13,10 @@ use super::registry::{Named, Registry};
 pub struct Parameters(Map<String, Value>);
 
 impl Parameters {
-    /// The table of a configuration.
+    /// Creates the table of a configuration.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a value that no table can hold, such as a path that is not UTF-8.
+    /// [`Error::Usage`] for a value that a table cannot represent, such as a path that is not UTF-8.
     pub fn of<C: Serialize>(config: &C) -> Result<Self> {
         match serde_json::to_value(config) {
             Ok(Value::Object(table)) => Ok(Self(table)),
@@ -25,10 +25,10 @@ impl Parameters {
         }
     }
 
-    /// The configuration that the table holds; keys that are missing take their defaults.
+    /// Reads the configuration from the table; missing keys take their defaults.
     ///
     /// # Errors
-    /// A sentence that says which key is unknown or missing, or which value does not fit.
+    /// A sentence that names the unknown or missing key or the invalid value.
     pub fn read<C: DeserializeOwned>(&self) -> Result<C, String> {
         let table = Value::Object(self.0.clone());
         serde_json::from_value(table).map_err(|error| explain(&error.to_string()))
@@ -50,7 +50,7 @@ impl From<Map<String, Value>> for Parameters {
     }
 }
 
-/// A key without a value is left out by formats that have no null, such as TOML.
+/// Formats without a null value, such as TOML, omit keys without a value.
 struct Entry<'a>(&'a Value);
 
 impl Serialize for Entry<'_> {
@@ -78,7 +78,7 @@ impl<'de> Deserialize<'de> for Parameters {
     }
 }
 
-/// A deserialiser's message about an unknown field, with the closest known key.
+/// Adds the closest known key to a deserialiser's message about an unknown field.
 ///
 /// serde writes "unknown field `a`, expected one of `b`, `c`"; other messages stay as they are.
 pub(crate) fn explain(message: &str) -> String {
@@ -87,38 +87,38 @@ pub(crate) fn explain(message: &str) -> String {
     };
     let mut quoted = rest.split('`');
     let given = quoted.next().unwrap_or_default();
-    // Between two known keys stands a separator.
+    // Known keys are separated by other text.
     let known: Vec<&str> = quoted.skip(1).step_by(2).collect();
     match Error::unknown_name("key", given, &known) {
         Error::Usage { problem, remedy } if !known.is_empty() => format!("{problem}: {remedy}"),
-        _ => format!("unknown key `{given}`: there are no keys here"),
+        _ => format!("unknown key `{given}`: no keys are allowed here"),
     }
 }
 
-/// A family of parts of which a table of the configuration chooses one by the key `kind`.
+/// A family of components, one of which a table of the configuration selects by the key `kind`.
 pub trait Family: Named + std::fmt::Debug + 'static {
-    /// Name of the part where the configuration chooses none.
+    /// Name of the component that is used if the configuration selects none.
     const DEFAULT: &'static str;
 
-    /// All parts.
+    /// All components of the family.
     fn registry() -> &'static Registry<Self>
     where
         Self: Sized;
 
-    /// The part's table with every key.
+    /// Returns the component's table with every key.
     ///
     /// # Errors
-    /// A sentence that says which key is unknown or missing, or which value does not fit.
+    /// A sentence that names the unknown or missing key or the invalid value.
     fn complete(&self, given: &Parameters) -> Result<Parameters, String>;
 }
 
-/// Parameters that one part of a family understands.
+/// Parameters of one component of a family.
 pub trait PartOf<T>: Serialize + DeserializeOwned {
-    /// Name of the part.
+    /// Name of the component.
     const NAME: &'static str;
 }
 
-/// A part that a table of the configuration chooses by its key `kind`, with the parameters that stand beside it.
+/// A component that a table of the configuration selects by its key `kind`, with the parameters from the same table.
 #[derive(Debug)]
 pub struct Chosen<T: 'static> {
     part: &'static T,
@@ -160,7 +160,7 @@ impl<T: Family> Chosen<T> {
         Ok(Self { part, parameters })
     }
 
-    /// The part that these parameters belong to.
+    /// Returns the component that has parameters of this type.
     ///
     /// # Errors
     /// As [`Parameters::of`].
@@ -171,12 +171,12 @@ impl<T: Family> Chosen<T> {
         })
     }
 
-    /// The part.
+    /// The selected component.
     pub fn part(&self) -> &'static T {
         self.part
     }
 
-    /// Name of the part.
+    /// Name of the selected component.
     pub fn name(&self) -> &'static str {
         self.part.name()
     }
@@ -186,7 +186,7 @@ impl<T: Family> Chosen<T> {
         &self.parameters
     }
 
-    /// The parameters, if it is the part that they belong to.
+    /// The parameters as this type, if it is the type of the selected component; `None` otherwise.
     pub fn parameters<C: PartOf<T>>(&self) -> Option<C> {
         (self.name() == C::NAME)
             .then(|| self.parameters.read().ok())
@@ -260,7 +260,7 @@ mod tests {
         );
         assert_eq!(
             explain("unknown field `a`, there are no fields"),
-            "unknown key `a`: there are no keys here"
+            "unknown key `a`: no keys are allowed here"
         );
     }
 }

@@ -1,6 +1,6 @@
 //! Quantiles of sorted values, computed as numpy's default method (`linear`) computes them.
 
-/// Interpolates between `low` and `high`. Like numpy, it starts from the nearer end, so that both ends are exact.
+/// Interpolates between `low` and `high`. Like numpy, it starts from the nearer end, so both ends are exact.
 pub fn between(low: f64, high: f64, fraction: f64) -> f64 {
     let step = high - low;
     if fraction >= 0.5 {
@@ -10,7 +10,7 @@ pub fn between(low: f64, high: f64, fraction: f64) -> f64 {
     }
 }
 
-/// Returns the ranks below and above quantile `q` (0 to 1) of `count` sorted values, and how far between them it lies (0 to 1).
+/// Returns the ranks below and above quantile `q` (0 to 1) of `count` sorted values, and its position between them (0 to 1).
 /// `count` must be 1 or more.
 pub fn ranks(count: usize, q: f64) -> (usize, usize, f64) {
     let last = count - 1;
@@ -19,7 +19,7 @@ pub fn ranks(count: usize, q: f64) -> (usize, usize, f64) {
     (low, (low + 1).min(last), rank - low as f64)
 }
 
-/// The `q`-th quantile (0 to 1) of values in rising order; `None` of no values.
+/// The `q`-th quantile (0 to 1) of values in rising order; `None` if there are no values.
 pub fn percentile_sorted(values: &[f64], q: f64) -> Option<f64> {
     if values.is_empty() {
         return None;
@@ -29,7 +29,7 @@ pub fn percentile_sorted(values: &[f64], q: f64) -> Option<f64> {
 }
 
 /// The median of values in rising order, as numpy, pandas and Python's `statistics` compute it: the middle value, or the mean
-/// of the two middle values. `None` of no values.
+/// of the two middle values. `None` if there are no values.
 pub fn median(sorted: &[f64]) -> Option<f64> {
     let middle = sorted.len() / 2;
     match sorted.len() {

@@ -1,26 +1,26 @@
-//! Registries: parts that users choose by name, such as policies, routers, engines and formats.
+//! Registries of the components that users select by name, such as policies, routers, engines and formats.
 //!
-//! A part lives in one file and carries its own [`Card`]; one line of its folder's list registers it. Look-up, error messages,
-//! listings, command-line completion, the documentation test and the property tests all follow from that list.
+//! A component is one file with its own [`Card`]; one line in the list of its folder registers it. Look-up, error messages,
+//! listings, command-line completion, the documentation test and the property tests are all derived from that list.
 
 use super::error::{Error, Result};
 
-/// What a part is called and what it does.
+/// The name of a component and a description of what it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Card {
-    /// Name that users write: lower case, unique in its registry.
+    /// Name in commands and configurations: lower case, unique in its registry.
     pub name: &'static str,
-    /// Other names that are understood.
+    /// Other accepted names.
     pub aliases: &'static [&'static str],
     /// One line for listings and help.
     pub summary: &'static str,
-    /// What may or must follow the name and a colon, for example `SECONDS since the last use, as ttl:300`.
+    /// Description of the parameter after the name and a colon, for example `SECONDS since the last use, as ttl:300`.
     pub parameter: Option<&'static str>,
 }
 
 impl Card {
-    /// A part without aliases and without a parameter.
+    /// Creates the card of a component without aliases and without a parameter.
     pub const fn new(name: &'static str, summary: &'static str) -> Self {
         Self {
             name,
@@ -30,13 +30,13 @@ impl Card {
         }
     }
 
-    /// The same part, also known by other names.
+    /// Returns the same card with further names.
     #[must_use]
     pub const fn with_aliases(self, aliases: &'static [&'static str]) -> Self {
         Self { aliases, ..self }
     }
 
-    /// The same part, with a parameter behind a colon.
+    /// Returns the same card with a parameter after a colon.
     #[must_use]
     pub const fn with_parameter(self, parameter: &'static str) -> Self {
         Self {
@@ -45,7 +45,7 @@ impl Card {
         }
     }
 
-    /// Whether this is the part that a user means; `-` and `_` are the same.
+    /// Whether a given name refers to this component; `-` and `_` are equivalent.
     fn answers_to(&self, given: &str) -> bool {
         let same = |known: &str| {
             known.len() == given.len()
@@ -57,12 +57,12 @@ impl Card {
     }
 }
 
-/// A registered part.
+/// A registered component.
 pub trait Named {
     /// Its card.
     fn card(&self) -> &Card;
 
-    /// Name that users write.
+    /// Name in commands and configurations.
     fn name(&self) -> &'static str {
         self.card().name
     }
@@ -73,7 +73,7 @@ pub trait Named {
     }
 }
 
-/// All parts of one kind, in the order of listings, tables and charts.
+/// All components of one kind, in the order of listings, tables and charts.
 #[derive(Debug)]
 pub struct Registry<T: 'static> {
     kind: &'static str,
@@ -82,22 +82,22 @@ pub struct Registry<T: 'static> {
 }
 
 impl<T> Registry<T> {
-    /// The parts of a kind; `kind` is the noun in error messages, `page` the file below `docs/` that describes every part.
+    /// Creates a registry; `kind` is the noun in error messages, `page` the file below `docs/` that describes every component.
     pub const fn new(kind: &'static str, page: &'static str, parts: &'static [T]) -> Self {
         Self { kind, page, parts }
     }
 
-    /// What the parts are, as a noun: `scaling policy`.
+    /// Noun for the components: `scaling policy`.
     pub fn kind(&self) -> &'static str {
         self.kind
     }
 
-    /// File name below `docs/` that describes every part.
+    /// File name below `docs/` that describes every component.
     pub fn page(&self) -> &'static str {
         self.page
     }
 
-    /// All parts, in order.
+    /// All components, in order.
     pub fn iter(&self) -> std::slice::Iter<'static, T> {
         self.parts.iter()
     }
@@ -114,25 +114,25 @@ impl<T: Named> Registry<T> {
         self.iter().map(|part| *part.card()).collect()
     }
 
-    /// The part of that name or alias; `-` and `_` are the same.
+    /// Returns the component of a name or alias; `-` and `_` are equivalent.
     ///
     /// # Errors
-    /// [`Error::Usage`] that names the closest part and lists all.
+    /// [`Error::Usage`] that suggests the closest component and lists all.
     pub fn find(&self, given: &str) -> Result<&'static T> {
         self.place(given)
             .and_then(|place| self.parts.get(place))
             .ok_or_else(|| Error::unknown_name(self.kind, given, &self.names()))
     }
 
-    /// Where the part of that name or alias stands in the list, from 0.
+    /// Returns the zero-based position in the list of the component of a name or alias.
     pub fn place(&self, given: &str) -> Option<usize> {
         self.iter().position(|part| part.card().answers_to(given))
     }
 
-    /// The part and its parameter, of a text `NAME` or `NAME:PARAMETER`.
+    /// Returns the component and its parameter from a text `NAME` or `NAME:PARAMETER`.
     ///
     /// # Errors
-    /// As [`find`](Self::find), and [`Error::Usage`] for a parameter of a part that takes none.
+    /// As [`find`](Self::find), and [`Error::Usage`] for a parameter of a component that takes none.
     pub fn select<'a>(&self, text: &'a str) -> Result<(&'static T, Option<&'a str>)> {
         let (name, parameter) = match text.split_once(':') {
             Some((name, parameter)) => (name, Some(parameter)),
@@ -145,7 +145,7 @@ impl<T: Named> Registry<T> {
         }
     }
 
-    /// The error for a parameter that a part does not understand.
+    /// Creates the error for an invalid parameter of a component.
     pub fn refuse(&self, part: &T, text: &str) -> Error {
         let remedy = match part.card().parameter {
             Some(parameter) => format!("give {parameter}"),
@@ -154,7 +154,7 @@ impl<T: Named> Registry<T> {
         Error::usage(format!("{} `{text}`", self.kind), remedy)
     }
 
-    /// One line a part for `--list-*`: its name and what it does.
+    /// Formats one line per component for `--list-*`: its name and what it does.
     pub fn listing(&self) -> String {
         let width = self.iter().map(|part| part.name().len()).max().unwrap_or(0);
         let lines = self

@@ -1,6 +1,6 @@
-//! Quantities as users write them: sizes in bytes (`40GiB`) and lengths of time (`500ms`).
+//! Quantities with units in arguments: sizes in bytes (`40GiB`) and durations (`500ms`).
 
-/// Units of size with the bytes that each stands for, those that end in others first. A single letter is binary, as in GNU's
+/// Units of size with their number of bytes; a unit precedes those that are its suffix. A single letter is binary, as in GNU's
 /// tools and vLLM's own arguments.
 const SIZES: [(&str, f64); 12] = [
     ("KiB", 1024.0),
@@ -17,7 +17,7 @@ const SIZES: [(&str, f64); 12] = [
     ("T", 1_099_511_627_776.0),
 ];
 
-/// Units of time with the seconds that each stands for, those that end in others first.
+/// Units of time with their number of seconds; a unit precedes those that are its suffix.
 const TIMES: [(&str, f64); 7] = [
     ("us", 1e-6),
     ("ms", 1e-3),
@@ -28,22 +28,23 @@ const TIMES: [(&str, f64); 7] = [
     ("d", 86_400.0),
 ];
 
-/// Bytes of `40GiB`, `40G` (the same), `1.5 TB` (decimal) and the like. `None` for anything else, a plain number included.
+/// Parses a size to bytes: `40GiB`, `40G` (the same), `1.5 TB` (decimal). `None` for anything else, including a number without
+/// a unit.
 pub fn parse_bytes(text: &str) -> Option<f64> {
     let (digits, unit) = split(text, &SIZES)?;
     let number: f64 = digits.parse().ok()?;
     (number.is_finite() && number > 0.0).then_some(number * unit)
 }
 
-/// Seconds of `500ms`, `2s`, `1.5 h` and the like; a plain number is in seconds. `None` for anything else, a negative number
-/// included.
+/// Parses a duration to seconds: `500ms`, `2s`, `1.5 h`; a plain number is in seconds. `None` for anything else, including a
+/// negative number.
 pub fn parse_seconds(text: &str) -> Option<f64> {
     let (digits, unit) = split(text, &TIMES).unwrap_or((text.trim(), 1.0));
     let number: f64 = digits.parse().ok()?;
     (number.is_finite() && number >= 0.0).then_some(number * unit)
 }
 
-/// What stands before the unit, and what the unit stands for.
+/// Splits a text into the number before the unit and the value of the unit.
 fn split<'a>(text: &'a str, units: &[(&str, f64)]) -> Option<(&'a str, f64)> {
     let text = text.trim();
     units.iter().find_map(|(name, unit)| {

@@ -1,18 +1,18 @@
-//! The version of this package, and which build of it this is.
+//! The version of this package, and the identity of this build.
 
-/// The package's version, e.g. `0.1.0`. Results files record it as `version`.
+/// The package's version, e.g. `0.1.0`. Result files record it as `version`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The version with the commit it was built from, as `replay --version` prints it: `0.1.0 (abcdef123 2026-11-28)`.
 ///
-/// `, modified` follows the date if sources had changes that were not committed. A build from a package has no date, and
-/// one without git and without a package's record has the version only.
+/// `, modified` follows the date if the sources had uncommitted changes. A build from a package has no date, and a build
+/// without git and without a package's record has the version only.
 pub const VERSION_WITH_COMMIT: &str = env!("KVREPLAY_VERSION_WITH_COMMIT");
 
-/// Identifies the sources of this build, e.g. `0.1.0-1f0c5a9be2d37c44`: the version and a 64-bit digest of all files
-/// that the program is compiled from and of the versions of its dependencies.
+/// Identifier of the sources of this build, e.g. `0.1.0-1f0c5a9be2d37c44`: the version, and a 64-bit digest of all compiled
+/// files and of the versions of the dependencies.
 ///
-/// Two builds with the same identifier give the same results. Commits that touch only documents or tests do not change it.
+/// Two builds with the same identifier give the same results. Commits that change only documents or tests keep the identifier.
 #[must_use]
 pub fn build_id() -> &'static str {
     env!("KVREPLAY_BUILD_ID")

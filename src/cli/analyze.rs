@@ -68,7 +68,7 @@ pub(super) fn run(args: &AnalyzeArgs, json: bool) -> anyhow::Result<()> {
     if read.trace.content() == Content::Lengths {
         return Err(Error::usage(
             format!(
-                "{}: a {} trace has lengths only, so it does not say what its requests share",
+                "{}: a {} trace has lengths only, so the prefixes that its requests share are unknown",
                 args.input.trace.display(),
                 read.format
             ),

@@ -190,7 +190,7 @@ impl CalibrateArgs {
     }
 }
 
-/// What to put in a simulation's configuration.
+/// Returns the keys to copy into a simulation's configuration.
 fn section(folder: &Path, overhead: f64, async_scheduling: bool) -> String {
     // A JSON string is a TOML string.
     let folder = json!(folder.display().to_string());

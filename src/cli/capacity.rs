@@ -119,7 +119,7 @@ impl CapacityArgs {
         let max_length = self.max_model_len.or(model.max_length()).ok_or_else(|| {
             Error::usage(
                 format!(
-                    "the config.json of {} gives no longest sequence",
+                    "the config.json of {} has no maximum sequence length",
                     model.name()
                 ),
                 "give --max-model-len",
@@ -246,7 +246,7 @@ fn text(args: &CapacityArgs, model: &ModelConfig, budget: &Budget, fit: &Fit) ->
     table::pairs(&rows)
 }
 
-/// How bytes divide between kinds of layers, where there is a window.
+/// Describes how the bytes are divided between kinds of layers, for a model with a sliding window.
 fn kinds(fit: &Fit) -> String {
     let count = number::thousands;
     match fit.window {

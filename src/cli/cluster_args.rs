@@ -1,4 +1,4 @@
-//! The options that name a cluster: the same in every command that simulates one.
+//! The options that name a cluster, shared by every command that simulates one.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use crate::base::error::{Error, Result};
 use crate::report::render::shell::quoted;
 use crate::scenario::{Compat, ScenarioConfig};
 
-/// The cluster where none is named.
+/// The preset that is used if no cluster is named.
 pub(super) const DEFAULT_PRESET: &str = "llama-8b-pd-4-4";
 
 /// One cluster.
@@ -29,12 +29,12 @@ pub(super) struct ClusterArgs {
 }
 
 impl ClusterArgs {
-    /// The configuration, with its overrides.
+    /// Reads the configuration and applies its overrides.
     pub(super) fn read(&self) -> Result<ScenarioConfig> {
         self.read_or(DEFAULT_PRESET, &self.set)
     }
 
-    /// The configuration with other overrides, or a preset where none is named.
+    /// Reads the configuration with other overrides, or a preset if no cluster is named.
     pub(super) fn read_or(&self, preset: &str, overrides: &[String]) -> Result<ScenarioConfig> {
         match &self.config {
             Some(path) => ScenarioConfig::read(path, overrides),
@@ -42,7 +42,7 @@ impl ClusterArgs {
         }
     }
 
-    /// As [`Self::read`], of a configuration by this simulator's own rules.
+    /// Like [`Self::read`], but rejects configurations of other simulators.
     pub(super) fn read_accurate(&self) -> Result<ScenarioConfig> {
         let config = self.read()?;
         require_accurate(&config)?;
@@ -77,7 +77,7 @@ pub(super) struct NamedCluster {
 }
 
 impl ClustersArgs {
-    /// The configurations, with their overrides, all by this simulator's own rules.
+    /// Reads the configurations and applies their overrides; rejects configurations of other simulators.
     pub(super) fn read(&self) -> Result<Vec<NamedCluster>> {
         let file = |name: &String| name.ends_with(".toml") || Path::new(name).is_file();
         let (files, names): (Vec<_>, Vec<_>) = self.clusters.iter().cloned().partition(file);
@@ -111,7 +111,7 @@ impl ClustersArgs {
     }
 }
 
-/// Refuses a configuration by another simulator's rules.
+/// Rejects a configuration by another simulator's rules.
 pub(super) fn require_accurate(config: &ScenarioConfig) -> Result<()> {
     if config.compat == Compat::Accurate {
         return Ok(());

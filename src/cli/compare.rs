@@ -133,10 +133,10 @@ pub(super) fn run(args: &CompareArgs, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Missing cells that are listed one by one; the others are counted.
+/// Maximum number of missing cells that are listed one by one; the others are counted.
 const MOST_TOLD: usize = 20;
 
-/// Warns of runs that were skipped and of cells that are missing.
+/// Prints warnings about skipped runs and missing cells.
 pub(super) fn tell(study: &PolicyComparison) {
     for skipped in &study.skipped {
         output::warn(&format!("skipped: {}", skipped.why));

@@ -1,4 +1,4 @@
-//! `replay completions` and `replay man`: what a package installs beside the program.
+//! `replay completions` and `replay man`: files that a package installs beside the program.
 
 use std::path::PathBuf;
 
@@ -55,14 +55,14 @@ pub(super) fn man(args: &ManArgs) -> anyhow::Result<()> {
         .map_err(|error| Error::write(folder, error).into())
 }
 
-/// The command line as manual pages describe it: with the plain version, because the pages belong to a release.
+/// The command line for manual pages, with the plain version because the pages belong to a release.
 fn documented() -> Command {
     Cli::command().version(VERSION).propagate_version(true)
 }
 
-/// A command with its whole name and all its options.
+/// Returns a command with its full name and all its options.
 fn find(mut whole: Command, names: &[String]) -> Result<Command> {
-    // Global options and full names of nested commands exist only then.
+    // Global options and full names of nested commands are set only by building the command.
     whole.build();
     let mut command = &whole;
     for name in names {

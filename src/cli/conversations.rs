@@ -190,13 +190,13 @@ pub(super) struct Conversations {
 }
 
 impl ConversationArgs {
-    /// Opens the files and loads tokenizer and template, in parallel.
+    /// Opens the files, and loads tokenizer and template in parallel.
     pub(super) fn open(&self) -> anyhow::Result<Conversations> {
         let (dataset, model) = rayon::join(
             || Dataset::open(&self.input, self.load_options()),
             || load_model(&self.tokenizer, self.chat_template.as_deref()),
         );
-        // Errors in the options are reported before errors in the data.
+        // Errors in options are reported before errors in the data.
         let (tokenizer, template) = model?;
         Ok(Conversations {
             dataset: dataset?,
@@ -206,7 +206,7 @@ impl ConversationArgs {
         })
     }
 
-    /// An option with another value than the course project's rules have.
+    /// Returns an option whose value differs from the course project's rules.
     pub(super) fn unlike_course_project(&self) -> Option<&'static str> {
         let like = [
             ("--tokenizer", self.tokenizer == "chars"),
@@ -222,12 +222,12 @@ impl ConversationArgs {
             .find_map(|(option, like)| (!like).then_some(*option))
     }
 
-    /// The tokenizer as it was named.
+    /// The tokenizer as named by the user.
     pub(super) fn tokenizer(&self) -> &str {
         &self.tokenizer
     }
 
-    /// The same files with a real vocabulary, its template, and chunks joined as said.
+    /// Opens the same files with a real vocabulary and its template, and joins chunks as given.
     pub(super) fn open_as(&self, join: Join) -> Result<Conversations> {
         let options = LoadOptions {
             join,
@@ -298,7 +298,7 @@ impl ConversationArgs {
     }
 }
 
-/// A tokenizer and the template that goes with it.
+/// Loads a tokenizer and its template.
 pub(super) fn load_model(
     tokenizer: &str,
     template: Option<&str>,
@@ -356,7 +356,7 @@ impl Conversations {
     }
 }
 
-/// What was read, skipped and dropped, one line each.
+/// Lines that state how many records were read, skipped and dropped.
 pub(super) fn describe(report: &BuildReport) -> String {
     use crate::report::render::number::thousands as n;
     let load = &report.load;

@@ -78,7 +78,7 @@ pub(super) struct CurveArgs {
     output_dir: Option<PathBuf>,
 }
 
-/// Capacities at which engines are replayed, unless more are asked for.
+/// Default number of capacities at which engines are replayed.
 const REPLAYS: usize = 48;
 
 pub(super) fn run(args: &CurveArgs, json: bool) -> anyhow::Result<()> {
@@ -177,7 +177,7 @@ impl CurveArgs {
         }
     }
 
-    /// A replay at each of some capacities, on all cores.
+    /// Replays the trace at several capacities, on all cores.
     fn replays(
         &self,
         trace: &Trace,

@@ -1,4 +1,4 @@
-//! The options that choose a cache's rules and its capacity.
+//! The options that set a cache's rules and its capacity.
 
 use clap::builder::ArgPredicate;
 use clap::{Args, ValueEnum};
@@ -72,12 +72,12 @@ pub(super) struct CacheArgs {
 }
 
 impl CacheArgs {
-    /// The model, if one is named.
+    /// The model, if the options name one.
     pub(super) fn model(&self) -> Result<Option<ModelConfig>> {
         self.model.load()
     }
 
-    /// Options of an unbounded cache under LRU by these rules.
+    /// Options of an unbounded cache with LRU under these rules.
     pub(super) fn options(&self, engine: &str) -> Result<EngineOptions> {
         let options = EngineOptions {
             engine: engine.parse()?,
@@ -152,17 +152,17 @@ pub(super) struct EngineArgs {
 }
 
 impl EngineArgs {
-    /// The model, if one is named.
+    /// The model, if the options name one.
     pub(super) fn model(&self) -> Result<Option<ModelConfig>> {
         self.cache.model()
     }
 
-    /// The model's name as it was given, whether or not it is a built-in one.
+    /// The model's name as given, even if it is not a built-in model.
     pub(super) fn model_name(&self) -> Option<&str> {
         self.cache.model.name()
     }
 
-    /// Cuts the trace into blocks of `block_size` tokens, or of its own size.
+    /// Splits the trace into blocks of `block_size` tokens, or of its own block size.
     pub(super) fn blocks(&self, trace: &Trace, block_size: Option<u32>) -> Result<BlockTrace> {
         BlockTrace::new(trace, block_size, engine::hash_scheme(&self.engine)?)
     }

@@ -61,15 +61,15 @@ pub(super) struct ExperimentArgs {
     output_dir: PathBuf,
 }
 
-/// The preset with the course project's rules.
+/// Name of the preset with the course project's rules.
 const COURSE_PROJECT: &str = "course-project";
 
-/// One mode's trace with what was measured.
+/// One mode's trace with its results.
 struct Measured {
     trace: Trace,
     analysis: Analysis,
     summary: Summary,
-    /// At the other block sizes.
+    /// Summaries at the other block sizes.
     others: Vec<Summary>,
     report: String,
 }
@@ -93,7 +93,7 @@ pub(super) fn run(args: &ExperimentArgs, json: bool) -> anyhow::Result<()> {
     let measure = |mode| measure(args, &conversations, mode, model.as_ref());
     let single = measure(Mode::Single)?;
     let multi = measure(Mode::Multi)?;
-    // Where this run counts in another way than an engine does, the same chats are measured as an engine would.
+    // If this run counts differently from an engine, the same chats are also measured under an engine's rules.
     let truth = if is_comparison(args) {
         Some(true_figures(args, model.as_ref())?)
     } else {
@@ -124,7 +124,8 @@ pub(super) fn run(args: &ExperimentArgs, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Tokens above which a trace for vLLM's simulator is left out: it repeats the whole history in every request.
+/// Maximum number of tokens of a trace for vLLM's simulator, which repeats the whole history in every request; a larger one is
+/// not written.
 const MOST_TOKENS: u64 = 100_000_000;
 
 /// Writes a trace for this program, and for vLLM's simulator.
@@ -148,7 +149,7 @@ fn write_traces(trace: &Trace, folder: &Path, prefix: &str) -> Result<()> {
 }
 
 impl ExperimentArgs {
-    /// Refuses options that take a preset's rules away, as its published figures would then stand beside others.
+    /// Rejects options that contradict the preset's rules, because its published figures would not be comparable.
     fn check_preset(&self) -> Result<()> {
         if self.preset.is_none() {
             return Ok(());
@@ -217,7 +218,7 @@ fn is_comparison(args: &ExperimentArgs) -> bool {
     args.engine.engine == "naive" || args.conversations.tokenizer() == "chars"
 }
 
-/// The same chats with chunks joined, real tokens, and an engine's chained hashes.
+/// Measures the same chats with joined chunks, real tokens, and an engine's chained hashes.
 fn true_figures(
     args: &ExperimentArgs,
     model: Option<&ModelConfig>,

@@ -76,7 +76,7 @@ pub(super) fn run(args: &ExportArgs, json: bool) -> anyhow::Result<()> {
     };
     let report = format.write(&read.trace, &options, &args.output)?;
     let command = format::server_command(&args.to, &args.output);
-    // Standard output may hold the trace itself.
+    // Standard output may be the destination of the trace itself.
     let piped = args.output.as_os_str() == "-";
     let lines = || {
         let mut lines = vec![format!("{} records", thousands(report.records))];

@@ -1,4 +1,4 @@
-//! From the names of parameters, as library messages have them, to the options of the command that was run.
+//! Maps names of parameters in library messages to the options of the current command.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use clap::{ArgMatches, Command};
 pub(super) struct Flags(BTreeMap<String, String>);
 
 impl Flags {
-    /// Those of the command that was parsed.
+    /// Returns the options of the parsed command.
     pub(super) fn of(command: &Command, matches: &ArgMatches) -> Self {
         let (mut command, mut matches) = (command, matches);
         while let Some((name, inner)) = matches.subcommand() {
@@ -25,7 +25,7 @@ impl Flags {
         Self(command.get_arguments().filter_map(option).collect())
     }
 
-    /// A message in which every parameter between backticks is an option of the command, if it has one.
+    /// Replaces every parameter between backticks in a message by the command's option, if it has one.
     pub(super) fn in_message(&self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
         let mut parts = text.split('`').peekable();

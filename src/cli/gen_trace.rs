@@ -63,7 +63,7 @@ pub(super) fn run(args: &GenTraceArgs, json: bool) -> anyhow::Result<()> {
             trace.span().as_secs_f64(),
         )
     };
-    // Standard output may hold the trace itself.
+    // Standard output may be the destination of the trace itself.
     if args.output.as_os_str() == "-" {
         output::note(&text());
         return Ok(());

@@ -1,13 +1,13 @@
-//! GPUs by name or by the beginning of a name.
+//! Look-up of GPUs by name or by the beginning of a name.
 
 use super::output;
 use crate::base::error::{Error, Result};
 
-/// The one of `known` that `given` names: in any case, whole or as a beginning. Where several GPUs begin like that and differ
-/// only in memory, the first of them is taken, with a note.
+/// Returns the element of `known` that `given` names, regardless of case, as a full name or as a beginning. If several GPUs
+/// with that beginning differ only in memory, the first of them is used, with a note.
 ///
 /// # Errors
-/// A name that no GPU or GPUs of several kinds begin with.
+/// A name that matches no GPU, or GPUs of several kinds.
 pub(super) fn resolve<'a>(given: &str, known: &[&'a str]) -> Result<&'a str> {
     let wanted = given.to_lowercase();
     if let Some(exact) = known.iter().find(|name| **name == wanted) {
@@ -17,7 +17,7 @@ pub(super) fn resolve<'a>(given: &str, known: &[&'a str]) -> Result<&'a str> {
     let matching: Vec<&str> = known
         .iter()
         .copied()
-        // A whole kind, as l4, does not stand for another that begins with it, as l40s.
+        // A complete kind such as l4 does not match another kind that begins with it, such as l40s.
         .filter(|name| kind(name) == wanted)
         .collect();
     let matching = if matching.is_empty() && !wanted.is_empty() {
@@ -31,7 +31,7 @@ pub(super) fn resolve<'a>(given: &str, known: &[&'a str]) -> Result<&'a str> {
     };
     if others.iter().any(|other| kind(other) != kind(first)) {
         return Err(Error::usage(
-            format!("`{given}` is the beginning of several GPUs"),
+            format!("`{given}` is the beginning of several GPU names"),
             format!("name one of {}", matching.join(", ")),
         ));
     }

@@ -100,7 +100,7 @@ pub(super) struct MatrixArgs {
     force: bool,
 }
 
-/// Some cells failed, and the others are complete.
+/// The error of a matrix in which some cells failed while the others are complete.
 #[derive(Debug)]
 pub(super) struct SomeFailed {
     failed: usize,
@@ -119,7 +119,7 @@ impl std::fmt::Display for SomeFailed {
 
 impl std::error::Error for SomeFailed {}
 
-/// Clusters under policies, and the flags of `simulate` that name each.
+/// Clusters combined with policies, and the flags of `simulate` that name each combination.
 struct Settings {
     scenarios: Vec<Scenario>,
     flags: Vec<String>,
@@ -181,7 +181,7 @@ pub(super) fn run(args: &MatrixArgs, json: bool) -> anyhow::Result<()> {
 }
 
 impl MatrixArgs {
-    /// Every cluster under every policy.
+    /// Combines every cluster with every policy.
     fn settings(&self) -> Result<Settings> {
         let mut settings = Settings {
             scenarios: Vec::new(),
@@ -239,7 +239,7 @@ impl MatrixArgs {
         })
     }
 
-    /// The command that makes a cell.
+    /// The command that runs a cell.
     fn command(&self, trace: &GridTrace, cell: &Cell<'_>, settings: &Settings) -> String {
         let mut command = format!(
             "replay simulate {}",

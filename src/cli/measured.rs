@@ -1,4 +1,4 @@
-//! The profile that was measured because the policy `sla` was given none.
+//! Output about the profile that was measured because the policy `sla` has none in the configuration.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use super::output;
 use crate::base::error::Result;
 use crate::scenario::Scenario;
 
-/// Says on standard error that a profile was measured.
+/// Prints a note on standard error that a profile was measured.
 pub(super) fn tell(scenario: &Scenario) {
     if scenario.measured_profile().is_some() {
         output::note(&format!(
@@ -17,7 +17,7 @@ pub(super) fn tell(scenario: &Scenario) {
     }
 }
 
-/// Writes it into the folder `profile` of a run.
+/// Writes the profile into the folder `profile` of a run.
 pub(super) fn write(scenario: &Scenario, folder: &Path) -> Result<()> {
     match scenario.measured_profile() {
         Some(measured) => measured.write(&folder.join("profile")),

@@ -1,4 +1,4 @@
-//! The command line: the only place that knows about flags, terminals and the names of files.
+//! The command line. Only this module knows flags, terminals and exit codes.
 
 mod analyze;
 mod calibrate;
@@ -110,8 +110,8 @@ enum Command {
 
 /// Parses the arguments and runs the command.
 ///
-/// Exit codes: 0 success, also when the reader of a pipe has gone; 1 some cells of a matrix failed; 2 wrong arguments, input
-/// that cannot be read, or output that cannot be written.
+/// Exit codes: 0 success, also if the reader of a pipe has closed it; 1 some cells of a matrix failed; 2 invalid arguments,
+/// input that cannot be read, or output that cannot be written.
 pub fn main() -> ExitCode {
     let (words, notes) = renamed::modernize(std::env::args_os());
     let mut command = Cli::command().color(color(&words).into());
@@ -170,7 +170,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-/// What `--color` asks for; help and errors of the command line need it before they are parsed.
+/// Reads the value of `--color` before the arguments are parsed, because help and errors of the command line depend on it.
 fn color(words: &[OsString]) -> global::ColorArg {
     use clap::ValueEnum;
     let mut words = words.iter().map(|word| word.to_string_lossy());
@@ -188,7 +188,7 @@ fn color(words: &[OsString]) -> global::ColorArg {
     global::ColorArg::default()
 }
 
-/// Reports wrong arguments in one line, like every other error. Help and version are printed as they are.
+/// Reports invalid arguments in one line, like every other error. Help and version are printed unchanged.
 fn refuse(error: &clap::Error) -> ExitCode {
     use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
     if !error.use_stderr() || error.kind() == DisplayHelpOnMissingArgumentOrSubcommand {
@@ -199,7 +199,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Splits clap's message into the problem and a remedy made of its possible values, its tips or its usage line.
+/// Splits clap's message into the problem and a remedy, which is built from its possible values, its tips or its usage line.
 fn usage_parts(text: &str) -> (String, String) {
     let mut problem = String::new();
     let mut remedies = Vec::new();

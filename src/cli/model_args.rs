@@ -1,4 +1,4 @@
-//! The options that name a model and say how its KV cache is stored.
+//! The options that name a model and describe how its KV cache is stored.
 
 use std::path::PathBuf;
 
@@ -33,7 +33,7 @@ pub(super) struct ModelArgs {
 }
 
 impl ModelArgs {
-    /// The model, if one is named.
+    /// The model, if the options name one.
     pub(super) fn load(&self) -> Result<Option<ModelConfig>> {
         let storage = self.storage()?;
         let model = match (&self.model, &self.model_config) {
@@ -42,7 +42,7 @@ impl ModelArgs {
             (None, None) if storage == Storage::default() => return Ok(None),
             (None, None) => {
                 return Err(Error::usage(
-                    "--kv-cache-dtype, --tensor-parallel and --pipeline-parallel describe a model, and none is named",
+                    "--kv-cache-dtype, --tensor-parallel and --pipeline-parallel describe a model, but no model is named",
                     "name it with --model, or give its config.json with --model-config",
                 ));
             }
@@ -50,7 +50,7 @@ impl ModelArgs {
         model.stored(storage).map(Some)
     }
 
-    /// The model's name as it was given, whether or not it is a built-in one.
+    /// The model's name as given, even if it is not a built-in model.
     pub(super) fn name(&self) -> Option<&str> {
         self.model.as_deref()
     }

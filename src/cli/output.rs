@@ -1,4 +1,4 @@
-//! What goes to the terminal: results to standard output; notes, warnings, errors and progress to standard error.
+//! Terminal output: results on standard output; notes, warnings, errors and progress on standard error.
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -23,13 +23,13 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether notes and progress are left out.
+/// Whether notes and progress are suppressed.
 static QUIET: AtomicBool = AtomicBool::new(false);
 
 /// Whether the words `error` and `warning` are coloured.
 static COLOR: AtomicBool = AtomicBool::new(false);
 
-/// Sets how the program talks, once, before anything is printed.
+/// Applies the global output options; called once, before anything is printed.
 pub(super) fn configure(global: GlobalArgs) {
     QUIET.store(global.quiet, Ordering::Relaxed);
     let color = match global.color {
@@ -43,9 +43,9 @@ pub(super) fn configure(global: GlobalArgs) {
     COLOR.store(color, Ordering::Relaxed);
 }
 
-/// An error's message without line ends.
+/// Returns an error's message without line breaks.
 pub(super) fn message(error: &anyhow::Error) -> String {
-    // Our own messages hold their cause already; others are told with the chain of theirs.
+    // Messages of the library's errors contain their cause; other errors are formatted with their chain of causes.
     let text = match error.downcast_ref::<Error>() {
         Some(ours) => ours.to_string(),
         None => format!("{error:#}"),
@@ -58,7 +58,7 @@ pub(super) fn complain(message: &str) {
     labelled("error", "31", message);
 }
 
-/// Prints a warning, as one line.
+/// Prints a warning in one line.
 pub(super) fn warn(text: &str) {
     labelled("warning", "33", &text.replace('\n', " "));
 }
@@ -71,19 +71,19 @@ fn labelled(label: &str, color: &str, text: &str) {
     };
 }
 
-/// Prints a message that is no part of the result, to standard error.
+/// Prints a message that does not belong to the result, to standard error.
 pub(super) fn note(text: &str) {
     if !QUIET.load(Ordering::Relaxed) {
         let _ = writeln!(std::io::stderr(), "{text}");
     }
 }
 
-/// Notes that a file or a folder was written.
+/// Prints a note that a file or a folder was written.
 pub(super) fn wrote(path: &Path) {
     note(&format!("wrote {}", path.display()));
 }
 
-/// Prints a result: JSON if that is asked for, and else text.
+/// Prints a result, as JSON if requested and as text otherwise.
 pub(super) fn result(
     json: bool,
     value: impl FnOnce() -> serde_json::Result<Value>,
@@ -96,8 +96,8 @@ pub(super) fn result(
     }
 }
 
-/// Runs `work` with a progress bar that follows a counter. Nothing is shown within the first second, or where standard
-/// error is no terminal.
+/// Runs `work` with a progress bar that follows a counter. The bar is hidden during the first second, and if standard error is
+/// not a terminal.
 pub(super) fn with_progress<T>(
     what: &str,
     total: u64,
@@ -142,11 +142,11 @@ fn follow(what: &str, total: u64, counter: &AtomicU64, finished: &AtomicBool) {
     }
 }
 
-/// Limits the number of threads of everything that runs in parallel. The first limit holds.
+/// Limits the number of threads of all parallel work. Only the first call has an effect.
 pub(super) fn set_threads(threads: Option<usize>) -> anyhow::Result<()> {
     if let Some(threads) = threads {
         anyhow::ensure!(threads > 0, "--threads 0; give 1 or more");
-        // Fails only if there is a limit already.
+        // Fails only if a limit is set already.
         let _ = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .build_global();

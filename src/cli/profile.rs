@@ -148,7 +148,7 @@ fn text(measured: &Measured) -> String {
     out
 }
 
-/// A sentence on a measured instance.
+/// A sentence that describes a measured instance.
 fn instance(phase: &str, facts: &ProfileFacts, instance: &InstanceFacts) -> String {
     let gpus = instance.gpus_per_instance;
     format!(

@@ -1,19 +1,19 @@
-//! Options that had another name: they keep working, with a note on standard error.
+//! Renamed options, which keep working with a note on standard error.
 //!
-//! Arguments are rewritten before clap reads them, so that help, completions and suggestions know the new names alone.
+//! Arguments are rewritten before clap parses them, so that help, completions and suggestions contain the new names only.
 
 use std::ffi::{OsStr, OsString};
 
-/// What an old option has become.
+/// Replacement of an old option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum New {
     /// An option under another name.
     Option(&'static str),
-    /// An option that takes a duration with a unit, where the old one took a number of milliseconds.
+    /// An option that takes a duration with a unit; the old one took a number of milliseconds.
     Milliseconds(&'static str),
-    /// An argument without an option's name.
+    /// A positional argument.
     Argument(&'static str),
-    /// Several of them, which the old option took with commas in between.
+    /// Several positional arguments, which the old option took separated by commas.
     Arguments(&'static str),
 }
 
@@ -24,7 +24,7 @@ struct Renamed {
     new: New,
 }
 
-/// Every option that was renamed. A command of two words is named by both.
+/// All renamed options. A subcommand is named by both of its words.
 const RENAMED: &[Renamed] = &[
     Renamed {
         commands: &["analyze", "sweep", "plan", "experiment"],
@@ -123,10 +123,11 @@ const RENAMED: &[Renamed] = &[
     },
 ];
 
-/// Global options that take a value and may stand before the command.
+/// Global options that take a value and may precede the command.
 const GLOBAL_WITH_VALUE: [&str; 2] = ["--color", "--threads"];
 
-/// The arguments under today's names, with a note for each old name that was used. The first word is the program.
+/// Returns the arguments under the current names, with a note for each old name that was used. The first argument is the
+/// program.
 pub(super) fn modernize(words: impl IntoIterator<Item = OsString>) -> (Vec<OsString>, Vec<String>) {
     let words: Vec<OsString> = words.into_iter().collect();
     let Some((command, start)) = command(&words) else {
@@ -189,7 +190,7 @@ pub(super) fn modernize(words: impl IntoIterator<Item = OsString>) -> (Vec<OsStr
     (out, notes)
 }
 
-/// The command's name, and the place of the first word behind it.
+/// Returns the command's name, and the index of the first argument after it.
 fn command(words: &[OsString]) -> Option<(String, usize)> {
     let mut at = 1;
     let mut next_word = || -> Option<&OsStr> {

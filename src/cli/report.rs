@@ -51,8 +51,8 @@ pub(super) fn run(args: &ReportArgs, json: bool) -> anyhow::Result<()> {
     if kind != ResultKind::Other {
         if args.animate.is_some() {
             return Err(Error::usage(
-                "--animate needs runs by policy, and the folder has none",
-                "give the folder that was `simulate --results`",
+                "--animate needs runs of several policies, but the folder has none",
+                "give the results folder of `simulate --results`",
             )
             .into());
         }
@@ -70,7 +70,7 @@ pub(super) fn run(args: &ReportArgs, json: bool) -> anyhow::Result<()> {
         let [scenario] = scenarios.as_slice() else {
             return Err(Error::usage(
                 format!(
-                    "--animate {} shows one scenario, and there are {}",
+                    "--animate {} shows one scenario, but the folder has {}",
                     path.display(),
                     scenarios.len()
                 ),
@@ -84,7 +84,7 @@ pub(super) fn run(args: &ReportArgs, json: bool) -> anyhow::Result<()> {
     wrote(json, &written)
 }
 
-/// Names the files that were written: as the result with JSON, as notes otherwise.
+/// Reports the files that were written: as the result with JSON, as notes otherwise.
 fn wrote(json: bool, paths: &[&Path]) -> anyhow::Result<()> {
     if json {
         let value = json!({"written": paths});

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::base::units::parse_seconds;
 use crate::scenario::ScenarioConfig;
 
-/// A length of time above 0, in seconds, with or without a unit.
+/// Parses a duration above 0 to seconds; the unit is optional.
 pub(super) fn duration(text: &str) -> Result<f64, String> {
     parse_seconds(text)
         .filter(|seconds| *seconds > 0.0)
@@ -30,7 +30,7 @@ pub(super) struct SloArgs {
 }
 
 impl SloArgs {
-    /// Sets the objectives of a configuration.
+    /// Sets the given objectives in a configuration.
     pub(super) fn apply(self, config: &mut ScenarioConfig) {
         let slo = &mut config.slo;
         slo.ttft_seconds = self.ttft_slo.unwrap_or(slo.ttft_seconds);

@@ -111,7 +111,7 @@ pub(super) fn run(args: &StudyArgs, json: bool) -> anyhow::Result<()> {
     let prepared = config.prepare()?;
     let blocks = prepared.blocks(&trace)?;
     let workload = prepared.workload(&trace, blocks.as_ref());
-    // It bounds the load test; the SLA planner plans by it, where there are prefill and decode instances.
+    // The profile bounds the load test. The SLA planner uses it, too, on clusters with separate prefill and decode instances.
     let split = config.pool.iter().any(|pool| pool.role == Role::Prefill);
     let profile = args.output_dir.join("profile");
     let measured = measure(&config, &Grid::of(&workload))?;
@@ -195,7 +195,7 @@ impl StudyArgs {
         Ok(())
     }
 
-    /// What decides the run of a choice on a trace.
+    /// The inputs that determine the run of a chosen setting on a trace.
     fn inputs(&self, path: &Path, config: &ScenarioConfig) -> Result<RunInputs> {
         let (format, tokenizer) = (self.format.as_deref(), self.tokenizer.as_deref());
         RunInputs::new(
@@ -215,7 +215,7 @@ impl StudyArgs {
     }
 }
 
-/// Runs every choice on a trace, and writes the runs.
+/// Runs every chosen setting on a trace, and writes the runs.
 fn serve_all(
     args: &StudyArgs,
     trace: &Trace,
@@ -230,7 +230,7 @@ fn serve_all(
         .map(|choice| {
             let prepared = choice.config.prepare()?;
             let run = prepared.run_trace(trace, args.seed, RunOptions::default())?;
-            // All policies have the path of one cluster, whatever sizes they start with.
+            // All policies use the path of one cluster, regardless of their initial sizes.
             let key = RunKey {
                 policy: choice.trial.policy.clone(),
                 ..RunKey::new(base, args.seed, &name)
@@ -253,7 +253,7 @@ fn serve_all(
         .collect()
 }
 
-/// Tables, pictures and the page of all runs.
+/// Writes tables, charts and the page of all runs.
 fn compare_all(results: &Path, folder: &Path, command: &str) -> anyhow::Result<()> {
     let study = PolicyComparison::read(results, &RunSelection::default(), Reading::default())?;
     compare::tell(&study);

@@ -88,17 +88,17 @@ pub(super) struct SweepArgs {
     output_dir: Option<PathBuf>,
 }
 
-/// One block size with all that its cells share.
+/// The trace at one block size, with the data that its cells share.
 struct Sheet {
     blocks: BlockTrace,
-    /// Made when a cell first asks for it; none where no pass can follow the engine, or ids name no prefixes.
+    /// Computed when a cell first needs it; `None` if one pass cannot reproduce the engine, or if ids do not identify prefixes.
     curve: OnceLock<Option<Curve>>,
     distinct_in_prompts: u32,
     fingerprint: u64,
 }
 
 impl Sheet {
-    /// The curve, if it answers for these options. Its rules are the same for all cells of a sweep.
+    /// The curve, if it gives the result for these options. Its rules are the same for all cells of a sweep.
     fn curve_for(&self, options: &EngineOptions) -> Option<&Curve> {
         if !on_curve(options, self.blocks.distinct()) {
             return None;
@@ -108,7 +108,7 @@ impl Sheet {
     }
 }
 
-/// What is to be done.
+/// A cell that is to be computed.
 struct Task {
     sheet: usize,
     options: EngineOptions,
@@ -171,7 +171,7 @@ pub(super) fn run(args: &SweepArgs, json: bool) -> anyhow::Result<()> {
 }
 
 impl SweepArgs {
-    /// The policies that were named, each once, those that know the future first.
+    /// The named policies without duplicates; policies that know the future come first.
     fn policies(&self) -> Result<Vec<String>> {
         let mut names: Vec<String> = Vec::new();
         for name in &self.eviction {
@@ -200,7 +200,7 @@ impl SweepArgs {
         Ok(names)
     }
 
-    /// Reads the trace and cuts it at each block size.
+    /// Reads the trace and splits it at each block size.
     fn sheets(&self) -> Result<Vec<Sheet>> {
         let read = self.input.read(self.block_size.first().copied(), false)?;
         let sizes: Vec<Option<u32>> = if self.block_size.is_empty() {
@@ -281,7 +281,7 @@ fn run_task(task: &Task, sheet: &Sheet, journal: &Journal) -> Result<SweepCell> 
     })
 }
 
-/// Finished cells, a line each, written as they finish.
+/// The file of finished cells, to which a line is appended as each cell finishes.
 struct Journal {
     known: BTreeMap<String, Counts>,
     reused: AtomicU64,
@@ -309,7 +309,7 @@ impl Journal {
             Err(error) => return Err(fail(error)),
         };
         for line in before.lines() {
-            // A line that was cut off by a stop is a cell that is not finished.
+            // A line that is truncated because the program was stopped is a cell that is not finished.
             if let Ok((key, counts)) = serde_json::from_str::<(String, Counts)>(line) {
                 journal.known.insert(key, counts);
             }
@@ -337,7 +337,7 @@ impl Journal {
             return Ok(());
         };
         let line = json!([key, counts]).to_string() + "\n";
-        // A worker that panicked ends the sweep anyway.
+        // A worker that panicked ends the sweep in any case.
         let mut file = file
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);

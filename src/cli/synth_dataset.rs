@@ -1,4 +1,4 @@
-//! `replay synth-dataset`: conversations made up from a seed, in ShareGPT's form.
+//! `replay synth-dataset`: synthetic conversations from a seed, in ShareGPT's format.
 
 use std::path::PathBuf;
 
@@ -54,7 +54,7 @@ pub(super) struct SynthDatasetArgs {
     starts_per_second: Option<f64>,
 }
 
-/// A probability.
+/// Parses a fraction from 0 to 1.
 fn share(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
@@ -62,7 +62,7 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A positive rate.
+/// Parses a positive rate.
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
@@ -85,10 +85,10 @@ impl SynthDatasetArgs {
     }
 }
 
-/// Runs the command; what it made goes to standard output, unless the conversations themselves do.
+/// Runs the command. Its result is printed to standard output, unless the conversations themselves are.
 ///
 /// # Errors
-/// Where the output cannot be written.
+/// Output that cannot be written.
 pub(super) fn run(args: &SynthDatasetArgs, json: bool) -> anyhow::Result<()> {
     let written = write_sharegpt(&args.output, generate(&args.options()))?;
     if args.output.as_os_str() == "-" {

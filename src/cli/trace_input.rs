@@ -1,4 +1,4 @@
-//! The options that name a trace and say how to read it.
+//! The options that name a trace and set how it is read.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,25 +29,25 @@ pub(super) struct TraceArgs {
 }
 
 impl TraceArgs {
-    /// Reads the trace. With `tolerate`, broken lines are counted instead of refused.
+    /// Reads the trace. With `tolerate`, malformed lines are counted instead of rejected.
     pub(super) fn read(&self, block_size: Option<u32>, tolerate: bool) -> Result<ReadTrace> {
         format::read_trace(&self.trace, &self.options(block_size, tolerate)?)
     }
 
-    /// Reads it, and refuses a trace without requests.
+    /// Reads the trace and rejects one without requests.
     pub(super) fn read_some(&self, block_size: Option<u32>) -> Result<Trace> {
         let trace = self.read(block_size, false)?.trace;
         if trace.requests().is_empty() {
             return Err(Error::input(
                 Location::file(&self.trace),
                 "has no requests",
-                "give a trace with at least one",
+                "give a trace with at least one request",
             ));
         }
         Ok(trace)
     }
 
-    /// How it is read.
+    /// Options for reading the trace.
     pub(super) fn options(&self, block_size: Option<u32>, tolerate: bool) -> Result<ReadOptions> {
         let tokenizer = match &self.tokenizer {
             Some(spec) => Some(Text(Arc::from(tokenizer::load(spec)?))),

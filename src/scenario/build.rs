@@ -1,4 +1,4 @@
-//! A checked scenario, and the clusters that are made of it.
+//! A checked scenario, and the clusters built from it.
 
 use super::ScenarioConfig;
 use super::profiler::Measured;
@@ -13,7 +13,7 @@ use crate::sim::router::{self, Stage};
 use crate::sim::{Cluster, InstanceSpec, Kv, Pool, PoolResources, Resize, Role, Workload};
 use crate::trace::{Content, Nanos, Trace};
 
-/// A checked configuration with all its files read. Each run makes a cluster of it.
+/// A checked configuration, with the contents of all its files. Each run builds a new cluster from it.
 #[derive(Debug)]
 pub struct Scenario {
     pub(super) config: ScenarioConfig,
@@ -27,7 +27,7 @@ pub struct Scenario {
     pub(super) sites: Vec<Vec<u32>>,
 }
 
-/// A pool, checked: what its instances are made of.
+/// A checked pool, from which its instances are built.
 #[derive(Debug)]
 pub(super) struct Kind {
     pub(super) resources: PoolResources,
@@ -39,7 +39,7 @@ pub(super) struct Kind {
 }
 
 impl Scenario {
-    /// The autoscaler of one run.
+    /// Builds the autoscaler of one run.
     ///
     /// # Errors
     /// As [`Autoscaler::new`].
@@ -56,17 +56,18 @@ impl Scenario {
         )
     }
 
-    /// The profile of the cluster's own instances that was measured for the policy, as the configuration names none.
+    /// The profile of the cluster's own instances, which was measured because the policy needs one and the configuration has
+    /// none.
     pub fn measured_profile(&self) -> Option<&Measured> {
         self.measured.as_ref()
     }
 
-    /// The configuration that it was made of.
+    /// The configuration of this scenario.
     pub fn config(&self) -> &ScenarioConfig {
         &self.config
     }
 
-    /// GPUs, memory and prices of an instance, by pool.
+    /// GPUs, memory and prices of an instance of each pool.
     pub fn resources(&self) -> Vec<PoolResources> {
         self.kinds
             .iter()
@@ -74,7 +75,7 @@ impl Scenario {
             .collect()
     }
 
-    /// Step times of an unloaded instance, by which slowdowns are counted.
+    /// Step times of an idle reference instance; slowdowns are relative to them.
     pub fn reference(&self) -> Box<dyn LatencyModel> {
         self.reference.build(u32::MAX)
     }
@@ -86,7 +87,7 @@ impl Scenario {
         names.collect::<Vec<_>>().join("_")
     }
 
-    /// Names of the pools' schedulers, each once.
+    /// Names of the pools' schedulers, without duplicates.
     pub fn schedulers(&self) -> String {
         let mut names: Vec<&str> = Vec::new();
         for kind in &self.kinds {
@@ -97,7 +98,7 @@ impl Scenario {
         names.join("_")
     }
 
-    /// The trace in blocks; `None` where instances have no prefix cache or the trace has lengths only.
+    /// The trace in blocks; `None` if instances have no prefix cache or the trace has lengths only.
     ///
     /// # Errors
     /// As [`BlockTrace::new`].
@@ -118,14 +119,14 @@ impl Scenario {
         BlockTrace::new(trace, Some(size), engine::hash_scheme("vllm")?).map(Some)
     }
 
-    /// A cluster for one run with a seed.
+    /// Builds a cluster for one run with a seed.
     ///
     /// # Errors
     /// As [`router::by_name`].
     pub fn cluster<'a>(&'a self, workload: &Workload<'_>, seed: u64) -> Result<Cluster<'a>> {
         let config = &self.config;
         let contents = workload.blocks().map(BlockTrace::distinct);
-        // A trace of hash ids brings its block size; memory stays the same.
+        // A trace of hash ids has its own block size; the memory in tokens is unchanged.
         let own = config.cache.block_size;
         let size = workload.blocks().map_or(own, BlockTrace::block_size);
         let mut pools = Vec::new();

@@ -1,4 +1,4 @@
-//! Scenarios for users of the library.
+//! Construction of scenarios for users of the library.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -8,7 +8,7 @@ use crate::base::Result;
 use crate::sim::Objectives;
 use crate::trace::Trace;
 
-/// A scenario that is being put together: a configuration, changed key by key, and checked by [`ScenarioBuilder::build`].
+/// Builds a scenario from a configuration that can be changed key by key; [`ScenarioBuilder::build`] checks it.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct ScenarioBuilder {
@@ -16,7 +16,7 @@ pub struct ScenarioBuilder {
 }
 
 impl Scenario {
-    /// Begins with a built-in cluster, one of [`PRESETS`](super::PRESETS).
+    /// Starts from a built-in cluster, one of [`PRESETS`](super::PRESETS).
     ///
     /// # Errors
     /// An unknown name.
@@ -24,10 +24,10 @@ impl Scenario {
         ScenarioConfig::preset(name, &[]).map(ScenarioBuilder::from)
     }
 
-    /// Begins with a TOML file.
+    /// Starts from a TOML file.
     ///
     /// # Errors
-    /// A file that cannot be read, or that is no configuration, with the line.
+    /// A file that cannot be read or is not a valid configuration, with the line.
     pub fn read(path: impl AsRef<Path>) -> Result<ScenarioBuilder> {
         ScenarioConfig::read(path.as_ref(), &[]).map(ScenarioBuilder::from)
     }
@@ -40,13 +40,13 @@ impl From<ScenarioConfig> for ScenarioBuilder {
 }
 
 impl ScenarioBuilder {
-    /// Autoscaling by a policy, one of [`POLICIES`](crate::autoscale::policy::POLICIES).
+    /// Sets the autoscaling policy, one of [`POLICIES`](crate::autoscale::policy::POLICIES).
     pub fn autoscaler(mut self, policy: &str) -> Self {
         policy.clone_into(&mut self.config.autoscaling.policy);
         self
     }
 
-    /// Service level objectives.
+    /// Sets the service level objectives.
     pub fn objectives(mut self, objectives: Objectives) -> Self {
         let slo = &mut self.config.slo;
         slo.ttft_seconds = objectives.ttft_seconds;
@@ -55,22 +55,22 @@ impl ScenarioBuilder {
         self
     }
 
-    /// Seed of all random draws.
+    /// Sets the seed of all random draws.
     pub fn seed(mut self, seed: u64) -> Self {
         self.config.seed = seed;
         self
     }
 
-    /// Sets a key as the TOML file has it, e.g. `pool.prefill.instances`.
+    /// Sets a key of the TOML file, e.g. `pool.prefill.instances`.
     ///
     /// # Errors
-    /// A key that does not exist, or a value of another type.
+    /// An unknown key, or a value of another type.
     pub fn set(mut self, key: &str, value: impl Display) -> Result<Self> {
         self.config = self.config.with_overrides(&[format!("{key}={value}")])?;
         Ok(self)
     }
 
-    /// The configuration so far.
+    /// The current configuration.
     pub fn config(&self) -> &ScenarioConfig {
         &self.config
     }
@@ -84,12 +84,12 @@ impl ScenarioBuilder {
     }
 }
 
-/// Serves a trace on a scenario's cluster, with the scenario's seed.
+/// Simulates a trace on a scenario's cluster, with the scenario's seed.
 ///
-/// The same scenario and trace give the same run, on any machine.
+/// The same scenario and trace give the same result on any machine.
 ///
 /// # Errors
-/// A trace whose blocks the scenario cannot use.
+/// A trace whose blocks do not match the scenario.
 ///
 /// ```
 /// # use kvreplay::trace::{Content, Nanos, NewRequest, TraceBuilder, TraceMeta};

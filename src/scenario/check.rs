@@ -1,4 +1,4 @@
-//! Checks of a configuration that need no file.
+//! Checks of a configuration that need no other file.
 
 use super::{ResizeSection, ScenarioConfig};
 use crate::base::check::positive;
@@ -15,8 +15,8 @@ impl ScenarioConfig {
             let key = |name: &str| format!("pool.{}.{name}", pool.name);
             if pool.name.is_empty() || names.contains(&&pool.name) {
                 return Err(Error::usage(
-                    format!("two pools are named {:?}, or one is not named", pool.name),
-                    "give each [[pool]] a name of its own",
+                    format!("two pools are named {:?}, or a pool has no name", pool.name),
+                    "give each [[pool]] a unique name",
                 ));
             }
             names.push(&pool.name);
@@ -53,7 +53,7 @@ impl ScenarioConfig {
         if self.cache.block_size == 0 {
             return Err(Error::usage("cache.block_size is 0", "give 1 or more"));
         }
-        // A pool that is empty now may be filled later.
+        // A pool that is empty at the start may grow later.
         let has = |roles: &[Role]| {
             self.pool.iter().any(|pool| {
                 let later =
@@ -63,7 +63,7 @@ impl ScenarioConfig {
         };
         if !has(&[Role::Prefill, Role::Mixed, Role::Aggregated]) {
             return Err(Error::usage(
-                "no instance takes prompts",
+                "no instance computes prompts",
                 "give a [[pool]] with role prefill, mixed or aggregated at least one instance",
             ));
         }

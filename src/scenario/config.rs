@@ -17,14 +17,14 @@ use crate::compat::splitwise;
 use crate::sim::topology::Topology;
 use crate::sim::transfer::TransferConfig;
 
-/// By whose rules a scenario is simulated.
+/// The simulator whose rules apply to a scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Compat {
     /// This simulator's own rules, without the defects of the reference systems.
     #[default]
     Accurate,
-    /// SplitwiseSim's rules, to the last bit: section `[splitwise]` is the whole configuration.
+    /// SplitwiseSim's rules, reproduced to the last bit; section `[splitwise]` is the whole configuration.
     Splitwise,
 }
 
@@ -34,7 +34,7 @@ pub enum Compat {
 pub struct ScenarioConfig {
     /// Name of the cluster in results.
     pub name: String,
-    /// By whose rules it is simulated.
+    /// The simulator whose rules apply.
     pub compat: Compat,
     /// Seed of all random draws.
     pub seed: u64,
@@ -46,23 +46,23 @@ pub struct ScenarioConfig {
     pub workload: WorkloadSection,
     /// Prefix caches.
     pub cache: CacheSection,
-    /// Which instance gets a request.
+    /// The router, which chooses the instance of each request.
     pub router: RouterSection,
     /// Links between instances.
     pub transfer: TransferConfig,
     /// Service level objectives.
     pub slo: SloSection,
-    /// How batches are formed, in pools without a scheduler of their own.
+    /// Default scheduler of pools, which forms batches.
     pub scheduler: SchedulerConfig,
-    /// How long steps take, in pools without a latency model of their own.
+    /// Default latency model of pools, which gives the duration of steps.
     pub latency: LatencyConfig,
-    /// The instances, by kind.
+    /// The pools of instances.
     pub pool: Vec<PoolSection>,
     /// Sites and networks of the instances.
     pub topology: Topology,
     /// The autoscaling policy and its bounds.
     pub autoscaling: AutoscalingSection,
-    /// Changes of size at known times.
+    /// Changes of pool sizes at known times.
     pub resize: Vec<ResizeSection>,
     /// SplitwiseSim's own configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,11 +94,11 @@ impl Default for ScenarioConfig {
 }
 
 impl ScenarioConfig {
-    /// Reads TOML, and sets keys as `a.b=value`.
+    /// Reads TOML and applies overrides of the form `a.b=value`.
     ///
     /// # Errors
-    /// [`Error::Input`] for what is no TOML or has a key that does not exist, with its line; [`Error::Usage`] for an
-    /// override that fits nowhere.
+    /// [`Error::Input`] for invalid TOML or an unknown key, with its line; [`Error::Usage`] for an override that matches no
+    /// key.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
         let bytes = Input::open(path)?.read_to_end()?;
         let text = String::from_utf8(bytes)
@@ -107,17 +107,17 @@ impl ScenarioConfig {
         Ok(config)
     }
 
-    /// One of [`PRESETS`], with overrides.
+    /// Returns one of [`PRESETS`], with overrides.
     ///
     /// # Errors
-    /// An unknown name, or an override that fits nowhere.
+    /// An unknown name, or an override that matches no key.
     pub fn preset(name: &str, overrides: &[String]) -> Result<Self> {
         let preset = presets::find(name)?;
         Self::parse(&preset.toml(), Path::new(preset.name), overrides)
     }
 
     fn parse(text: &str, path: &Path, overrides: &[String]) -> Result<Self> {
-        // Read first as it is: its faults have lines.
+        // The text is read without overrides first, because errors then have lines.
         let mut config: Self =
             toml::from_str(text).map_err(|error| overrides::fault(path, text, &error))?;
         if !overrides.is_empty() {
@@ -133,10 +133,10 @@ impl ScenarioConfig {
         Ok(config)
     }
 
-    /// The same configuration with overrides as `a.b=value`.
+    /// Returns the same configuration with overrides of the form `a.b=value`.
     ///
     /// # Errors
-    /// An override that fits nowhere.
+    /// An override that matches no key.
     pub fn with_overrides(&self, overrides: &[String]) -> Result<Self> {
         if overrides.is_empty() {
             return Ok(self.clone());
@@ -146,7 +146,7 @@ impl ScenarioConfig {
         overrides::apply(table, overrides)
     }
 
-    /// The effective configuration as TOML, from which the run can be made again.
+    /// Returns the effective configuration as TOML, from which the run can be repeated.
     pub fn to_toml(&self) -> String {
         let mut effective = self.clone();
         effective.autoscaling = self.autoscaling.effective();

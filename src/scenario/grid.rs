@@ -1,5 +1,5 @@
-//! A grid of runs: every cluster under every policy, on every trace, with every seed. A cell whose results are there
-//! already, made of the same inputs, is not run again.
+//! A grid of runs: every cluster with every policy, trace and seed. A cell that already has results of the same inputs is not
+//! run again.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,18 +18,18 @@ use crate::trace::{Trace, format::WriteOptions};
 pub struct GridTrace {
     /// The file.
     pub path: PathBuf,
-    /// Its name in results.
+    /// Name of the trace in results.
     pub name: String,
-    /// Whether this program wrote the file, stretched to a rate: it is then in the native format.
+    /// Whether this program wrote the file, stretched to a rate; such a file is in the native format.
     pub stretched: bool,
 }
 
-/// How trace files of the grid are read, where they are not stretched ones.
+/// How trace files of the grid are read, except stretched ones.
 #[derive(Debug, Clone, Default)]
 pub struct GridReading {
     /// Options of the reader.
     pub options: ReadOptions,
-    /// The tokenizer of the options, as the user named it.
+    /// The tokenizer of the options, as named by the user.
     pub tokenizer: Option<String>,
 }
 
@@ -38,7 +38,7 @@ pub struct GridReading {
 pub struct Grid<'a> {
     /// The results folder.
     pub results: PathBuf,
-    /// Clusters, each under one policy.
+    /// Clusters, each combined with one policy.
     pub scenarios: &'a [Scenario],
     /// Traces.
     pub traces: Vec<GridTrace>,
@@ -46,57 +46,57 @@ pub struct Grid<'a> {
     pub seeds: Vec<u64>,
     /// How traces are read.
     pub reading: GridReading,
-    /// Whether cells are run again whose results are there.
+    /// Whether cells with existing results are run again.
     pub force: bool,
 }
 
 /// One run of the grid.
 #[derive(Debug, Clone)]
 pub struct Cell<'a> {
-    /// Place of the scenario in [`Grid::scenarios`].
+    /// Index of the scenario in [`Grid::scenarios`].
     pub setting: usize,
     /// The scenario.
     pub scenario: &'a Scenario,
-    /// Place of the trace in [`Grid::traces`].
+    /// Index of the trace in [`Grid::traces`].
     pub trace: usize,
     /// The seed.
     pub seed: u64,
-    /// Where its results go.
+    /// Folder of its results.
     pub folder: PathBuf,
 }
 
-/// What became of a cell.
+/// Outcome of a cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CellResult {
-    /// It was run, and its results are written.
+    /// The cell was run, and its results are written.
     Completed,
-    /// Its results were there already, made of the same inputs.
+    /// The cell already had results of the same inputs.
     UpToDate,
-    /// It failed, for this reason.
+    /// The cell failed, for this reason.
     Failed(String),
 }
 
-/// A run to be written: the cell, its inputs, the trace that was served, and what came of it.
+/// The results of a cell, to be written: the cell, its inputs, its trace and its run.
 #[derive(Debug)]
 pub struct FinishedCell<'a> {
     /// The cell.
     pub cell: &'a Cell<'a>,
-    /// Everything that decided the run.
+    /// All inputs that determine the run.
     pub inputs: &'a RunInputs,
-    /// The trace that was served.
+    /// The simulated trace.
     pub trace: &'a Trace,
-    /// What came of it.
+    /// The results of the simulation.
     pub run: &'a Run,
 }
 
-/// Writes the results of a cell.
+/// Function that writes the results of a cell.
 pub type Save<'a> = &'a (dyn Fn(&FinishedCell<'_>) -> Result<()> + Sync);
 
 impl<'a> Grid<'a> {
-    /// All cells: by trace, scenario and seed.
+    /// Returns all cells, by trace, scenario and seed.
     ///
     /// # Errors
-    /// [`Error::Usage`] where two cells would be written to the same folder.
+    /// [`Error::Usage`] if two cells would be written to the same folder.
     pub fn cells(&self) -> Result<Vec<Cell<'a>>> {
         let mut cells = Vec::new();
         for (trace, served) in self.traces.iter().enumerate() {
@@ -123,7 +123,7 @@ impl<'a> Grid<'a> {
         Ok(cells)
     }
 
-    /// Runs the cells in parallel, and has each written by `save`. `done` counts cells.
+    /// Runs the cells in parallel and passes each result to `save`. `done` counts cells.
     pub fn run(&self, cells: &[Cell<'_>], save: Save<'_>, done: &AtomicU64) -> Vec<CellResult> {
         let by_trace: Vec<&[Cell<'_>]> = cells.chunk_by(|a, b| a.trace == b.trace).collect();
         by_trace
@@ -133,7 +133,7 @@ impl<'a> Grid<'a> {
             .collect()
     }
 
-    /// All cells of one trace, which is read only if one of them has to be run.
+    /// Runs all cells of one trace, which is read only if one of them has to be run.
     fn run_trace(&self, cells: &[Cell<'_>], save: Save<'_>, done: &AtomicU64) -> Vec<CellResult> {
         let Some(served) = cells.first().map(|cell| &self.traces[cell.trace]) else {
             return Vec::new();
@@ -199,7 +199,7 @@ impl<'a> Grid<'a> {
     }
 }
 
-/// Runs a cell and has it written.
+/// Runs a cell and passes its result to the writer.
 fn one(cell: &Cell<'_>, inputs: &RunInputs, trace: &Trace, save: Save<'_>) -> Result<()> {
     let run = cell
         .scenario
@@ -213,20 +213,20 @@ fn one(cell: &Cell<'_>, inputs: &RunInputs, trace: &Trace, save: Save<'_>) -> Re
     })
 }
 
-/// Reads a trace that has requests.
+/// Reads a trace and rejects one without requests.
 fn read(path: &Path, options: &ReadOptions) -> Result<Trace> {
     let trace = format::read_trace(path, options)?.trace;
     if trace.requests().is_empty() {
         return Err(Error::input(
             Location::file(path),
             "has no requests",
-            "give a trace with at least one",
+            "give a trace with at least one request",
         ));
     }
     Ok(trace)
 }
 
-/// Traces as they are.
+/// Returns the traces without changes.
 pub fn traces(paths: &[PathBuf]) -> Vec<GridTrace> {
     let one = |path: &PathBuf| GridTrace {
         path: path.clone(),
@@ -236,11 +236,11 @@ pub fn traces(paths: &[PathBuf]) -> Vec<GridTrace> {
     paths.iter().map(one).collect()
 }
 
-/// Traces stretched to rates in requests per second, which are kept below the results folder. With `write` they are
-/// written, unless the same are there.
+/// Stretches traces to rates in requests per second; the files are below the results folder. With `write`, they are written
+/// unless identical files exist.
 ///
 /// # Errors
-/// A trace that cannot be read, has no requests or no rate; a file that cannot be written.
+/// A trace that cannot be read, or has no requests or no rate; a file that cannot be written.
 pub fn stretched_traces(
     paths: &[PathBuf],
     rates: &[f64],
@@ -254,7 +254,7 @@ pub fn stretched_traces(
         let Some(own) = trace.rate() else {
             return Err(Error::input(
                 Location::file(path),
-                "has no two different arrival times, so it has no rate to change",
+                "has fewer than two distinct arrival times, so it has no rate to change",
                 "give a longer trace, or give no rates",
             ));
         };
@@ -275,7 +275,7 @@ pub fn stretched_traces(
     Ok(found)
 }
 
-/// Writes a trace unless the same one is there.
+/// Writes a trace unless an identical one exists.
 fn write_if_new(trace: &Trace, path: &Path) -> Result<()> {
     let options = WriteOptions::default();
     let native = format::format("native")?;

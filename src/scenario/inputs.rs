@@ -1,4 +1,4 @@
-//! What a run depends on, recorded beside its results: a run whose inputs are the same need not be made again.
+//! The inputs of a run, recorded beside its results. A run with unchanged inputs need not be repeated.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -15,10 +15,10 @@ use crate::base::io::write_json;
 /// Name of the file in a run's folder.
 pub const INPUTS: &str = "inputs.json";
 
-/// Keys of a configuration whose values are paths of files or folders. A test reads the sources for keys that are missing.
+/// Configuration keys whose values are paths of files or folders. A test searches the sources for keys that are missing here.
 const PATH_KEYS: [&str; 5] = ["config", "file", "folder", "path", "profile_data_dir"];
 
-/// Everything that decides a run's results. Two runs with equal inputs have equal results.
+/// All inputs that determine a run's results. Two runs with equal inputs have equal results.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunInputs {
     /// The build of this program.
@@ -29,25 +29,25 @@ pub struct RunInputs {
     pub config: String,
     /// The trace.
     pub trace: TraceInput,
-    /// Digests of the files that the configuration names: scripts, profiles, latency tables, models. By path.
+    /// Digests, by path, of the files that the configuration names: scripts, profiles, latency tables, models.
     pub files: BTreeMap<String, String>,
 }
 
-/// A trace file and how it was read.
+/// A trace file and the options with which it was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TraceInput {
     /// Digest of the file's bytes; `None` for standard input.
     pub digest: Option<String>,
-    /// The format, where it was given instead of recognised.
+    /// The format, if it was given and not detected.
     pub format: Option<String>,
-    /// The tokenizer as it was given, with a digest where it is a file or folder.
+    /// The tokenizer as given, with a digest if it is a file or folder.
     pub tokenizer: Option<String>,
-    /// Tokens per block, where given.
+    /// Tokens per block, if given.
     pub block_size: Option<u32>,
 }
 
 impl TraceInput {
-    /// Of a trace file that is read with these options.
+    /// Describes a trace file that is read with these options.
     ///
     /// # Errors
     /// A file that cannot be read.
@@ -76,17 +76,17 @@ impl TraceInput {
 }
 
 impl RunInputs {
-    /// The inputs of a run.
+    /// Collects the inputs of a run.
     ///
     /// # Errors
-    /// A file that the configuration names and that cannot be read.
+    /// A file that the configuration names but that cannot be read.
     pub fn new(config: &ScenarioConfig, seed: u64, trace: TraceInput) -> Result<Self> {
         let text = config.to_toml();
         let mut digest = Xxh3::new();
         digest.update(text.as_bytes());
         let mut files = BTreeMap::new();
         for path in config.named_files() {
-            // A run that reads the file has failed when it was prepared; others do not depend on it.
+            // If the run needs a missing file, its preparation has failed already; otherwise the file does not affect the run.
             let digest = match path.exists() {
                 true => digest_of(&path)?,
                 false => "missing".to_owned(),
@@ -102,8 +102,8 @@ impl RunInputs {
         })
     }
 
-    /// Records the inputs in a run's folder, before its other files. A summary that is there is removed, as it belongs to
-    /// another run until it is written anew.
+    /// Records the inputs in a run's folder, before its other files. An existing summary is removed, because it belongs to an
+    /// earlier run.
     ///
     /// # Errors
     /// A file that cannot be written.
@@ -116,7 +116,7 @@ impl RunInputs {
         write_json(folder.join(INPUTS), &value)
     }
 
-    /// Whether a folder holds the whole run of these inputs. Inputs that no digest could be made of are never the same.
+    /// Whether a folder holds the complete results of these inputs. Inputs without a digest never count as equal.
     pub fn are_in(&self, folder: &Path) -> bool {
         let read = |name: &str| std::fs::read(folder.join(name)).ok();
         let whole = read(SUMMARY)
@@ -129,7 +129,7 @@ impl RunInputs {
 }
 
 impl ScenarioConfig {
-    /// Files and folders that the configuration names, each once.
+    /// Files and folders that the configuration names, without duplicates.
     pub fn named_files(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         if let Ok(table) = toml::Table::try_from(self) {
@@ -217,7 +217,7 @@ mod tests {
         let mut config = ScenarioConfig::preset("llama-8b-pd-4-4", &[script]).unwrap();
         let first = inputs(&config, &trace);
         assert_eq!(inputs(&config, &trace), first);
-        // The script's text, the trace's content, how it is read, a key, the seed: each makes another run.
+        // A change of the script's text, the trace's content, a read option, a key or the seed requires another run.
         file("policy.rhai", "two");
         assert_ne!(inputs(&config, &trace), first);
         file("policy.rhai", "one");
@@ -274,7 +274,7 @@ mod tests {
                 let path = entry.unwrap().path();
                 let name = path.file_name().unwrap().to_string_lossy().into_owned();
                 if path.is_dir() {
-                    // What a configuration is made of.
+                    // Folders whose code does not define configurations are skipped.
                     if [
                         "src", "compat", "report", "cli", "trace", "dataset", "prompt",
                     ]

@@ -1,4 +1,4 @@
-//! Where runs lie below a results folder: the only place that writes and parses such a path.
+//! Paths of runs below a results folder. Only this module writes and parses such paths.
 
 use std::path::{Path, PathBuf};
 
@@ -6,39 +6,39 @@ use serde::Serialize;
 
 use super::Scenario;
 
-/// The folders from a results folder to the files of a run, as users read it.
+/// The folders between a results folder and the files of a run, as shown to users.
 pub const LAYOUT: &str = "SEED/START_STATE/TRACE/CLUSTER/MODEL/SCHEDULER/POLICY";
 
-/// How many folders [`LAYOUT`] has.
+/// Number of folders in [`LAYOUT`].
 pub const DEPTH: usize = 7;
 
-/// The policy's folder of runs that nothing scales.
+/// Name of the policy folder of runs without autoscaling.
 pub const NO_AUTOSCALING: &str = "no_autoscaling";
 
-/// The file that is written last: a folder without it holds no whole run.
+/// The file that is written last; a folder without it holds no complete run.
 pub const SUMMARY: &str = "summary.json";
 
-/// Names of a run's folders, in the order of [`LAYOUT`]. No name holds a `/`.
+/// Names of a run's folders, in the order of [`LAYOUT`]. No name contains a `/`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct RunKey {
     /// Seed of the run.
     pub seed: String,
-    /// Instances of each pool at the start, e.g. `prefill-4_decode-4`.
+    /// Number of instances of each pool at the start, e.g. `prefill-4_decode-4`.
     pub start_state: String,
-    /// Name of the trace that was served, see [`trace_name`].
+    /// Name of the simulated trace, see [`trace_name`].
     pub trace: String,
     /// Name of the cluster.
     pub cluster: String,
     /// Name of the model.
     pub model: String,
-    /// Name of the scheduler that forms batches; for SplitwiseSim, of the one that places requests.
+    /// Name of the scheduler that forms batches; for SplitwiseSim, of the scheduler that assigns requests to instances.
     pub scheduler: String,
     /// Label of the autoscaling policy.
     pub policy: String,
 }
 
 impl RunKey {
-    /// The key of a scenario's run of a trace.
+    /// Creates the key of a scenario's run on a trace.
     pub fn new(scenario: &Scenario, seed: u64, trace: &str) -> Self {
         let config = scenario.config();
         Self::of_names([
@@ -52,7 +52,7 @@ impl RunKey {
         ])
     }
 
-    /// A key of names in the order of [`LAYOUT`]; a `/` in a name becomes `_`.
+    /// Creates a key from names in the order of [`LAYOUT`]; a `/` in a name becomes `_`.
     pub fn of_names(names: [&str; DEPTH]) -> Self {
         let [seed, start_state, trace, cluster, model, scheduler, policy] =
             names.map(|name| name.replace('/', "_"));
@@ -67,8 +67,7 @@ impl RunKey {
         }
     }
 
-    /// The key of a run whose folders below the results folder have these names; `None` where their number is not
-    /// [`DEPTH`].
+    /// Parses the folder names below the results folder; `None` if their number is not [`DEPTH`].
     pub fn parse(names: &[String]) -> Option<Self> {
         let names: [&str; DEPTH] = names
             .iter()
@@ -95,7 +94,7 @@ impl RunKey {
             .fold(results.to_path_buf(), |path, name| path.join(name))
     }
 
-    /// Requests per second, where the trace's name ends in `_` and a number.
+    /// Requests per second, if the trace's name ends in `_` and a number.
     pub fn rate(&self) -> Option<f64> {
         rate(&self.trace)
     }
@@ -106,19 +105,19 @@ impl RunKey {
     }
 }
 
-/// Where `matrix` keeps a trace that it stretched to a rate.
+/// Path of a trace that `matrix` stretched to a rate.
 pub fn stretched_trace(results: &Path, name: &str) -> PathBuf {
     results.join("traces").join(format!("{name}.jsonl.zst"))
 }
 
-/// A trace's name in results: the name of its file without the endings of compression and of format.
+/// Name of a trace in results: its file name without the endings of compression and format.
 pub fn trace_name(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let packed = [".zst", ".gz", ".xz"];
     let plain = packed.iter().find_map(|ending| name.strip_suffix(ending));
     let plain = plain.unwrap_or(&name);
     match plain.rsplit_once('.') {
-        // Digits after a point belong to a rate: conv_2.5.
+        // Digits after a point belong to a rate, as in conv_2.5.
         Some((stem, ending))
             if !stem.is_empty() && !ending.starts_with(|c: char| c.is_ascii_digit()) =>
         {
@@ -129,7 +128,7 @@ pub fn trace_name(path: &Path) -> String {
     }
 }
 
-/// The number after the last `_` of a trace's name, whole or decimal: its rate in requests per second.
+/// The rate of a trace in requests per second: the whole or decimal number after the last `_` of its name.
 pub fn rate(trace: &str) -> Option<f64> {
     let (_, last) = trace.rsplit_once('_')?;
     let number = last.bytes().all(|b| b.is_ascii_digit() || b == b'.')

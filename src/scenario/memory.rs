@@ -6,14 +6,14 @@ use crate::cache::capacity::{Budget, KvDtype, ModelConfig, Storage, gpu_memory};
 use crate::sim::Role;
 
 impl ScenarioConfig {
-    /// The model as a pool's instances store it, if its sizes are known.
+    /// The model as stored by the pool's instances; `None` if its sizes are unknown.
     pub(super) fn model(&self, pool: &PoolSection) -> Result<Option<ModelConfig>> {
         let section = &self.model;
         let model = match &section.config {
             Some(path) => ModelConfig::load(path)?,
             None => match ModelConfig::builtin(&section.name) {
                 Ok(model) => model,
-                // A model that a table knows needs no sizes but those given.
+                // For a model known only to a latency table, the given sizes are sufficient.
                 Err(_) if section.kv_bytes_per_token.is_some() => return Ok(None),
                 Err(_) if self.needs_no_sizes() => return Ok(None),
                 Err(error) => return Err(error),
@@ -27,7 +27,7 @@ impl ScenarioConfig {
         model.stored(storage).map(Some)
     }
 
-    /// Whether all pools say how many blocks they have and nothing else asks for a model.
+    /// Whether all pools set their number of blocks and nothing else needs the sizes of a model.
     fn needs_no_sizes(&self) -> bool {
         self.pool.iter().all(|pool| {
             let latency = pool.latency.as_ref().unwrap_or(&self.latency);
@@ -35,7 +35,7 @@ impl ScenarioConfig {
         })
     }
 
-    /// KV of a token over all GPUs of an instance, in bytes.
+    /// KV cache size of one token over all GPUs of an instance, in bytes.
     pub(super) fn kv_bytes(&self, model: Option<&ModelConfig>, pool: &PoolSection) -> Option<f64> {
         let of_model = model.map(|model| model.bytes_per_token() as f64 * f64::from(pool.gpus));
         self.model.kv_bytes_per_token.or(of_model)
@@ -53,7 +53,7 @@ impl ScenarioConfig {
         let unknown = || {
             Error::usage(
                 format!(
-                    "pool.{}.blocks is not given, and the model's sizes are not known",
+                    "pool.{}.blocks is not set, and the model's sizes are unknown",
                     pool.name
                 ),
                 "give blocks, or a built-in model, or its config.json with weight_bytes and kv_bytes_per_token",
@@ -83,11 +83,8 @@ impl ScenarioConfig {
         };
         match u32::try_from(blocks) {
             Ok(0) | Err(_) => Err(Error::usage(
-                format!(
-                    "pool.{}: {blocks} blocks are left for a KV cache",
-                    pool.name
-                ),
-                "take more or larger GPUs, or a smaller model",
+                format!("pool.{}: {blocks} blocks remain for a KV cache", pool.name),
+                "use more or larger GPUs, or a smaller model",
             )),
             Ok(blocks) => Ok(blocks),
         }

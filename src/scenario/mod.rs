@@ -1,4 +1,4 @@
-//! A scenario: cluster, policy and objectives from one TOML file, checked; and the functions that simulate it.
+//! Scenarios: cluster, policy and objectives from one TOML file, checked, and the functions that simulate them.
 
 mod build;
 mod builder;

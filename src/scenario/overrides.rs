@@ -1,4 +1,4 @@
-//! Overrides, `a.b=value`: keys of a TOML configuration that are set by text.
+//! Overrides of the form `a.b=value`, which set keys of a TOML configuration.
 
 use std::path::Path;
 
@@ -24,9 +24,9 @@ pub(super) fn fault(path: &Path, text: &str, error: &toml::de::Error) -> Error {
     Error::input(at, message, "docs/simulation.md has the keys")
 }
 
-/// The line, from `first` on and counted from 0, on which the key stands that a message calls unknown.
+/// Returns the zero-based line, from `first` on, of the key that a message reports as unknown.
 ///
-/// A part's own table is read when the whole section is known, so the error's own place is the section.
+/// The table of a component is parsed after its whole section, so the error's own position is that of the section.
 fn line_of_unknown_key(text: &str, first: usize, message: &str) -> Option<usize> {
     let (_, rest) = message.split_once("unknown key")?;
     let key = rest.split('`').nth(1)?;
@@ -40,7 +40,7 @@ fn line_of_unknown_key(text: &str, first: usize, message: &str) -> Option<usize>
         .map(|line| first + line)
 }
 
-/// Sets keys in a table that was read, and reads the whole again.
+/// Applies overrides to a parsed table, and parses the configuration from the result.
 pub(super) fn apply(mut table: Table, overrides: &[String]) -> Result<ScenarioConfig> {
     for text in overrides {
         set_key(&mut table, text)?;
@@ -50,16 +50,16 @@ pub(super) fn apply(mut table: Table, overrides: &[String]) -> Result<ScenarioCo
         .map_err(|error: toml::de::Error| {
             Error::usage(
                 format!("override {}: {}", overrides.join(", "), explain(error.message().trim())),
-                "give keys as the configuration file has them, pools by name, e.g. pool.prefill.instances=4",
+                "use the keys of the configuration file and name pools, e.g. pool.prefill.instances=4",
             )
         })
 }
 
-/// Sets the key of a table that `KEY=VALUE` names: keys in keys are separated by dots, and items of a list are named by their
-/// `name` or number. A value that is no TOML is text.
+/// Sets the key that `KEY=VALUE` names. Nested keys are separated by dots, and items of a list are identified by their `name`
+/// or index. A value that is not valid TOML is used as text.
 ///
 /// # Errors
-/// [`Error::Usage`] for a text or key that fits nowhere.
+/// [`Error::Usage`] for a text without `=` or a path that matches no key.
 pub fn set_key(table: &mut Table, text: &str) -> Result<()> {
     let fail = |remedy: &str| Error::usage(format!("override {text}"), remedy);
     let Some((path, value)) = text.split_once('=') else {
@@ -101,7 +101,7 @@ pub fn set_key(table: &mut Table, text: &str) -> Result<()> {
         }
     }
     place.insert((*last).to_owned(), value);
-    // A section of which only other keys are set is of the default kind.
+    // A section without the key `kind` in which other keys are set is of the default kind.
     let kind = match folders.last() {
         Some(&"scheduler") => SchedulerCard::DEFAULT,
         Some(&"latency") => LatencyCard::DEFAULT,
@@ -113,7 +113,7 @@ pub fn set_key(table: &mut Table, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// A TOML value, or text.
+/// Parses a TOML value, or else uses the text as a string.
 fn read(text: &str) -> Value {
     let document = format!("value = {text}");
     let parsed: Option<Table> = toml::from_str(&document).ok();

@@ -1,4 +1,4 @@
-//! From a configuration to a checked scenario, or a clear error.
+//! Turns a configuration into a checked scenario, or returns an error.
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ use crate::sim::{PoolResources, Resize, Role};
 use crate::trace::Nanos;
 
 impl ScenarioConfig {
-    /// Checks the configuration and reads the files that it names. For the policy `sla` without a profile, measures one of the
-    /// cluster's own instances.
+    /// Checks the configuration and reads the files that it names. For the policy `sla` without a profile, also measures a
+    /// profile of the cluster's own instances.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a value that cannot be met, with its key; [`Error::Input`] for files that are not as they should be.
+    /// [`Error::Usage`] for an invalid value, with its key; [`Error::Input`] for files with invalid content.
     pub fn prepare(&self) -> Result<Scenario> {
         self.check()?;
         let mut kinds = Vec::new();
@@ -131,7 +131,7 @@ impl ScenarioConfig {
         Ok(prepared)
     }
 
-    /// The sites of the instances at the start, by pool.
+    /// The sites of the initial instances of each pool.
     fn place(&self) -> Result<(Placer, Vec<Vec<u32>>)> {
         let needs = |pool: &PoolSection| PoolNeeds {
             kind: FleetKind::from(pool.role),
@@ -142,7 +142,7 @@ impl ScenarioConfig {
         let mut sites: Vec<Vec<u32>> = vec![Vec::new(); self.pool.len()];
         let most = self.pool.iter().map(|pool| pool.instances).max();
         let mut filling = placer.clone();
-        // In turn, so that roles stand together.
+        // Sites are assigned in turn, so that each site has instances of every role.
         for round in 0..most.unwrap_or(0) {
             for (index, pool) in self.pool.iter().enumerate() {
                 if round < pool.instances {

@@ -1,26 +1,26 @@
-//! Clusters that ship.
+//! Built-in cluster configurations.
 
 use std::fmt::Write as _;
 
 use crate::base::error::{Error, Result};
 
-/// A cluster by name.
+/// A built-in cluster.
 #[derive(Debug, Clone, Copy)]
 pub struct Preset {
-    /// As users write it.
+    /// Name in commands.
     pub name: &'static str,
-    /// In a few words.
+    /// Short description.
     pub summary: &'static str,
     kind: Kind,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Kind {
-    /// A file of its own.
+    /// A preset with its own TOML file.
     File(&'static str),
-    /// Pools of the Splitwise study: GPU and number of prompt instances, the same of token instances.
+    /// Pools of the Splitwise study: GPU and number of prompt instances, and the same for token instances.
     Splitwise(&'static str, u32, &'static str, u32),
-    /// Whole requests on instances of one kind, as the study's baselines.
+    /// Aggregated instances of one kind, as in the study's baselines.
     Baseline(&'static str, u32),
 }
 
@@ -70,7 +70,7 @@ pub const PRESETS: &[Preset] = &[
     },
 ];
 
-/// A preset by its name.
+/// Returns a preset by name.
 ///
 /// # Errors
 /// An unknown name.
@@ -84,7 +84,7 @@ pub(super) fn find(name: &str) -> Result<&'static Preset> {
         })
 }
 
-/// What the clusters of the study share: sizes of the model, links, and what its slowdowns are counted by.
+/// Settings that all clusters of the study share: model sizes, links, and the reference for slowdowns.
 const BLOOM: &str = r#"
 [model]
 name = "bloom-176b"
@@ -113,7 +113,7 @@ async_scheduling = false
 "#;
 
 impl Preset {
-    /// Its configuration.
+    /// Returns the preset's configuration.
     pub fn toml(&self) -> String {
         let mut text = format!("name = \"{}\"\n", self.name);
         let mut pool = |name: &str, role: &str, sku: &str, instances: u32| {

@@ -1,4 +1,4 @@
-//! The function that serves a workload on a cluster and measures the result. Every command that simulates calls it.
+//! Simulates a workload on a cluster and measures the result. Every command that simulates calls this function.
 
 use std::sync::atomic::AtomicU64;
 
@@ -15,32 +15,32 @@ use crate::trace::Trace;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Run {
-    /// What became of each request and each instance.
+    /// Records of all requests and instances.
     pub records: Records,
-    /// What the autoscaler saw and decided; `None` where nothing scaled the cluster.
+    /// Log of the autoscaler: its observations and decisions; `None` without an autoscaler.
     pub scaling: Option<ScalingLog>,
-    /// Latencies, attainment, cost and use, computed from the two above.
+    /// Latencies, attainment, cost and utilisation, computed from the two fields above.
     pub serving: Serving,
 }
 
-/// What to record of a run besides its results.
+/// Additional outputs of a run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RunOptions<'a> {
     /// Record every step of every instance.
     pub log_steps: bool,
-    /// Counts requests as they leave the cluster, for a progress display on another thread.
+    /// Counter of requests that have left the cluster, for a progress display on another thread.
     pub progress: Option<&'a AtomicU64>,
 }
 
-/// What the records of a run are measured against.
+/// The references for the figures of a run.
 pub(super) struct Yardstick<'a> {
     pub(super) resources: &'a [PoolResources],
     pub(super) objectives: Objectives,
-    /// Step times of an instance without load, by which slowdowns are counted.
+    /// Step times of an idle instance; slowdowns are relative to them.
     pub(super) reference: &'a mut dyn LatencyModel,
 }
 
-/// Serves a workload on a cluster, which an autoscaler may change, and measures the result.
+/// Simulates a workload on a cluster, optionally with an autoscaler, and measures the result.
 pub(super) fn serve(
     workload: &Workload<'_>,
     mut cluster: Cluster<'_>,
@@ -75,7 +75,7 @@ pub(super) fn serve(
 }
 
 impl Scenario {
-    /// A trace as this scenario serves it, at `workload.time_scale` of its times. `blocks` are those of
+    /// Creates the workload of a trace in this scenario, with times scaled by `workload.time_scale`. `blocks` is the result of
     /// [`Scenario::blocks`].
     pub fn workload<'a>(&self, trace: &Trace, blocks: Option<&'a BlockTrace>) -> Workload<'a> {
         let mut workload = Workload::new(trace, blocks);
@@ -83,7 +83,7 @@ impl Scenario {
         workload
     }
 
-    /// Serves a trace; the same trace and seed give the same run.
+    /// Simulates a trace; the same trace and seed give the same run.
     ///
     /// # Errors
     /// As [`Scenario::blocks`] and [`Scenario::run`].
@@ -92,7 +92,7 @@ impl Scenario {
         self.run(&self.workload(trace, blocks.as_ref()), seed, options)
     }
 
-    /// Serves a workload; the same workload and seed give the same run.
+    /// Simulates a workload; the same workload and seed give the same run.
     ///
     /// # Errors
     /// An autoscaling policy that cannot be built for this cluster, or a router that is not registered.

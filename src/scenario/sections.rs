@@ -1,4 +1,4 @@
-//! The sections of a scenario's TOML file, but for those that other folders define.
+//! The sections of a scenario's TOML file, except those that other folders define.
 
 use std::path::PathBuf;
 
@@ -11,17 +11,17 @@ use crate::sim::{Objectives, Pacing, Role};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelSection {
-    /// Built-in name, or the name of a table's model.
+    /// Name of a built-in model, or of a model in a latency table.
     pub name: String,
-    /// Hugging Face config.json, in place of a built-in model.
+    /// Path of a Hugging Face config.json, in place of a built-in model.
     pub config: Option<PathBuf>,
-    /// Type of cached keys and values, as vLLM names it.
+    /// Data type of cached keys and values, by vLLM's name.
     pub kv_cache_dtype: String,
-    /// Bytes of KV cache of one token, where the model is neither built in nor given by its config.json.
+    /// KV cache size of one token in bytes, for a model that is neither built in nor given by its config.json.
     pub kv_bytes_per_token: Option<f64>,
-    /// Bytes of its weights, likewise.
+    /// Size of its weights in bytes, for the same models.
     pub weight_bytes: Option<f64>,
-    /// Number of its layers, likewise.
+    /// Number of its layers, for the same models.
     pub layers: Option<u32>,
 }
 
@@ -42,9 +42,9 @@ impl Default for ModelSection {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkloadSection {
-    /// Whether a turn waits for the answer to the turn before it.
+    /// Whether a turn waits for the answer to the previous turn.
     pub pacing: Pacing,
-    /// Arrival times are multiplied by this: 0.5 doubles the rate.
+    /// Factor by which arrival times are multiplied: 0.5 doubles the rate.
     pub time_scale: f64,
 }
 
@@ -57,16 +57,16 @@ impl Default for WorkloadSection {
     }
 }
 
-/// `[cache]`: prefix caches of instances.
+/// `[cache]`: the prefix caches of instances.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CacheSection {
     /// Whether instances have a prefix cache. It needs a trace with token ids or hash ids.
     pub prefix: bool,
-    /// Tokens per block; a trace of hash ids has its own block size.
+    /// Tokens per block; the block size of a trace of hash ids overrides it.
     pub block_size: u32,
-    /// Whether a decode instance sends the KV of an output back to the instance that computed the prompt, so that the next
-    /// turn finds it in that cache.
+    /// Whether a decode instance sends the KV of an output back to the prefill instance of the request, so that the next turn
+    /// finds it in that instance's cache.
     pub write_back: bool,
 }
 
@@ -80,13 +80,13 @@ impl Default for CacheSection {
     }
 }
 
-/// `[router]`: routers by name, with a parameter after a colon where a router has one.
+/// `[router]`: routers by name, with a parameter after a colon if the router has one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RouterSection {
-    /// Chooses the instance that computes the prompt of a new request.
+    /// Router that chooses the instance for prefill of a new request.
     pub prompt: String,
-    /// Chooses the decode instance after prefill.
+    /// Router that chooses the decode instance after prefill.
     pub output: String,
 }
 
@@ -99,22 +99,22 @@ impl Default for RouterSection {
     }
 }
 
-/// `[slo]`: service level objectives. A request meets them if it keeps all.
+/// `[slo]`: service level objectives. A request meets the SLO if it meets all objectives.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SloSection {
-    /// Limit of the time to first token (TTFT), in seconds.
+    /// Objective for the time to first token (TTFT), in seconds.
     pub ttft_seconds: f64,
-    /// Limit of a request's mean time between tokens (TBT), in seconds.
+    /// Objective for a request's mean time between tokens (TBT), in seconds.
     pub tbt_seconds: f64,
-    /// Limit of the end-to-end time, in seconds.
+    /// Objective for the end-to-end latency (E2E), in seconds.
     pub e2e_seconds: Option<f64>,
-    /// Step times of an unloaded instance, by which slowdowns are counted [default: the first pool's].
+    /// Latency model of the idle instance to which slowdowns are relative [default: the first pool's].
     pub reference: Option<LatencyConfig>,
 }
 
 impl SloSection {
-    /// The limits of a request.
+    /// The objectives of a request.
     pub fn objectives(&self) -> Objectives {
         Objectives {
             ttft_seconds: self.ttft_seconds,
@@ -140,13 +140,13 @@ impl Default for SloSection {
     }
 }
 
-/// `[[pool]]`: instances of one kind.
+/// `[[pool]]`: a pool of equal instances.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PoolSection {
     /// Name in results and overrides.
     pub name: String,
-    /// Which part of a request they compute.
+    /// Role of its instances.
     #[serde(default)]
     pub role: Role,
     /// Number of instances at the start.
@@ -155,22 +155,22 @@ pub struct PoolSection {
     /// Type of GPU.
     #[serde(default = "default_sku")]
     pub sku: String,
-    /// GPUs of an instance (tensor parallelism).
+    /// GPUs per instance (tensor parallelism).
     #[serde(default = "one")]
     pub gpus: u32,
-    /// Blocks of KV cache of an instance [default: computed from GPU and model].
+    /// Number of KV cache blocks per instance [default: computed from GPU and model].
     pub blocks: Option<u32>,
-    /// Fraction of a GPU's memory that the engine uses.
+    /// Fraction (0 to 1) of a GPU's memory that the engine uses.
     #[serde(default = "default_utilization")]
     pub gpu_memory_utilization: f64,
-    /// Seconds from the request for an instance until it is ready.
+    /// Start-up time in seconds, until a new instance is ready.
     #[serde(default = "default_startup")]
     pub startup_seconds: f64,
-    /// Dollars per GPU and hour [default: the price of the GPU type].
+    /// Price in dollars per GPU and hour [default: the price of the GPU type].
     pub gpu_hour_cost: Option<f64>,
-    /// How its instances form batches [default: `[scheduler]`].
+    /// Scheduler that forms the batches of its instances [default: `[scheduler]`].
     pub scheduler: Option<SchedulerConfig>,
-    /// How long their steps take [default: `[latency]`].
+    /// Latency model of its instances [default: `[latency]`].
     pub latency: Option<LatencyConfig>,
 }
 
@@ -194,10 +194,10 @@ fn default_startup() -> f64 {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResizeSection {
-    /// Seconds since the start.
+    /// Time in seconds since the start.
     pub at_seconds: f64,
     /// Name of the pool.
     pub pool: String,
-    /// Its number of instances from then on.
+    /// New number of its instances.
     pub instances: u32,
 }

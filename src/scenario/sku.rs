@@ -1,15 +1,15 @@
-//! What a GPU costs and draws.
+//! Prices and power draw of GPUs.
 
 use crate::base::error::Result;
 
-/// A GPU as one rents it.
+/// A GPU type with its price and power.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sku {
-    /// As [`crate::cache::capacity::GPUS`] names it.
+    /// Name in [`crate::cache::capacity::GPUS`].
     pub name: &'static str,
-    /// Dollars per hour.
+    /// Price in dollars per hour.
     pub hour_cost: Option<f64>,
-    /// Watts while idle, in prefill and in decode.
+    /// Power in watts while idle, in prefill and in decode.
     pub watts: Option<[f64; 3]>,
 }
 
@@ -21,8 +21,8 @@ const fn sku(name: &'static str, hour_cost: Option<f64>, watts: Option<[f64; 3]>
     }
 }
 
-/// Prices and powers that have a source: those of the Splitwise study (Patel et al., ISCA 2024: CoreWeave's prices of 2023,
-/// and SplitwiseSim's `configs/hardware_repo/processors`). For others a pool gives `gpu_hour_cost`.
+/// GPUs whose prices and powers have a published source: the Splitwise study (Patel et al., ISCA 2024: CoreWeave's prices of
+/// 2023, and SplitwiseSim's `configs/hardware_repo/processors`). For other GPUs, a pool sets `gpu_hour_cost`.
 pub const SKUS: [Sku; 3] = [
     sku("a100-80gb", Some(2.21), Some([63.0, 400.0, 250.0])),
     sku("h100-80gb", Some(4.76), Some([75.0, 700.0, 380.0])),
@@ -30,7 +30,7 @@ pub const SKUS: [Sku; 3] = [
 ];
 
 impl Sku {
-    /// What is known of a GPU: of some only that it exists.
+    /// Returns the known data of a GPU; price and power are missing for some GPUs.
     ///
     /// # Errors
     /// An unknown name.

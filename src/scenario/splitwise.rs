@@ -1,4 +1,4 @@
-//! A run by SplitwiseSim's rules, of its own configuration.
+//! Runs by SplitwiseSim's rules, from SplitwiseSim's own configuration.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::base::io::Input;
 use crate::compat::splitwise::{self, Arrivals, Report, WriteOptions};
 use crate::sim::latency::SplitwiseTable;
 
-/// What a run by SplitwiseSim's rules needs, read and ready.
+/// The prepared inputs of a run by SplitwiseSim's rules.
 #[derive(Debug)]
 pub struct SplitwiseSetup {
     config: splitwise::Config,
@@ -23,18 +23,18 @@ pub struct SplitwiseSetup {
 pub struct SplitwiseRun {
     /// The configuration, with the seed of this run.
     pub config: splitwise::Config,
-    /// What came of it.
+    /// The results.
     pub report: Report,
-    /// How its files are to be written.
+    /// Options of the files that it writes.
     pub options: WriteOptions,
 }
 
 impl SplitwiseSetup {
-    /// Reads the requests, and the iteration times from SplitwiseSim's `perf_model.csv`; those that ship, if `times` is
-    /// not given.
+    /// Reads the requests, and the iteration times from SplitwiseSim's `perf_model.csv`; without `times`, the built-in ones are
+    /// used.
     ///
     /// # Errors
-    /// Files that cannot be read or are not as SplitwiseSim writes them.
+    /// Files that cannot be read or are not in SplitwiseSim's format.
     pub fn read(config: &splitwise::Config, trace: &Path, times: Option<&Path>) -> Result<Self> {
         let arrivals = splitwise::read_arrivals(Input::open(trace)?, config.application_id)?;
         let table = match times {
@@ -56,7 +56,7 @@ impl SplitwiseSetup {
     /// Simulates with a seed.
     ///
     /// # Errors
-    /// A configuration that SplitwiseSim's rules do not allow.
+    /// A configuration that is invalid under SplitwiseSim's rules.
     pub fn run(&self, seed: u64) -> Result<SplitwiseRun> {
         let config = splitwise::Config {
             seed,
@@ -75,7 +75,7 @@ impl SplitwiseSetup {
 }
 
 impl SplitwiseRun {
-    /// Where its results lie; `trace` is the trace's name.
+    /// The key of its results; `trace` is the trace's name.
     pub fn key(&self, trace: &str) -> RunKey {
         let config = &self.config;
         RunKey::of_names([
@@ -91,7 +91,7 @@ impl SplitwiseRun {
 }
 
 impl ScenarioConfig {
-    /// The configuration file that runs SplitwiseSim's rules with SplitwiseSim's own configuration.
+    /// Returns the configuration file that runs SplitwiseSim's rules with SplitwiseSim's own configuration.
     pub fn of_splitwise(config: &splitwise::Config) -> Self {
         Self {
             name: config.cluster_label(),

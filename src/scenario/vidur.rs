@@ -1,4 +1,4 @@
-//! A run by Vidur's rules, of its own configuration.
+//! Runs by Vidur's rules, from Vidur's own configuration.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::compat::vidur::{ModelWork, VidurConfig};
 use crate::sim::latency::VidurTable;
 use crate::sim::{Objectives, PoolResources, Workload};
 
-/// What a run by Vidur's rules needs, read and ready.
+/// The prepared inputs of a run by Vidur's rules.
 #[derive(Debug)]
 pub struct VidurSetup {
     config: VidurConfig,
@@ -17,10 +17,10 @@ pub struct VidurSetup {
 }
 
 impl VidurSetup {
-    /// Reads Vidur's `config.json`, and its tables of operations from a folder; those that ship, if `tables` is not given.
+    /// Reads Vidur's `config.json`, and its tables of operations from a folder; without `tables`, the built-in ones are used.
     ///
     /// # Errors
-    /// Files that cannot be read, or ask for what is not simulated.
+    /// Files that cannot be read, or that require a feature that is not simulated.
     pub fn read(config: &Path, tables: Option<&Path>) -> Result<Self> {
         let config = VidurConfig::read(config)?;
         let prefix = config.table_prefix();
@@ -36,11 +36,11 @@ impl VidurSetup {
         &self.config
     }
 
-    /// Simulates the requests of a trace in Vidur's format. A request is good if it keeps this program's default
-    /// objectives, as Vidur has none.
+    /// Simulates the requests of a trace in Vidur's format. Attainment uses this program's default objectives, because Vidur
+    /// has none.
     ///
     /// # Errors
-    /// A trace that is not as Vidur writes it.
+    /// A trace that is not in Vidur's format.
     pub fn run(&self, trace: &Path) -> Result<Run> {
         let config = &self.config;
         let replica = &config.cluster_config.replica_config;
@@ -66,7 +66,7 @@ impl VidurSetup {
         Ok(serve(&workload, cluster, None, yardstick, options))
     }
 
-    /// Where a run's results lie; `trace` is the trace's name.
+    /// The key of a run's results; `trace` is the trace's name.
     pub fn key(&self, trace: &str) -> RunKey {
         let cluster = &self.config.cluster_config;
         RunKey::of_names([
@@ -80,7 +80,7 @@ impl VidurSetup {
         ])
     }
 
-    /// The work of the model's parts, which Vidur's own files need.
+    /// Parameters, attention width and FLOPs of the model, which Vidur's own files need.
     pub fn model_work(&self) -> ModelWork {
         let (parameters, attention_width, flops) = self.config.work();
         ModelWork {

@@ -1,18 +1,18 @@
-//! The KV cache memory of one instance, by blocks: counted only, or with contents that later requests can find.
+//! The KV cache memory of one instance, in blocks. Blocks are only counted, or hold contents that later requests can reuse.
 
 use crate::cache::{BlockId, BlockManager, FreeOrder, HeldBlocks};
 use crate::sim::in_flight::{InFlightId, InFlightRequest};
 
-/// The blocks of one instance, and which of them each request holds.
+/// The blocks of one instance and the requests that hold them.
 #[derive(Debug)]
 pub struct Kv {
     manager: BlockManager,
-    /// By request.
+    /// Blocks of each request.
     held: Vec<HeldBlocks>,
 }
 
 impl Kv {
-    /// Memory without a prefix cache.
+    /// Creates memory without a prefix cache.
     pub fn counted(block_size: u32, blocks: u32) -> Self {
         Self {
             manager: BlockManager::counted(blocks, block_size),
@@ -20,7 +20,7 @@ impl Kv {
         }
     }
 
-    /// Memory with vLLM's prefix cache, for contents below `contents`.
+    /// Creates memory with vLLM's prefix cache, for content ids below `contents`.
     pub fn cached(block_size: u32, blocks: u32, contents: u32) -> Self {
         Self {
             manager: BlockManager::cached(blocks, contents, block_size, FreeOrder::Current),
@@ -33,53 +33,53 @@ impl Kv {
         self.manager.block_size()
     }
 
-    /// Blocks in all.
+    /// Total number of blocks.
     pub fn total(&self) -> u32 {
         self.manager.blocks()
     }
 
-    /// Blocks that no request holds; some of them may have content that can be found.
+    /// Number of blocks that no request holds; some of them may have reusable content.
     pub fn free(&self) -> u32 {
         self.manager.free_blocks()
     }
 
-    /// Fraction of the blocks that requests hold.
+    /// Fraction (0 to 1) of the blocks that requests hold.
     pub fn usage(&self) -> f64 {
         f64::from(self.total() - self.free()) / f64::from(self.total().max(1))
     }
 
-    /// A fraction of all blocks as a number of blocks, rounded down.
+    /// Converts a fraction of all blocks to a number of blocks, rounded down.
     pub fn part(&self, fraction: f64) -> u32 {
         (fraction * f64::from(self.total())) as u32
     }
 
-    /// Blocks that this many tokens need.
+    /// Number of blocks that this many tokens need.
     pub fn blocks_for(&self, tokens: u32) -> u32 {
         tokens.div_ceil(self.block_size())
     }
 
-    /// Blocks that a request holds.
+    /// Number of blocks that a request holds.
     pub fn held(&self, id: InFlightId) -> u32 {
         self.held.get(id as usize).map_or(0, HeldBlocks::len)
     }
 
-    /// How many leading blocks of a content can be found here, of at most `most`.
+    /// Number of leading blocks of a content that are cached here, at most `most`.
     pub fn resident(&self, blocks: &[BlockId], most: u32) -> u32 {
         let most = blocks.len().min(most as usize);
         self.manager.resident(&blocks[..most])
     }
 
-    /// Tokens of a request that it would find: whole blocks, and never the last token, whose logits are needed (vLLM's
-    /// `get_computed_blocks`).
+    /// Number of a request's prompt tokens that are cached: whole blocks, and never the last token, whose logits must be
+    /// computed (vLLM's `get_computed_blocks`).
     pub fn lookup(&self, request: &InFlightRequest) -> u32 {
         let size = self.block_size();
         let most = request.tokens().saturating_sub(1) / size;
         self.resident(&request.blocks, most) * size
     }
 
-    /// Takes blocks for the first `tokens` tokens of a request that holds none; the first `cached` of them are found, as
-    /// [`Kv::lookup`] or [`Kv::resident`] said. Changes nothing and returns `false` if that does not fit or would leave fewer
-    /// than `reserve` free blocks.
+    /// Allocates blocks for the first `tokens` tokens of a request that holds none. The first `cached` tokens are cached, as
+    /// returned by [`Kv::lookup`] or [`Kv::resident`]. Returns `false` and changes nothing if the blocks do not fit or fewer
+    /// than `reserve` blocks would remain free.
     pub fn admit(
         &mut self,
         id: InFlightId,
@@ -99,7 +99,8 @@ impl Kv {
             .allocate(held, unheld, needed, reserve, &mut ())
     }
 
-    /// Takes the blocks that the first `tokens` tokens of a request still need; all or nothing.
+    /// Allocates the blocks that the first `tokens` tokens of a request still need; returns `false` and changes nothing if they
+    /// do not fit.
     pub fn grow(&mut self, id: InFlightId, tokens: u32) -> bool {
         let size = self.block_size();
         let held = place(&mut self.held, id);
@@ -110,7 +111,7 @@ impl Kv {
         self.manager.extend(held, tokens.div_ceil(size), &mut ())
     }
 
-    /// The first `tokens` tokens of a request are, or are being, computed: its full blocks can be found from now on.
+    /// Marks the first `tokens` tokens of a request as computed (or in computation): from now on its full blocks can be reused.
     pub fn fill(&mut self, id: InFlightId, request: &InFlightRequest, tokens: u32) {
         if !self.manager.finds_contents() {
             return;
@@ -124,13 +125,13 @@ impl Kv {
         self.manager.fill(held, &request.blocks, tokens / size);
     }
 
-    /// Puts content that was computed on another instance into blocks that no request holds. Returns how many blocks were
-    /// added: what can be found here already is not counted.
+    /// Stores content that another instance computed in blocks that no request holds. Returns the number of added blocks,
+    /// without those that were cached already.
     pub fn insert(&mut self, blocks: &[BlockId]) -> u32 {
         self.manager.insert(blocks)
     }
 
-    /// A request gives all its blocks back; their content can be found until they are taken.
+    /// Frees all blocks of a request. Their content can be reused until the blocks are allocated again.
     pub fn release(&mut self, id: InFlightId) {
         self.manager.free(place(&mut self.held, id));
     }
@@ -162,21 +163,21 @@ mod tests {
     fn what_one_request_leaves_the_next_finds() {
         let mut kv = Kv::cached(4, 5, 10);
         let first = request_state(&[0, 1, 2]);
-        // 12 tokens need 3 of 5 blocks; all but the last could be found later, as the last token must be computed.
+        // 12 tokens need 3 of 5 blocks. All but the last block can be reused, because the last token must be computed.
         assert_eq!(kv.lookup(&first), 0);
         assert!(kv.admit(0, &first, 0, 12, 0));
         kv.fill(0, &first, 12);
         assert_eq!((kv.free(), kv.held(0)), (2, 3));
         let second = request_state(&[0, 1, 3]);
         assert_eq!(kv.lookup(&second), 8);
-        // Two are found, one is new: 1 free afterwards.
+        // Two blocks are cached and one is new: 1 block is free afterwards.
         assert!(kv.admit(1, &second, 8, 12, 0));
         assert_eq!(kv.free(), 1);
-        // A third that needs 3 new ones does not fit, and changes nothing.
+        // A third request that needs 3 new blocks does not fit, and the call changes nothing.
         assert!(!kv.admit(2, &request_state(&[4, 5, 6]), 0, 12, 0));
         assert_eq!((kv.free(), kv.held(2)), (1, 0));
         kv.release(0);
-        // The first two are the second's, too.
+        // The first two blocks belong to the second request, too.
         assert_eq!(kv.free(), 2);
         kv.release(1);
         assert_eq!(kv.free(), 5);

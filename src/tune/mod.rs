@@ -1,4 +1,4 @@
-//! Choosing the parameters of a scheduler by what runs measured, and saying whether a choice is more than chance.
+//! Chooses scheduler parameters and scaling policies by simulation, and tests whether a choice is better than chance.
 
 pub mod aging;
 mod python;

@@ -1,6 +1,6 @@
-//! Numbers as Python reads them from text.
+//! Numbers as Python parses them from text.
 
-/// Zeros of all scripts that have decimal digits, of which nine more follow each (Unicode 14, as CPython 3.11 has it).
+/// The zero of each script that has decimal digits; the digits 1 to 9 follow each zero (Unicode 14, as in CPython 3.11).
 const ZEROS: &[u32] = &[
     0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66,
     0xde6, 0xe50, 0xed0, 0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90,
@@ -10,8 +10,8 @@ const ZEROS: &[u32] = &[
     0x1d7ce, 0x1d7d8, 0x1d7e2, 0x1d7ec, 0x1d7f6, 0x1e140, 0x1e2f0, 0x1e950, 0x1fbf0,
 ];
 
-/// The decimal digits of all scripts as ASCII, without the white space around them; what Python calls a space is taken for
-/// one.
+/// Returns the text with the decimal digits of all scripts as ASCII and without surrounding white space, by Python's definition
+/// of white space.
 fn plain(text: &str) -> String {
     let space = |c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c);
     text.trim_matches(space)
@@ -29,7 +29,7 @@ fn plain(text: &str) -> String {
         .collect()
 }
 
-/// Takes the underscores out, each of which must stand between two digits.
+/// Removes underscores; each must be between two digits.
 fn joined(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
@@ -41,7 +41,8 @@ fn joined(text: &str) -> Option<String> {
     Some(text.replace('_', ""))
 }
 
-/// As `int(text)`: a sign, digits of any script, underscores between them, white space around. Beyond 128 bits there is none.
+/// Parses text as `int(text)`: a sign, digits of any script, underscores between them, surrounding white space. `None` beyond
+/// 128 bits.
 pub fn parse_int(text: &str) -> Option<i128> {
     let text = joined(&plain(text))?;
     let digits = text.strip_prefix(['+', '-']).unwrap_or(&text);
@@ -49,7 +50,7 @@ pub fn parse_int(text: &str) -> Option<i128> {
     whole.then(|| text.parse().ok()).flatten()
 }
 
-/// As `float(text)`.
+/// Parses text as `float(text)`.
 pub(super) fn parse_float(text: &str) -> Option<f64> {
     joined(&plain(text))?.parse().ok()
 }

@@ -1,8 +1,8 @@
-//! Whether a threshold is really better than the baseline: a bootstrap over runs and, in each, over requests.
+//! Tests whether a threshold is really better than the baseline, by a bootstrap over runs and over the requests of each run.
 //!
-//! A resample draws runs, and in each drawn run its requests, the same ones for all thresholds: their values belong together.
-//! Everything that [`super::select`] does is done to each resample. The p-values are corrected for the number of thresholds
-//! (Holm). Drawing at both levels is a little too careful where runs differ by their requests alone.
+//! A resample draws runs, and in each drawn run its requests. All thresholds use the same drawn requests, because their values
+//! are paired. Each resample goes through the whole computation of [`super::select`]. The p-values are Holm-corrected for the
+//! number of thresholds. Drawing at both levels is slightly conservative where runs differ by their requests alone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -14,33 +14,33 @@ use super::select::{BY_TAIL, Column, SelectOptions, Selection, ThresholdRun};
 use crate::base::random::stream;
 use crate::metrics::statistics::{Interval, draw, holm, p_text, percentile_interval, two_sided};
 
-/// Resamples that one random stream draws.
+/// Number of resamples that one random stream draws.
 const CHUNK: usize = 50;
 
-/// One threshold against the baseline.
+/// Comparison of one threshold with the baseline.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Finding {
-    /// Which.
+    /// The threshold.
     pub threshold: i128,
-    /// Score by that of the baseline, less 1; below 0 is better.
+    /// Relative difference of its score from the baseline's: score / baseline - 1; below 0 is better.
     pub change: f64,
-    /// Where the true one lies.
+    /// Confidence interval of that difference.
     pub interval: Interval,
-    /// Two-sided, of no change.
+    /// Two-sided p-value of no difference.
     pub p: f64,
-    /// The same, corrected for the number of thresholds.
+    /// The same p-value, Holm-corrected for the number of thresholds.
     pub p_adjusted: f64,
-    /// Whether a difference can be told.
+    /// Whether the difference is significant.
     pub significant: bool,
 }
 
-/// Values of a metric in rising order, with the places of their requests among all requests of the run.
+/// Values of a metric in rising order, with the indices of their requests in the run.
 struct Sorted {
     values: Vec<f64>,
     places: Vec<u32>,
 }
 
-/// A run, prepared for being drawn from.
+/// A run, prepared for resampling.
 struct Prepared {
     requests: usize,
     thresholds: BTreeMap<i128, [Sorted; 5]>,
@@ -49,7 +49,7 @@ struct Prepared {
 
 impl Prepared {
     fn new(run: &ThresholdRun, options: &SelectOptions) -> Self {
-        // Requests are numbered by their ids, so that the order of the rows does not change what is drawn.
+        // Requests are numbered by their ids, so that the order of rows does not affect the drawn requests.
         let columns = run.thresholds.values().flatten();
         let ids: BTreeSet<&str> = columns
             .flat_map(|column| &column.ids)
@@ -63,7 +63,7 @@ impl Prepared {
                 let column: &Column = &columns[metric];
                 let mut rows: Vec<(f64, u32)> = Vec::with_capacity(column.values.len());
                 for (row, value) in column.values.iter().enumerate() {
-                    // Values of no known request are drawn for themselves.
+                    // Values without a request id are drawn independently.
                     let mut new = || {
                         count += 1;
                         count - 1
@@ -119,7 +119,7 @@ impl Prepared {
     }
 }
 
-/// P95 or mean of the values, each as often as its request was drawn.
+/// P95 or mean of the values, each weighted by the number of times that its request was drawn.
 fn resampled(column: &Sorted, tail: bool, counts: &[u32]) -> f64 {
     let times = |place: &u32| counts[*place as usize];
     let rows = column.values.iter().zip(column.places.iter().map(times));
@@ -152,7 +152,7 @@ fn resampled(column: &Sorted, tail: bool, counts: &[u32]) -> f64 {
     below.unwrap_or(f64::NAN)
 }
 
-/// Judges every threshold of a selection against the baseline, in the order of its rows; the baseline itself is left out.
+/// Compares every threshold of a selection with the baseline, in the order of its rows; the baseline itself is left out.
 pub fn judge(
     runs: &[ThresholdRun],
     selection: &Selection,
@@ -163,7 +163,7 @@ pub fn judge(
 ) -> Vec<Finding> {
     let prepared: Vec<Prepared> = runs.iter().map(|run| Prepared::new(run, options)).collect();
     let base = options.score([1.0; 5]);
-    // Weights may add up to anything; without any sum there is nothing to be a part of.
+    // Weights may have any sum; if the sum is 0, no weight can be expressed as a fraction of it.
     let size = if base == 0.0 { 1.0 } else { base.abs() };
     let change = |score: f64| (score - base) / size;
     let rows = selection.rows.len();
@@ -194,7 +194,7 @@ pub fn judge(
     let baselines: Vec<i128> = prepared.iter().map(|run| run.baseline).collect();
     let mut findings = Vec::new();
     for (index, row) in selection.rows.iter().enumerate() {
-        // What is the baseline of every run is 1 by definition.
+        // A threshold that is the baseline of every run has the score 1 by definition.
         if baselines.iter().all(|baseline| *baseline == row.threshold) {
             continue;
         }
@@ -221,7 +221,7 @@ pub fn judge(
     findings
 }
 
-/// The score of one threshold over the runs that have it; NaN where none was drawn.
+/// The score of one threshold over the runs that have it; NaN if none of these runs was drawn.
 fn score(ratios: &[[f64; 5]], options: &SelectOptions) -> f64 {
     if ratios.is_empty() {
         return f64::NAN;
@@ -233,7 +233,7 @@ fn score(ratios: &[[f64; 5]], options: &SelectOptions) -> f64 {
     }))
 }
 
-/// What is to be said of the recommended threshold.
+/// A sentence on whether the recommended threshold is significantly better.
 pub fn verdict(selection: &Selection, findings: &[Finding]) -> String {
     let best = selection.best;
     let Some(finding) = findings.iter().find(|finding| finding.threshold == best) else {
@@ -265,7 +265,7 @@ mod tests {
     use crate::tune::significance::*;
     use rand_distr::{Distribution, LogNormal};
 
-    /// Runs of 60 requests at 6 thresholds; those from `from` on are `factor` times as long as the others.
+    /// Runs of 60 requests at 6 thresholds; values of thresholds from `from` on are `factor` times as large as the others.
     fn runs(seed: u64, count: usize, from: i128, factor: f64) -> Vec<ThresholdRun> {
         let skewed = LogNormal::new(0.0, 0.6).expect("a distribution");
         let noise = LogNormal::new(0.0, 0.05).expect("a distribution");

@@ -1,5 +1,5 @@
-//! Runs of the simulator at rising thresholds, as `offline_get_threshold.sh` of Charmstok/sarathi-serve makes them of the
-//! engine: for [`super::select`] to choose from.
+//! Runs the simulator at increasing thresholds, as `offline_get_threshold.sh` of Charmstok/sarathi-serve runs the engine;
+//! [`super::select`] chooses from the results.
 
 use std::sync::atomic::AtomicU64;
 
@@ -13,10 +13,10 @@ use crate::metrics::serving::request_times::{TIMES, completion_order, times};
 use crate::scenario::{Scenario, ScenarioConfig};
 use crate::sim::RequestRecord;
 
-/// Serves the trace once for each seed and threshold, on all cores; one [`Run`] per seed, under the names given.
+/// Simulates the trace once for each seed and threshold, on all cores. Returns one [`Run`] per seed, under the given names.
 ///
 /// # Errors
-/// A threshold that the scheduler refuses, or a run in which no request finished.
+/// A threshold that the scheduler rejects, or a run in which no request finished.
 pub fn runs(
     variants: &TraceVariants,
     config: &ScenarioConfig,
@@ -59,7 +59,7 @@ pub fn runs(
     Ok(runs)
 }
 
-/// The metrics of the requests that finished, in order of completion; `None` where none did.
+/// Metrics of the requests that finished, in order of completion; `None` if none finished.
 fn columns(records: &[RequestRecord]) -> Option<[Column; 5]> {
     let ended = completion_order(records);
     if ended.is_empty() {
@@ -79,7 +79,7 @@ fn columns(records: &[RequestRecord]) -> Option<[Column; 5]> {
     }))
 }
 
-/// Seconds since the epoch of a time as the script names its folders: `2025-12-18_14-30-00`.
+/// Parses a time in the form of the script's folder names, `2025-12-18_14-30-00`, to seconds since 1970.
 pub fn parse_time(text: &str) -> Option<u64> {
     let (date, clock) = text.split_once('_')?;
     let time = parse_rfc3339(&format!("{date}T{}Z", clock.replace('-', ":")))?;
@@ -87,10 +87,10 @@ pub fn parse_time(text: &str) -> Option<u64> {
     (time_name(seconds) == text).then_some(seconds)
 }
 
-/// The other way round.
+/// Formats seconds since 1970 in the form of the script's folder names.
 pub fn time_name(seconds: u64) -> String {
     let (days, clock) = (seconds / 86_400, seconds % 86_400);
-    // Howard Hinnant's civil calendar: years begin in March, and 400 of them have 146 097 days.
+    // Howard Hinnant's civil calendar: years begin in March, and 400 years have 146 097 days.
     let shifted = days + 719_468;
     let (era, day) = (shifted / 146_097, shifted % 146_097);
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
@@ -178,7 +178,7 @@ mod tests {
             .expect("a pool");
         assert_eq!(alone.install(all), found);
         assert!(select(&found, &SelectOptions::default()).is_ok());
-        // 0.3 of the chunk of 512.
+        // 0.3 of the chunk size of 512.
         let error =
             runs(&variants, &config(), &[154], &names, &AtomicU64::new(0)).expect_err("is refused");
         assert!(

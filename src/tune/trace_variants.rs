@@ -1,4 +1,4 @@
-//! One trace on one cluster, served many times over.
+//! One trace on one cluster, simulated with several variants of its arrival times.
 
 use std::sync::atomic::AtomicU64;
 
@@ -10,7 +10,8 @@ use crate::sim::replica::OptSarathiConfig;
 use crate::sim::{Item, RequestRecord, Workload};
 use crate::trace::{Nanos, Trace};
 
-/// The same configuration with `opt-sarathi` on all instances, changed. Another scheduler gives way to its defaults.
+/// Returns the same configuration with `opt-sarathi` on all instances, after `change`. Any other scheduler is replaced by
+/// `opt-sarathi` with its defaults.
 pub fn with_opt_sarathi(
     config: &ScenarioConfig,
     change: impl Fn(&mut OptSarathiConfig),
@@ -31,24 +32,24 @@ pub fn with_opt_sarathi(
     config
 }
 
-/// A trace, and the arrival times that each seed gives it.
+/// A trace, and the arrival times of its requests for each seed.
 #[derive(Debug)]
 pub struct TraceVariants {
-    /// One list per seed, in order of arrival, with each item's place in the trace.
+    /// One list per seed, in order of arrival, with each item's index in the trace.
     variants: Vec<Vec<(Item, u32)>>,
     seeds: Vec<u64>,
 }
 
 impl TraceVariants {
-    /// The first seed takes the trace as it is. With `vary`, every other gives its sessions each other's start times: the same
-    /// sessions and the same starts, meeting by another chance. Without, seeds change only what is random in the cluster.
+    /// Builds the variants. The first seed uses the trace unchanged. With `vary`, each other seed permutes the start times
+    /// among the sessions. Without it, seeds affect only the random draws of the cluster.
     ///
     /// # Errors
-    /// No requests, or no seed.
+    /// A trace without requests, or an empty list of seeds.
     pub fn new(trace: &Trace, time_scale: f64, seeds: &[u64], vary: bool) -> Result<Self> {
         if trace.requests().is_empty() || seeds.is_empty() {
             return Err(Error::usage(
-                "nothing to serve",
+                "no requests or no seeds to simulate",
                 "give a trace with requests, and at least one seed",
             ));
         }
@@ -96,12 +97,12 @@ impl TraceVariants {
         &self.seeds
     }
 
-    /// Requests of one run.
+    /// Number of requests in one run.
     pub fn requests(&self) -> usize {
         self.variants[0].len()
     }
 
-    /// Serves the requests as the seed with this number has them; what became of them, in the order of the trace.
+    /// Simulates the variant of the seed with this index; returns the outcomes of its requests, in trace order.
     ///
     /// # Errors
     /// As [`Scenario::cluster`].
@@ -133,7 +134,7 @@ pub(super) mod testing {
     use crate::trace::{Content, NewRequest, TraceBuilder, TraceMeta};
     use crate::tune::trace_variants::*;
 
-    /// Sessions of two turns: prompts of many lengths, close together.
+    /// Sessions of two turns with prompts of many lengths, close together in time.
     pub(in crate::tune) fn trace(sessions: u32) -> Trace {
         let mut builder = TraceBuilder::new(Content::Lengths);
         for session in 0..sessions {
@@ -199,7 +200,7 @@ mod tests {
             let mut places: Vec<u32> = variant.iter().map(|(_, place)| *place).collect();
             places.sort_unstable();
             assert_eq!(places, (0..60).collect::<Vec<_>>());
-            // The second turn comes as long after the first as before.
+            // The second turn follows the first by the same time as in the trace.
             for session in 0..30 {
                 let of: Vec<Nanos> = variant
                     .iter()

@@ -452,7 +452,7 @@ fn traces_that_do_not_fit() {
     );
     for (name, words) in [
         ("old.jsonl", &["old.jsonl:1: ", "version 99"][..]),
-        ("short.jsonl", &["short.jsonl: ", "cut off"]),
+        ("short.jsonl", &["short.jsonl: ", "truncated"]),
         ("cut.jsonl", &["cut.jsonl:4: "]),
         (
             "hash.jsonl",

@@ -608,7 +608,7 @@ fn broken_folders_are_named_and_left_out() {
     let (code, said) = stderr(&["compare", &text(root)]);
     assert_eq!(code, Some(0), "{said}");
     for part in [
-        "kpa/summary.json:1: is no JSON",
+        "kpa/summary.json:1: is not JSON",
         "wva: was not finished",
         "sla: holds neither summary.csv nor summary.json",
         "queue/instances.csv:2: has no times",

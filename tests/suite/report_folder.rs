@@ -123,7 +123,7 @@ fn a_folder_without_its_charts_is_refused() {
     assert!(!output.status.success());
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(
-        told.contains("has no charts.csv, which the charts are drawn from"),
+        told.contains("lacks charts.csv, from which the charts are drawn"),
         "{told}"
     );
     assert_eq!(page(&out), before, "the page of `analyze` is left alone");

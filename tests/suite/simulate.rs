@@ -266,7 +266,7 @@ fn bad_input_is_told_in_a_line() {
     with(&["--config", &unknown], &["unknown.toml:13", "blokcs"]);
     with(
         &["--config", &tiny, "--set", "pool.all.instances=0"],
-        &["no instance takes prompts"],
+        &["no instance computes prompts"],
     );
     with(
         &["--config", &tiny, "--set", "pool.all.role=prefill"],

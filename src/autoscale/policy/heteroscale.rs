@@ -1,5 +1,5 @@
-//! HeteroScale (arXiv 2508.19559): decode tokens per second give the whole size, a fixed P/D ratio splits it, and latency
-//! corrects it upwards in tiers. The panic rule is that of the Splitwise fork's `HeteroScalePolicy`.
+//! The HeteroScale policy (arXiv 2508.19559). Decode tokens per second determine the total size, a fixed P/D ratio splits it,
+//! and two latency thresholds increase it. The severe threshold (panic) follows the Splitwise fork's `HeteroScalePolicy`.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,17 +29,17 @@ pub struct HeteroScaleConfig {
     pub percentile: f64,
     /// Above this multiple of the objective, both fleets grow by `moderate_step`.
     pub moderate_breach: f64,
-    /// Fraction by which they grow then.
+    /// Fraction by which both fleets grow above the moderate threshold.
     pub moderate_step: f64,
     /// Above this multiple of the objective, both fleets grow by `severe_step` (panic).
     pub severe_breach: f64,
-    /// Fraction by which they grow then.
+    /// Fraction by which both fleets grow above the severe threshold.
     pub severe_step: f64,
     /// Count output tokens when their request completes, as the Splitwise fork does, instead of when they are generated.
     pub completed_tokens: bool,
-    /// How fractional sizes are rounded.
+    /// Rounding of fractional sizes.
     pub rounding: Rounding,
-    /// How sizes are rounded when latency exceeds the objective; with the fork's `int`, fleets of up to four never grow.
+    /// Rounding of sizes while latency exceeds the objective. With the fork's `int`, fleets of up to four instances never grow.
     pub breach_rounding: Rounding,
     /// Allow scale-in while latency exceeds the objective, as the fork does during a scale-out cooldown.
     pub shrink_in_breach: bool,
@@ -192,29 +192,32 @@ mod tests {
 
     #[test]
     fn proportional_by_hand() {
-        // 1,800 tokens/s at 100 each: 18 instances, at 1 to 2: 6 and 12. There are 4 + 8 = 12: 18 / 12 = 1.5 > 1.2.
+        // 1,800 tokens/s at 100 per instance need 18 instances, which the ratio 1:2 splits into 6 and 12. The cluster has 4 + 8
+        // = 12: 18 / 12 = 1.5 > 1.2.
         let mut seen = signals(4, 8);
         seen.decode_tps = 1800.0;
         assert_eq!(policy().decide(&seen).targets, [6, 12]);
-        // 1,300: 13 / 12 = 1.08 is within the band; 900: 9 / 12 = 0.75 is below 0.8: 3 and 6.
+        // 1,300 tokens/s: 13 / 12 = 1.08 is within the band. 900 tokens/s: 9 / 12 = 0.75 is below 0.8, so the sizes become 3
+        // and 6.
         seen.decode_tps = 1300.0;
         assert_eq!(policy().decide(&seen).targets, [4, 8]);
         seen.decode_tps = 900.0;
         assert_eq!(policy().decide(&seen).targets, [3, 6]);
-        // The same, but tokens are late: nobody goes.
+        // The same throughput with TBT above its objective: no instance is removed.
         seen.tbt = all(0.041);
         assert_eq!(policy().decide(&seen).targets, [4, 8]);
     }
 
     #[test]
     fn tiers_by_hand() {
-        // 45 ms is 1.125 x 40 ms: a tenth more, 4.4 and 8.8, up: 5 and 9. 50 ms is 1.25: a fifth, 4.8 and 9.6: 5 and 10.
+        // 45 ms is 1.125 x 40 ms: 10 % growth gives 4.4 and 8.8, rounded up to 5 and 9. 50 ms is 1.25 x 40 ms: 20 % growth
+        // gives 4.8 and 9.6, rounded up to 5 and 10.
         let mut seen = signals(4, 8);
         seen.tbt = all(0.045);
         assert_eq!(policy().decide(&seen).targets, [5, 9]);
         seen.tbt = all(0.050);
         assert_eq!(policy().decide(&seen).targets, [5, 10]);
-        // As shipped: int(4.8) = 4 and int(9.6) = 9.
+        // The fork as shipped truncates: int(4.8) = 4 and int(9.6) = 9.
         let mut shipped = policy();
         shipped.config.breach_rounding = Rounding::Down;
         assert_eq!(shipped.decide(&seen).targets, [4, 9]);
@@ -226,7 +229,7 @@ mod tests {
         seen.decode_tps = 1800.0;
         seen.fleets[0].starting = 2;
         seen.fleets[1].starting = 4;
-        // 18 are wanted and 18 are there or will be.
+        // The desired size of 18 equals the number of ready and starting instances.
         assert_eq!(policy().decide(&seen).targets, [6, 12]);
         assert!(policy().decide(&seen).reason.contains("1.00 x"));
     }

@@ -1,5 +1,5 @@
-//! HPA by GPU utilisation of both pools, as the Splitwise fork's `HPAGPUPolicy` documents it: one pool over its target is
-//! enough to scale out, both must be under to scale in, and then each goes to its own size.
+//! HPA by GPU utilisation of both pools, as the Splitwise fork's `HPAGPUPolicy` documents it. Scale-out needs one pool above
+//! its target; scale-in needs both below theirs. Each pool then gets its own desired size.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,14 +11,14 @@ use crate::base::check::positive;
 use crate::base::error::Result;
 use crate::base::registry::Card;
 
-/// Definition of utilisation.
+/// Definitions of utilisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Utilisation {
-    /// Fraction of time in which an instance computes, as `DCGM_FI_DEV_GPU_UTIL` reports it.
+    /// Fraction of time in which an instance computes, as reported by `DCGM_FI_DEV_GPU_UTIL`.
     Busy,
-    /// Fraction of GPU memory in use, weights included, as in the fork.
+    /// Fraction of GPU memory in use, including weights, as in the fork.
     Memory,
 }
 
@@ -34,11 +34,11 @@ pub struct HpaGpuConfig {
     pub out_threshold: f64,
     /// Scale in when both fleets' desired sizes fall short of the current ones by more than this fraction.
     pub in_threshold: f64,
-    /// Which utilisation is compared with the targets.
+    /// The utilisation that is compared with the targets.
     pub utilisation: Utilisation,
-    /// With `memory`: fraction of GPU memory that weights occupy; 0.479 for BLOOM-176B on eight 80 GB GPUs.
+    /// Fraction of GPU memory that weights occupy, used with `memory`; 0.479 for BLOOM-176B on eight 80 GB GPUs.
     pub memory_floor: f64,
-    /// How fractional sizes are rounded: up as documented, nearest as in the fork's code.
+    /// Rounding of fractional sizes: up as documented, nearest as in the fork's code.
     pub rounding: Rounding,
 }
 
@@ -98,7 +98,7 @@ impl HpaGpu {
         Ok(Self { config })
     }
 
-    /// Desired over current size, and the utilisation.
+    /// Returns desired size divided by current size, and the utilisation.
     fn ratio(&self, fleet: &Fleet) -> (f64, f64) {
         let config = &self.config;
         let used = match config.utilisation {
@@ -111,7 +111,7 @@ impl HpaGpu {
             FleetKind::Prefill => config.prefill_target,
             _ => config.decode_target,
         };
-        // Instances that start do nothing yet, and take their share when they do.
+        // Starting instances are idle now and take their share of the load once they are ready.
         let share = f64::from(fleet.ready) / f64::from(fleet.provisioned().max(1));
         (used * share / target, used)
     }
@@ -165,15 +165,15 @@ mod tests {
     #[test]
     fn either_out_both_in() {
         let mut seen = signals(10, 20);
-        // 0.84 / 0.7 = 1.2: out to 12; decode at 0.49 / 0.7 = 0.7 goes to 14 in the same breath.
+        // Prefill at 0.84 / 0.7 = 1.2 grows to 12; in the same decision, decode at 0.49 / 0.7 = 0.7 shrinks to 14.
         seen.fleets[0].busy = 0.84;
         seen.fleets[1].busy = 0.49;
         assert_eq!(decide(HpaGpuConfig::default(), &seen), [12, 14]);
-        // Prefill idle alone is not enough: decode that is always busy keeps both.
+        // Idle prefill instances alone do not cause a scale-in: busy decode instances keep both pools at their size.
         seen.fleets[0].busy = 0.1;
         seen.fleets[1].busy = 0.7;
         assert_eq!(decide(HpaGpuConfig::default(), &seen), [10, 20]);
-        // Both under: 0.1 / 0.7 x 10 = 1.43, up: 2; 0.6 / 0.7 x 20 = 17.1, up: 18.
+        // Both pools are below target: 0.1 / 0.7 x 10 = 1.43, rounded up to 2; 0.6 / 0.7 x 20 = 17.1, rounded up to 18.
         seen.fleets[1].busy = 0.6;
         assert_eq!(decide(HpaGpuConfig::default(), &seen), [2, 18]);
         let shipped = HpaGpuConfig {
@@ -185,7 +185,8 @@ mod tests {
 
     #[test]
     fn memory_has_a_floor() {
-        // An idle pool shows 0.479 of 0.7 = 0.684: 20 idle instances become 14, which show the same, and stay.
+        // An idle pool reports 0.479 of 0.7 = 0.684, so 20 idle instances become 14. They report the same value, and the size
+        // stays at 14.
         let seen = signals(20, 20);
         let memory = HpaGpuConfig {
             utilisation: Utilisation::Memory,

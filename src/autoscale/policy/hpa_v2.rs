@@ -1,6 +1,6 @@
-//! Kubernetes' horizontal pod autoscaler, `autoscaling/v2`: any signals, each against its target, the largest desired size wins;
-//! a tolerance, stabilisation windows, and limits on the speed in both directions
-//! (kubernetes, `pkg/controller/podautoscaler/{replica_calculator,horizontal}.go`).
+//! Kubernetes' horizontal pod autoscaler, `autoscaling/v2`. Each signal is compared with its own target, and the largest
+//! desired size applies. A tolerance, stabilisation windows and rate limits bound scaling in both directions (kubernetes,
+//! `pkg/controller/podautoscaler/{replica_calculator,horizontal}.go`).
 
 use std::collections::VecDeque;
 
@@ -12,17 +12,17 @@ use crate::base::check::positive;
 use crate::base::error::{Error, Result};
 use crate::base::registry::Card;
 
-/// How a signal is compared with its target.
+/// How a signal is compared with its target, and what the signal measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum TargetType {
-    /// Mean over instances, such as utilisation: desired = current x signal / target.
+    /// A mean over instances, such as utilisation: desired = current x signal / target.
     #[default]
     Utilization,
-    /// Sum over instances: desired = signal / target.
+    /// A sum over instances: desired = signal / target.
     AverageValue,
-    /// Of the whole service, such as a latency: desired = current x signal / target.
+    /// A value of the whole service, such as a latency: desired = current x signal / target.
     Value,
 }
 
@@ -30,9 +30,9 @@ pub enum TargetType {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Metric {
-    /// The fleet that it scales.
+    /// The fleet that the signal scales.
     pub fleet: String,
-    /// A signal of the fleet or of the cluster, by name.
+    /// Name of the signal, of the fleet or of the cluster.
     pub signal: String,
     /// Target value.
     pub target: f64,
@@ -45,11 +45,11 @@ pub struct Metric {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Behavior {
-    /// Seconds over which the most cautious desired size wins.
+    /// Stabilisation window in seconds: the most cautious desired size within it applies.
     pub stabilization_window_seconds: f64,
-    /// Most instances added or removed in a period.
+    /// Maximum number of instances added or removed in a period.
     pub pods: Option<u32>,
-    /// Most instances added or removed in a period, as a percentage of those at its beginning.
+    /// Maximum change in a period, as a percentage of the instances at its beginning.
     pub percent: Option<f64>,
     /// Length of a period in seconds.
     pub period_seconds: f64,
@@ -59,9 +59,9 @@ pub struct Behavior {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HpaV2Config {
-    /// Signals with their targets; of one fleet's signals, the one that asks for the most instances decides.
+    /// Signals with their targets; among the signals of one fleet, the one with the largest desired size decides.
     pub metrics: Vec<Metric>,
-    /// A signal within this fraction of its target changes nothing.
+    /// Tolerance: a signal within this fraction of its target changes nothing.
     pub tolerance: f64,
     /// Seconds between two decisions.
     pub sync_period_seconds: f64,
@@ -206,7 +206,7 @@ impl HpaV2 {
         })
     }
 
-    /// Instances that one signal asks for.
+    /// Desired number of instances by one signal.
     fn desired(&self, metric: &Metric, fleet: &Fleet, signals: &Signals) -> Option<u32> {
         let own = fleet.signal(&metric.signal);
         let value = own.or_else(|| signals.signal(&metric.signal))?;
@@ -228,7 +228,7 @@ impl HpaV2 {
         if fleet.starting == 0 || ratio < 1.0 {
             return Some(up(ratio * ready).min(fleet.provisioned().max(up(ratio * ready))));
         }
-        // Instances that are not ready count as idle; a scale-out that this would turn into a scale-in is dropped.
+        // Instances that are not ready count as idle. If that would turn a scale-out into a scale-in, the size does not change.
         let careful = ratio * ready / all.max(1.0);
         if near(careful) || careful < 1.0 {
             return Some(fleet.provisioned());
@@ -247,7 +247,7 @@ impl HpaV2 {
 }
 
 impl Past {
-    /// The desired size after stabilisation over the past and after the limits on speed.
+    /// The desired size after stabilisation and rate limits.
     fn stabilise(&mut self, config: &HpaV2Config, now: f64, have: u32, desired: u32) -> u32 {
         if let Some(last) = self.last
             && last != have
@@ -275,7 +275,7 @@ impl Past {
                 .filter(move |(time, _)| *time >= now - window)
                 .map(|(_, size)| *size)
         };
-        // Scale-out goes to the smallest desired size of its window, scale-in to the largest of its own.
+        // A scale-out uses the smallest desired size within its window, a scale-in the largest within its own.
         let least = within(config.scale_up.stabilization_window_seconds).min();
         let most = within(config.scale_down.stabilization_window_seconds).max();
         let mut size = have;
@@ -367,12 +367,12 @@ mod tests {
 
     #[test]
     fn ratios_by_hand() {
-        // 0.91 / 0.7 = 1.3: 4 x 1.3 = 5.2, up 6. 0.76 / 0.7 = 1.086 is within the tolerance.
+        // 0.91 / 0.7 = 1.3: 4 x 1.3 = 5.2, rounded up to 6. 0.76 / 0.7 = 1.086 is within the tolerance.
         let mut seen = signals(4, 4);
         seen.fleets[0].busy = 0.91;
         seen.fleets[1].kv_usage = 0.76;
         assert_eq!(policy().decide(&seen).targets, [6, 4]);
-        // Two more start: they count as idle, 0.91 x 4 / 6 = 0.607, under the target: nothing.
+        // Two more instances start and count as idle: 0.91 x 4 / 6 = 0.607 is below the target, so nothing changes.
         seen.fleets[0].starting = 2;
         assert_eq!(policy().decide(&seen).targets, [6, 4]);
     }
@@ -381,12 +381,13 @@ mod tests {
     fn speed_and_stabilisation_by_hand() {
         let mut policy = policy();
         let mut seen = signals(2, 2);
-        // Decode asks for 2 x 7 / 0.7 = 20, but no more than 4 or 100 % are added in 15 s: 6.
+        // The decode fleet's desired size is 2 x 7 / 0.7 = 20, but at most 4 instances or 100 % may be added in 15 s: 6.
         seen.fleets[0].busy = 0.7;
         seen.fleets[1].kv_usage = 7.0;
         seen.time = 15.0;
         assert_eq!(policy.decide(&seen).targets, [2, 6]);
-        // Then it is idle. The largest desired size of the last 300 s was 20, so nothing is removed until that is over.
+        // The fleet is idle from here on. The largest desired size of the last 300 s was 20, so no instance is removed until
+        // that window has passed.
         let mut seen = signals(2, 6);
         seen.fleets[0].busy = 0.7;
         seen.time = 30.0;

@@ -1,4 +1,4 @@
-//! Each pool by its own rate, as the Splitwise fork's `IndependentTPSPolicy` documents it: the P/D ratio goes where it will.
+//! Sizes each pool by its own rate, as the Splitwise fork's `IndependentTPSPolicy` documents it; the P/D ratio is not fixed.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,16 +10,16 @@ use crate::base::check::positive;
 use crate::base::error::Result;
 use crate::base::registry::Card;
 
-/// Which rate sizes the prefill fleet.
+/// Rates by which the prefill fleet can be sized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum PrefillRate {
-    /// Arriving requests, as in the fork.
+    /// Requests that arrive per second, as in the fork.
     Requests,
-    /// Arriving prompt tokens.
+    /// Prompt tokens that arrive per second.
     ArrivedTokens,
-    /// Arriving prompt tokens that are not in the prefix cache.
+    /// Prompt tokens that arrive per second and are not in the prefix cache.
     CacheMissedTokens,
 }
 
@@ -27,7 +27,7 @@ pub enum PrefillRate {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct IndependentTpsConfig {
-    /// Which rate sizes the prefill fleet.
+    /// Rate by which the prefill fleet is sized.
     pub prefill_rate: PrefillRate,
     /// Target rate per prefill instance, per second.
     pub prefill_target: f64,
@@ -39,7 +39,7 @@ pub struct IndependentTpsConfig {
     pub out_threshold: f64,
     /// Scale in when both fleets' desired sizes fall short of the current ones by more than this fraction.
     pub in_threshold: f64,
-    /// How fractional sizes are rounded.
+    /// Rounding of fractional sizes.
     pub rounding: Rounding,
 }
 
@@ -150,18 +150,21 @@ mod tests {
 
     #[test]
     fn by_hand() {
-        // 75 requests/s at 30: 2.5, to the even 2; 900 tokens/s at 100: 9. Present 2 and 6: decode 1.5 > 1.1, so both are set.
+        // 75 requests/s at 30 per instance: 2.5, rounded to the even 2. 900 tokens/s at 100 per instance: 9. The cluster has 2
+        // and 6: decode's ratio 1.5 > 1.1, so both sizes are set.
         let mut seen = signals(2, 6);
         seen.arrival_rate = 75.0;
         seen.decode_tps = 900.0;
         let mut policy =
             IndependentTps::new(IndependentTpsConfig::default()).unwrap_or_else(|_| unreachable!());
         assert_eq!(policy.decide(&seen).targets, [2, 9]);
-        // Decode is far too large, prefill just right: or for out, and for in. Nothing.
+        // Decode is far too large and prefill is right. Scale-out needs one fleet above its band and scale-in needs both below:
+        // nothing changes.
         seen.arrival_rate = 60.0;
         seen.decode_tps = 100.0;
         assert_eq!(policy.decide(&seen).targets, [2, 6]);
-        // Cached prompts ask for no prefill: 60,000 tokens/s came, 15,000 of them to be computed, at 5,000 each: 3.
+        // Cached prompt tokens need no prefill: of 60,000 tokens/s that arrive, 15,000 must be computed, at 5,000 per instance:
+        // 3.
         seen.arrived_prompt_tps = 60_000.0;
         seen.cache_missed_tps = 15_000.0;
         policy.config.prefill_rate = PrefillRate::CacheMissedTokens;

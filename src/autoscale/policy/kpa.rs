@@ -1,5 +1,5 @@
-//! Knative's pod autoscaler: requests per instance over a stable window, and over a short one in panic mode, in
-//! which nothing shrinks (knative/serving, `pkg/autoscaler/scaling/autoscaler.go`).
+//! Knative's pod autoscaler: requests per instance over a stable window, and over a short window in panic mode, during which no
+//! fleet shrinks (knative/serving, `pkg/autoscaler/scaling/autoscaler.go`).
 
 use std::collections::VecDeque;
 
@@ -17,21 +17,21 @@ use crate::base::registry::Card;
 pub struct KpaConfig {
     /// Concurrent requests that one instance can serve.
     pub container_concurrency_target: f64,
-    /// The same for prefill instances, if it differs.
+    /// The same for prefill instances, if it differs from decode instances.
     pub prefill_concurrency_target: Option<f64>,
-    /// Target fraction of that concurrency.
+    /// Target fraction of the concurrency that one instance can serve.
     pub target_utilization: f64,
     /// Length of the stable window in seconds.
     pub stable_window: f64,
     /// Length of the panic window as a fraction of the stable window.
     pub panic_window: f64,
-    /// Panic mode begins when the panic window asks for this many times the ready instances.
+    /// Panic mode begins when the desired size over the panic window is at least this multiple of the ready instances.
     pub panic_threshold: f64,
-    /// The desired size is at most this many times the ready instances.
+    /// Maximum ratio of the desired size to the ready instances.
     pub max_scale_up_rate: f64,
-    /// The desired size is at least the ready instances divided by this.
+    /// Maximum ratio of the ready instances to the desired size.
     pub max_scale_down_rate: f64,
-    /// Seconds over which the largest desired size counts.
+    /// Scale-in delay in seconds: the largest desired size within this time applies.
     pub scale_down_delay: f64,
 }
 
@@ -85,7 +85,7 @@ pub struct Kpa {
 /// A fleet's history.
 #[derive(Debug, Default)]
 struct History {
-    /// Requests in the fleet, by time.
+    /// Number of requests in the fleet over time.
     seen: VecDeque<(f64, f64)>,
     panic_since: Option<f64>,
     most_in_panic: f64,
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn stable_and_panic_by_hand() {
-        // Target 7 of 10; a stable window of 60 s and a panic window of 6 s, one decision every 2 s.
+        // The target is 7 of 10 requests. The stable window is 60 s, the panic window 6 s, and a decision is made every 2 s.
         let config = KpaConfig {
             container_concurrency_target: 10.0,
             ..KpaConfig::default()
@@ -242,18 +242,19 @@ mod tests {
         let mut at =
             |time, ready, requests| history.decide(&config, f64::from(time), ready, requests);
         for time in (2..=60).step_by(2) {
-            // 14 requests at 7 each.
+            // 14 requests at 7 per instance.
             assert_eq!(at(time, 2, 14.0), (2.0, false));
         }
-        // 140 requests: the short window has (14 + 14 + 140) / 3 = 56, 8 instances, 4 times what is ready: panic, at once.
+        // 140 requests: the mean over the panic window is (14 + 14 + 140) / 3 = 56, which needs 8 instances, 4 times the ready
+        // ones. Panic mode begins at once.
         assert_eq!(at(62, 2, 140.0), (8.0, true));
-        // (14 + 140 + 140) / 3 = 98: 14.
+        // (14 + 140 + 140) / 3 = 98, which needs 14 instances.
         assert_eq!(at(64, 2, 140.0), (14.0, true));
-        // It is over, but nothing shrinks before a stable window without panic has passed.
+        // The load has ended, but no instance is removed before a full stable window has passed without panic.
         for time in (66..=124).step_by(2) {
             assert_eq!(at(time, 14, 14.0), (14.0, true), "{time}");
         }
-        // Panic last began at 64: at 126 it is more than 60 s ago. Half of 14 may go.
+        // The last panic began at 64 s; at 126 s it is more than 60 s ago. At most half of the 14 instances may be removed.
         assert_eq!(at(126, 14, 14.0), (7.0, false));
     }
 

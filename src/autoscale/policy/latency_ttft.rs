@@ -1,5 +1,5 @@
-//! Latency in tiers, each pool by its own, as the Splitwise fork's `LatencyBasedPolicy`: TTFT moves prefill alone, TBT
-//! decode alone; an aggregated fleet goes by the worse of both.
+//! Latency thresholds for each pool, as in the Splitwise fork's `LatencyBasedPolicy`: TTFT sizes the prefill fleet, TBT the
+//! decode fleet, and the worse of both an aggregated fleet.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ pub struct LatencyTtftConfig {
     pub tbt_target: Option<f64>,
     /// Percentile of both that is compared with the objectives: 90 as documented, 50 in the fork's code.
     pub percentile: f64,
-    /// How grown sizes are rounded; the fork rounds to the nearest, so that two instances never become three.
+    /// Rounding of grown sizes. The fork rounds to the nearest number, so two instances never become three.
     pub rounding: Rounding,
 }
 
@@ -61,11 +61,11 @@ pub struct LatencyTtft {
     config: LatencyTtftConfig,
 }
 
-/// At or above this multiple of the objective, the size is multiplied by the second number.
+/// Scale-out thresholds: at or above the first number times the objective, the size is multiplied by the second number.
 const OUT: [(f64, f64); 2] = [(1.2, 1.2), (1.1, 1.1)];
-/// At or below this multiple of the objective, the size is multiplied by the second number.
+/// Scale-in thresholds: at or below the first number times the objective, the size is multiplied by the second number.
 const IN: (f64, f64) = (0.9, 0.95);
-/// 0.055 over 0.05 is a little less than 1.1 in floating point.
+/// Tolerance for rounding: 0.055 / 0.05 is slightly less than 1.1 in floating point.
 const NEAR: f64 = 1e-9;
 
 impl LatencyTtft {
@@ -94,7 +94,7 @@ impl LatencyTtft {
         }
         if breach <= IN.0 + NEAR {
             let rounding = match self.config.rounding {
-                // What grows by at least one shrinks by at least one.
+                // A scale-out adds at least one instance, and a scale-in removes at least one.
                 Rounding::Up => Rounding::Down,
                 other => other,
             };
@@ -133,12 +133,13 @@ mod tests {
         };
         let mut policy = LatencyTtft::new(config).unwrap_or_else(|_| unreachable!());
         let mut seen = signals(12, 8);
-        // 1.2 s: 14.4, up 15. 1.15 s: 13.2, up 14. 0.95 s: stays. 0.9 s: 11.4, down 11. TBT of nobody: decode stays.
+        // TTFT of 1.2 s: 14.4, rounded up to 15. 1.15 s: 13.2, up to 14. 0.95 s: no change. 0.9 s: 11.4, down to 11. There are
+        // no TBT values, so decode keeps its size.
         for (ttft, prefill) in [(1.2, 15), (1.15, 14), (0.95, 12), (0.9, 11)] {
             seen.ttft = all(ttft);
             assert_eq!(policy.decide(&seen).targets, [prefill, 8], "{ttft}");
         }
-        // 55 ms is 1.1 x: 8.8, up 9.
+        // TBT of 55 ms is 1.1 times the objective: 8.8, rounded up to 9.
         seen.tbt = all(0.055);
         seen.ttft = all(0.95);
         assert_eq!(policy.decide(&seen).targets, [12, 9]);

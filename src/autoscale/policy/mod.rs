@@ -1,5 +1,5 @@
-//! Scaling policies: how many instances there should be. One policy is one file with its configuration, its rule and its
-//! card; the list at the end of this file registers it.
+//! Scaling policies, which decide how many instances a cluster should have. One policy is one file with its configuration, its
+//! rule and its card; the list at the end of this file registers it.
 
 pub mod heteroscale;
 pub mod hpa_gpu;
@@ -31,17 +31,17 @@ use crate::sim::Objectives;
 pub use rounding::Rounding;
 pub use tuning::TuningContext;
 
-/// Sizes that a policy asks for.
+/// The sizes that a policy requests, with the reason.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
     /// Desired instances of each fleet, in the order of the signals; starting instances count.
     pub targets: Vec<u32>,
-    /// Why.
+    /// The reason, as written to the scaling log.
     pub reason: String,
 }
 
 impl Decision {
-    /// Every fleet keeps its size.
+    /// Keeps the size of every fleet.
     pub fn hold(signals: &Signals, reason: impl Into<String>) -> Self {
         Self::map(signals, reason, Fleet::provisioned)
     }
@@ -58,7 +58,7 @@ impl Decision {
         }
     }
 
-    /// Sets the prefill and decode fleets; others keep their size.
+    /// Sets the prefill and decode fleets; other fleets keep their size.
     pub fn pair(signals: &Signals, prefill: u32, decode: u32, reason: impl Into<String>) -> Self {
         Self::map(signals, reason, |fleet| match fleet.kind {
             FleetKind::Prefill => prefill,
@@ -68,26 +68,26 @@ impl Decision {
     }
 }
 
-/// Control interval and cooldowns of a policy, where the configuration sets none.
+/// Default control interval and cooldowns of a policy, used where the configuration sets none.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pace {
     /// Control interval in seconds.
     pub interval: f64,
-    /// Seconds after a scale-out during which no other happens.
+    /// Seconds after a scale-out during which no further scale-out happens.
     pub out_cooldown: f64,
     /// Seconds after any change during which no scale-in happens.
     pub in_cooldown: f64,
 }
 
 impl Pace {
-    /// As documented for the baselines: cooldowns of 180 and 600 s.
+    /// The documented defaults of the baselines: cooldowns of 180 s and 600 s.
     pub const DOCUMENTED: Self = Self {
         interval: 10.0,
         out_cooldown: 180.0,
         in_cooldown: 600.0,
     };
 
-    /// A policy without cooldowns.
+    /// Defaults of a policy without cooldowns.
     pub const fn every(interval: f64) -> Self {
         Self {
             interval,
@@ -97,9 +97,9 @@ impl Pace {
     }
 }
 
-/// Decides how many instances there should be. One is built for each run, so it may keep state.
+/// A policy that decides how many instances each fleet should have. It is built anew for each run, so it may keep state.
 pub trait ScalingPolicy: Send + std::fmt::Debug {
-    /// Its control interval and cooldowns.
+    /// The policy's default control interval and cooldowns.
     fn pace(&self) -> Pace {
         Pace::DOCUMENTED
     }
@@ -107,16 +107,17 @@ pub trait ScalingPolicy: Send + std::fmt::Debug {
     /// Checks that the cluster has the fleets that the policy scales.
     ///
     /// # Errors
-    /// [`Error::Usage`] that says which fleet is missing.
+    /// [`Error::Usage`] that names the missing fleet.
     fn check(&self, _fleets: &[FleetKind]) -> Result<()> {
         Ok(())
     }
 
-    /// Desired instances for the signals of one control interval. Bounds, cooldowns and budgets are applied afterwards.
+    /// Returns the desired instances for the signals of one control interval. The caller applies bounds, cooldowns and budgets
+    /// afterwards.
     fn decide(&mut self, signals: &Signals) -> Decision;
 }
 
-/// [`ScalingPolicy::check`] of policies that scale the prefill and the decode fleet together.
+/// The [`ScalingPolicy::check`] of policies that scale the prefill and the decode fleet together.
 pub(super) fn needs_pair(name: &str, fleets: &[FleetKind]) -> Result<()> {
     if fleets.contains(&FleetKind::Prefill) && fleets.contains(&FleetKind::Decode) {
         return Ok(());
@@ -129,13 +130,13 @@ pub(super) fn needs_pair(name: &str, fleets: &[FleetKind]) -> Result<()> {
     ))
 }
 
-/// What a policy may know of the cluster before the run.
+/// The properties of the cluster that are available to a policy before the run.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct PolicyContext<'a> {
     /// GPUs of one instance, by fleet.
     pub gpus: &'a [(FleetKind, u32)],
-    /// The profile of the cluster's own instances, where it was measured.
+    /// The measured performance profile of the cluster's own instances, if there is one.
     pub profile: Option<&'a Profile>,
 }
 
@@ -147,35 +148,35 @@ impl PolicyContext<'_> {
     }
 }
 
-/// Configuration of a policy: what the policy says of itself, and how it is built and tuned.
+/// Configuration of a policy: its card, and how the policy is built and tuned.
 pub trait PolicyConfig: Serialize + DeserializeOwned + 'static {
     /// Name and summary.
     const CARD: Card;
-    /// Colour in charts, as `#rrggbb`; no two policies share one.
+    /// Colour in charts, as `#rrggbb`; unique among policies.
     const COLOR: &'static str;
-    /// Whether the configuration has to slow the policy down by cooldowns; others pace themselves.
+    /// Whether the policy needs cooldowns from the configuration to avoid oscillation; the others limit their own speed.
     const NEEDS_COOLDOWNS: bool = false;
 
-    /// The policy with this configuration.
+    /// Builds the policy from this configuration.
     ///
     /// # Errors
     /// [`Error::Usage`] for a parameter that is out of range.
     fn build(self, context: &PolicyContext<'_>) -> Result<Box<dyn ScalingPolicy>>;
 
-    /// This configuration with parameters chosen so that an instance carries the fraction `headroom` of what it can carry;
-    /// `None` for a policy that has nothing to choose.
+    /// Returns this configuration with parameters chosen so that an instance runs at the fraction `headroom` of its capacity;
+    /// `None` for a policy without tunable parameters.
     fn tune(self, _context: &TuningContext<'_>, _headroom: f64) -> Option<Self> {
         None
     }
 }
 
-/// A registered policy, with its configuration's type erased.
+/// A registered policy, with the type of its configuration erased.
 #[derive(Debug, Clone, Copy)]
 pub struct PolicyCard {
     card: Card,
     /// Colour in charts, as `#rrggbb`.
     pub color: &'static str,
-    /// Whether the configuration has to slow the policy down by cooldowns; others pace themselves.
+    /// Whether the policy needs cooldowns from the configuration to avoid oscillation; the others limit their own speed.
     pub needs_cooldowns: bool,
     complete: fn(&Parameters) -> Result<Parameters, String>,
     build: fn(&Parameters, &PolicyContext<'_>) -> Result<Box<dyn ScalingPolicy>>,
@@ -188,7 +189,7 @@ impl Named for PolicyCard {
     }
 }
 
-/// A configuration from its table, of which errors name the section.
+/// Reads a configuration from its table; errors name the section.
 fn read<C: PolicyConfig>(parameters: &Parameters) -> Result<C> {
     parameters.read().map_err(|message| {
         Error::usage(
@@ -199,7 +200,7 @@ fn read<C: PolicyConfig>(parameters: &Parameters) -> Result<C> {
 }
 
 impl PolicyCard {
-    /// The policy of a configuration.
+    /// Builds the policy of a configuration.
     const fn of<C: PolicyConfig>() -> Self {
         Self {
             card: C::CARD,
@@ -214,15 +215,15 @@ impl PolicyCard {
         }
     }
 
-    /// The policy's table with every key.
+    /// Returns the policy's table with every key.
     ///
     /// # Errors
-    /// A sentence that says which key is unknown, or which value does not fit.
+    /// A sentence that names the unknown key or the invalid value.
     pub fn complete(&self, parameters: &Parameters) -> Result<Parameters, String> {
         (self.complete)(parameters)
     }
 
-    /// The policy with these parameters; missing ones take their defaults.
+    /// Builds the policy with these parameters; missing ones take their defaults.
     ///
     /// # Errors
     /// [`Error::Usage`] for a parameter that is unknown or out of range.
@@ -234,8 +235,8 @@ impl PolicyCard {
         (self.build)(parameters, context)
     }
 
-    /// The parameters with which an instance carries the fraction `headroom` of what it can carry; `None` for a policy that
-    /// has nothing to choose.
+    /// Returns the parameters with which an instance runs at the fraction `headroom` of its capacity; `None` for a policy
+    /// without tunable parameters.
     ///
     /// # Errors
     /// As [`build`](Self::build).
@@ -250,7 +251,7 @@ impl PolicyCard {
 }
 
 impl PolicyCard {
-    /// Whether the policy can choose its own parameters.
+    /// Whether the policy can be tuned.
     pub fn is_tunable(&self) -> bool {
         let context = TuningContext {
             prefill: 1,
@@ -303,7 +304,7 @@ mod tests {
 
     #[test]
     fn tuning_follows_the_load_test() -> Result<()> {
-        // 2 prefill and 4 decode instances carried 12 requests/s with every signal at 0.6.
+        // In the load test, 2 prefill and 4 decode instances served 12 requests/s with every signal at 0.6.
         let context = TuningContext {
             prefill: 2,
             decode: 4,
@@ -316,7 +317,7 @@ mod tests {
             max_prefill: 10,
             max_decode: 20,
         };
-        // Half of 0.6; half the rate at half the load needs the whole fleet.
+        // The target is half of 0.6. Half the rate at half the load per instance needs the whole fleet.
         assert_eq!(context.decode_share("kv_usage", 0.5), 0.3);
         assert_eq!(context.instances_for(6.0, 0.5), (2, 4));
         for policy in &POLICIES {
@@ -336,7 +337,7 @@ mod tests {
         let tuned = kpa.tune(&Parameters::default(), &context, 0.5)?;
         let tuned = tuned.and_then(|tuned| tuned.read::<kpa::KpaConfig>().ok());
         let tuned = tuned.unwrap_or_else(|| unreachable!("kpa can be tuned"));
-        // 1 request at least over 4 instances; 0.6 + 0.6 prompts over 2.
+        // At least 1 request over 4 instances; 0.6 + 0.6 prompts over 2.
         assert_eq!(tuned.container_concurrency_target, 0.25);
         assert_eq!(tuned.prefill_concurrency_target, Some(0.6));
         Ok(())

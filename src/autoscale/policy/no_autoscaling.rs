@@ -1,4 +1,4 @@
-//! A cluster of fixed size: the baseline of every comparison.
+//! A cluster of fixed size, the baseline of every comparison.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::autoscale::signals::Signals;
 use crate::base::error::Result;
 use crate::base::registry::Card;
 
-/// There is nothing to configure.
+/// The configuration, which has no keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoAutoscalingConfig {}

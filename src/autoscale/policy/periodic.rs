@@ -1,4 +1,4 @@
-//! A timetable, as the Splitwise fork's `PeriodicPolicy` documents it (as shipped it never acts).
+//! Fleet sizes by time of day, as the Splitwise fork's `PeriodicPolicy` documents it (the fork's code as shipped never scales).
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::base::registry::Card;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PeriodicConfig {
-    /// Length of a day in seconds; shorten it for short traces.
+    /// Length of a day in seconds; a short trace needs a shorter day.
     pub day_seconds: f64,
     /// Hour of the day (0 to 24) at which the trace begins.
     pub start_hour: f64,
@@ -26,7 +26,7 @@ pub struct PeriodicConfig {
 pub struct Hours {
     /// First hour, 0 to 24.
     pub from: f64,
-    /// End of the last hour; not later than `from` means the next day.
+    /// End of the last hour; a value up to `from` is on the next day.
     pub to: f64,
     /// Prefill instances.
     #[serde(default)]
@@ -34,7 +34,7 @@ pub struct Hours {
     /// Decode instances.
     #[serde(default)]
     pub decode: Option<u32>,
-    /// Instances that serve whole requests.
+    /// Aggregated instances, which compute prefill and decode of each request.
     #[serde(default)]
     pub aggregated: Option<u32>,
 }
@@ -50,7 +50,7 @@ impl Hours {
 }
 
 impl Default for PeriodicConfig {
-    /// 30 and 100 instances from 9 to 23 h, else 10 and 20.
+    /// 30 prefill and 100 decode instances from 9 to 23 h, 10 and 20 otherwise.
     fn default() -> Self {
         let hours = |from, to, prefill, decode| Hours {
             from,
@@ -75,7 +75,7 @@ impl PolicyConfig for PeriodicConfig {
         Ok(Box::new(Periodic::new(self)?))
     }
 
-    /// The trace is one day, in which every hour has the instances that its own rate needs.
+    /// The trace counts as one day; each hour gets the instances that its own request rate needs.
     fn tune(self, context: &TuningContext<'_>, headroom: f64) -> Option<Self> {
         let split = context.is_disaggregated();
         let hour = |(index, rate): (usize, &f64)| {

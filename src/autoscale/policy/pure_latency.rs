@@ -1,4 +1,4 @@
-//! Latency alone, as the Splitwise fork's `PureLatencyPolicy`: both pools go up in large steps and down in small ones.
+//! Latency alone, as in the Splitwise fork's `PureLatencyPolicy`: both pools grow in large steps and shrink in small ones.
 
 use serde::{Deserialize, Serialize};
 
@@ -105,7 +105,8 @@ mod tests {
         let mut policy =
             PureLatency::new(PureLatencyConfig::default()).unwrap_or_else(|_| unreachable!());
         let mut seen = signals(3, 5);
-        // 44 ms is 1.1 x 40: not above it. 44.1 is. 32 is 0.8 x 40: not below it.
+        // 44 ms is exactly 1.1 x 40 ms and not above the threshold; 44.1 ms is above. 32 ms is exactly 0.8 x 40 ms and not
+        // below the threshold.
         for (tbt, targets) in [
             (0.044, [3, 5]),
             (0.0441, [5, 7]),
@@ -115,7 +116,7 @@ mod tests {
             seen.tbt = all(tbt);
             assert_eq!(policy.decide(&seen).targets, targets, "{tbt}");
         }
-        // Nothing ended: nothing is known.
+        // No request finished, so there is no latency to compare.
         seen.tbt = Default::default();
         assert_eq!(policy.decide(&seen).targets, [3, 5]);
     }

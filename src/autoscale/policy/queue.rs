@@ -1,4 +1,4 @@
-//! Waiting tokens, as `queue` of the Splitwise fork's simple baselines: five instances at a time.
+//! Waiting tokens, as in `queue` of the Splitwise fork's simple baselines: five instances are added or removed at a time.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,13 +11,13 @@ use crate::base::registry::Card;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QueueConfig {
-    /// With more prompt tokens waiting to be computed than this, add `step` prefill instances.
+    /// Add `step` prefill instances above this number of prompt tokens that wait to be computed.
     pub prefill_high: u64,
-    /// With fewer, remove `step`.
+    /// Remove `step` prefill instances below this number.
     pub prefill_low: u64,
-    /// The same for decode instances, by tokens whose KV cache is in transfer or waits for free blocks.
+    /// Add `step` decode instances above this number of tokens whose KV cache is in transfer or waits for free blocks.
     pub decode_high: u64,
-    /// With fewer, remove `step`.
+    /// Remove `step` decode instances below this number.
     pub decode_low: u64,
     /// Instances added or removed at a time.
     pub step: u32,

@@ -1,22 +1,22 @@
-//! From a size in parts of instances to one that can be.
+//! Rounding of fractional fleet sizes to whole numbers of instances.
 
 use serde::{Deserialize, Serialize};
 
-/// Which whole number is taken.
+/// Rounding modes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Rounding {
-    /// The next above: never less than what was worked out.
+    /// Rounds up.
     Up,
-    /// The nearest, halves to the even one, as Python's `round`.
+    /// Rounds to the nearest whole number, halves to the even one, as Python's `round`.
     Nearest,
-    /// The whole part, as Python's `int`.
+    /// Truncates, as Python's `int`.
     Down,
 }
 
 impl Rounding {
-    /// The whole number; what lies within a billionth of one counts as it.
+    /// Rounds a size; a value within a billionth of a whole number counts as that number.
     pub fn apply(self, size: f64) -> u32 {
         let near = size.round();
         let exact = if (size - near).abs() < 1e-9 {
@@ -43,7 +43,7 @@ mod tests {
             [Up.apply(2.1), Nearest.apply(2.5), Down.apply(4.8)],
             [3, 2, 4]
         );
-        // 10 * 0.7 / 0.7 is not quite 10 in floating point.
+        // 10 * 0.7 / 0.7 is slightly below 10 in floating point.
         assert_eq!(Up.apply(10.0 * 0.7 / 0.7 + 1e-12), 10);
         assert_eq!(Up.apply(-1.0), 0);
     }

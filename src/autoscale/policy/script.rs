@@ -1,9 +1,9 @@
-//! A user's own policy: a script in Rhai with one function, `fn decide(signals)`.
+//! A policy that the user writes as a script in Rhai, with one function `fn decide(signals)`.
 //!
-//! `signals` has every name of [`SIGNALS`], `time` and `window` in seconds, `ttft`, `tbt` and `e2e` (each with `at(percentile)`,
-//! `mean()` and `len()`), and a map for each fleet with every name of [`FLEET_SIGNALS`]. The function returns a map with a
-//! number of instances for each fleet that is to change, and perhaps `reason`; nothing to hold. `this` is a map that the
-//! script keeps between calls. A script sees nothing but what it is given: no files, no clock, no random numbers.
+//! `signals` has every name of [`SIGNALS`], `time` and `window` in seconds, `ttft`, `tbt` and `e2e` (each with
+//! `at(percentile)`, `mean()` and `len()`), and a map for each fleet with every name of [`FLEET_SIGNALS`]. The function returns
+//! a map with the new number of instances of each fleet that is to change and, optionally, `reason`; an empty result keeps all
+//! sizes. `this` is a map that persists between calls. Scripts have no access to files, clocks or random numbers.
 
 use std::path::PathBuf;
 
@@ -16,13 +16,13 @@ use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
 use crate::base::registry::Card;
 
-/// The script: one of both keys.
+/// Configuration; exactly one of the keys is given.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScriptConfig {
-    /// File that holds it.
+    /// Path of the script's file.
     pub path: Option<PathBuf>,
-    /// Its text.
+    /// The script's text.
     pub code: Option<String>,
 }
 
@@ -43,14 +43,14 @@ pub struct Script {
     state: Dynamic,
 }
 
-/// Steps that one decision may take: a second's worth, and no endless loop.
+/// Maximum number of Rhai operations in one decision, about one second of work; it ends endless loops.
 const MOST_OPERATIONS: u64 = 10_000_000;
 
 impl Script {
     /// Compiles the script.
     ///
     /// # Errors
-    /// A file that cannot be read, and what Rhai does not understand, with its line.
+    /// A file that cannot be read, or a syntax error, with its line.
     pub fn new(config: &ScriptConfig) -> Result<Self> {
         let (code, place) = match (&config.path, &config.code) {
             (Some(path), None) => {
@@ -90,7 +90,7 @@ impl Script {
         if !ast.iter_functions().any(decides) {
             return Err(Error::input(
                 Location::file(&place),
-                "has no function `decide` of one argument",
+                "has no function `decide` with one argument",
                 remedy,
             ));
         }
@@ -102,7 +102,7 @@ impl Script {
     }
 }
 
-/// As the script sees it.
+/// The signals as a Rhai map.
 fn map(signals: &Signals) -> Map {
     let mut map: Map = SIGNALS
         .iter()
@@ -129,7 +129,7 @@ fn map(signals: &Signals) -> Map {
     map
 }
 
-/// A number of instances; what is no whole number is rounded up.
+/// A number of instances; fractions are rounded up.
 fn instances(value: &Dynamic) -> Option<u32> {
     let number = value
         .as_float()
@@ -222,7 +222,7 @@ mod tests {
         assert!(error.contains("autoscaling.script.code:2"), "{error}");
         let error = text(script("fn decied(signals) { }").err());
         assert!(error.contains("no function `decide`"), "{error}");
-        // An endless loop, or nonsense, holds.
+        // A script that loops endlessly or returns an invalid value keeps all sizes.
         let mut policy = script("fn decide(signals) { loop { } }")?;
         let decision = policy.decide(&signals(3, 5));
         assert_eq!(decision.targets, [3, 5]);

@@ -1,4 +1,4 @@
-//! The SLA planner as a policy: its observations come from the simulator's signals instead of from Prometheus.
+//! The SLA planner as a scaling policy. Its observations are the simulator's signals in place of Prometheus metrics.
 
 use super::{
     Decision, Pace, PolicyConfig, PolicyContext, ScalingPolicy, TuningContext, needs_pair,
@@ -41,8 +41,8 @@ pub struct Sla {
 }
 
 impl Sla {
-    /// Creates the policy; the GPUs per instance are those of the cluster's pools, whatever the configuration says. Without a
-    /// profile in the configuration, the measured one of the context is used.
+    /// Creates the policy. The GPUs per instance are those of the cluster's pools and override the configuration. Without a
+    /// profile in the configuration, the policy uses the context's measured profile.
     ///
     /// # Errors
     /// As [`Planner::new`].

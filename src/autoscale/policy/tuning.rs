@@ -1,35 +1,36 @@
-//! What a policy may use to choose its own parameters for a cluster and a workload.
+//! The data from which a policy chooses its own parameters for a cluster and a workload.
 
 use std::path::Path;
 
 use super::Rounding;
 use crate::sim::Objectives;
 
-/// Results of a load test at the highest rate that meets the objectives, and the workload to come.
+/// Results of a load test at the highest rate that meets the objectives, and a description of the workload.
 ///
-/// A policy is tuned so that an instance carries a fraction of what it carried then, the headroom: what HeteroScale's
-/// Algorithm 1 (arXiv 2508.19559) calls workload-centric curation.
+/// A policy is tuned so that an instance runs at a fraction (the headroom) of its load in that test. HeteroScale's Algorithm 1
+/// (arXiv 2508.19559) calls this workload-centric curation.
 #[non_exhaustive]
 pub struct TuningContext<'a> {
-    /// Prefill instances of the load test; 0 where instances serve whole requests.
+    /// Prefill instances of the load test; 0 for aggregated instances.
     pub prefill: u32,
-    /// Decode instances of the load test, or those that serve whole requests.
+    /// Decode instances of the load test, or its aggregated instances.
     pub decode: u32,
-    /// Requests per second that they carried.
+    /// Requests per second that these instances served within the objectives.
     pub rate: f64,
-    /// Mean of a signal during the load test: of the cluster, or of a fleet as `decode_busy`; 0 for one that does not exist.
+    /// Means of signals during the load test, by name: a signal of the cluster, or of a fleet such as `decode_busy`. An unknown
+    /// name gives 0.
     pub signal: &'a dyn Fn(&str) -> f64,
-    /// What requests are to meet.
+    /// The objectives of a request.
     pub objectives: Objectives,
-    /// Requests per second in each of 24 equal parts of the trace.
+    /// Requests per second in each of 24 equal intervals of the trace.
     pub hourly_rates: [f64; 24],
     /// Length of the trace in seconds.
     pub trace_seconds: f64,
-    /// Folder of a performance profile of the instances, if there is one.
+    /// Folder with a performance profile of the instances, if there is one.
     pub profile: Option<&'a Path>,
-    /// Most prefill instances that the configuration allows.
+    /// Maximum number of prefill instances that the configuration allows.
     pub max_prefill: u32,
-    /// Most decode instances that the configuration allows.
+    /// Maximum number of decode instances that the configuration allows.
     pub max_decode: u32,
 }
 
@@ -44,7 +45,7 @@ impl std::fmt::Debug for TuningContext<'_> {
 }
 
 impl TuningContext<'_> {
-    /// Whether prompts and outputs have instances of their own.
+    /// Whether prefill and decode run on separate instances.
     pub fn is_disaggregated(&self) -> bool {
         self.prefill > 0
     }
@@ -68,12 +69,12 @@ impl TuningContext<'_> {
         f64::from(self.decode.max(1))
     }
 
-    /// A fraction of a signal, at least 0.001.
+    /// A fraction of a signal's mean, at least 0.001.
     pub fn share(&self, signal: &str, headroom: f64) -> f64 {
         ((self.signal)(signal) * headroom).max(1e-3)
     }
 
-    /// A fraction of a signal of the fleet that decodes, at least 0.001.
+    /// A fraction of a signal's mean in the decode fleet, at least 0.001.
     pub fn decode_share(&self, signal: &str, headroom: f64) -> f64 {
         self.share(&format!("{}_{signal}", self.decode_fleet()), headroom)
     }

@@ -1,4 +1,4 @@
-//! KV cache usage, one instance at a time, as `utilization` of the Splitwise fork's simple baselines.
+//! KV cache usage, as in `utilization` of the Splitwise fork's simple baselines: one instance is added or removed at a time.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
-//! llm-d's Workload Variant Autoscaler, its rule by percentages (saturation analyzer V1): spare KV cache and queue
-//! places of the instances that are not saturated, one instance at a time (llm-d-workload-variant-autoscaler,
-//! `docs/saturation-scaling-config.md`).
+//! llm-d's Workload Variant Autoscaler with its percentage rule (saturation analyzer V1). It compares the spare KV cache and
+//! the free queue places of unsaturated instances with thresholds, and adds or removes one instance at a time
+//! (llm-d-workload-variant-autoscaler, `docs/saturation-scaling-config.md`).
 
 use serde::{Deserialize, Serialize};
 
@@ -10,17 +10,17 @@ use crate::base::check::positive;
 use crate::base::error::Result;
 use crate::base::registry::Card;
 
-/// Configuration under the original's names, with its defaults.
+/// Configuration under WVA's names, with its defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WvaConfig {
-    /// An instance with this KV cache usage (0 to 1) is saturated.
+    /// KV cache usage (0 to 1) from which an instance is saturated.
     pub kv_cache_threshold: f64,
-    /// An instance with this many waiting requests is saturated, too.
+    /// Number of waiting requests from which an instance is saturated.
     pub queue_length_threshold: f64,
-    /// Add an instance if the mean spare KV cache of the others is less than this fraction.
+    /// Add an instance if the mean spare KV cache of the unsaturated instances is less than this fraction.
     pub kv_spare_trigger: f64,
-    /// Add an instance if their mean spare places in the queue are fewer than this.
+    /// Add an instance if their mean number of free queue places is less than this.
     pub queue_spare_trigger: f64,
 }
 
@@ -113,7 +113,7 @@ impl Wva {
         if spare(count) {
             return (Step::Out, "little to spare");
         }
-        // Two are needed, so that one is left to take the other's load.
+        // A removal needs two instances, so that the remaining one can take over the load.
         if healthy.len() < 2 || spare(count - 1.0) {
             return (Step::Stay, "one less would not do");
         }
@@ -162,17 +162,18 @@ mod tests {
 
     #[test]
     fn by_hand() {
-        // 0.75 and 0.65: mean 0.70, spare 0.10 is not less than 0.10; 0.76 and 0.66: spare 0.09.
+        // Usage 0.75 and 0.65: the mean is 0.70, and spare 0.10 is not less than 0.10. With 0.76 and 0.66, spare is 0.09.
         assert_eq!(step(&[(0.75, 0), (0.65, 0)]), Step::Stay);
         assert_eq!(step(&[(0.76, 0), (0.66, 0)]), Step::Out);
-        // Queue: mean 2.5 waiting, 2.5 of 5 to spare, fewer than 3.
+        // Queue: the mean is 2.5 waiting requests, so 2.5 of 5 places are free, fewer than 3.
         assert_eq!(step(&[(0.1, 2), (0.1, 3)]), Step::Out);
-        // A saturated one is not in the mean: 0.9 is left out, 0.2 alone has plenty, but it must stay.
+        // A saturated instance does not count in the mean: without the one at 0.9, the one at 0.2 has enough spare capacity,
+        // but it must stay.
         assert_eq!(step(&[(0.9, 0), (0.2, 0)]), Step::Stay);
         assert_eq!(step(&[(0.9, 0), (0.2, 9)]), Step::Out);
-        // 0.3 each on two would be 0.6 on one: 0.2 to spare.
+        // Usage 0.3 on each of two instances would be 0.6 on one: 0.2 spare.
         assert_eq!(step(&[(0.3, 0), (0.3, 0)]), Step::In);
-        // 0.4 each would be 0.8: nothing to spare.
+        // Usage 0.4 on each would be 0.8: nothing spare.
         assert_eq!(step(&[(0.4, 0), (0.4, 0)]), Step::Stay);
     }
 }

@@ -1,4 +1,4 @@
-//! Reading: plain, `.gz`, `.zst` or standard input, as a byte stream or line by line.
+//! Input streams: plain, `.gz`, `.zst` or standard input, read as bytes or line by line.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -9,17 +9,17 @@ use crate::base::error::{Error, Location, Result};
 /// Size of the read buffer in bytes.
 const BUFFER: usize = 1 << 20;
 
-/// An input file or stream. Compression is detected from the first bytes, so a renamed file can still be read.
+/// An input file or stream. Compression is detected from the first bytes, so a file with another ending can still be read.
 pub struct Input {
     path: PathBuf,
     reader: Box<dyn BufRead + Send>,
 }
 
 impl Input {
-    /// Opens `path`; `-` is standard input.
+    /// Opens `path`; `-` means standard input.
     ///
     /// # Errors
-    /// [`Error::Io`] where the file cannot be opened, or is a folder.
+    /// [`Error::Io`] if the file cannot be opened or is a folder.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
         let raw: Box<dyn Read + Send> = if path.as_os_str() == "-" {
@@ -41,7 +41,7 @@ impl Input {
         Self::from_reader(path, raw)
     }
 
-    /// An input over bytes in memory, under a name for messages.
+    /// Creates an input from bytes in memory, with a name for messages.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -52,7 +52,7 @@ impl Input {
         Self::from_reader(path, Box::new(std::io::Cursor::new(bytes)))
     }
 
-    /// An input over another stream, under a name for messages.
+    /// Creates an input from another stream, with a name for messages.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -72,7 +72,7 @@ impl Input {
         } else if head.starts_with(&[0xfd, b'7', b'z', b'X', b'Z', 0]) {
             return Err(Error::input(
                 Location::file(&path),
-                "is xz-compressed, which is not read here",
+                "is xz-compressed, which is not supported",
                 "unpack it with `xz -dk`, or compress it as .zst or .gz",
             ));
         } else {
@@ -94,15 +94,15 @@ impl Input {
         Ok(())
     }
 
-    /// The path, as errors print it.
+    /// The path, as printed in errors.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Returns the buffered bytes without consuming them; they are enough to recognise a format.
+    /// Returns the buffered bytes without consuming them; they are enough to detect a format.
     ///
     /// # Errors
-    /// [`Error::Io`] where reading fails.
+    /// [`Error::Io`] if reading fails.
     pub fn peek(&mut self) -> Result<&[u8]> {
         self.reader
             .fill_buf()
@@ -112,7 +112,7 @@ impl Input {
     /// Reads the rest of the content.
     ///
     /// # Errors
-    /// [`Error::Io`] where reading or decompressing fails.
+    /// [`Error::Io`] if reading or decompressing fails.
     pub fn read_to_end(mut self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.reader
@@ -121,7 +121,7 @@ impl Input {
         Ok(bytes)
     }
 
-    /// Reads line by line.
+    /// Returns a reader of lines.
     pub fn lines(self) -> LineReader {
         LineReader {
             input: self,
@@ -136,7 +136,7 @@ impl Input {
     }
 }
 
-/// Lines of an [`Input`], each with its one-based number; the line end (LF or CRLF) is cut off.
+/// Lines of an [`Input`], each with its one-based number and without its line break (LF or CRLF).
 pub struct LineReader {
     input: Input,
     number: u64,
@@ -144,10 +144,10 @@ pub struct LineReader {
 }
 
 impl LineReader {
-    /// Reads the next line; `None` at the end. (Not an iterator, as the line borrows the reader.)
+    /// Reads the next line; `None` at the end. This is not an iterator, because the line borrows the reader.
     ///
     /// # Errors
-    /// [`Error::Io`] where reading or decompressing fails.
+    /// [`Error::Io`] if reading or decompressing fails.
     pub fn next_line(&mut self) -> Result<Option<(u64, &[u8])>> {
         self.buffer.clear();
         let read = self
@@ -168,7 +168,7 @@ impl LineReader {
         Ok(Some((self.number, &self.buffer)))
     }
 
-    /// The path, as errors print it.
+    /// The path, as printed in errors.
     pub fn path(&self) -> &Path {
         self.input.path()
     }

@@ -1,4 +1,4 @@
-//! Reading and writing files: compression, standard input and output, and writes that never leave half a file.
+//! Reading and writing of files: compression, standard input and output, and writes that leave no incomplete files.
 
 mod input;
 mod output;

@@ -1,4 +1,4 @@
-//! Writing files: compressed according to their ending, under a temporary name until they are complete.
+//! Output files, compressed according to their ending, which have a temporary name until they are complete.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
 
-/// How an output is compressed.
+/// Compression of an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
     /// Not compressed.
     None,
-    /// `.gz`
+    /// `.gz`.
     Gzip,
-    /// `.zst`
+    /// `.zst`.
     Zstd,
 }
 
@@ -28,7 +28,7 @@ impl Compression {
     }
 }
 
-/// Level of zstd. Token ids as text come out smaller at level 1 than at 2 or 3, and take two thirds of the time.
+/// Level of zstd. Token ids as text become smaller at level 1 than at 2 or 3, in two thirds of the time.
 const ZSTD_LEVEL: i32 = 1;
 
 enum Sink {
@@ -58,9 +58,9 @@ impl Write for Target {
     }
 }
 
-/// A file that gets its name in [`OutputFile::finish`]. Dropped before that, it is removed.
+/// A file that gets its final name in [`OutputFile::finish`]. A file dropped before that is removed.
 ///
-/// `-` is standard output, where what was written stays. A device or pipe is written directly.
+/// `-` means standard output, where written bytes remain. Devices and pipes are written directly.
 pub struct OutputFile {
     path: PathBuf,
     temporary: Option<PathBuf>,
@@ -68,10 +68,10 @@ pub struct OutputFile {
 }
 
 impl OutputFile {
-    /// Starts writing `path`; missing folders are created.
+    /// Creates the file for `path`; missing folders are created.
     ///
     /// # Errors
-    /// [`Error::Io`] where the folder or the temporary file cannot be created.
+    /// [`Error::Io`] if the folder or the temporary file cannot be created.
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
         let fail = |source| Error::write(&path, source);
@@ -126,7 +126,7 @@ impl OutputFile {
     /// Completes the compression and renames the file to its final name.
     ///
     /// # Errors
-    /// [`Error::Io`] where the disk is full or the rename is refused; the temporary file is then removed.
+    /// [`Error::Io`] if the disk is full or the rename fails; the temporary file is then removed.
     pub fn finish(mut self) -> Result<()> {
         let closed = match self.sink.take() {
             Some(sink) => close(sink),
@@ -180,7 +180,7 @@ impl Drop for OutputFile {
     }
 }
 
-/// Writes a small file at once; on failure an earlier file of that name stays as it was.
+/// Writes a small file in one call. If that fails, an earlier file of the same name remains unchanged.
 ///
 /// # Errors
 /// As [`OutputFile::create`] and [`OutputFile::finish`].
@@ -191,10 +191,10 @@ pub fn write_file(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     file.finish()
 }
 
-/// Writes JSON, indented by two spaces, with a final line end, as [`write_file`] does.
+/// Writes JSON, indented by two spaces and with a final line break, like [`write_file`].
 ///
 /// # Errors
-/// [`Error::Io`] where the file cannot be written.
+/// [`Error::Io`] if the file cannot be written.
 pub fn write_json(path: impl AsRef<Path>, value: &serde_json::Value) -> Result<()> {
     let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
     text.push('\n');

@@ -1,12 +1,12 @@
-//! Decimal numbers as pandas reads them.
+//! Parsing of decimal numbers as in pandas.
 //!
-//! `pandas.read_csv` does not round to nearest: `precise_xstrtod` (pandas/_libs/src/parser/tokenizer.c) gathers 17
-//! digits in a double and multiplies or divides once by a power of ten. A simulator that reads its inputs
-//! with pandas therefore starts from times that differ in the last bit from those in the file.
+//! `pandas.read_csv` does not round to nearest: `precise_xstrtod` (pandas/_libs/src/parser/tokenizer.c) accumulates 17 digits
+//! in a double and multiplies or divides once by a power of ten. A simulator that reads its inputs with pandas therefore starts
+//! from times that differ in the last bit from those in the file.
 
 use std::sync::LazyLock;
 
-/// Number of digits that are kept; further ones only move the decimal point.
+/// Number of digits that are used; further digits only shift the decimal point.
 const MAX_DIGITS: u32 = 17;
 
 /// 10^0 to 10^308, each rounded to nearest.
@@ -16,7 +16,7 @@ static POWERS: LazyLock<Vec<f64>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Parses `text` as pandas' default float parser does; `None` where it is not a number.
+/// Parses `text` as pandas' default float parser does; `None` if it is not a number.
 pub fn parse_pandas_float(text: &str) -> Option<f64> {
     let bytes = text.trim_ascii().as_bytes();
     let (negative, mut rest) = match bytes {
@@ -70,7 +70,7 @@ pub fn parse_pandas_float(text: &str) -> Option<f64> {
 mod tests {
     use crate::base::io::pandas_float::*;
 
-    /// What pandas 2.2.3 made of each text, as its shortest decimal form.
+    /// Values that pandas 2.2.3 parsed from each text, in their shortest decimal form.
     #[test]
     fn reads_as_pandas() {
         for (text, expected) in [
@@ -80,7 +80,7 @@ mod tests {
             ("2.5e-3", 0.0025),
             ("12345678901234567890", 1.234_567_890_123_456_7e19),
             ("0.1", 0.1),
-            // One below the nearest double.
+            // One unit in the last place below the nearest double.
             ("12.338125765011373", 12.338_125_765_011_371),
             ("113.59870231630353", 113.598_702_316_303_52),
             ("99.12504659473225", 99.125_046_594_732_24),

@@ -1,9 +1,9 @@
-//! Floats as text, as Python's `repr` writes them.
+//! Formatting of floats as in Python's `repr`.
 
 use std::fmt;
 
-/// Formats a double with the fewest digits that read back to it: `1.0` for whole numbers, an exponent from 1e16 on and below
-/// 1e-4.
+/// Formats a double with the fewest digits that parse back to it: `1.0` for whole numbers, and an exponent from 1e16 on and
+/// below 1e-4.
 #[derive(Debug, Clone, Copy)]
 pub struct PythonFloat(pub f64);
 
@@ -26,15 +26,15 @@ impl fmt::Display for PythonFloat {
     }
 }
 
-/// The fewest digits that read back to the value, and the power of ten of the first digit. Of two candidates that are equally
-/// near, the even one is taken, as in Python; Rust's own shortest form takes the larger.
+/// Returns the fewest digits that parse back to the value, and the power of ten of the first digit. Of two candidates at the
+/// same distance the even one is used, as in Python; Rust's own shortest form uses the larger one.
 fn shortest(value: f64) -> (String, i32) {
     let text = format!("{value:e}");
     let digits = text.find('e').unwrap_or(text.len());
     let decimals = text[..digits]
         .find('.')
         .map_or(0, |point| digits - point - 1);
-    // Only an odd last digit of many can be the larger of two that are as near.
+    // Only if the last of several digits is odd can it be the larger of two candidates at the same distance.
     let text = match text.as_bytes()[digits - 1] {
         b'1' | b'3' | b'5' | b'7' | b'9' if decimals >= 14 => {
             let even = format!("{value:.decimals$e}");

@@ -1,4 +1,4 @@
-//! CSV tables: read by the names of their columns, written as whole files.
+//! CSV tables: reading by column name, and writing as whole files.
 //!
 //! [`TableReader`] reads all CSV files, and [`CsvFile`] writes them.
 

@@ -9,7 +9,7 @@ use crate::base::io::Input;
 
 /// The names that a column may have in a file, in order of preference. A `&str` is a column with a single name.
 pub(crate) trait ColumnNames {
-    /// All names. Errors use the first if the file has none of them.
+    /// All names. Errors state the first name if the file has none of them.
     fn names(&self) -> &[&str];
 }
 
@@ -39,15 +39,15 @@ pub(crate) struct TableReader {
 struct Layout {
     path: PathBuf,
     header: Vec<String>,
-    /// Position of each wanted column in the file.
+    /// Position in the file of each requested column.
     places: Vec<Option<usize>>,
-    /// The first name of each wanted column.
+    /// The first name of each requested column.
     names: Vec<String>,
     remedy: &'static str,
 }
 
 impl TableReader {
-    /// Reads the header. The first `required` of the wanted columns must exist.
+    /// Reads the header. The first `required` of the requested columns must exist.
     ///
     /// # Errors
     /// A file that cannot be read, is empty, or lacks a required column.
@@ -98,7 +98,7 @@ impl TableReader {
         Ok(table)
     }
 
-    /// Checks that the file has these wanted columns.
+    /// Checks that the file has the given requested columns.
     ///
     /// # Errors
     /// A missing column, or a file without a header.
@@ -125,14 +125,14 @@ impl TableReader {
         Err(Error::input(Location::line(path, 1), problem, expected))
     }
 
-    /// Refuses rows that have more or fewer cells than the header.
+    /// Rejects rows that have more or fewer cells than the header.
     #[must_use]
     pub(crate) fn with_full_rows(mut self) -> Self {
         self.full_rows = true;
         self
     }
 
-    /// Sets the remedy of errors in rows; the default is to repair the line.
+    /// Sets the remedy of errors in rows; the default remedy is to repair the line.
     #[must_use]
     pub(crate) fn with_remedy(mut self, remedy: &'static str) -> Self {
         self.layout.remedy = remedy;
@@ -149,7 +149,7 @@ impl TableReader {
         &self.layout.header
     }
 
-    /// Whether the file has this wanted column.
+    /// Whether the file has the given requested column.
     pub(crate) fn has(&self, column: usize) -> bool {
         self.layout.places[column].is_some()
     }
@@ -178,7 +178,7 @@ impl TableReader {
         Ok(more.then_some(row))
     }
 
-    /// Calls `take` with every row. Its faults become errors with file and line.
+    /// Calls `take` with every row. Faults that `take` returns become errors with file and line.
     ///
     /// # Errors
     /// As [`Self::next_row`], and the first fault of `take`.
@@ -193,7 +193,7 @@ impl TableReader {
     }
 }
 
-/// A row of a [`TableReader`]. `column` is always the index of a wanted column, `place` a position in the file.
+/// A row of a [`TableReader`]. `column` is always the index of a requested column, `place` a position in the file.
 pub(crate) struct Row<'a> {
     record: &'a csv::ByteRecord,
     layout: &'a Layout,
@@ -210,12 +210,12 @@ impl<'a> Row<'a> {
         self.record.len()
     }
 
-    /// The cell at a position exactly as in the file; `None` beyond the last.
+    /// The cell at a position, exactly as in the file; `None` beyond the last cell.
     pub(crate) fn cell(&self, place: usize) -> Option<Cow<'a, str>> {
         self.record.get(place).map(String::from_utf8_lossy)
     }
 
-    /// The cell of a wanted column without surrounding blanks; empty if the file lacks the column.
+    /// The cell of a requested column without surrounding blanks; empty if the file lacks the column.
     pub(crate) fn text(&self, column: usize) -> Result<&'a str, Fault> {
         match self.layout.places[column] {
             Some(place) => self.text_at(place),
@@ -223,7 +223,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// As [`Self::text`], by position.
+    /// Like [`Self::text`], by position.
     pub(crate) fn text_at(&self, place: usize) -> Result<&'a str, Fault> {
         let Some(cell) = self.record.get(place) else {
             return Err(self.fault(format!(
@@ -236,7 +236,7 @@ impl<'a> Row<'a> {
             .map_err(|_| self.fault(format!("`{}`: invalid UTF-8", self.name_at(place))))
     }
 
-    /// Parses the cell of a wanted column; `expected` describes valid values in the fault.
+    /// Parses the cell of a requested column; `expected` describes valid values in the fault.
     pub(crate) fn parse<T>(
         &self,
         column: usize,
@@ -252,19 +252,19 @@ impl<'a> Row<'a> {
         self.parse(column, "a number", non_negative)
     }
 
-    /// The finite number in a cell; `None` if there is none.
+    /// The finite number in a cell; `None` if the cell has none.
     pub(crate) fn finite(&self, column: usize) -> Option<f64> {
         let number: f64 = self.text(column).ok()?.parse().ok()?;
         number.is_finite().then_some(number)
     }
 
-    /// As [`Self::number`], by position.
+    /// Like [`Self::number`], by position.
     pub(crate) fn number_at(&self, place: usize) -> Result<f64, Fault> {
         let text = self.text_at(place)?;
         non_negative(text).ok_or_else(|| unexpected(self, self.name_at(place), "a number", text))
     }
 
-    /// The fault of a cell that is not what was expected.
+    /// The fault of a cell that does not have the expected value.
     pub(crate) fn unexpected(&self, column: usize, expected: &str) -> Fault {
         unexpected(
             self,
@@ -284,7 +284,7 @@ impl<'a> Row<'a> {
         fault.at(Location::line(&self.layout.path, self.line()))
     }
 
-    /// The name of a wanted column as the file spells it.
+    /// The name of a requested column in the file's spelling.
     pub(crate) fn name(&self, column: usize) -> &'a str {
         match self.layout.places[column] {
             Some(place) => self.name_at(place),
@@ -297,7 +297,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// The only possible failure is one of the operating system, as rows of any length and any bytes are accepted.
+/// Only the operating system can cause such an error, because rows of any length and any bytes are accepted.
 fn unreadable(path: &Path, error: csv::Error) -> Error {
     match error.into_kind() {
         csv::ErrorKind::Io(source) => Error::read(path, source),

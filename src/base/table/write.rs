@@ -1,4 +1,4 @@
-//! Writes CSV files, with floats as Python writes them.
+//! Writes CSV files, with floats in Python's format.
 
 use std::io::Write;
 use std::path::Path;
@@ -6,12 +6,12 @@ use std::path::Path;
 use crate::base::io::{OutputFile, PythonFloat};
 use crate::base::{Error, Result};
 
-/// Formats a float as Python's `repr` does: the shortest text that reads back to it, `1.0` for whole numbers.
+/// Formats a float like Python's `repr`: the shortest text that parses back to it, `1.0` for whole numbers.
 pub(crate) fn float(value: f64) -> String {
     PythonFloat(value).to_string()
 }
 
-/// A CSV file that gets its name only when it is complete.
+/// A CSV file that gets its final name when it is complete.
 pub(crate) struct CsvFile {
     writer: csv::Writer<Vec<u8>>,
     file: OutputFile,

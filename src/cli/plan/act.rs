@@ -31,22 +31,22 @@ pub(super) struct ActArgs {
 }
 
 impl ActArgs {
-    /// Whether there is somebody who scales.
+    /// Whether a command or webhook for scaling is given.
     pub(super) fn is_asked(&self) -> bool {
         self.scale_command.is_some() || self.scale_webhook.is_some()
     }
 
-    /// Whom to tell, checked by the caller.
+    /// URL of the webhook; the caller validates it.
     pub(super) fn webhook(&self) -> Option<&str> {
         self.scale_webhook.as_deref()
     }
 
-    /// Seconds, checked by the caller.
+    /// Timeout in seconds; the caller validates it.
     pub(super) fn timeout_sec(&self) -> f64 {
         self.scale_timeout
     }
 
-    /// Has the decision carried out.
+    /// Passes the decision to the command and to the webhook.
     pub(super) fn scale(&self, decision: &Decision) -> Result<(), String> {
         let text = serde_json::to_string(decision).map_err(|e| e.to_string())?;
         let timeout = Duration::from_secs_f64(self.scale_timeout);
@@ -68,12 +68,12 @@ fn run(command: &str, decision: &Decision, text: &str, timeout: Duration) -> Res
         .env("REPLAY_DECODE", decision.decode.to_string())
         .env("REPLAY_REASON", &decision.reason)
         .stdin(Stdio::piped())
-        // Standard output is for decisions.
+        // Standard output is reserved for decisions.
         .stdout(Stdio::null())
         .spawn()
         .map_err(fail)?;
     if let Some(mut stdin) = child.stdin.take() {
-        // A command that does not read its input is none the worse for it.
+        // A command that does not read its input is not an error.
         let _ = stdin.write_all(text.as_bytes());
     }
     let start = Instant::now();
@@ -89,7 +89,7 @@ fn run(command: &str, decision: &Decision, text: &str, timeout: Duration) -> Res
             let _ = child.kill();
             let _ = child.wait();
             return Err(format!(
-                "scale command: not done after {} s",
+                "scale command: not finished after {} s",
                 timeout.as_secs_f64()
             ));
         }

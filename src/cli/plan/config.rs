@@ -1,4 +1,4 @@
-//! The options that make a planner's configuration.
+//! The options from which a planner's configuration is built.
 
 use std::path::{Path, PathBuf};
 
@@ -54,7 +54,8 @@ pub(super) struct PlannerArgs {
 }
 
 impl PlannerArgs {
-    /// The keys of the file, overridden by the options, and where the GPUs per instance come from.
+    /// Returns the configuration from the file's keys and the options that override them, and the origin of the GPUs per
+    /// instance.
     pub(super) fn config(&self) -> Result<(PlannerConfig, InstanceGpus)> {
         let mut table = match &self.config {
             Some(path) => read(path)?,
@@ -95,7 +96,7 @@ impl PlannerArgs {
         Ok((config, gpus))
     }
 
-    /// GPUs per instance: as configured, else those of the profile's instances, which are put into the table.
+    /// Sets the GPUs per instance in the table: the configured number, or else that of the profile's instances.
     fn take_gpus(&self, table: &mut Table) -> Result<InstanceGpus> {
         let folder = table.get("profile_data_dir").and_then(Value::as_str);
         let facts = match folder.map(Path::new) {
@@ -122,19 +123,19 @@ impl PlannerArgs {
     }
 }
 
-/// Where a number of GPUs per instance comes from.
+/// Origin of a number of GPUs per instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum GpuSource {
-    /// The user gave it.
+    /// Set by the user.
     Configuration,
-    /// The profile's instances had it.
+    /// Taken from the profile's instances.
     Profile,
-    /// Nobody gave it.
+    /// The default: neither the configuration nor the profile sets it.
     Default,
 }
 
-/// Where the numbers of GPUs per instance come from, and what the profile says of them.
+/// Origins of the numbers of GPUs per instance, and the profile's metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct InstanceGpus {
     pub(super) prefill: GpuSource,
@@ -143,7 +144,7 @@ pub(super) struct InstanceGpus {
 }
 
 impl InstanceGpus {
-    /// A sentence: how many GPUs an instance has, and how that is known.
+    /// A sentence that states the GPUs per instance and their origin.
     pub(super) fn sentence(&self, config: &PlannerConfig) -> String {
         let one = |phase: &str, gpus: u32, source, facts: Option<&InstanceFacts>| {
             let source = match (source, facts) {

@@ -1,4 +1,4 @@
-//! Plans for a real cluster, from its Prometheus.
+//! Plans for a live cluster from its Prometheus metrics.
 
 use std::time::{Duration, Instant};
 
@@ -81,7 +81,7 @@ pub(super) struct LiveArgs {
 }
 
 impl LiveArgs {
-    /// Whether there is a Prometheus to ask.
+    /// Whether a Prometheus server is given.
     pub(super) fn is_asked(&self) -> bool {
         self.prometheus.is_some()
     }
@@ -129,7 +129,7 @@ pub(super) fn run(
     let interval = config.adjustment_interval_sec;
     let source = Source {
         names: prometheus::by_name(&live.metrics)?,
-        // With Prometheus, --model is the name that the servers give.
+        // With Prometheus, --model is the name that the servers report.
         model: args.engine.model_name().map(str::to_owned),
         selector: live.selector.clone(),
         prefill_selector: live.prefill_selector.clone(),
@@ -150,11 +150,11 @@ pub(super) fn run(
     let start = Instant::now();
     let mut tick = 0_u64;
     while ticks.is_none_or(|ticks| tick < ticks) {
-        // The first decision is made at once: Prometheus has the past already.
+        // The first decision is made at once, because Prometheus has past samples already.
         let due = start + Duration::from_secs_f64(interval * tick as f64);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         let mut seen = source.observe(&server, current);
-        // What was decided and does not serve yet is starting.
+        // Instances of the last decision that are not yet ready are starting.
         for (ready, asked, starting, decided) in [
             (
                 seen.ready_prefill,
@@ -200,7 +200,7 @@ pub(super) fn run(
     Ok(())
 }
 
-/// Scales where something is to be changed and somebody is there to do it.
+/// Scales if the decision changes the cluster and a command or webhook is given.
 fn act(
     live: &LiveArgs,
     planner: &Planner,

@@ -90,7 +90,7 @@ pub(super) struct PlanArgs {
 }
 
 impl PlanArgs {
-    /// Instances at the start.
+    /// Number of instances at the start.
     fn start(&self, min: [u32; 2]) -> [u32; 2] {
         [
             self.prefill.unwrap_or(min[0]),

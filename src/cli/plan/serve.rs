@@ -7,34 +7,35 @@ use std::time::Duration;
 
 use crate::base::error::{Error, Result};
 
-/// The latest decision, as it is answered.
+/// The latest decision, as sent in responses.
 #[derive(Debug, Clone)]
 pub(super) struct Latest(Arc<Mutex<String>>);
 
-/// How long a client may take for its question, which has few bytes.
+/// Maximum time in which a client must send its request, which has few bytes.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Latest {
-    /// Answers every GET at an address with the latest decision, from now on.
+    /// Starts to answer every GET request at an address with the latest decision.
     pub(super) fn listen(address: &str) -> Result<Self> {
         let listener = TcpListener::bind(address).map_err(|problem| {
             Error::usage(
                 format!("--listen {address}: {problem}"),
-                "give a free ADDRESS:PORT, as 127.0.0.1:9099",
+                "give a free ADDRESS:PORT, e.g. 127.0.0.1:9099",
             )
         })?;
         let latest = Self(Arc::new(Mutex::new("null".to_owned())));
         let shared = latest.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                // One client after the other: answers are short, and nobody may keep the next waiting.
+                // Clients are served one after the other: responses are short, and the timeout limits how long a client delays
+                // the next.
                 let _ = shared.answer(stream);
             }
         });
         Ok(latest)
     }
 
-    /// Replaces it.
+    /// Replaces the latest decision.
     pub(super) fn set(&self, text: &str) {
         text.clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }

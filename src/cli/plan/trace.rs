@@ -1,4 +1,4 @@
-//! A plan for a trace, and the errors of predictors on it.
+//! A plan for a trace, and the errors of predictors on a trace.
 
 use std::io::Write;
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::report::render::table::table;
 use crate::report::studies::answer;
 use crate::trace::{Content, Trace};
 
-/// Reads the trace, with the tokens that a prefix cache would hold if that is wanted.
+/// Reads the trace, with the tokens that a prefix cache would hold if the options request it.
 fn read(args: &PlanArgs, file: &Path, interval: f64) -> anyhow::Result<Vec<Interval>> {
     let input = TraceArgs {
         trace: file.to_path_buf(),
@@ -51,7 +51,7 @@ fn cached_tokens(args: &PlanArgs, file: &Path, trace: &Trace) -> anyhow::Result<
     if trace.content() == Content::Lengths {
         return Err(Error::usage(
             format!(
-                "{}: the trace has lengths only, so it does not say what its prompts share",
+                "{}: the trace has lengths only, so the prefixes that its prompts share are unknown",
                 file.display()
             ),
             "leave --cache out",
@@ -68,7 +68,7 @@ fn cached_tokens(args: &PlanArgs, file: &Path, trace: &Trace) -> anyhow::Result<
     Ok(requests.map(|request| request.cached_tokens).collect())
 }
 
-/// Scores the load predictors on a trace.
+/// Measures the errors of the load predictors on a trace.
 pub(super) fn backtest(
     args: &PlanArgs,
     file: &Path,
@@ -191,7 +191,7 @@ pub(super) fn plan(
     output::print(&text)
 }
 
-/// Intervals in which the performance model's latencies are above the targets.
+/// Number of intervals in which the performance model's latencies are above the targets.
 fn missed(decisions: &[Decision], config: &PlannerConfig) -> usize {
     let misses = |decision: &&Decision| {
         let seen = &decision.observed;
@@ -230,7 +230,7 @@ fn row(interval: &Interval, decision: &Decision, gpus: u64) -> Vec<String> {
     ]
 }
 
-/// One line per interval; what is not known is empty.
+/// Formats one line per interval; unknown values are empty.
 fn write_csv(path: &Path, intervals: &[Interval], decisions: &[Decision]) -> Result<()> {
     let mut out = OutputFile::create(path)?;
     let fail = |source| Error::write(path, source);

@@ -1,4 +1,4 @@
-//! Runs by the rules of SplitwiseSim and Vidur: reading, printing, writing.
+//! Runs by the rules of SplitwiseSim and Vidur: reading inputs, printing and writing results.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::report::studies;
 use crate::report::studies::simulation;
 use crate::scenario::{ScenarioConfig, SplitwiseSetup, VidurSetup};
 
-/// By SplitwiseSim's rules.
+/// Simulates by SplitwiseSim's rules.
 pub(super) fn splitwise(
     args: &SimulateArgs,
     config: &splitwise::Config,
@@ -42,7 +42,7 @@ pub(super) fn splitwise(
     Ok(())
 }
 
-/// By Vidur's rules, of its own configuration.
+/// Simulates by Vidur's rules, from Vidur's own configuration.
 pub(super) fn vidur(args: &SimulateArgs, config: &Path, json: bool) -> anyhow::Result<()> {
     let setup = VidurSetup::read(config, args.vidur_tables.as_deref())?;
     let input = args.input()?;

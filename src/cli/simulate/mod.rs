@@ -174,7 +174,7 @@ pub(super) fn run(args: &SimulateArgs, json: bool) -> anyhow::Result<()> {
     accurate(args, &config.prepare()?, json)
 }
 
-/// The ending of a file's name, without the point.
+/// The ending of a file's name, without the dot.
 fn ending(path: &Path) -> &str {
     path.extension()
         .and_then(|ending| ending.to_str())
@@ -185,7 +185,7 @@ impl SimulateArgs {
     fn input(&self) -> Result<TraceArgs> {
         let Some(trace) = &self.trace else {
             return Err(Error::usage(
-                "no trace to serve",
+                "no trace is given",
                 "name a trace file, or make one with `replay gen-trace`",
             ));
         };
@@ -204,14 +204,14 @@ impl SimulateArgs {
         };
         if seeds.len() > 1 && self.output_dir.is_some() {
             return Err(Error::usage(
-                "--output-dir holds one run, and there are several seeds",
+                "--output-dir holds a single run, but several seeds are given",
                 "use --results, which has a folder for each",
             ));
         }
         Ok(seeds)
     }
 
-    /// Where the results of a run go, if they are to be written.
+    /// Folder for the results of a run, if they are to be written.
     fn folder(&self, trace: &Path, key: impl Fn(&str) -> RunKey) -> Option<PathBuf> {
         if let Some(folder) = &self.output_dir {
             return Some(folder.clone());

@@ -1,12 +1,12 @@
-//! Which options have a meaning for which kind of configuration. The others are refused, not dropped.
+//! The options that are valid for each kind of configuration. An option that is not valid is rejected, not ignored.
 
 use super::SimulateArgs;
 use crate::base::error::{Error, Result};
 
-/// By whose rules, and of which file, a run is made.
+/// The simulator whose rules apply, and the kind of configuration file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// A TOML file or preset by this simulator's own rules.
+    /// A TOML file or preset under this simulator's own rules.
     Accurate,
     /// A TOML file with `compat = "splitwise"`.
     SplitwiseToml,
@@ -18,7 +18,7 @@ pub(super) enum Mode {
 
 use Mode::{Accurate, SplitwiseToml, SplitwiseYaml, Vidur};
 
-/// An option, the kinds of configuration for which it has a meaning, and why it has none for the others.
+/// An option, the kinds of configuration for which it is valid, and the reason why it is not valid for the others.
 struct Restricted {
     flag: &'static str,
     given: fn(&SimulateArgs) -> bool,
@@ -119,7 +119,7 @@ impl Mode {
 }
 
 impl SimulateArgs {
-    /// Refuses options that would have no effect.
+    /// Rejects options that would have no effect.
     pub(super) fn refuse_meaningless(&self, mode: Mode) -> Result<()> {
         if mode == Vidur && self.print_config {
             return Err(Error::usage(
@@ -147,7 +147,7 @@ mod tests {
     use crate::cli::simulate::SimulateArgs;
     use crate::cli::simulate::modes::RESTRICTED;
 
-    /// Options that mean the same for every kind of configuration, or that decide the kind.
+    /// Options that are valid for every kind of configuration, or that determine the kind.
     const GENERAL: [&str; 8] = [
         "trace",
         "config",

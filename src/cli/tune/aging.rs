@@ -88,7 +88,7 @@ pub(super) fn run(args: &AgingArgs, json: bool) -> anyhow::Result<()> {
     } else {
         args.ratios.clone()
     };
-    // One first come first served, two shortest remaining prompt first, and up to four derived.
+    // One run with first come first served, two with shortest remaining prompt first, and up to four with derived ratios.
     let orders = ratios.len() + 3 + 4;
     let sweep = AgingSweep {
         ratios,

@@ -1,4 +1,4 @@
-//! The options by which `threshold` and `aging` take a trace and a cluster.
+//! The options of `threshold` and `aging` that name a trace and a cluster.
 
 use clap::Args;
 
@@ -10,7 +10,7 @@ use crate::scenario::{ScenarioConfig, SchedulerConfig};
 use crate::sim::replica::{OptSarathiConfig, Policy};
 use crate::tune::{TraceVariants, with_opt_sarathi};
 
-/// Cluster where none is named.
+/// The preset that is used if no cluster is named.
 const DEFAULT_PRESET: &str = "llama-8b-aggregated-4";
 
 /// Trace, cluster, and seeds.
@@ -49,14 +49,14 @@ pub(super) struct WorkloadArgs {
     keep_starts: bool,
 }
 
-/// What is served, and on what.
+/// The trace and the cluster of the simulations.
 pub(super) struct Served {
     pub(super) variants: TraceVariants,
     pub(super) config: ScenarioConfig,
 }
 
 impl WorkloadArgs {
-    /// Reads and checks everything.
+    /// Reads and checks all inputs.
     pub(super) fn open(&self, policy: Option<Policy>) -> anyhow::Result<Served> {
         let config = self.config(policy)?;
         config.prepare()?;
@@ -82,7 +82,8 @@ impl WorkloadArgs {
         &self.seeds
     }
 
-    /// The cluster with `opt-sarathi` on all instances. Overrides come last, so that they may set that scheduler's keys.
+    /// Returns the cluster with `opt-sarathi` on all instances. Overrides are applied last, so that they may set that
+    /// scheduler's keys.
     fn config(&self, policy: Option<Policy>) -> Result<ScenarioConfig> {
         let config = self.cluster.read_or(DEFAULT_PRESET, &[])?;
         require_accurate(&config)?;

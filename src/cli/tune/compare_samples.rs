@@ -14,7 +14,7 @@ use crate::metrics::statistics::{Comparison, Options, Statistic, compare, p_text
 use crate::report::render::table::{pairs, table};
 use crate::tune::select::{Column, read_column};
 
-/// Columns of metric files that hold no measurements.
+/// Columns of metric files that are not measurements.
 const NOT_MEASURED: [&str; 3] = ["", "Request Id", "cdf"];
 
 /// Arguments of `replay tune compare-samples`.
@@ -91,7 +91,7 @@ pub(super) fn run(args: &CompareSamplesArgs, json: bool) -> anyhow::Result<()> {
     output::print(&text(&found, &name_a, &name_b, &says, args.confidence))
 }
 
-/// A column by name, the only one of measurements, or a file of nothing but numbers.
+/// Reads a column by name, the only column of measurements, or a file that contains nothing but numbers.
 fn read(path: &Path, column: Option<&str>) -> Result<Column> {
     if let Some(column) = column {
         return read_column(path, column);
@@ -105,7 +105,7 @@ fn read(path: &Path, column: Option<&str>) -> Result<Column> {
                 Error::input(
                     Location::line(path, index as u64 + 1),
                     format!("`{line}` is not a number"),
-                    "give one number a line, or name a --column of a CSV file",
+                    "give one number per line, or name a --column of a CSV file",
                 )
             })
         };
@@ -136,7 +136,7 @@ fn read(path: &Path, column: Option<&str>) -> Result<Column> {
     }
 }
 
-/// Brings both to the requests that both have, in the order of the first.
+/// Restricts both samples to the requests that both have, in the order of the first.
 fn pair(a: &mut Column, b: &mut Column) -> Result<()> {
     let known: HashMap<&str, f64> = b
         .ids
@@ -167,7 +167,7 @@ fn pair(a: &mut Column, b: &mut Column) -> Result<()> {
     Ok(())
 }
 
-/// The files' names, with as many folders as it takes to tell them apart.
+/// The files' names, with as many parent folders as are needed to distinguish them.
 fn names(a: &Path, b: &Path) -> (String, String) {
     let parts = |path: &Path| -> Vec<String> {
         path.components()

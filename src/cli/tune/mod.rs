@@ -44,7 +44,7 @@ pub(super) fn run(args: &TuneArgs, json: bool) -> anyhow::Result<()> {
     }
 }
 
-/// A whole number as Python's `int` reads it.
+/// Parses a whole number as Python's `int` does.
 fn python_int(text: &str) -> Result<i128, String> {
     crate::tune::parse_int(text).ok_or_else(|| "is not a whole number".to_owned())
 }

@@ -138,7 +138,7 @@ pub(super) fn run(args: &SelectArgs, json: bool) -> anyhow::Result<()> {
 }
 
 impl ScoreArgs {
-    /// Refuses what no interval can be made of.
+    /// Rejects options with which no interval can be computed.
     pub(super) fn check(&self) -> Result<(), Error> {
         if !(self.confidence > 0.0 && self.confidence < 1.0) {
             return Err(Error::usage(
@@ -174,7 +174,7 @@ impl ScoreArgs {
         }
     }
 
-    /// Selects, judges and prints.
+    /// Selects a threshold, tests its significance and prints both.
     pub(super) fn report(
         &self,
         runs: &[ThresholdRun],

@@ -120,7 +120,7 @@ pub(super) fn run(args: &ThresholdArgs, json: bool) -> anyhow::Result<()> {
     args.score.report(&runs, &args.output_dir, json)
 }
 
-/// A folder's name for each seed.
+/// Returns a folder name for each seed.
 fn names(args: &ThresholdArgs) -> Result<Vec<String>> {
     let base = if args.time == "now" {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -133,7 +133,7 @@ fn names(args: &ThresholdArgs) -> Result<Vec<String>> {
             )
         })?
     };
-    // Years of more than four digits would not sort.
+    // Years of more than four digits would not sort correctly.
     const LATEST: u64 = 253_402_300_799;
     let name = |seed: &u64| {
         let seconds = base.checked_add(*seed).filter(|seconds| *seconds <= LATEST);

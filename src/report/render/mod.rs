@@ -1,4 +1,4 @@
-//! Turns values into text, tables, charts and pages. Knows nothing about what was measured.
+//! Turns values into text, tables, charts and pages, without knowledge of what was measured.
 
 pub mod chart;
 pub mod html;

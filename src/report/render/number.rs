@@ -1,4 +1,4 @@
-//! Numbers as people read them.
+//! Numbers in readable form.
 
 /// `1,234,567`
 pub fn thousands(number: u64) -> String {
@@ -30,7 +30,7 @@ pub fn seconds(seconds: f64) -> String {
     }
 }
 
-/// A value as `show` formats it, or `-` where there is none.
+/// Formats a value with `show`, or `-` for no value.
 pub fn or_dash(value: Option<f64>, show: impl Fn(f64) -> String) -> String {
     value.map_or_else(|| "-".to_owned(), show)
 }

@@ -1,4 +1,4 @@
-//! Reads results from JSON files, for pages.
+//! Reads results from JSON files to build pages.
 
 use std::path::Path;
 
@@ -18,13 +18,13 @@ pub(super) fn read(path: &Path) -> Result<Value> {
         let at = Location::line(path, error.line() as u64);
         Error::input(
             at,
-            format!("is no JSON: {error}"),
+            format!("is not JSON: {error}"),
             "run the command that wrote it again",
         )
     })
 }
 
-/// The list under a name, which must have elements.
+/// Returns the list under a key, which must not be empty.
 pub(super) fn entry<'a>(value: &'a Value, name: &str, path: &Path) -> Result<&'a Vec<Value>> {
     value[name]
         .as_array()
@@ -39,7 +39,7 @@ pub(super) fn entry<'a>(value: &'a Value, name: &str, path: &Path) -> Result<&'a
         })
 }
 
-/// The distinct values under a name, in order of their first appearance.
+/// Returns the distinct values under a key, in order of their first appearance.
 pub(super) fn distinct(all: &[Value], name: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for value in all {
@@ -51,14 +51,14 @@ pub(super) fn distinct(all: &[Value], name: &str) -> Vec<String> {
     names
 }
 
-/// A value as text.
+/// Formats a value as text.
 pub(super) fn shown(value: &Value) -> String {
     value
         .as_str()
         .map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// A fraction as a cell.
+/// Formats a fraction as a cell.
 pub(super) fn ratio_cell(value: &Value) -> Cell {
     let ratio = value.as_f64();
     Cell {
@@ -67,7 +67,7 @@ pub(super) fn ratio_cell(value: &Value) -> Cell {
     }
 }
 
-/// A number as a cell.
+/// Formats a number as a cell.
 pub(super) fn number_cell(value: &Value) -> Cell {
     Cell {
         text: match (value.as_u64(), value.as_f64()) {
@@ -79,7 +79,7 @@ pub(super) fn number_cell(value: &Value) -> Cell {
     }
 }
 
-/// The command that wrote the files, if they tell it, and this one.
+/// The command that wrote the files, if it is recorded, and the current command.
 pub(super) fn commands(made: &Value, command: &str) -> String {
     match made["command"].as_str() {
         Some(made) => format!("{made}\n{command}"),
@@ -87,7 +87,7 @@ pub(super) fn commands(made: &Value, command: &str) -> String {
     }
 }
 
-/// The answer that a file holds; empty if it has none.
+/// The answer in a file; empty if it has none.
 pub(super) fn answer(value: &Value) -> String {
     value["answer"].as_str().unwrap_or_default().to_owned()
 }

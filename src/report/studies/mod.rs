@@ -1,4 +1,4 @@
-//! One module per kind of result: what `analyze`, `sweep`, `simulate`, `compare` and the others print and write.
+//! One module per kind of result: the output of `analyze`, `sweep`, `simulate`, `compare` and other commands.
 
 pub mod answer;
 pub mod compare;

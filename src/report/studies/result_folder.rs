@@ -1,4 +1,4 @@
-//! Which results a folder holds, and the page of them.
+//! Detects the kind of results in a folder, and builds their page.
 
 use std::path::Path;
 
@@ -6,23 +6,23 @@ use super::{curve, experiment, sharing, sweep};
 use crate::base::error::{Error, Location, Result};
 use crate::report::render::html::Page;
 
-/// The command whose results a folder holds, as far as `report` knows a page for them.
+/// The command whose results a folder holds, as far as `report` supports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResultKind {
-    /// Of `sweep`.
+    /// Results of `sweep`.
     Sweep,
-    /// Of `curve`.
+    /// Results of `curve`.
     Curve,
-    /// Of `experiment`.
+    /// Results of `experiment`.
     Experiment,
-    /// Of `analyze`.
+    /// Results of `analyze`.
     Analysis,
-    /// Anything else; `simulate --results` writes runs in folders below.
+    /// Anything else; `simulate --results` writes runs in subfolders.
     Other,
 }
 
 impl ResultKind {
-    /// Detects the kind by the names of files.
+    /// Detects the kind by file names.
     pub fn of(folder: &Path) -> Self {
         let has = |name: &str| folder.join(name).is_file();
         if has("sweep.json") {
@@ -38,10 +38,10 @@ impl ResultKind {
         }
     }
 
-    /// Makes the page of a folder.
+    /// Builds the page of a folder.
     ///
     /// # Errors
-    /// Files that are not what they should be.
+    /// Files with invalid content.
     pub fn page(self, folder: &Path, command: &str) -> Result<Page> {
         match self {
             Self::Sweep => sweep::read_page(folder, command),
@@ -50,7 +50,7 @@ impl ResultKind {
             Self::Analysis => sharing::read_page(folder),
             Self::Other => Err(Error::input(
                 Location::file(folder),
-                "holds no results that `report` has a page for",
+                "has no results for which `report` can make a page",
                 "give a folder of results that `experiment`, `analyze`, `sweep`, `curve` or `simulate` wrote",
             )),
         }

@@ -1,4 +1,4 @@
-//! Results of a run by SplitwiseSim's rules: its own files, and beside them what this program writes of every run.
+//! Results of a run by SplitwiseSim's rules: SplitwiseSim's files, and the files that this program writes for every run.
 
 use std::path::Path;
 
@@ -18,10 +18,10 @@ use crate::report::render::table::{pairs, table};
 use crate::sim::latency::SplitwiseTable;
 use crate::sim::{Objectives, Outcome};
 
-/// Slowdowns as the study counts them: against bloom-176b on a DGX-A100, with the reference's own times.
+/// Slowdowns by the study's definition: relative to bloom-176b on a DGX-A100, with the reference's own times.
 ///
 /// # Errors
-/// A table without that reference.
+/// A performance table that lacks that reference.
 pub fn study_slowdowns(
     report: &Report,
     table: &SplitwiseTable,
@@ -68,7 +68,7 @@ pub fn figures(report: &Report, table: &SplitwiseTable) -> Value {
     figures
 }
 
-/// Requests as figures are computed from them. Each time is the reference's to the last bit.
+/// Returns the requests as the input of the metrics. Each time equals the reference's to the last bit.
 fn rows(report: &Report) -> Vec<RequestRow> {
     let finished = report.requests.iter().map(|r| RequestRow {
         outcome: Outcome::Finished,
@@ -154,7 +154,7 @@ fn requests(report: &Report, path: &Path) -> Result<()> {
     csv.finish()
 }
 
-/// The same for people.
+/// Formats the results for the terminal.
 pub fn text(report: &Report, table_of_times: &SplitwiseTable) -> String {
     let mut facts = vec![
         ("rules".to_owned(), "SplitwiseSim's".to_owned()),

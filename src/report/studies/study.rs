@@ -1,4 +1,4 @@
-//! A study of policies, written up.
+//! The report of a study of policies.
 
 use std::fmt::Write as _;
 
@@ -12,19 +12,19 @@ use crate::tune::study::{Capacity, LONGEST_HOLD, PolicyStudy, Trial};
 /// The results of a study, with its objectives and its validation.
 #[derive(Debug)]
 pub struct Paper<'a> {
-    /// What was found.
+    /// The results.
     pub study: &'a PolicyStudy,
-    /// The choices on other traces, by trace.
+    /// The chosen settings on other traces, by trace.
     pub validated: &'a [(String, Vec<Trial>)],
     /// The objectives.
     pub slo: &'a Objectives,
-    /// Part of the requests that must meet them.
+    /// Fraction of the requests that must meet the objectives.
     pub attainment: f64,
-    /// The trace that was chosen by.
+    /// The trace by which the settings were chosen.
     pub trace: &'a str,
     /// The cluster.
     pub cluster: &'a str,
-    /// The command.
+    /// The command line.
     pub command: &'a str,
 }
 
@@ -90,7 +90,7 @@ fn markdown(head: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 impl Paper<'_> {
-    /// What it comes to, in a sentence or two.
+    /// The answer in one or two sentences.
     pub fn verdict(&self) -> String {
         let Some(first) = self.study.choices.first() else {
             return "No policy was tried.".to_owned();
@@ -156,7 +156,7 @@ impl Paper<'_> {
         parts.join("\n\n")
     }
 
-    /// A page to keep.
+    /// Builds the page.
     pub fn markdown(&self) -> String {
         let mut text = format!(
             "# Study of `{}` on `{}`\n\n{}\n\n",
@@ -206,7 +206,7 @@ impl Paper<'_> {
         text
     }
 
-    /// For machines.
+    /// Returns the results as JSON.
     pub fn json(&self) -> Value {
         json!({
             "version": crate::base::version::VERSION,

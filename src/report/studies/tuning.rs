@@ -1,4 +1,4 @@
-//! What tuning found: tables, files and pictures.
+//! Results of tuning: tables, files and charts.
 
 use std::path::Path;
 
@@ -19,7 +19,8 @@ use crate::tune::aging::{AgingStudy, AgingSweep, Fairness, Measures, Order, Poin
 use crate::tune::select::{METRICS, ThresholdRun};
 use crate::tune::significance::Finding;
 
-/// Each threshold against the baseline: how much better or worse, how sure, and whether that can be told from chance.
+/// Formats a comparison of each threshold with the baseline: the change, its confidence interval, and whether it is
+/// significant.
 pub fn significance(findings: &[Finding], confidence: f64) -> String {
     let interval = format!("{:.0} % interval", confidence * 100.0);
     let header = [
@@ -56,7 +57,7 @@ pub fn significance(findings: &[Finding], confidence: f64) -> String {
 /// Writes a run's metrics as `ROOT/RUN/THRESHOLD/METRIC.csv`.
 ///
 /// # Errors
-/// [`crate::base::error::Error::Io`] where a file cannot be written.
+/// [`crate::base::error::Error::Io`] if the file cannot be written.
 pub fn write_run(run: &ThresholdRun, root: &Path) -> Result<()> {
     for (threshold, columns) in &run.thresholds {
         let folder = root.join(&run.name).join(threshold.to_string());
@@ -68,7 +69,7 @@ pub fn write_run(run: &ThresholdRun, root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// An order as tables name it.
+/// Name of an order in tables.
 fn name(order: Order) -> String {
     match order {
         Order::Fcfs => "fcfs".to_owned(),
@@ -78,7 +79,7 @@ fn name(order: Order) -> String {
     }
 }
 
-/// What stands on the front's other axis, in words.
+/// Name of the measure on the front's other axis, in words.
 fn fairness_name(fairness: Fairness) -> &'static str {
     match fairness {
         Fairness::Jain => "Jain's index of slowdowns",
@@ -182,7 +183,7 @@ pub fn aging_text(study: &AgingStudy, sweep: &AgingSweep) -> String {
     lines.join("\n")
 }
 
-/// The answer in a sentence: the order on the front with the shortest TTFT, against first come first served.
+/// The answer in a sentence: compares the order on the front with the shortest TTFT to first come first served.
 pub fn aging_answer(study: &AgingStudy, sweep: &AgingSweep) -> String {
     let (percentile, _) = TTFT[sweep.ttft];
     let ttft = |point: &Point| point.mean.ttft[sweep.ttft];
@@ -208,7 +209,7 @@ fn is_derived(point: &Point) -> bool {
     point.origin.contains("token time")
 }
 
-/// All figures.
+/// Returns all figures as JSON.
 pub fn aging_json(study: &AgingStudy, sweep: &AgingSweep, seeds: &[u64]) -> Value {
     let points: Vec<Value> = study
         .points
@@ -230,10 +231,10 @@ pub fn aging_json(study: &AgingStudy, sweep: &AgingSweep, seeds: &[u64]) -> Valu
         "answer": aging_answer(study, sweep)})
 }
 
-/// Writes `aging.json`, and `aging.csv` with a line for each order and seed.
+/// Writes `aging.json`, and `aging.csv` with one line for each order and seed.
 ///
 /// # Errors
-/// [`crate::base::error::Error::Io`] where a file cannot be written.
+/// [`crate::base::error::Error::Io`] if the file cannot be written.
 pub fn write_aging(
     study: &AgingStudy,
     sweep: &AgingSweep,
@@ -290,7 +291,7 @@ pub fn write_aging(
     csv.finish()
 }
 
-/// Times to first token by ratio, and the front.
+/// Charts of TTFT by ratio, and of the Pareto front.
 pub fn aging_charts(study: &AgingStudy, sweep: &AgingSweep) -> Vec<Chart> {
     let aging: Vec<(f64, &Measures)> = study
         .points
@@ -318,7 +319,7 @@ pub fn aging_charts(study: &AgingStudy, sweep: &AgingSweep) -> Vec<Chart> {
                 .map(|(ratio, mean)| (*ratio, mean.ttft[at]))
                 .collect(),
         ));
-        // First come first served has no ratio, so it is a level to compare with.
+        // First come first served has no ratio, so it is drawn as a horizontal line.
         if let (Some((first, _)), Some((last, _)), Some(fcfs)) =
             (aging.first(), aging.last(), study.points.last())
         {

@@ -1,5 +1,6 @@
-//! Measures the simulator's own instances as Dynamo's profiler measures real ones (`dynamo/profiler`): single prompts of rising
-//! length for prefill; for decode, batches of equal requests at rising concurrency, for several lengths of context.
+//! Measures the simulator's own instances as Dynamo's profiler measures real ones (`dynamo/profiler`). Prefill is measured with
+//! single prompts of increasing length, decode with batches of equal requests at increasing concurrency for several context
+//! lengths.
 
 use std::path::Path;
 
@@ -20,30 +21,30 @@ use crate::sim::transfer::Contention;
 use crate::sim::{Records, Workload};
 use crate::trace::Nanos;
 
-/// What to measure.
+/// The grid of measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grid {
-    /// Shortest prompt.
+    /// Shortest prompt, in tokens.
     pub min_isl: u32,
-    /// Longest prompt.
+    /// Longest prompt, in tokens.
     pub max_isl: u32,
-    /// Output tokens of each request while decode is measured.
+    /// Output tokens of each request in decode measurements.
     pub osl: u32,
-    /// Lengths of prompts for prefill.
+    /// Number of prompt lengths for prefill.
     pub prefill_points: u32,
-    /// Lengths of context for decode.
+    /// Number of context lengths for decode.
     pub contexts: u32,
-    /// Concurrencies for each.
+    /// Number of concurrencies for each context length.
     pub loads: u32,
 }
 
 impl Grid {
-    /// Prompt tokens that keep an instance busy for a step: the throughput of several short prompts together is that of one
-    /// prompt as long as all.
+    /// Number of prompt tokens that fill one step of an instance: several short prompts together have the throughput of one
+    /// prompt of their total length.
     const FULL_STEP: u32 = 8192;
 
-    /// The grid that covers the lengths of a workload's requests, and a full step of prompt tokens; outputs of at least 20
-    /// tokens, for a mean over some gaps.
+    /// Creates the grid that covers the lengths of a workload's requests and a full step of prompt tokens. Outputs have at
+    /// least 20 tokens, so that the mean is over several gaps.
     pub fn of(workload: &Workload<'_>) -> Self {
         let prompts = workload.items().iter().map(|item| item.prompt);
         let outputs = workload.items().iter().map(|item| u64::from(item.output));
@@ -63,7 +64,7 @@ impl Grid {
 }
 
 impl Default for Grid {
-    /// The size of the profile that ships with Dynamo's tests.
+    /// The size of the profile in Dynamo's tests.
     fn default() -> Self {
         Self {
             min_isl: 100,
@@ -79,11 +80,11 @@ impl Default for Grid {
 /// A measured profile.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measured {
-    /// The points.
+    /// The measured points.
     pub profile: Profile,
-    /// Which instances were measured.
+    /// The measured instances.
     pub facts: ProfileFacts,
-    /// Contexts of which memory would hold more requests than the scheduler runs at once.
+    /// Number of context lengths for which memory would hold more requests than the scheduler's maximum.
     pub limited: u32,
 }
 
@@ -100,10 +101,10 @@ impl Measured {
     }
 }
 
-/// Measures the first prefill pool and the first decode pool of a configuration; a pool that serves whole requests is both.
+/// Measures the first prefill pool and the first decode pool of a configuration; an aggregated pool is measured as both.
 ///
 /// # Errors
-/// [`Error::Usage`] for a configuration that has no such pools or cannot be prepared, or where nothing fits.
+/// [`Error::Usage`] for a configuration that has no such pools or cannot be prepared, or if no measurement fits into memory.
 pub fn measure(config: &ScenarioConfig, grid: &Grid) -> Result<Measured> {
     if grid.min_isl == 0 || grid.min_isl > grid.max_isl || grid.osl < 2 {
         return Err(Error::usage(
@@ -121,7 +122,7 @@ pub fn measure(config: &ScenarioConfig, grid: &Grid) -> Result<Measured> {
             .ok_or_else(|| {
                 Error::usage(
                     format!("{}: no pool to measure {role:?} on", config.name),
-                    "give it a pool of that role, or one that serves whole requests",
+                    "give it a pool of that role, or an aggregated pool",
                 )
             })
     };
@@ -145,7 +146,7 @@ pub fn measure(config: &ScenarioConfig, grid: &Grid) -> Result<Measured> {
     })
 }
 
-/// What a measured instance was.
+/// Metadata of a measured instance.
 fn facts(config: &ScenarioConfig, pool: &PoolSection, kv_tokens: u64) -> InstanceFacts {
     let latency = pool.latency.as_ref().unwrap_or(&config.latency);
     InstanceFacts {
@@ -163,7 +164,8 @@ fn facts(config: &ScenarioConfig, pool: &PoolSection, kv_tokens: u64) -> Instanc
     }
 }
 
-/// The configuration with these pools alone, without autoscaling, prefix caches and whatever else would disturb the measurement.
+/// Returns the configuration with only these pools, without autoscaling, prefix caches and other settings that would affect the
+/// measurement.
 fn alone(config: &ScenarioConfig, pools: Vec<PoolSection>) -> ScenarioConfig {
     let mut config = config.clone();
     config.pool = pools;
@@ -193,7 +195,7 @@ fn same(count: u32, prompt: u32, output: u32) -> Vec<Item> {
     (0..count).map(item).collect()
 }
 
-/// Evenly spaced whole numbers from one to another, each once.
+/// Evenly spaced whole numbers from `from` to `to`, without duplicates.
 fn spread(from: u32, to: u32, points: u32) -> Vec<u32> {
     let steps = f64::from(points.max(2) - 1);
     let place = |i: u32| f64::from(from) + f64::from(to - from) * f64::from(i) / steps;
@@ -202,7 +204,7 @@ fn spread(from: u32, to: u32, points: u32) -> Vec<u32> {
     out
 }
 
-/// TTFT of a prompt that has an instance for itself.
+/// Measures the TTFT of prompts on an idle instance.
 fn prefill_points(
     config: &ScenarioConfig,
     pool: &PoolSection,
@@ -218,7 +220,7 @@ fn prefill_points(
     let gpus = f64::from(pool.gpus);
     let mut out = Vec::new();
     for isl in spread(grid.min_isl, grid.max_isl, grid.prefill_points) {
-        // One output token: its end is the end of the prompt.
+        // The request has one output token, so it finishes when its prompt is computed.
         let records = run(&prepared, same(1, isl, 1))?;
         let Some(ttft) = records.requests[0].ttft() else {
             // Longer prompts do not fit either.
@@ -238,15 +240,13 @@ fn prefill_points(
 
 fn too_small(pool: &PoolSection) -> Error {
     Error::usage(
-        format!(
-            "pool {}: nothing to be measured fits into its KV cache",
-            pool.name
-        ),
+        format!("pool {}: no measurement fits into its KV cache", pool.name),
         "measure shorter prompts, or give the pool more memory",
     )
 }
 
-/// Time between tokens while so many equal requests decode together. Their prompts come from an instance that takes no time.
+/// Measures the time between tokens while a number of equal requests decode together. An instance with zero step time computes
+/// their prompts.
 fn decode_points(
     config: &ScenarioConfig,
     pool: &PoolSection,
@@ -267,7 +267,7 @@ fn decode_points(
         ..pool.clone()
     };
     let mut config = alone(config, vec![feeder, own]);
-    // Only the decode instance's time is to be seen.
+    // Transfers take no time, so that only the decode instance is measured.
     config.transfer.latency_ms = 0.0;
     config.transfer.gb_per_second = 1e9;
     config.transfer.contention = Contention::None;
@@ -290,7 +290,7 @@ fn decode_points(
         if fits == 0 || measure(1)?.is_none() {
             break;
         }
-        // The largest load that decodes at once.
+        // Finds the largest number of requests that decode at once.
         let (mut most, mut above) = (1, fits.saturating_add(1));
         if measure(fits)?.is_some() {
             most = fits;
@@ -303,7 +303,7 @@ fn decode_points(
                     above = middle;
                 }
             }
-            // Whole blocks may make room for one less.
+            // Rounding to whole blocks may reduce the number by one.
             limited += u32::from(f64::from(most) < 0.9 * f64::from(fits));
         }
         let context = f64::from(isl) + f64::from(grid.osl) / 2.0;
@@ -325,15 +325,15 @@ fn decode_points(
     Ok((out, capacity as f64, limited))
 }
 
-/// Mean time between tokens in seconds and tokens per second, if all requests decoded at the same time from the first token
-/// to the last.
+/// Mean time between tokens in seconds, and tokens per second; `None` unless all requests decoded simultaneously from the first
+/// token to the last.
 fn together(records: &Records) -> Option<(f64, f64)> {
     let mut sum = 0.0;
     let mut tokens = 0.0;
     let (mut start, mut end) = (Nanos(u64::MAX), Nanos::ZERO);
     for request in &records.requests {
         let itl = request.tbt()?;
-        // Whoever waited for others, or was computed again, did not decode beside them.
+        // A request that waited or was recomputed did not decode together with the others.
         let longest = request.longest_gap.as_secs_f64();
         if request.preemptions > 0 || longest > 4.0 * itl {
             return None;

@@ -20,7 +20,7 @@ fn points_between_two() {
 
 #[test]
 fn a_linear_instance_by_hand() {
-    // 2 ms a step and 0.1 ms a prompt token; 500 tokens of KV on one GPU.
+    // A step takes 2 ms plus 0.1 ms per prompt token; one GPU has 500 tokens of KV.
     let set = [
         "latency.kind=constant",
         "latency.seconds=0.002",
@@ -63,11 +63,11 @@ fn a_linear_instance_by_hand() {
     let first = measured.profile.prefill[0];
     assert_eq!((first.isl, first.ttft_ms), (100.0, 2.0));
     assert!((first.throughput_per_gpu - 50_000.0).abs() < 1e-6);
-    // 1024 / 120 = 8 requests fit: 1, 4 and 8, each a token every 2 ms, on two GPUs; longer prompts do not fit.
+    // 1024 / 120 = 8 requests fit: loads of 1, 4 and 8, each with a token every 2 ms, on two GPUs; longer prompts do not fit.
     assert_eq!(measured.profile.decode.len(), 3);
     for (point, load) in measured.profile.decode.iter().zip([1.0, 4.0, 8.0]) {
         assert_eq!(point.context_length, 110.0);
-        // Moving the KV takes a nanosecond.
+        // The KV transfer takes one nanosecond.
         assert!((point.itl_ms - 2.0).abs() < 1e-6);
         assert!((point.kv_usage - load * 110.0 / 1024.0).abs() < 1e-12);
         assert!(
@@ -82,7 +82,7 @@ fn decode_slows_down_with_its_load() {
     let config = ScenarioConfig::preset("llama-8b-pd-4-4", &[]).unwrap();
     let measured = measure(&config, &small()).unwrap();
     let profile = &measured.profile;
-    // 256 requests of 110 tokens are far from filling the memory.
+    // 256 requests of 110 tokens do not fill the memory.
     assert_eq!(measured.limited, 1);
     assert_eq!(profile.decode.len(), 6);
     assert!(
@@ -97,7 +97,7 @@ fn decode_slows_down_with_its_load() {
     {
         assert!(row.windows(2).all(|w| w[0].itl_ms < w[1].itl_ms), "{row:?}");
     }
-    // An instance that serves whole requests is both.
+    // An aggregated instance is measured as both.
     let whole = ScenarioConfig::preset("llama-8b-aggregated-4", &[]).unwrap();
     assert!(measure(&whole, &small()).is_ok());
 }
@@ -147,7 +147,7 @@ fn the_planner_without_a_profile_gets_one_of_its_own_cluster() {
     let named = format!("autoscaling.sla.profile_data_dir={:?}", folder.path());
     let named = config(&[&named]).prepare().unwrap();
     assert!(named.measured_profile().is_none());
-    // Either way the planner decides the same.
+    // The planner makes the same decisions with both profiles.
     let workload = Workload::of_items(same(200, 2000, 100));
     let run = |scenario: &Scenario| {
         let run = scenario.run(&workload, 0, RunOptions::default()).unwrap();

@@ -1,4 +1,4 @@
-//! Cards of replica schedulers, and their choice by the configuration.
+//! Cards of replica schedulers, and the choice of a scheduler by the configuration.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -8,17 +8,18 @@ use crate::base::error::{Error, Result};
 use crate::base::parameters::{Chosen, Family, Parameters, PartOf};
 use crate::base::registry::{Card, Named, Registry};
 
-/// A replica scheduler that a configuration chooses, with its parameters: `{ kind = "sarathi", chunk_size = 512 }`.
+/// The replica scheduler that a configuration names, with its parameters: `{ kind = "sarathi", chunk_size = 512 }`.
 pub type SchedulerConfig = Chosen<SchedulerCard>;
 
-/// Parameters of a replica scheduler, from which it is built.
+/// Parameters of a replica scheduler, which build it.
 pub trait SchedulerParameters: Serialize + DeserializeOwned + 'static {
     /// Name and summary.
     const CARD: Card;
-    /// Whether it looks up cached prefixes; others compute every prompt from its beginning, as their originals do.
+    /// Whether the scheduler looks up cached prefixes. The others compute every prompt from its beginning, as the original
+    /// schedulers do.
     const FINDS_PREFIXES: bool = false;
 
-    /// The scheduler of one instance.
+    /// Builds the scheduler of one instance.
     ///
     /// # Errors
     /// [`Error::Usage`] for a parameter that is out of range.
@@ -29,7 +30,7 @@ impl<C: SchedulerParameters> PartOf<SchedulerCard> for C {
     const NAME: &'static str = C::CARD.name;
 }
 
-/// A registered replica scheduler, with its parameters' type erased.
+/// A registered replica scheduler, with the type of its parameters erased.
 #[derive(Debug, Clone, Copy)]
 pub struct SchedulerCard {
     card: Card,
@@ -39,7 +40,7 @@ pub struct SchedulerCard {
 }
 
 impl SchedulerCard {
-    /// The scheduler of these parameters.
+    /// Builds the scheduler from these parameters.
     pub(super) const fn of<C: SchedulerParameters>() -> Self {
         Self {
             card: C::CARD,
@@ -77,12 +78,12 @@ impl Family for SchedulerCard {
 }
 
 impl SchedulerConfig {
-    /// Whether the scheduler looks up cached prefixes; others compute every prompt from its beginning.
+    /// Whether the scheduler looks up cached prefixes. The others compute every prompt from its beginning.
     pub fn finds_prefixes(&self) -> bool {
         self.part().finds_prefixes
     }
 
-    /// The scheduler of one instance.
+    /// Builds the scheduler of one instance.
     ///
     /// # Errors
     /// As [`SchedulerParameters::build`].

@@ -1,4 +1,4 @@
-//! Replica schedulers: how one instance forms its batches. One scheduler is one file with its parameters and its card; the
+//! Replica schedulers, which form the batches of one instance. One scheduler is one file with its parameters and its card; the
 //! list at the end of this file registers it.
 
 mod card;
@@ -22,16 +22,16 @@ pub use sarathi::{Sarathi, SarathiConfig};
 pub use vllm_v0::{VllmV0, VllmV0Config};
 pub use vllm_v1::{VllmV1, VllmV1Config};
 
-/// A request's share of a batch.
+/// The tokens of one request in a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slice {
     /// The request.
     pub id: InFlightId,
-    /// Number of its tokens to compute.
+    /// Number of tokens to compute.
     pub tokens: u32,
 }
 
-/// The instance and the requests that a scheduler works on.
+/// The instance and the requests on which a scheduler operates.
 #[derive(Debug)]
 pub struct Context<'a> {
     /// Current time.
@@ -40,15 +40,15 @@ pub struct Context<'a> {
     pub in_flight: &'a mut InFlightRequests,
     /// The instance's KV cache.
     pub kv: &'a mut Kv,
-    /// Tokens that the instance still has to compute: of prompts, and of preempted requests.
+    /// Tokens that the instance still has to compute, of prompts and of preempted requests.
     pub backlog: &'a mut u64,
     /// Number of preemptions on this instance.
     pub preemptions: &'a mut u64,
 }
 
 impl Context<'_> {
-    /// Records that a request enters a batch for the first time or after a preemption; `cached` of its tokens were found in
-    /// the prefix cache.
+    /// Records that a request enters a batch for the first time, or for the first time after a preemption. `cached` is the
+    /// number of its tokens that were found in the prefix cache.
     pub fn begin(&mut self, id: InFlightId, cached: u32) {
         let request_state = &mut self.in_flight[id];
         *self.backlog -= u64::from(request_state.backlog());
@@ -59,7 +59,7 @@ impl Context<'_> {
         *self.backlog += u64::from(request_state.backlog());
     }
 
-    /// Preempts a request: it loses its KV cache and keeps the tokens that were sampled.
+    /// Preempts a request: its KV cache is freed, and the tokens sampled so far are kept.
     pub fn preempt(&mut self, id: InFlightId) {
         self.kv.release(id);
         let request_state = &mut self.in_flight[id];
@@ -88,29 +88,29 @@ impl Context<'_> {
 
 /// Forms the batches of one instance.
 ///
-/// The driver calls [`enqueue`](Self::enqueue) for each request, [`form`](Self::form) whenever the instance is idle and
-/// something changed, and after the step, where requests are done, [`retire`](Self::retire). It counts the
-/// tokens; the scheduler allocates memory and preempts, and the driver frees memory when a request is done.
+/// The event loop calls [`enqueue`](Self::enqueue) for each request. It calls [`form`](Self::form) when the instance is idle
+/// and its state has changed, and [`retire`](Self::retire) after a step in which requests finished. The event loop counts
+/// tokens and frees the memory of finished requests; the scheduler allocates memory and preempts.
 pub trait ReplicaScheduler: Send + std::fmt::Debug {
-    /// Adds a request. If its KV cache came from another instance, its memory is allocated already.
+    /// Adds a request. If its KV cache was transferred from another instance, its memory is allocated already.
     fn enqueue(&mut self, id: InFlightId, context: &mut Context<'_>);
 
-    /// Forms the next batch; an empty one if nothing can run.
+    /// Forms the next batch; it is empty if no request can run.
     fn form(&mut self, context: &mut Context<'_>, batch: &mut Vec<Slice>);
 
-    /// Removes the requests of the last batch that are done (see [`super::InFlightRequest::is_done`]).
+    /// Removes the requests of the last batch that have finished (see [`super::InFlightRequest::is_done`]).
     fn retire(&mut self, in_flight: &InFlightRequests);
 
-    /// Number of requests that wait for their first batch, or for the first after a preemption.
+    /// Number of requests that wait for their first batch, or for their first batch after a preemption.
     fn waiting(&self) -> usize;
 
-    /// Number of requests that hold memory and are computed.
+    /// Number of requests that hold memory and are being computed.
     fn running(&self) -> usize;
 
     /// The waiting request that is admitted next.
     fn next_waiting(&self) -> Option<InFlightId>;
 
-    /// Most requests that are computed at once.
+    /// Maximum number of requests that are computed at once.
     fn most_running(&self) -> usize;
 
     /// Removes and returns all waiting requests that hold no memory, in order, so that they can be routed again.

@@ -1,5 +1,6 @@
-//! Sarathi-Serve with a minimum chunk size for prompts and with priorities: `sarathi/core/scheduler/opt_sarathi_scheduler.py` of
-//! Charmstok/sarathi-serve at a8b2e3d. Without threshold and first come first served it is Sarathi-Serve itself.
+//! Sarathi-Serve with a minimum chunk size for prompts and with request priorities:
+//! `sarathi/core/scheduler/opt_sarathi_scheduler.py` of Charmstok/sarathi-serve at a8b2e3d. With no minimum chunk size and
+//! first come first served order, it equals Sarathi-Serve.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,20 +20,20 @@ pub enum Policy {
     Fcfs,
     /// Shortest prompt first.
     Spf,
-    /// Shortest remaining prompt first; decodes have none.
+    /// Shortest remaining prompt first; a decoding request has no remaining prompt.
     Srtf,
-    /// Weighted waiting time minus weighted remaining prompt, highest first.
+    /// Weighted waiting time minus weighted remaining prompt length, highest first.
     Aging,
 }
 
-/// Direction in which [`Policy::Srtf`] sorts.
+/// Sort direction of [`Policy::Srtf`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SrtfRule {
     /// Shortest remaining prompt first.
     #[default]
     Corrected,
-    /// Longest first, as the code at a8b2e3d does; later versions corrected it.
+    /// Longest remaining prompt first, as the code at a8b2e3d sorts; later versions corrected this.
     AsShipped,
 }
 
@@ -42,31 +43,33 @@ pub enum SrtfRule {
 pub struct OptSarathiConfig {
     /// Token budget of a step; decodes are scheduled even beyond it.
     pub chunk_size: u32,
-    /// A prompt gets a chunk only while at least this many tokens of the budget are left; 0 is Sarathi-Serve's rule.
+    /// Minimum chunk size: a prompt gets a chunk only while at least this many tokens of the budget remain; 0 is
+    /// Sarathi-Serve's rule.
     pub min_chunk_threshold: u32,
-    /// Most requests in memory.
+    /// Maximum number of requests in memory.
     pub max_num_seqs: u32,
     /// Fraction of the blocks that must stay free when a request is admitted.
     pub watermark_blocks_fraction: f64,
     /// Order of the prompts in memory. Waiting requests are admitted in order of arrival.
     pub policy: Policy,
-    /// Direction in which `srtf` sorts.
+    /// Sort direction of `srtf`.
     pub srtf: SrtfRule,
     /// Priority per second since arrival (`aging`).
     pub time_weight: f64,
     /// Priority per remaining prompt token, negative (`aging`). Only the ratio of the two weights matters.
     pub prompt_weight: f64,
-    /// Prompt tokens that weigh as much as a second of waiting: the ratio of both weights, in place of them.
+    /// Number of prompt tokens that weigh as much as one second of waiting: the ratio of the two weights, given in place of
+    /// them.
     pub aging_tokens_per_second: Option<f64>,
-    /// Make the token budget depend on how much of a prompt has been computed.
+    /// Make the token budget depend on the computed fraction of a prompt.
     pub enable_dynamic_chunking_schedule: bool,
     /// Token budget in the last stage.
     pub low_chunk_size: u32,
     /// Token budget in the first stage.
     pub high_chunk_size: u32,
-    /// Prompt tokens over all stages.
+    /// Number of prompt tokens over all stages.
     pub chunk_schedule_max_tokens: u32,
-    /// Number of stages, each of the same number of prompt tokens.
+    /// Number of stages, all of the same number of prompt tokens.
     pub chunk_schedule_stages: u32,
 }
 
@@ -103,7 +106,7 @@ impl SchedulerParameters for OptSarathiConfig {
 }
 
 impl OptSarathiConfig {
-    /// Checks the parameters: what the fork refuses, and what would never let a prompt run.
+    /// Checks the parameters: rejects values that the fork rejects, and values with which a prompt could never run.
     ///
     /// # Errors
     /// [`Error::Usage`] where a number is out of range.
@@ -156,14 +159,14 @@ impl OptSarathiConfig {
             || self.chunk_schedule_max_tokens < self.chunk_schedule_stages
         {
             return Err(Error::usage(
-                "the chunking schedule has no stages, or sizes that do not fall from high to low",
+                "the chunking schedule has no stages, or sizes that do not decrease from high to low",
                 "give 0 < low_chunk_size <= high_chunk_size and 0 < chunk_schedule_stages <= chunk_schedule_max_tokens",
             ));
         }
         if self.min_chunk_threshold > self.low_chunk_size {
             return Err(Error::usage(
                 format!(
-                    "min_chunk_threshold {} is above low_chunk_size {}: long prompts would never end",
+                    "min_chunk_threshold {} is above low_chunk_size {}: long prompts would never finish",
                     self.min_chunk_threshold, self.low_chunk_size
                 ),
                 "lower the threshold or raise low_chunk_size",
@@ -188,7 +191,7 @@ impl OptSarathiConfig {
         (0..self.chunk_schedule_stages).rev().map(size).collect()
     }
 
-    /// Prompt tokens of a stage.
+    /// Number of prompt tokens in one stage.
     fn stage_tokens(&self) -> u32 {
         if self.enable_dynamic_chunking_schedule {
             self.chunk_schedule_max_tokens
@@ -198,7 +201,7 @@ impl OptSarathiConfig {
         }
     }
 
-    /// Weights of a second of waiting and of a remaining token.
+    /// Returns the weights of a second of waiting and of a remaining token.
     fn weights(&self) -> (f64, f64) {
         match self.aging_tokens_per_second {
             Some(ratio) => (ratio, -1.0),
@@ -215,7 +218,7 @@ pub struct OptSarathi {
     /// Token budget by stage of a prompt.
     stages: Vec<u32>,
     stage_tokens: u32,
-    /// Negated priorities of the running requests, with their places.
+    /// Negated priorities of the running requests, with their indices.
     keys: Vec<(f64, u32, InFlightId)>,
 }
 
@@ -235,7 +238,8 @@ impl OptSarathi {
         })
     }
 
-    /// Sort key: the smallest is scheduled first. The current time is the same for all, so waiting times leave it out.
+    /// Returns the sort key; the smallest is scheduled first. The current time is the same for all requests and is left out of
+    /// waiting times.
     fn key(&self, request_state: &InFlightRequest) -> f64 {
         let remaining = f64::from(request_state.prompt.saturating_sub(request_state.computed));
         match (self.config.policy, self.config.srtf) {
@@ -250,7 +254,7 @@ impl OptSarathi {
         }
     }
 
-    /// Sorts the running requests by priority; equal ones keep their order.
+    /// Sorts the running requests by priority; the sort is stable.
     fn sort(&mut self, in_flight: &InFlightRequests) {
         let mut keys = std::mem::take(&mut self.keys);
         keys.clear();
@@ -262,7 +266,8 @@ impl OptSarathi {
         self.keys = keys;
     }
 
-    /// Tokens of this step's budget that a prompt may use: what is left, unless that is below the threshold.
+    /// Number of tokens of this step's budget that a prompt may use: the remaining budget, or 0 if that is below the minimum
+    /// chunk size.
     fn left(&self, computed: u32, batched: u32) -> u32 {
         let stage = (computed / self.stage_tokens) as usize;
         let size = self.stages[stage.min(self.stages.len() - 1)];
@@ -288,7 +293,7 @@ impl ReplicaScheduler for OptSarathi {
         self.queues.running.extend(decodes);
         let mut batched = batch.len() as u32;
 
-        // Prompts in memory. One that gets no tokens stays there.
+        // Prompts in memory. A prompt that gets no tokens in this step stays in memory.
         for place in 0..self.queues.prefills.len() {
             let id = self.queues.prefills[place];
             let request_state = &context.in_flight[id];
@@ -349,7 +354,7 @@ mod tests {
     use crate::sim::replica::opt_sarathi::*;
     use crate::trace::Nanos;
 
-    /// Order in which four requests are asked: arrival in seconds, prompt, computed.
+    /// Scheduling order of four requests, given as arrival in seconds, prompt length and computed tokens.
     fn order(config: OptSarathiConfig) -> Vec<InFlightId> {
         let mut scheduler = OptSarathi::new(config).expect("a good configuration");
         let mut in_flight = InFlightRequests::default();
@@ -373,20 +378,20 @@ mod tests {
 
     #[test]
     fn policies_sort_as_their_keys_say() {
-        // Arrivals 4, 1, 3, 2.
+        // Arrival times 4, 1, 3, 2.
         assert_eq!(order(with(Policy::Fcfs)), [1, 3, 2, 0]);
-        // Prompts 100, 400, 300, 50.
+        // Prompt lengths 100, 400, 300, 50.
         assert_eq!(order(with(Policy::Spf)), [3, 0, 2, 1]);
-        // Remaining 100, 50, 300, 0: the last decodes.
+        // Remaining tokens 100, 50, 300, 0: the last request decodes.
         assert_eq!(order(with(Policy::Srtf)), [3, 1, 0, 2]);
         let shipped = OptSarathiConfig {
             srtf: SrtfRule::AsShipped,
             ..with(Policy::Srtf)
         };
         assert_eq!(order(shipped), [2, 0, 1, 3]);
-        // A second is worth 100 tokens: 4 + 1, 1 + 0.5, 3 + 3, 2 + 0 seconds.
+        // One second weighs as much as 100 tokens: 4 + 1, 1 + 0.5, 3 + 3, 2 + 0 seconds.
         assert_eq!(order(with(Policy::Aging)), [1, 3, 0, 2]);
-        // One number in place of both weights: a second is worth 10 tokens, so 4 + 10, 1 + 5, 3 + 30, 2 + 0.
+        // One ratio in place of both weights: one second weighs as much as 10 tokens, so 4 + 10, 1 + 5, 3 + 30, 2 + 0.
         let slow = OptSarathiConfig {
             aging_tokens_per_second: Some(10.0),
             ..with(Policy::Aging)
@@ -416,7 +421,7 @@ mod tests {
             ..OptSarathiConfig::default()
         };
         config.check().expect("a good configuration");
-        // 400, 300, 200, 100 are 12.5, 9.375, 6.25 and 3.125 times 32; halves go to the even number.
+        // 400, 300, 200 and 100 are 12.5, 9.375, 6.25 and 3.125 times 32; halves are rounded to the even number.
         assert_eq!(config.stages(), [384, 288, 192, 96]);
         assert_eq!(config.stage_tokens(), 251);
         let scheduler = OptSarathi::new(config).expect("a good configuration");

@@ -1,4 +1,4 @@
-//! Common to the schedulers with paged memory: queues of waiting and running requests, and preemption by decodes that need a
+//! Shared by the schedulers with paged memory: queues of waiting and running requests, and preemption when a decode needs a
 //! block.
 
 use std::collections::VecDeque;
@@ -10,28 +10,28 @@ use crate::sim::kv::Kv;
 /// Queues of one instance. Running requests hold memory; waiting ones do not.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
-    /// Waiting requests, first come first served; preempted ones wait in front.
+    /// Waiting requests, first come first served; preempted requests are at the front.
     pub(super) waiting: VecDeque<InFlightId>,
     /// Running requests that were not in the last batch, in the order in which they are scheduled.
     pub(super) running: Vec<InFlightId>,
-    /// Requests of the last batch, in its order.
+    /// Requests of the last batch, in batch order.
     pub(super) batched: Vec<InFlightId>,
     /// Running requests whose prompt is partly computed.
     pub(super) prefills: Vec<InFlightId>,
 }
 
-/// Tokens with which a preempted request restarts.
+/// The tokens with which a preempted request restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Restart {
-    /// All known tokens.
+    /// All tokens known so far.
     Tokens,
-    /// The computed tokens and the one being decoded: Vidur's `Request.restart`. A partly computed prompt is truncated, and
-    /// the rest of it is decoded.
+    /// The computed tokens and the one that is being decoded, as in Vidur's `Request.restart`. A partly computed prompt is
+    /// truncated, and its remainder is decoded token by token.
     Processed,
 }
 
 impl Queues {
-    /// Adds a request; one that came with its KV cache runs at once.
+    /// Adds a request. A request whose KV cache was transferred to this instance is running at once.
     pub(super) fn enqueue(&mut self, id: InFlightId, kv: &Kv) {
         if kv.held(id) > 0 {
             self.running.push(id);
@@ -40,7 +40,7 @@ impl Queues {
         }
     }
 
-    /// Ends the last batch: its requests go behind the other running ones.
+    /// Ends the last batch: its requests are appended to the other running ones.
     pub(super) fn line_up(&mut self) {
         self.running.append(&mut self.batched);
     }
@@ -50,26 +50,27 @@ impl Queues {
         self.running.len() + self.batched.len()
     }
 
-    /// Whether no request holds memory or is about to.
+    /// Whether no request holds memory or is about to hold memory.
     pub(super) fn is_alone(&self, batch: &[Slice]) -> bool {
         batch.is_empty() && self.in_memory() == 0
     }
 
-    /// Removes requests that are done.
+    /// Removes finished requests.
     pub(super) fn retire(&mut self, in_flight: &InFlightRequests) {
         self.batched.retain(|id| !in_flight[*id].is_done());
         self.running.retain(|id| !in_flight[*id].is_done());
     }
 
-    /// Sorts the running requests by arrival; equal arrivals keep their order.
+    /// Sorts the running requests by arrival; the sort is stable.
     pub(super) fn sort_by_arrival(&mut self, in_flight: &InFlightRequests) {
         if !self.running.is_sorted_by_key(|id| in_flight[*id].arrival) {
             self.running.sort_by_key(|id| in_flight[*id].arrival);
         }
     }
 
-    /// Schedules decodes of running requests, in order, up to `most`; unfinished prompts among them go to `prefills`. A decode
-    /// needs one free block, whether it uses it or not; otherwise the last running request is preempted, finally this one.
+    /// Schedules decodes of running requests in order, up to `most`, and moves unfinished prompts among them to `prefills`. A
+    /// decode needs one free block even if it does not use it. If no block is free, the last running request is preempted, and
+    /// finally the request itself.
     pub(super) fn decode(
         &mut self,
         context: &mut Context<'_>,
@@ -117,15 +118,15 @@ impl Queues {
         self.running.drain(..next);
     }
 
-    /// Puts all but the first `served` of `prefills` back in front of the running requests.
+    /// Puts all but the first `served` entries of `prefills` back at the front of the running requests.
     pub(super) fn put_back(&mut self, served: usize) {
         let skipped = self.prefills.drain(..).skip(served);
         self.running.splice(..0, skipped);
     }
 
-    /// Admits the first waiting request: it gets memory for all its tokens, and the batch at most `most` of them. Returns
-    /// `false` if none waits, or if fewer than `reserve` blocks would stay free. If no other request holds memory, none need
-    /// stay free: waiting would not help, though Vidur would wait for ever.
+    /// Admits the first waiting request: allocates memory for all its tokens and adds at most `most` of them to the batch.
+    /// Returns `false` if no request waits or if fewer than `reserve` blocks would remain free. If no other request holds
+    /// memory, no blocks need to remain free, because waiting would not free any; Vidur would wait for ever in that case.
     pub(super) fn admit(
         &mut self,
         context: &mut Context<'_>,

@@ -1,5 +1,6 @@
-//! Sarathi as modelled by Vidur: `vidur/scheduler/replica_scheduler/sarathi_replica_scheduler.py` at 7d47513. Decodes first, then
-//! chunks of prompts up to a token budget, then new requests; memory for a whole prompt is allocated at once.
+//! Sarathi as modelled by Vidur: `vidur/scheduler/replica_scheduler/sarathi_replica_scheduler.py` at 7d47513. A step schedules
+//! decodes first, then chunks of prompts up to a token budget, then new requests. Memory for a whole prompt is allocated at
+//! once.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,12 +17,12 @@ use crate::sim::kv::Kv;
 pub struct SarathiConfig {
     /// Token budget of a step; decodes are scheduled even beyond it.
     pub chunk_size: u32,
-    /// Most requests in a step, and in memory.
+    /// Maximum number of requests in a step, and in memory.
     pub batch_size_cap: u32,
     /// Fraction of the blocks that must stay free when a request is admitted.
     pub watermark_blocks_fraction: f64,
-    /// Keep the whole prompt of a request that is preempted during prefill. Vidur truncates the prompt there and decodes the
-    /// rest, so `false` reproduces Vidur's times; it matters only where memory is short.
+    /// Keep the whole prompt of a request that is preempted during prefill. Vidur truncates such a prompt and decodes its
+    /// remainder, so `false` reproduces Vidur's times. The two differ only when memory is short.
     pub keep_prompt: bool,
 }
 
@@ -63,7 +64,7 @@ impl Sarathi {
         }
     }
 
-    /// Schedules chunks of prompts that are in memory; prompts that get none come first in the next step.
+    /// Schedules chunks of prompts that are in memory. Prompts that get no chunk come first in the next step.
     fn continue_prompts(&mut self, context: &mut Context<'_>, batch: &mut Vec<Slice>) -> u32 {
         let mut left = self.config.chunk_size.saturating_sub(batch.len() as u32);
         let first = batch.len();
@@ -78,7 +79,7 @@ impl Sarathi {
                 left -= tokens;
             }
         }
-        // Every prompt here has tokens left, so once the budget is used up, it is used up for all that follow.
+        // Every prompt here has tokens left, so once the budget is used up, no later prompt gets a chunk either.
         let served = batch.len() - first;
         self.queues.put_back(served);
         left

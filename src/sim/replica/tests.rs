@@ -1,4 +1,4 @@
-//! Schedulers step by step: hand-worked cases, and what holds for all of them.
+//! Tests of schedulers step by step: hand-worked cases, and properties that all schedulers have.
 
 use proptest::prelude::*;
 
@@ -18,7 +18,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// Requests by prompt and output, in order of arrival.
+    /// Creates requests from pairs of prompt and output length, in order of arrival.
     fn new(
         scheduler: impl ReplicaScheduler + 'static,
         blocks: u32,
@@ -60,7 +60,7 @@ impl Bench {
         what(&mut *self.scheduler, &mut context, &mut self.batch);
     }
 
-    /// The next batch: tokens by request.
+    /// Forms the next batch and returns the number of tokens of each request.
     fn form(&mut self) -> Vec<(InFlightId, u32)> {
         self.batch.clear();
         self.with(|scheduler, context, batch| scheduler.form(context, batch));
@@ -70,7 +70,7 @@ impl Bench {
             .collect()
     }
 
-    /// The batch is computed, as the driver does it; how many requests are done.
+    /// Completes the batch as the event loop does; returns the number of finished requests.
     fn compute(&mut self) -> usize {
         let mut done = 0;
         for slice in &self.batch {
@@ -110,9 +110,9 @@ fn sarathi(chunk_size: u32) -> SarathiConfig {
 fn sarathi_fills_a_step_with_pieces_of_prompts() {
     let mut bench = Bench::new(Sarathi::new(sarathi(8)), 100, &[(10, 3), (5, 2), (9, 1)]);
     assert_eq!(bench.step(), [(0, 8)]);
-    // The rest of the first, all of the second, and one token of the third.
+    // The rest of the first prompt, all of the second, and one token of the third.
     assert_eq!(bench.step(), [(0, 2), (1, 5), (2, 1)]);
-    // Decodes come first and take of the budget.
+    // Decodes are scheduled first and use budget.
     assert_eq!(bench.step(), [(0, 1), (1, 1), (2, 6)]);
     assert_eq!(bench.step(), [(0, 1), (2, 2)]);
     assert_eq!(bench.step(), []);
@@ -121,7 +121,7 @@ fn sarathi_fills_a_step_with_pieces_of_prompts() {
 
 #[test]
 fn a_prompt_preempted_half_way_is_cut_short_in_vidur() {
-    // Four blocks of 4 tokens: one for the first prompt, three for the second, of which 4 tokens are computed.
+    // There are four blocks of 4 tokens: one for the first prompt, three for the second, of which 4 tokens are computed.
     let run = |keep_prompt| {
         let config = SarathiConfig {
             keep_prompt,
@@ -130,31 +130,32 @@ fn a_prompt_preempted_half_way_is_cut_short_in_vidur() {
         };
         let mut bench = Bench::new(Sarathi::new(config), 4, &[(4, 3), (12, 2)]);
         assert_eq!(bench.step(), [(0, 4), (1, 4)]);
-        // The first wants a block for its fifth token, and the second has to go.
+        // The first request needs a block for its fifth token, so the second is preempted.
         let batch = bench.step();
         let second = &bench.in_flight[1];
         (batch, second.prompt, second.output, second.preemptions)
     };
-    // Vidur: 4 tokens are the prompt now, and need one of the two free blocks; 10 remain to be decoded.
+    // Vidur: the prompt is truncated to 4 tokens, which need one of the two free blocks; 10 tokens remain to be decoded.
     assert_eq!(run(false), (vec![(0, 1), (1, 4)], 4, 10, 1));
-    // Otherwise it waits for three blocks.
+    // With the whole prompt kept, the request waits for three blocks.
     assert_eq!(run(true), (vec![(0, 1)], 12, 2, 1));
 }
 
 #[test]
 fn a_decode_that_is_preempted_computes_its_output_as_prompt() {
-    // Three blocks: both prompts take one, and each needs a second one for the fifth token.
+    // There are three blocks. Each prompt takes one and needs a second one for its fifth token.
     let config = VllmV0Config {
         watermark_blocks_fraction: 0.0,
         ..VllmV0Config::default()
     };
     let mut bench = Bench::new(VllmV0::new(config), 3, &[(4, 3), (4, 3)]);
     assert_eq!(bench.step(), [(0, 4), (1, 4)]);
-    // One block is free: the first takes it, then the second, which is the last, preempts itself.
+    // One block is free. The first request takes it; the second is the last running one and preempts itself.
     assert_eq!(bench.step(), [(0, 1)]);
     let second = &bench.in_flight[1];
     assert_eq!((second.prompt, second.output, second.generated), (5, 2, 0));
-    // It needs two blocks now; one is free until the first has its third token. The first finds a free block in its way.
+    // The second request now needs two blocks; one is free until the first request has its third token, for which it also
+    // requires a free block.
     assert_eq!(bench.step(), [(0, 1)]);
     assert_eq!(bench.step(), [(1, 5)]);
     assert_eq!(bench.step(), [(1, 1)]);
@@ -169,11 +170,11 @@ fn vllm_pads_prompts_to_the_longest() {
         ..VllmV0Config::default()
     };
     let mut bench = Bench::new(VllmV0::new(config), 100, &[(5, 2), (8, 2), (6, 2), (30, 1)]);
-    // 1 x 5, 2 x 8, but 3 x 8 is above 20.
+    // 1 x 5 and 2 x 8 are within the limit of 20, 3 x 8 is not.
     assert_eq!(bench.step(), [(0, 5), (1, 8)]);
     assert_eq!(bench.step(), [(2, 6)]);
     assert_eq!(bench.step(), [(0, 1), (1, 1), (2, 1)]);
-    // One that is too long in itself runs alone.
+    // A prompt that exceeds the limit by itself runs alone.
     assert_eq!(bench.step(), [(3, 30)]);
 }
 
@@ -186,15 +187,16 @@ fn the_threshold_looks_at_what_is_left_of_the_step() {
     };
     let scheduler = OptSarathi::new(config).expect("a good configuration");
     let mut bench = Bench::new(scheduler, 100, &[(3, 3), (13, 3), (22, 2), (2, 1)]);
-    // 4 are left, fewer than 5: the third has to wait.
+    // 4 tokens of the budget are left, fewer than the minimum of 5: the third request has to wait.
     assert_eq!(bench.step(), [(0, 3), (1, 13)]);
-    // 18 are left for 22.
+    // 18 tokens of the budget are left for a prompt of 22.
     assert_eq!(bench.step(), [(0, 1), (1, 1), (2, 18)]);
-    // Its last 4 tokens are below the threshold, but what is left is not: they run, and so do the 2 of the fourth.
+    // The prompt's last 4 tokens are fewer than the minimum, but the remaining budget is not: they run, and so do the 2 tokens
+    // of the fourth.
     assert_eq!(bench.step(), [(0, 1), (1, 1), (2, 4), (3, 2)]);
 }
 
-/// A scheduler by number, with its budget of tokens for prompts beside decodes, and its cap.
+/// Returns a scheduler by number, with its token budget for prompts beside decodes and its maximum number of requests.
 fn build(kind: u8, budget: u32, cap: u32) -> Box<dyn ReplicaScheduler> {
     let part = 0.1;
     match kind {
@@ -293,7 +295,7 @@ proptest! {
             prop_assert_eq!(held + bench.kv.free(), total);
             for (id, tokens) in &batch {
                 let held = bench.kv.held(*id);
-                // With asynchronous scheduling, the batch after this one may have preempted it already.
+                // With asynchronous scheduling, the batch after this one may have preempted the request already.
                 let preempted = kind == 4 && held == 0;
                 prop_assert!(preempted || held * 4 >= bench.in_flight[*id].computed + tokens);
             }
@@ -310,7 +312,7 @@ proptest! {
         }
     }
 
-    /// With their defaults, so that a new scheduler is among them as soon as it is registered.
+    /// All schedulers with their defaults, so that a newly registered scheduler is included.
     #[test]
     fn every_registered_scheduler_finishes_all_and_gives_all_blocks_back(
         requests in prop::collection::vec((1u32..40, 1u32..12), 1..12),

@@ -1,5 +1,5 @@
 //! vLLM before chunked prefill, as modelled by Vidur: `vidur/scheduler/replica_scheduler/vllm_replica_scheduler.py` at 7d47513.
-//! Whole prompts first, in batches of their own; decodes when no prompt can run.
+//! Whole prompts are scheduled first, in batches without decodes; decodes run when no prompt can run.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,9 +14,9 @@ use crate::sim::kv::Kv;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct VllmV0Config {
-    /// Largest product of a step's number of prompts and its longest prompt: prompts are padded.
+    /// Limit of the number of prompts in a step times the longest of them, because prompts are padded.
     pub max_tokens_in_batch: u32,
-    /// Most requests in a step, and in memory.
+    /// Maximum number of requests in a step, and in memory.
     pub batch_size_cap: u32,
     /// Fraction of the blocks that must stay free when a request is admitted.
     pub watermark_blocks_fraction: f64,
@@ -56,7 +56,7 @@ impl VllmV0 {
         }
     }
 
-    /// Admits whole prompts, first come first served, as many as fit when padded to the longest of them. A prompt that
+    /// Admits whole prompts, first come first served, as long as they fit when padded to the longest of them. A prompt that
     /// never fits runs once no other request holds memory; Vidur would wait for ever.
     fn prompts(&mut self, context: &mut Context<'_>, batch: &mut Vec<Slice>) {
         let reserve = context.kv.part(self.config.watermark_blocks_fraction);

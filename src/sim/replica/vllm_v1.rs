@@ -1,9 +1,10 @@
-//! vLLM v1: `vllm/v1/core/sched/scheduler.py` (0.19 and later): chunked prefill, prefix cache, preemption by recompute.
+//! vLLM v1: `vllm/v1/core/sched/scheduler.py` (0.19 and later), with chunked prefill, prefix cache and preemption by
+//! recomputation.
 //!
-//! With asynchronous scheduling (`async_scheduling`, the default of newer vLLM), a batch is formed while the previous one is on
-//! the GPU (`step_with_batch_queue` of `vllm/v1/engine/core.py`, `async_scheduler.py`). So a new request waits for the end of
-//! the running step, and then for the step that was formed before it arrived; and a request whose last token is in the running
-//! step keeps its place and its blocks until that step ends, though it is not in the next one.
+//! With asynchronous scheduling (`async_scheduling`, the default of newer vLLM), a batch is formed while the previous one runs
+//! on the GPU (`step_with_batch_queue` of `vllm/v1/engine/core.py`, `async_scheduler.py`). A new request therefore waits for
+//! the end of the running step and then for the step that was formed before it arrived. A request whose last token is in the
+//! running step keeps its place and its blocks until that step ends, although it is not in the next one.
 
 use std::collections::VecDeque;
 
@@ -19,13 +20,13 @@ use crate::sim::kv::Kv;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct VllmV1Config {
-    /// Token budget of a step, over all requests.
+    /// Token budget of a step, summed over all requests.
     pub max_num_batched_tokens: u32,
-    /// Most requests in a step.
+    /// Maximum number of requests in a step.
     pub max_num_seqs: u32,
-    /// Split prompts into chunks; otherwise a prompt waits for a step whose budget has room for all of it.
+    /// Split prompts into chunks; otherwise a prompt waits for a step whose remaining budget covers all of it.
     pub enable_chunked_prefill: bool,
-    /// Longest chunk of a prompt in a step; 0 for no limit.
+    /// Maximum chunk of a prompt in a step, in tokens; 0 means no limit.
     pub long_prefill_token_threshold: u32,
     /// Fraction of the blocks that must stay free when a request is admitted while others run.
     pub watermark: f64,
@@ -65,23 +66,23 @@ impl SchedulerParameters for VllmV1Config {
 #[derive(Debug, Clone, Copy)]
 struct Seat {
     id: InFlightId,
-    /// Its tokens in the batch that is running while the next one is formed.
+    /// Its tokens in the running batch, while the next one is formed.
     ahead: u32,
 }
 
 impl Seat {
-    /// Whether the running batch samples a token for it.
+    /// Whether the running batch samples a token of this request.
     fn samples(&self, request_state: &InFlightRequest) -> bool {
         self.ahead > 0 && self.ahead == request_state.gap()
     }
 
-    /// Tokens whose KV cache exists, and tokens left to compute, when the running batch has ended.
+    /// Number of tokens whose KV cache exists, and of tokens left to compute, once the running batch has ended.
     fn then(&self, request_state: &InFlightRequest) -> (u32, u32) {
         let gap = request_state.gap() - self.ahead + u32::from(self.samples(request_state));
         (request_state.computed + self.ahead, gap)
     }
 
-    /// Whether the running batch samples its last token.
+    /// Whether the running batch samples the request's last token.
     fn ends(&self, request_state: &InFlightRequest) -> bool {
         let last = match request_state.work {
             ServedPhases::PrefillAndDecode => request_state.output,
@@ -99,8 +100,8 @@ pub struct VllmV1 {
     running: Vec<Seat>,
     /// The batch that was formed while the previous one ran.
     next: Vec<Slice>,
-    /// Requests preempted while they were in the running batch. Their blocks are freed; their token counts are corrected when
-    /// the batch has ended.
+    /// Requests that were preempted while they were in the running batch. Their blocks are free already; their token counts are
+    /// corrected when the batch has ended.
     leaving: Vec<InFlightId>,
 }
 
@@ -116,7 +117,7 @@ impl VllmV1 {
         }
     }
 
-    /// Preempts a running request: it loses its memory and is recomputed before all waiting requests.
+    /// Preempts a running request: its memory is freed, and it is recomputed before all waiting requests.
     fn preempt(&mut self, seat: Seat, context: &mut Context<'_>) {
         if seat.ahead > 0 {
             context.kv.release(seat.id);
@@ -127,7 +128,7 @@ impl VllmV1 {
         self.waiting.push_front(seat.id);
     }
 
-    /// Whether no batch is running whose end may free memory.
+    /// Whether no batch is running that may free memory when it ends.
     fn is_idle(&self) -> bool {
         self.leaving.is_empty() && self.running.iter().all(|seat| seat.ahead == 0)
     }
@@ -187,11 +188,12 @@ impl VllmV1 {
                     fits = context.kv.grow(id, end);
                     continue;
                 }
-                // The request admitted last is preempted first, and that may be this one.
+                // The request admitted last is preempted first; it may be the current one.
                 let Some(victim) = self.running.last().copied() else {
                     break;
                 };
-                // A prompt that ends in the running step is transferred to another instance and then frees its blocks here.
+                // A prompt that ends in the running step is transferred to another instance, after which its blocks here are
+                // freed.
                 let last = &context.in_flight[victim.id];
                 if last.work == ServedPhases::PrefillOnly && victim.ends(last) {
                     preempted = true;
@@ -220,8 +222,9 @@ impl VllmV1 {
         (!preempted).then_some(budget)
     }
 
-    /// If no request can run because waiting requests hold the memory (their KV cache came from other instances), the last of
-    /// them loses it and is recomputed; the first `spared` in the queue keep theirs.
+    /// Handles the case that no request can run because waiting requests hold the memory (their KV cache was transferred from
+    /// other instances): the last of them loses its memory and is recomputed. The first `spared` requests of the queue keep
+    /// theirs.
     fn make_room(&mut self, context: &mut Context<'_>, spared: usize) -> bool {
         let held = |id: &&InFlightId| context.kv.held(**id) > 0;
         let Some(victim) = self.waiting.iter().skip(spared).rfind(held).copied() else {
@@ -231,7 +234,7 @@ impl VllmV1 {
         true
     }
 
-    /// Admits requests, first come first served; the first that does not fit blocks the others.
+    /// Admits requests, first come first served; a request that does not fit blocks those behind it.
     fn let_in(&mut self, context: &mut Context<'_>, batch: &mut Vec<Slice>, mut budget: u32) {
         let watermark = (self.config.watermark * f64::from(context.kv.total())) as u32;
         while budget > 0
@@ -240,7 +243,7 @@ impl VllmV1 {
             && !self.leaving.contains(&id)
         {
             let request_state = &context.in_flight[id];
-            // KV cache that came from another instance is in memory already.
+            // KV cache that was transferred from another instance is in memory already.
             let here = context.kv.held(id) > 0;
             let cached = if here {
                 request_state.computed
@@ -254,7 +257,7 @@ impl VllmV1 {
             }
             let end = cached + tokens;
             let mut reserve = if batch.is_empty() { 0 } else { watermark };
-            // A preempted request would be preempted again and again if it were readmitted before all of it fits.
+            // A preempted request that was readmitted before all of it fits would be preempted again and again.
             if self.config.scheduler_reserve_full_isl || request_state.preemptions > 0 {
                 reserve +=
                     context.kv.blocks_for(request_state.tokens()) - context.kv.blocks_for(end);
@@ -351,7 +354,8 @@ mod tests {
     use crate::sim::{Cluster, InstanceSpec, Item, RequestRecord, Simulation, Workload};
     use crate::trace::Nanos;
 
-    /// Requests of arrival in halves of a second, prompt and output; steps of one second; blocks of four tokens.
+    /// Runs requests given as arrival in half seconds, prompt and output length; steps take one second, blocks have four
+    /// tokens.
     fn run(config: &VllmV1Config, blocks: u32, requests: &[(u64, u32, u32)]) -> Vec<RequestRecord> {
         let items = requests.iter().enumerate().map(|(index, request)| Item {
             arrival: Nanos(request.0 * 500_000_000),
@@ -382,7 +386,7 @@ mod tests {
 
     #[test]
     fn one_that_comes_waits_for_the_batch_that_is_formed_already() {
-        // The first decodes in [1, 2] and [2, 3]. The second comes at 0.5, when [1, 2] is formed already.
+        // The first request decodes in [1, 2] and [2, 3]. The second arrives at 0.5, when [1, 2] is already formed.
         let requests = [(0, 4, 3), (1, 4, 1)];
         assert_eq!(ends(&run(&config(true), 100, &requests)), [3, 3]);
         assert_eq!(ends(&run(&config(false), 100, &requests)), [3, 2]);
@@ -394,7 +398,8 @@ mod tests {
             max_num_seqs: 2,
             ..config(async_scheduling)
         };
-        // The first has its last token at 2. The batch of [2, 3] was formed at 1, so the third is in that of [3, 4].
+        // The first request gets its last token at 2. The batch of [2, 3] was formed at 1, so the third request is in that of
+        // [3, 4].
         let requests = [(0, 4, 2), (0, 4, 3), (0, 4, 1)];
         assert_eq!(ends(&run(&two(true), 100, &requests)), [2, 3, 4]);
         assert_eq!(ends(&run(&two(false), 100, &requests)), [2, 3, 3]);
@@ -402,9 +407,9 @@ mod tests {
 
     #[test]
     fn the_token_of_a_running_batch_outlives_preemption() {
-        // Three blocks of four. At 0 both prompts begin, and of the next batch only the first fits, with two blocks; the second
-        // loses its block, and still gets the token of [0, 1]. The first needs the third block for its last token at 6. Then the
-        // second computes 4 + 1 tokens in [6, 7], and has its third token at 8.
+        // There are three blocks of four tokens. At 0 both prompts begin. Only the first request fits in the next batch, with
+        // two blocks; the second loses its block and still gets the token of [0, 1]. The first needs the third block for its
+        // last token at 6. The second then computes 4 + 1 tokens in [6, 7] and gets its third token at 8.
         let requests = [(0, 4, 6), (0, 4, 3)];
         let records = run(&config(true), 3, &requests);
         assert_eq!(ends(&records), [6, 8]);
@@ -419,8 +424,8 @@ mod tests {
             max_num_batched_tokens: 4,
             ..config(true)
         };
-        // 10 tokens in pieces of 4, 4 and 2; the second has the other 2 of that batch, and its other 2 in the one after,
-        // beside the first's decode.
+        // 10 tokens are computed in chunks of 4, 4 and 2. The second request gets the other 2 tokens of the third batch, and
+        // its last 2 in the batch after it, beside the first request's decode.
         let records = run(&small, 100, &[(0, 10, 2), (0, 4, 1)]);
         assert_eq!(ends(&records), [4, 4]);
         assert_eq!(records[0].first_token, Some(Nanos(3_000_000_000)));

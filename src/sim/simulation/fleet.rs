@@ -28,7 +28,7 @@ impl Simulation<'_> {
         number
     }
 
-    /// Calls the controller, at a control interval or for an instance that became ready, and carries out its actions.
+    /// Calls the controller at a control interval or when an instance became ready, and carries out its actions.
     pub(super) fn control(&mut self, started: Option<u32>) {
         let Some(controller) = self.controller.take() else {
             return;
@@ -104,13 +104,13 @@ impl Simulation<'_> {
         for _ in there.len()..wanted {
             self.start_instance(resize.pool);
         }
-        // The youngest are removed first.
+        // The youngest instances are removed first.
         for number in there.iter().skip(wanted).rev() {
             self.apply(ScalingAction::Drain(*number));
         }
     }
 
-    /// Requests an instance of a pool; it is ready after its start-up.
+    /// Starts an instance of a pool; it becomes ready after its start-up time.
     pub(super) fn start_instance(&mut self, pool: u32) -> u32 {
         let number = self.create(pool);
         self.set_state(number, State::Starting);
@@ -119,7 +119,7 @@ impl Simulation<'_> {
         number
     }
 
-    /// Drains an instance: waiting requests without memory are routed again, and the instance finishes the others.
+    /// Drains an instance: its waiting requests without memory are routed again, and it finishes the others.
     pub(super) fn drain(&mut self, number: u32) {
         self.set_state(number, State::Draining);
         let instance = &mut self.instances[number as usize];

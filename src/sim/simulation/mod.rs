@@ -1,4 +1,4 @@
-//! The event loop: arrivals, routing, steps, transfers, and the end of each request.
+//! The event loop: arrivals, routing, steps, transfers and the completion of requests.
 
 mod fleet;
 mod requests;
@@ -46,11 +46,12 @@ pub struct Simulation<'a> {
     instances: Vec<Instance>,
     links: Links,
     links_event: Option<(Nanos, Key)>,
-    /// Requests that are not assigned to an instance for prefill yet.
+    /// Requests that are not yet assigned to an instance for prefill.
     pending_prefill: VecDeque<InFlightId>,
-    /// Requests whose prompt is computed, with its instance, that are not assigned to an instance for decode yet.
+    /// Requests whose prompt is computed, with the instance that computed it, that are not yet assigned to an instance for
+    /// decode.
     pending_decode: VecDeque<(InFlightId, u32)>,
-    /// By session: the running request, and turns that wait for it.
+    /// For each session: its running request, and the turns that wait for that request.
     sessions: Vec<Turns>,
     records: Vec<RequestRecord>,
     gaps: Histogram<u64>,
@@ -66,9 +67,9 @@ pub struct Simulation<'a> {
     candidates: Vec<u32>,
     done: Vec<InFlightId>,
     flows: Vec<Flow>,
-    /// Counts the requests that have left, for a progress display.
+    /// Counter of requests that have left the cluster, for a progress display.
     progress: Option<&'a AtomicU64>,
-    /// Changes the cluster's size during the run.
+    /// Controller that changes the cluster's size during the run.
     controller: Option<&'a mut dyn Controller>,
 }
 
@@ -108,7 +109,7 @@ impl<'a> Simulation<'a> {
                 .take(sessions)
                 .collect(),
             records: workload.items().iter().map(record).collect(),
-            // Up to one day, with three significant digits.
+            // Histogram range of up to one day, with three significant digits.
             gaps: new_histogram(),
             moved_bytes: 0.0,
             steps: Vec::new(),
@@ -135,7 +136,7 @@ impl<'a> Simulation<'a> {
         simulation
     }
 
-    /// Increments a counter for each request that leaves.
+    /// Sets a counter that is incremented for each request that leaves the cluster.
     #[must_use]
     pub fn watched(mut self, progress: &'a AtomicU64) -> Self {
         self.progress = Some(progress);
@@ -173,7 +174,7 @@ impl<'a> Simulation<'a> {
                 self.now = end;
                 return self.close(Outcome::EndOfTime);
             }
-            // Stops if only resizes remain, or only ticks that change nothing.
+            // Stops if the only remaining events are resizes, or ticks that change nothing.
             if arrival.is_none() && (self.in_flight.is_empty() || self.idle_ticks > MOST_IDLE_TICKS)
             {
                 break;
@@ -190,7 +191,7 @@ impl<'a> Simulation<'a> {
             }
             self.settle();
         }
-        // No event remains: the remaining requests found no instance.
+        // No event remains: no instance could serve the remaining requests.
         self.close(Outcome::NoInstance)
     }
 
@@ -220,7 +221,7 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    /// After all events at one time: routes waiting requests and starts the next step of idle instances.
+    /// Routes waiting requests and starts the next step of idle instances, after all events of one time.
     fn settle(&mut self) {
         while let Some(id) = self.pending_prefill.front().copied() {
             if !self.route(id) {
@@ -263,7 +264,7 @@ impl<'a> Simulation<'a> {
         );
         let left: Vec<InFlightId> = self.in_flight.in_use().collect();
         for id in left {
-            // A turn that waits for the previous one would have arrived after the end.
+            // A turn that waits for the previous turn would have arrived after the end.
             if outcome != Outcome::EndOfTime || !self.in_flight[id].held_back {
                 self.write(id, outcome);
             }
@@ -288,6 +289,6 @@ impl<'a> Simulation<'a> {
 }
 
 fn new_histogram() -> Histogram<u64> {
-    // The bounds are constants that the crate accepts.
+    // The bounds are constants in the range that the crate accepts.
     Histogram::new_with_bounds(1, 86_400_000_000_000, 3).unwrap_or_else(|_| unreachable!())
 }

@@ -1,4 +1,4 @@
-//! The life of a request, from its arrival to its end.
+//! The life cycle of a request, from its arrival to its completion.
 
 use super::*;
 use crate::sim::InFlightRequest;
@@ -14,7 +14,7 @@ impl Simulation<'_> {
         if let (Some(cursor), Some(trace)) = (&mut self.runs, self.workload.blocks())
             && let Some(run) = cursor.next_run()
         {
-            // In some traces a partial last block has an id; engines find whole blocks only.
+            // In some traces a partial last block has an id; engines match whole blocks only.
             prompt_blocks = item.prompt / trace.block_size();
             let whole = if trace.partial_tail() {
                 &run.all[..run.all.len().min(prompt_blocks as usize)]
@@ -44,7 +44,7 @@ impl Simulation<'_> {
         self.enter(id);
     }
 
-    /// A request arrives: it is counted, and waits for an instance.
+    /// Handles the arrival of a request: counts it and queues it for routing.
     pub(super) fn enter(&mut self, id: InFlightId) {
         let request_state = &mut self.in_flight[id];
         request_state.held_back = false;
@@ -92,7 +92,7 @@ impl Simulation<'_> {
         self.retire_if_drained(number);
     }
 
-    /// A request has all its output tokens.
+    /// Handles the completion of a request that has all its output tokens.
     pub(super) fn complete(&mut self, id: InFlightId, number: u32) {
         let instance = &mut self.instances[number as usize];
         instance.kv.release(id);
@@ -123,7 +123,7 @@ impl Simulation<'_> {
         window.tbt.extend(record.tbt());
     }
 
-    /// Removes a request from the cluster; the next turn of its session may arrive.
+    /// Removes a request from the cluster; the next turn of its session may then arrive.
     pub(super) fn leave(&mut self, id: InFlightId, outcome: Outcome) {
         self.write(id, outcome);
         if outcome == Outcome::Finished && self.controller.is_some() {
@@ -151,7 +151,7 @@ impl Simulation<'_> {
         record.ended = self.now;
         record.scheduled = request_state.scheduled;
         record.first_token = request_state.first_token;
-        // After a restart, part of the output counts as prompt; the number of missing tokens is unchanged.
+        // After a restart, some of the output counts as prompt; the number of missing tokens is unchanged.
         let missing = request_state.output.saturating_sub(request_state.generated);
         record.generated = record.output.saturating_sub(missing);
         record.last_prompt = request_state.prompt;

@@ -1,9 +1,9 @@
-//! Assigns requests to instances, for prefill and for decode.
+//! Assignment of requests to instances, for prefill and for decode.
 
 use super::*;
 
 impl Simulation<'_> {
-    /// Assigns an arrived request to an instance; returns `false` if there is none.
+    /// Assigns an arrived request to an instance; returns `false` if no instance is available.
     pub(super) fn route(&mut self, id: InFlightId) -> bool {
         let need = self.in_flight[id].prompt;
         let all = self.in_flight[id].prompt + self.in_flight[id].output - 1;
@@ -66,7 +66,7 @@ impl Simulation<'_> {
         true
     }
 
-    /// Whether any decode instance has the memory that a request will need.
+    /// Whether any decode instance has as much memory as a request will need.
     pub(super) fn output_fits(&self, id: InFlightId) -> bool {
         let request_state = &self.in_flight[id];
         let tokens = request_state.prompt + request_state.output - 1;
@@ -109,7 +109,8 @@ impl Simulation<'_> {
         true
     }
 
-    /// Outputs stay in the deployment group where their prompt was computed, if a decode instance there is ready.
+    /// The decode instances that may serve an output: those of the deployment group where its prompt was computed, if one of
+    /// them is ready.
     pub(super) fn keep_same_group(&mut self, from: u32) {
         let topology = &self.cluster.topology;
         if topology.site.is_empty() {
@@ -123,7 +124,7 @@ impl Simulation<'_> {
     }
 }
 
-/// Numbers of the instances that satisfy a condition.
+/// Indices of the instances that satisfy a condition.
 fn collect(into: &mut Vec<u32>, instances: &[Instance], pick: impl Fn(&Instance) -> bool) {
     into.clear();
     into.extend((0..instances.len() as u32).filter(|number| pick(&instances[*number as usize])));

@@ -3,7 +3,7 @@
 use super::*;
 
 impl Simulation<'_> {
-    /// Starts the transfers of requests that were routed to an instance and whose KV fits into its memory.
+    /// Starts the transfers of requests that are routed to an instance and whose KV fits into its memory.
     pub(super) fn take_in(&mut self, number: u32) {
         while let Some((id, from)) = self.instances[number as usize].incoming.front().copied() {
             let instance = &mut self.instances[number as usize];
@@ -16,7 +16,7 @@ impl Simulation<'_> {
                 .kv
                 .resident(&request_state.blocks, request_state.prompt / size)
                 * size;
-            // Includes room for the token that is computed next.
+            // Includes one token for the next computation.
             if !instance
                 .kv
                 .admit(id, request_state, here, request_state.prompt + 1, 0)
@@ -57,7 +57,7 @@ impl Simulation<'_> {
         self.flows = flows;
     }
 
-    /// A request's KV has arrived at its decode instance.
+    /// Handles the arrival of a request's KV at its decode instance.
     pub(super) fn arrived(&mut self, id: InFlightId, from: u32, to: u32) {
         let source = &mut self.instances[from as usize];
         source.kv.release(id);
@@ -75,7 +75,7 @@ impl Simulation<'_> {
         self.retire_if_drained(from);
     }
 
-    /// Schedules the next change of the links; there is only one such event at a time.
+    /// Schedules the next change of transfer rates; at most one such event exists at a time.
     pub(super) fn watch_links(&mut self) {
         let next = self.links.next();
         if self.links_event.map(|(time, _)| time) == next {

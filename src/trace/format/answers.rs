@@ -1,6 +1,6 @@
-//! What the formats of vLLM's simulators share: lines that hold a prompt, or its name, and the answer to it.
+//! Shared by the formats of vLLM's simulators, whose lines hold a prompt or its id, and its output.
 //!
-//! None of them has times: read here, every request arrives at 0.
+//! These formats have no times: every request that is read arrives at time 0.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use super::lines::{Fault, each_line, finish};
 use super::scan::Scanner;
 use super::{ReadOptions, ReadReport, WriteReport, bytes, require_tokens};
 
-/// Reads lines of two keys, prompt and answer; `ids` turns the value of either into token ids.
+/// Reads lines with two keys, for prompt and output; `ids` converts the value of either to token ids.
 pub(super) fn read(
     [prompt_key, answer_key]: [&str; 2],
     input: Input,
@@ -58,7 +58,7 @@ pub(super) fn read(
     Ok((finish(builder, meta, &path)?, report))
 }
 
-/// Refuses a line in which a key was not found.
+/// Rejects a line without a required key.
 pub(super) fn require(found: bool, key: &str) -> Result<(), Fault> {
     if found {
         Ok(())
@@ -67,7 +67,7 @@ pub(super) fn require(found: bool, key: &str) -> Result<(), Fault> {
     }
 }
 
-/// Writes an object per request; `fields` puts what stands between its braces, request after request.
+/// Writes one object per request; `fields` writes the content between its braces.
 pub(super) fn write(
     trace: &Trace,
     format: &str,
@@ -90,12 +90,12 @@ pub(super) fn write(
     })
 }
 
-/// Refuses a request whose output is known by its length only.
+/// Rejects a request of which only the output length is known.
 pub(super) fn require_output(request: &Request, format: &str) -> Result<()> {
     if request.output.is_empty() && request.output_length > 0 {
         return Err(Error::usage(
             format!(
-                "format `{format}` needs the output's tokens, and request `{}` has only their number",
+                "format `{format}` needs the output's tokens, but request `{}` has only their number",
                 request.id
             ),
             "export a trace that `replay gen-trace` made",

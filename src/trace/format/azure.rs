@@ -41,7 +41,7 @@ impl TraceFormat for Azure {
             rows.push((time, tokens(row, 1)?, tokens(row, 2)?));
             Ok(())
         })?;
-        // Times are dates, so what comes first is known only when all have been read.
+        // Times are dates and may be unordered, so the first arrival is known only after all rows have been read.
         let start = rows.iter().map(|row| row.0).min().unwrap_or(0);
         let mut builder = TraceBuilder::new(Content::Lengths);
         for (index, (time, prompt, output)) in rows.into_iter().enumerate() {
@@ -72,7 +72,7 @@ impl TraceFormat for Azure {
     }
 }
 
-/// Nanoseconds since 1970 of `2023-11-16 18:15:46.6805900`, with or without an offset such as `+00:00`.
+/// Parses `2023-11-16 18:15:46.6805900`, with or without an offset such as `+00:00`, to nanoseconds since 1970.
 fn parse(text: &str) -> Option<i128> {
     let (date, clock) = text.split_once([' ', 'T'])?;
     let mut parts = date.split('-').map(|part| part.parse::<u32>().ok());
@@ -103,7 +103,7 @@ fn parse(text: &str) -> Option<i128> {
     Some(days(year, month, day) * DAY + time - offset)
 }
 
-/// Days since 1970 in the Gregorian calendar, counted from March so that the leap day is a year's last.
+/// Days since 1970 in the Gregorian calendar, with years from March to February, so that a leap day is the last day of a year.
 fn days(year: u32, month: u32, day: u32) -> i128 {
     let (year, month) = if month > 2 {
         (year, month - 3)
@@ -115,7 +115,7 @@ fn days(year: u32, month: u32, day: u32) -> i128 {
     year * 365 + leaps + (month * 153 + 2) / 5 + day - 1 - 719_468
 }
 
-/// The time of an arrival as if the trace began with the year 2023.
+/// Formats an arrival time as a date; the trace starts with the year 2023.
 fn stamp(time: Nanos) -> String {
     let (seconds, nanos) = (time.0 / 1_000_000_000, time.0 % 1_000_000_000);
     let (mut day, mut month, mut year) = (seconds / 86_400, 1, 2023);
@@ -133,7 +133,7 @@ fn stamp(time: Nanos) -> String {
         (year, month) = next;
     }
     let clock = seconds % 86_400;
-    // Azure's own files have seven decimals; nine only where it takes them.
+    // Azure's own files have seven decimals; nine are written only if the value needs them.
     let fraction = if nanos % 100 == 0 {
         format!("{:07}", nanos / 100)
     } else {

@@ -1,7 +1,8 @@
-//! Alibaba's published Bailian (Qwen) traces: as Mooncake's, with chats linked to their parent, seconds and 16-token blocks.
+//! Alibaba's published Bailian (Qwen) traces: Mooncake's format with a link from each chat to its parent, times in seconds and
+//! blocks of 16 tokens.
 //!
-//! Defined by alibaba-edu/qwen-bailian-usagetraces-anon: `chat_id` is a request, `parent_chat_id` the turn before it or
-//! -1, `turn` counts from 1.
+//! Defined by alibaba-edu/qwen-bailian-usagetraces-anon: `chat_id` is a request, `parent_chat_id` the previous turn or -1, and
+//! `turn` counts from 1.
 
 use std::path::Path;
 
@@ -79,7 +80,7 @@ impl TraceFormat for Bailian {
             check_blocks(input_length, block_size, raw.len())?;
             let session = match parent.as_deref() {
                 None | Some("-1") => id.clone().into_owned(),
-                // A parent that the file leaves out still joins its children.
+                // Requests with the same parent are in one session even if the parent is not in the file.
                 Some(parent) => roots
                     .get(parent)
                     .cloned()

@@ -1,4 +1,4 @@
-//! Block ids for formats that hold blocks: from tokens by chained hashes, or as a trace of hash ids has them.
+//! Block ids for formats that hold blocks: chained hashes of tokens, or the hash ids of a trace.
 
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_128;
@@ -6,8 +6,8 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::base::error::{Error, Result};
 use crate::trace::{Content, ExtraKeys, TokenReplay, Trace};
 
-/// Walks a trace in arrival order and gives each prompt as block ids, counted from 0 in order of first use. The last
-/// block may be partial and has an id too.
+/// Iterates over a trace in arrival order and returns each prompt as block ids, numbered from 0 in order of first use. The last
+/// block may be partial and also has an id.
 pub(super) struct BlockIds<'a> {
     trace: &'a Trace,
     replay: TokenReplay<'a>,
@@ -15,7 +15,7 @@ pub(super) struct BlockIds<'a> {
     chains: Vec<Chain>,
     known: HashTable<u32>,
     hashes: Vec<u128>,
-    /// Of a trace of hash ids: the dense id of each.
+    /// For a trace of hash ids: the dense id of each hash id.
     renamed: Vec<u32>,
     ids: Vec<u32>,
     scratch: Vec<u8>,
@@ -25,16 +25,16 @@ pub(super) struct BlockIds<'a> {
 #[derive(Default)]
 struct Chain {
     ids: Vec<u32>,
-    /// How many of them are whole: the tail changes as soon as the prompt grows.
+    /// Number of complete blocks; the last, partial block changes when the prompt grows.
     whole: usize,
     extra: u32,
 }
 
-/// Marks a hash id that was not met yet.
+/// Marks a hash id that has not occurred yet.
 const UNKNOWN: u32 = u32::MAX;
 
 impl<'a> BlockIds<'a> {
-    /// With `asked` tokens per block, or `usual` where neither the caller nor the trace says.
+    /// Creates the iterator with `asked` tokens per block, or with `usual` if neither the caller nor the trace sets a size.
     pub(super) fn new(
         trace: &'a Trace,
         asked: Option<u32>,
@@ -59,8 +59,8 @@ impl<'a> BlockIds<'a> {
             }
             (Content::Lengths, _) => {
                 return Err(Error::usage(
-                    format!("format `{format}` needs content, and this trace has lengths only"),
-                    "such a trace is for `replay simulate` only; give one with token ids or hash ids",
+                    format!("format `{format}` needs content, but this trace has lengths only"),
+                    "such a trace works with `replay simulate` only; give a trace with token ids or hash ids",
                 ));
             }
         };
@@ -84,7 +84,7 @@ impl<'a> BlockIds<'a> {
         self.block_size as u32
     }
 
-    /// The next request's index and blocks.
+    /// Returns the next request's index and blocks.
     pub(super) fn next_request(&mut self) -> Option<(usize, &[u32])> {
         let tokens = self.replay.next_request()?;
         let index = tokens.index;
@@ -105,7 +105,8 @@ impl<'a> BlockIds<'a> {
             return Some((index, &self.ids));
         }
         let chain = &mut self.chains[request.session as usize];
-        // Blocks wholly within what is shared are those of the turn before, as far as it had them.
+        // Complete blocks within the shared prefix are equal to those of the previous turn, up to the length of the previous
+        // turn.
         let mut kept = (request.shared as usize / self.block_size).min(chain.whole);
         if chain.extra != request.extra {
             kept = 0;
@@ -146,7 +147,7 @@ impl<'a> BlockIds<'a> {
     }
 }
 
-/// What stands for the parent of a first block: the same prompt under another adapter or salt is another block.
+/// Hash that stands for the parent of a first block, so that the same prompt with another adapter or salt has other blocks.
 fn seed(extra: &ExtraKeys) -> u128 {
     if *extra == ExtraKeys::default() {
         return 0;

@@ -15,7 +15,7 @@ use super::csv_rows::{self, Label};
 use super::lines::seconds;
 use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport};
 
-/// What is read; `Session ID` and `Elapsed time` may be missing.
+/// Columns that are read; `Session ID` and `Elapsed time` may be missing.
 const COLUMNS: [&str; 5] = [
     "Timestamp",
     "Request tokens",
@@ -72,7 +72,7 @@ impl TraceFormat for BurstGpt {
         let header = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type";
         csv_rows::write(trace, path, header, |_, r| {
             let total = u64::from(r.input_length) + u64::from(r.output_length);
-            // vLLM's loader keeps the rows of this model only.
+            // vLLM's loader uses only the rows of this model.
             format!(
                 "{},GPT-4,{},{},{total},Conversation log",
                 r.arrival, r.input_length, r.output_length

@@ -1,4 +1,4 @@
-//! Writing: numbers and strings into a byte buffer, and the buffer into a file.
+//! Writes numbers and strings into a byte buffer, and the buffer into a file.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -8,16 +8,16 @@ use rayon::prelude::*;
 use crate::base::error::{Error, Result};
 use crate::base::io::OutputFile;
 
-/// Items that one core formats at a time.
+/// Number of items that one core formats at a time.
 const PIECE: usize = 64;
-/// Items that are formatted before they are written.
+/// Number of items that are formatted before they are written.
 const BATCH: usize = 2048;
 
-/// A file with a buffer in front, because token arrays are formatted by hand.
+/// A file with a buffer for hand-formatted token arrays.
 pub(super) struct Sink {
     file: OutputFile,
     path: PathBuf,
-    /// What is written next.
+    /// Bytes that are not written yet.
     pub(super) buffer: Vec<u8>,
 }
 
@@ -30,7 +30,7 @@ impl Sink {
         })
     }
 
-    /// Hands the buffer on once it is worth a write.
+    /// Writes the buffer to the file if it is large enough.
     pub(super) fn flush_full(&mut self) -> Result<()> {
         if self.buffer.len() >= 1 << 16 {
             self.flush()?;
@@ -38,7 +38,7 @@ impl Sink {
         Ok(())
     }
 
-    /// Formats items on all cores and writes them in order, the next batch being formatted while one is written.
+    /// Formats items on all cores and writes them in order; the next batch is formatted while one is written.
     pub(super) fn all<T: Sync>(
         &mut self,
         items: &[T],
@@ -97,7 +97,7 @@ pub(super) fn integer(buffer: &mut Vec<u8>, value: u64) {
     buffer.extend_from_slice(&digits[at..]);
 }
 
-/// Appends a 32-bit number: the division by a constant is cheaper at this width.
+/// Appends a 32-bit number; division by a constant is cheaper at this width.
 fn id(buffer: &mut Vec<u8>, value: u32) {
     let mut digits = [0u8; 10];
     let mut at = digits.len();
@@ -139,7 +139,7 @@ pub(super) fn string(buffer: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// Appends `,"key":` or, for the first of an object, `"key":` after the brace that the caller wrote.
+/// Appends `,"key":`, or `"key":` for the first key after the opening brace that the caller wrote.
 pub(super) fn key(buffer: &mut Vec<u8>, key: &str) {
     if buffer.last() != Some(&b'{') {
         buffer.push(b',');

@@ -1,4 +1,4 @@
-//! What the CSV formats with arrivals and lengths share: one loop to read them, one to write them.
+//! Shared by the CSV formats with arrivals and lengths: one reading loop and one writing loop.
 
 use std::path::Path;
 
@@ -10,20 +10,20 @@ use super::lines::{Fault, each_row, finish, foreign, seconds, tokens};
 use super::{ReadOptions, ReadReport, WriteReport, bytes};
 use crate::base::table::Row;
 
-/// Arrival, prompt and output: the columns that none of these files can be without, and come first in the list of names.
+/// Arrival, prompt and output: the required columns, which come first in the list of names.
 pub(super) const REQUIRED: usize = 3;
 
-/// What a row says of its request besides the lengths.
+/// The properties of a request in a row besides its lengths.
 pub(super) struct Label {
     pub(super) id: String,
-    /// The session and the turn in it; `None` is a session of its own, named as the request.
+    /// The session and the turn in it; with `None` the request is a session of its own, with the same name.
     pub(super) session: Option<(String, u32)>,
-    /// How long it took, where the file says so.
+    /// Service time of the request, if the file has it.
     pub(super) service_time: Option<Nanos>,
 }
 
 impl Label {
-    /// A request on its own, with this id.
+    /// A request with this id that is its own session.
     pub(super) fn alone(id: impl ToString) -> Self {
         Self {
             id: id.to_string(),
@@ -33,7 +33,7 @@ impl Label {
     }
 }
 
-/// A request of which nothing but its lengths is known.
+/// A request with known lengths and no content.
 pub(super) fn lengths(
     label: &Label,
     arrival: Nanos,
@@ -58,7 +58,7 @@ pub(super) fn lengths(
     }
 }
 
-/// Reads a file whose arrivals are seconds; `label` is given the number of the request and its row.
+/// Reads a file whose arrivals are in seconds; `label` gets the number of the request and its row.
 pub(super) fn read(
     format: &str,
     columns: &[&str],
@@ -80,7 +80,7 @@ pub(super) fn read(
     Ok((finish(builder, foreign(format), &path)?, report))
 }
 
-/// Writes a header and a line for each request, as `line` puts it from the request and its number.
+/// Writes a header and a line for each request; `line` formats a request and its number.
 pub(super) fn write(
     trace: &Trace,
     path: &Path,

@@ -1,4 +1,4 @@
-//! What readers of traces share: the loop over lines or rows, which counts or refuses broken ones, and numbers.
+//! Shared by readers of traces: the loop over lines or rows, which counts or rejects malformed ones, and parsing of numbers.
 
 pub(super) use crate::base::Fault;
 use crate::base::error::{Error, Location, Result};
@@ -8,7 +8,7 @@ use crate::trace::{Nanos, Trace, TraceBuilder, TraceMeta};
 
 use super::{ReadOptions, ReadReport};
 
-/// How many broken lines a report names.
+/// Maximum number of malformed lines that a report names.
 const NAMED: usize = 5;
 
 pub(super) fn settle(
@@ -31,7 +31,7 @@ pub(super) fn settle(
     Ok(())
 }
 
-/// Hands every line that is not blank to `record`, from the second line on where `skip_first`.
+/// Calls `record` with every line that is not blank, from the second line on if `skip_first` is set.
 pub(super) fn each_line(
     input: Input,
     options: &ReadOptions,
@@ -62,7 +62,7 @@ pub(super) fn empty(path: &std::path::Path) -> Error {
     )
 }
 
-/// Hands every row of a CSV file to `record`; the first `required` of `names` must be columns of the file.
+/// Calls `record` with every row of a CSV file; the first `required` of `names` must be columns of the file.
 pub(super) fn each_row(
     input: Input,
     options: &ReadOptions,
@@ -80,17 +80,17 @@ pub(super) fn each_row(
     Ok(report)
 }
 
-/// A column with a number of tokens.
+/// Parses a column with a number of tokens.
 pub(super) fn tokens(row: &Row<'_>, column: usize) -> Result<u32, Fault> {
     row.parse(column, "a whole number of tokens", count)
 }
 
-/// A column with seconds.
+/// Parses a column with seconds.
 pub(super) fn seconds(row: &Row<'_>, column: usize) -> Result<Nanos, Fault> {
     row.parse(column, "seconds", Nanos::parse_secs)
 }
 
-/// A whole number that fits 32 bits, also written as `374.0`.
+/// Parses a whole number that fits 32 bits, also in the form `374.0`.
 pub(super) fn count(text: &str) -> Option<u32> {
     text.parse().ok().or_else(|| {
         let value: f64 = text.parse().ok()?;
@@ -99,7 +99,7 @@ pub(super) fn count(text: &str) -> Option<u32> {
     })
 }
 
-/// Reads decimal milliseconds, exact to the nanosecond.
+/// Parses decimal milliseconds, exact to the nanosecond.
 pub(super) fn parse_millis(text: &str) -> Option<Nanos> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
@@ -113,7 +113,7 @@ pub(super) fn parse_millis(text: &str) -> Option<Nanos> {
     Some(Nanos(whole.checked_mul(1_000_000)?.checked_add(nanos)?))
 }
 
-/// Milliseconds with as many decimals as it takes to be exact.
+/// Formats milliseconds with exactly the decimals that the value needs.
 pub(super) fn millis(time: Nanos) -> String {
     let (whole, nanos) = (time.0 / 1_000_000, time.0 % 1_000_000);
     if nanos == 0 {
@@ -122,7 +122,7 @@ pub(super) fn millis(time: Nanos) -> String {
     format!("{whole}.{}", format!("{nanos:06}").trim_end_matches('0'))
 }
 
-/// Ends a trace that was read from a file: faults of the whole get its name.
+/// Completes a trace that was read from a file; errors about the whole trace get the file's name.
 pub(super) fn finish(
     builder: TraceBuilder,
     meta: TraceMeta,
@@ -136,7 +136,7 @@ pub(super) fn finish(
         })
 }
 
-/// The header of a trace that comes from another tool's file.
+/// The metadata of a trace that comes from another tool's file.
 pub(super) fn foreign(format: &str) -> TraceMeta {
     TraceMeta {
         generator: format!("replay {} from {format}", crate::base::version::VERSION),

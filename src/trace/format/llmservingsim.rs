@@ -1,8 +1,8 @@
 //! LLMServingSim's workloads: JSONL `input_toks, output_toks, arrival_time_ns, input_tok_ids, output_tok_ids`.
 //!
-//! Defined by `docs/docs/workloads/jsonl-format.md` of LLMServingSim; its benchmark replays the same file through vLLM. The
-//! ids are left away where only the load matters. A line is a request of its own: there are no sessions. Lines with
-//! `sub_requests`, whose turns arrive when the one before is done, have no arrivals and are refused.
+//! Defined by `docs/docs/workloads/jsonl-format.md` of LLMServingSim; its benchmark replays the same file through vLLM. The ids
+//! may be omitted. Each line is a session of its own. Lines with `sub_requests`, whose turns arrive when the previous turn is
+//! finished, have no arrivals and are rejected.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ const KEYS: [&str; 5] = [
 /// Reader and writer of the trace format `llmservingsim`.
 pub(super) struct LlmServingSim;
 
-/// A length that is given, counted, or both.
+/// A length that is stated, counted from ids, or both.
 fn length(
     given: Option<u32>,
     ids: &[u32],
@@ -89,7 +89,7 @@ impl TraceFormat for LlmServingSim {
                     "output_tok_ids" => value.integers(&mut answer)?,
                     "sub_requests" => {
                         return Err(Fault::new(
-                            "is a session whose turns arrive when the one before is done",
+                            "is a session whose turns arrive when the previous turn is finished",
                         )
                         .remedy("give a workload of single requests"));
                     }
@@ -146,7 +146,7 @@ impl TraceFormat for LlmServingSim {
             if tokens && let Some(whole) = replay.next_request() {
                 bytes::key(out, KEYS[3]);
                 bytes::ids(out, whole.prompt);
-                // An output of which only the length is known has no ids.
+                // An output with a known length but no content has no ids.
                 if !whole.output.is_empty() {
                     bytes::key(out, KEYS[4]);
                     bytes::ids(out, whole.output);

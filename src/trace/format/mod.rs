@@ -32,14 +32,14 @@ mod vllm_sim;
 mod vllm_sim_request;
 mod vllm_sim_text;
 
-/// How to read a trace.
+/// Options for reading a trace.
 #[derive(Debug, Clone, Default)]
 pub struct ReadOptions {
-    /// Tokens per block of a file with hash ids that does not state it; `None` for the format's usual size.
+    /// Tokens per block of a file with hash ids that does not state it; `None` means the format's default.
     pub block_size: Option<u32>,
-    /// The format's name; `None` to recognise it by content.
+    /// The format's name; `None` means that the format is detected from the content.
     pub format: Option<String>,
-    /// Count malformed lines instead of failing at the first.
+    /// Whether malformed lines are counted; otherwise the first one is an error.
     pub tolerate: bool,
     /// Tokenizer for formats that hold text.
     pub tokenizer: Option<Text>,
@@ -72,15 +72,15 @@ impl ReadOptions {
 pub struct ReadReport {
     /// Requests read.
     pub records: u64,
-    /// Malformed lines; 0 unless they were tolerated.
+    /// Malformed lines; 0 unless they are tolerated.
     pub broken: u64,
     /// One-based line numbers of the first few of them.
     pub broken_lines: Vec<u64>,
-    /// Problem of the first of them.
+    /// Problem of the first malformed line.
     pub first_problem: Option<String>,
 }
 
-/// A trace and how it was read.
+/// A trace, with the format and the counts of its reader.
 #[derive(Debug, Clone)]
 pub struct ReadTrace {
     /// The trace.
@@ -91,15 +91,15 @@ pub struct ReadTrace {
     pub report: ReadReport,
 }
 
-/// Turns token ids into text.
+/// Function that converts token ids to text.
 pub type Detokenize<'a> = dyn Fn(&[u32]) -> Result<String> + 'a;
 
-/// How to write a trace.
+/// Options for writing a trace.
 #[derive(Default)]
 pub struct WriteOptions<'a> {
-    /// Tokens per block, for formats of blocks; `None` for the format's usual size.
+    /// Tokens per block, for formats of blocks; `None` means the format's default.
     pub block_size: Option<u32>,
-    /// Turns ids into text, for formats that hold text.
+    /// Converts ids to text, for formats that hold text.
     pub detokenize: Option<&'a Detokenize<'a>>,
 }
 
@@ -119,7 +119,7 @@ impl<'a> WriteOptions<'a> {
 pub struct WriteReport {
     /// Records written: requests, or the format's counterpart.
     pub records: u64,
-    /// Notes for the reader of the file, each one line.
+    /// Notes for the user of the file, each one line.
     pub notes: Vec<String>,
 }
 
@@ -131,13 +131,13 @@ pub struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    /// Parses the first bytes of a file, which may end anywhere.
+    /// Parses the first bytes of a file; they may be incomplete at the end.
     pub fn new(bytes: &'a [u8]) -> Self {
         let bytes = bytes.trim_ascii_start();
         let first_line = bytes.split(|byte| *byte == b'\n').next().unwrap_or(bytes);
         let first_line = first_line.trim_ascii_end();
         let mut keys = Vec::new();
-        // The buffer may end within the line, even within a character; only the keys before that are known.
+        // The buffer may end within a line or within a character; only the keys before that point are known.
         let whole = match std::str::from_utf8(first_line) {
             Ok(text) => text.len(),
             Err(error) => error.valid_up_to(),
@@ -181,7 +181,7 @@ pub trait TraceFormat: Sync {
     /// Name and summary.
     fn card(&self) -> &'static Card;
 
-    /// Name that users write.
+    /// Name in commands.
     fn name(&self) -> &'static str {
         self.card().name
     }
@@ -196,12 +196,12 @@ pub trait TraceFormat: Sync {
         false
     }
 
-    /// Whether [`Self::read`] can work.
+    /// Whether [`Self::read`] is implemented.
     fn readable(&self) -> bool {
         true
     }
 
-    /// Whether [`Self::write`] can work.
+    /// Whether [`Self::write`] is implemented.
     fn writable(&self) -> bool {
         true
     }
@@ -214,7 +214,7 @@ pub trait TraceFormat: Sync {
     /// Reads a trace.
     ///
     /// # Errors
-    /// [`Error::Input`] with file and line; [`Error::Usage`] for formats that are only written.
+    /// [`Error::Input`] with file and line; [`Error::Usage`] for write-only formats.
     fn read(&self, _input: Input, _options: &ReadOptions) -> Result<(Trace, ReadReport)> {
         Err(Error::usage(
             format!("format `{}` can be written but not read", self.name()),
@@ -225,8 +225,7 @@ pub trait TraceFormat: Sync {
     /// Writes a trace.
     ///
     /// # Errors
-    /// [`Error::Usage`] where the trace does not hold what the format needs, or the format is only read;
-    /// [`Error::Io`].
+    /// [`Error::Usage`] if the trace lacks content that the format needs, or the format is read-only; [`Error::Io`].
     fn write(
         &self,
         _trace: &Trace,
@@ -246,7 +245,7 @@ impl Named for &'static dyn TraceFormat {
     }
 }
 
-/// Every format; where two recognise a file, the first one gets it.
+/// Every format; the first one that recognises a file is used.
 pub static FORMATS: Registry<&'static dyn TraceFormat> =
     Registry::new("trace format", "formats.md", LIST);
 
@@ -268,7 +267,7 @@ const LIST: &[&dyn TraceFormat] = &[
     &oracle_general::OracleGeneral,
 ];
 
-/// Names of the formats that `choose` takes.
+/// Names of the formats that match `choose`.
 pub fn names(choose: impl Fn(&dyn TraceFormat) -> bool) -> Vec<&'static str> {
     FORMATS
         .iter()
@@ -277,7 +276,7 @@ pub fn names(choose: impl Fn(&dyn TraceFormat) -> bool) -> Vec<&'static str> {
         .collect()
 }
 
-/// The format of a name.
+/// Returns the format of a name.
 ///
 /// # Errors
 /// [`Error::Usage`] that names the closest format and lists all.
@@ -285,7 +284,7 @@ pub fn format(name: &str) -> Result<&'static dyn TraceFormat> {
     FORMATS.find(name).copied()
 }
 
-/// Reads a trace of any format; `-` is standard input.
+/// Reads a trace of any format; `-` means standard input.
 ///
 /// # Errors
 /// [`Error::Io`], or [`Error::Input`] with file, line and remedy.
@@ -293,7 +292,7 @@ pub fn read_trace(path: impl AsRef<Path>, options: &ReadOptions) -> Result<ReadT
     read_input(Input::open(path)?, options)
 }
 
-/// As [`read_trace`], of an input that is open already.
+/// Like [`read_trace`], from an opened input.
 ///
 /// # Errors
 /// As [`read_trace`].
@@ -336,7 +335,7 @@ fn recognise(input: &mut Input) -> Result<&'static dyn TraceFormat> {
         Some(format) => Err(Error::input(
             Location::file(&path),
             format!(
-                "looks like `{}`, which does not contain all that a trace needs",
+                "looks like `{}`, which lacks data that a trace needs",
                 format.name()
             ),
             "give the trace from which it was exported",
@@ -352,20 +351,20 @@ fn recognise(input: &mut Input) -> Result<&'static dyn TraceFormat> {
     }
 }
 
-/// Refuses a trace without token ids.
+/// Rejects a trace without token ids.
 fn require_tokens(trace: &Trace, format: &str) -> Result<()> {
     if trace.content() == Content::Tokens {
         return Ok(());
     }
     Err(Error::usage(
-        format!("format `{format}` needs token ids, and this trace has none"),
+        format!("format `{format}` needs token ids, but this trace has none"),
         "export a trace that `replay gen-trace` made",
     ))
 }
 
-/// The server command that replays a file of one of vLLM's simulator formats; none for other formats.
+/// Returns the server command that replays a file of one of vLLM's simulator formats; `None` for other formats.
 ///
-/// Flags and environment as the simulator's own variants define them.
+/// Flags and environment variables are those of the simulator's variants.
 pub fn server_command(format: &str, path: &Path) -> Option<String> {
     let file = quoted(&path.to_string_lossy());
     Some(match format {

@@ -23,7 +23,7 @@ const BLOCK_SIZE: u32 = 512;
 /// Reader and writer of the trace format `mooncake`.
 pub(super) struct Mooncake;
 
-/// Dense ids for hash ids, in order of first use. Published ids are small and dense, so most are found by index.
+/// Dense ids of hash ids, in order of first use. Published ids are small and dense, so most are found by index.
 #[derive(Default)]
 pub(super) struct Intern {
     small: Vec<u32>,
@@ -31,11 +31,11 @@ pub(super) struct Intern {
     next: u32,
 }
 
-/// Ids below it are found by index, at four bytes each.
+/// Ids below this limit are found by index, at four bytes each.
 const SMALL: u64 = 1 << 22;
 
 impl Intern {
-    /// The dense id of `id`.
+    /// Returns the dense id of `id`.
     pub(super) fn id(&mut self, id: u64) -> u32 {
         if id < SMALL {
             let at = id as usize;
@@ -60,11 +60,11 @@ impl Intern {
     }
 }
 
-/// What to do where lengths and ids do not fit.
+/// Remedy for a line whose lengths do not match its ids.
 pub(super) const BLOCK_REMEDY: &str =
     "set `block_size` to the file's own tokens per block, or repair the line";
 
-/// Checks the number of ids before any is interned, so that a refused line leaves no trace of itself.
+/// Checks the number of ids before any id is interned, so that a rejected line has no effect.
 pub(super) fn check_blocks(input_length: u32, block_size: u32, found: usize) -> Result<(), Fault> {
     let expected = input_length.div_ceil(block_size) as usize;
     if found == expected {
@@ -94,7 +94,7 @@ impl TraceFormat for Mooncake {
         let block_size = options.block_size.unwrap_or(BLOCK_SIZE);
         let mut builder = TraceBuilder::new(Content::HashIds { block_size });
         let mut intern = Intern::default();
-        // Per named session: its next turn and its last arrival.
+        // For each named session: its next turn and its last arrival.
         let mut sessions: HashMap<String, (u32, Nanos), std::hash::RandomState> =
             HashMap::with_hasher(std::hash::RandomState::new());
         let (mut raw, mut dense) = (Vec::<u64>::new(), Vec::new());
@@ -189,7 +189,7 @@ impl TraceFormat for Mooncake {
         let mut notes = Vec::new();
         if block_size != BLOCK_SIZE {
             notes.push(format!(
-                "blocks of {block_size} tokens: readers of the file must be told"
+                "blocks of {block_size} tokens: readers of the file need this number"
             ));
         }
         Ok(WriteReport {

@@ -1,6 +1,6 @@
-//! The native format: a header line, then one line a request in arrival order, each with its new tokens only.
+//! The native format: a header line, then one line per request in arrival order, each with its new tokens only.
 //!
-//! Defined here. A change that older readers would misread raises [`VERSION`].
+//! Defined in this file. A change that older readers would misread increments [`VERSION`].
 
 use std::path::Path;
 
@@ -18,9 +18,9 @@ use super::lines::{Fault, empty, finish, settle};
 use super::scan::Scanner;
 use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport, bytes};
 
-/// What the header calls the format.
+/// The format's name in the header.
 const FORMAT: &str = "replay-trace";
-/// What is written, and the only one that is read.
+/// The version that is written, and the only one that is read.
 const VERSION: u64 = 1;
 
 /// Reader and writer of the trace format `native`.
@@ -96,7 +96,7 @@ impl TraceFormat for Native {
                     "has {} requests, its header says {announced}",
                     report.records
                 ),
-                "the file is cut off or was edited; make or copy it again",
+                "the file is truncated or was edited; generate or copy it again",
             ));
         }
         Ok((finish(builder, meta, &path)?, report))
@@ -172,7 +172,7 @@ fn head_of(trace: &Trace) -> Header {
     };
     let meta = trace.meta.clone();
     let mut counts = meta.counts;
-    // Always those of the file itself: the reader finds out by them that a file is cut off.
+    // These counts are always those of the file itself: readers detect a truncated file by them.
     counts.insert("requests".into(), trace.requests().len().into());
     counts.insert("sessions".into(), trace.sessions().len().into());
     counts.insert("prompt_tokens".into(), trace.prompt_tokens().into());
@@ -242,7 +242,7 @@ fn header(line: &[u8]) -> Result<(Content, TraceMeta), Fault> {
     Ok((content, meta))
 }
 
-/// Buffers that all lines use, and the last arrival.
+/// Buffers that are reused for all lines, and the last arrival.
 #[derive(Default)]
 struct Reader {
     fresh: Vec<u32>,

@@ -1,9 +1,9 @@
 //! libCacheSim's `oracleGeneral`: 24-byte little-endian records of block accesses.
 //!
-//! Defined by `traceReader/customizedReader/oracle/oracleGeneralBin.h` and `bin/traceUtils/traceConvOracleGeneral.cpp`
-//! of 1a1a11a/libCacheSim: `u32 clock_time` (s), `u64 obj_id`, `u32 obj_size`, `i64 next_access_vtime`, packed. The last
-//! is the one-based position of the object's next access, or -1. Every size is 1, so that cache sizes count blocks.
-//! Caffeine's simulator reads the same. Written, never read.
+//! Defined by `traceReader/customizedReader/oracle/oracleGeneralBin.h` and `bin/traceUtils/traceConvOracleGeneral.cpp` of
+//! 1a1a11a/libCacheSim: `u32 clock_time` (s), `u64 obj_id`, `u32 obj_size`, `i64 next_access_vtime`, packed. The last field is
+//! the one-based position of the object's next access, or -1. Every size is 1, so that cache sizes count blocks. Caffeine's
+//! simulator reads the same format. It is written but not read.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::trace::Trace;
 use super::blocks::BlockIds;
 use super::{TraceFormat, WriteOptions, WriteReport, bytes};
 
-/// Default tokens per block: vLLM's.
+/// Default tokens per block, the same as vLLM's.
 const BLOCK_SIZE: u32 = 16;
 
 /// Writer of the trace format `oracle-general`.

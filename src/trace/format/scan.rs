@@ -1,7 +1,6 @@
-//! A small JSON reader for one line: integer arrays go straight into a reused buffer, which is where the time goes.
+//! A small JSON reader for one line. Integer arrays, which take most of the time, are parsed directly into a reused buffer.
 //!
-//! Only what a trace line needs is done by hand; strings with escapes and values that nobody asked for go through
-//! `serde_json`.
+//! Only the values of a trace line are parsed by hand; strings with escapes and values without a known key use `serde_json`.
 
 use std::borrow::Cow;
 
@@ -15,7 +14,7 @@ pub(super) struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
-    /// At the start of `line`.
+    /// Creates a cursor at the start of `line`.
     pub(super) fn new(line: &'a [u8]) -> Result<Self, Fault> {
         match std::str::from_utf8(line) {
             Ok(text) => Ok(Self { text, at: 0 }),
@@ -63,7 +62,7 @@ impl<'a> Scanner<'a> {
         Err(self.expected(what))
     }
 
-    /// The whole line as an object; `field` gets every key and must read its value.
+    /// Parses the whole line as an object; `field` gets every key and must parse its value.
     pub(super) fn object(
         &mut self,
         mut field: impl FnMut(&str, &mut Self) -> Result<(), Fault>,
@@ -90,7 +89,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A string.
+    /// Parses a string.
     pub(super) fn string(&mut self, what: &str) -> Result<Cow<'a, str>, Fault> {
         if self.peek() != Some(b'"') {
             return Err(self.expected(what));
@@ -109,7 +108,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A string, or a number taken as its text: ids occur as both.
+    /// Parses a string, or the text of a number: ids occur as both.
     pub(super) fn name(&mut self) -> Result<Cow<'a, str>, Fault> {
         match self.peek() {
             Some(b'-' | b'0'..=b'9') => self.number().map(Cow::Borrowed),
@@ -117,7 +116,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// As [`Self::name`], with `null` for none.
+    /// Like [`Self::name`], with `null` as `None`.
     pub(super) fn optional_name(&mut self) -> Result<Option<Cow<'a, str>>, Fault> {
         Ok(if self.null() {
             None
@@ -126,7 +125,7 @@ impl<'a> Scanner<'a> {
         })
     }
 
-    /// Whether `null` stands here; it is then taken.
+    /// Consumes `null` if it is the next value, and returns whether it was.
     pub(super) fn null(&mut self) -> bool {
         self.space();
         let found = self.text[self.at..].starts_with("null");
@@ -136,7 +135,7 @@ impl<'a> Scanner<'a> {
         found
     }
 
-    /// Any value by way of `serde_json`.
+    /// Parses any value with `serde_json`.
     pub(super) fn value<T: serde::de::DeserializeOwned>(&mut self, what: &str) -> Result<T, Fault> {
         self.space();
         if self.at == self.text.len() {
@@ -156,13 +155,13 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Passes over a value.
+    /// Skips a value.
     pub(super) fn skip(&mut self) -> Result<(), Fault> {
         self.value::<serde::de::IgnoredAny>("a JSON value")
             .map(|_| ())
     }
 
-    /// The text of a number, so that no digit is lost.
+    /// Returns the text of a number, so that no digit is lost.
     pub(super) fn number(&mut self) -> Result<&'a str, Fault> {
         self.space();
         let rest = &self.bytes()[self.at..];
@@ -181,14 +180,14 @@ impl<'a> Scanner<'a> {
         Ok(text)
     }
 
-    /// A time in seconds, of 0 or more.
+    /// Parses a time in seconds, 0 or more.
     pub(super) fn seconds(&mut self) -> Result<Nanos, Fault> {
         let text = self.number()?;
         Nanos::parse_secs(text)
             .ok_or_else(|| Fault::new(format!("expected seconds of 0 or more, found {text}")))
     }
 
-    /// A whole number that fits 32 bits.
+    /// Parses a whole number that fits 32 bits.
     pub(super) fn count(&mut self) -> Result<u32, Fault> {
         self.space();
         let start = self.at;
@@ -199,7 +198,7 @@ impl<'a> Scanner<'a> {
         })
     }
 
-    /// An array of whole numbers, put behind what `into` holds.
+    /// Parses an array of whole numbers and appends them to `into`.
     pub(super) fn integers<T: TryFrom<u64>>(&mut self, into: &mut Vec<T>) -> Result<(), Fault> {
         self.take(b'[', "an array of whole numbers")?;
         if self.peek() == Some(b']') {
@@ -216,7 +215,7 @@ impl<'a> Scanner<'a> {
                 value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
                 at += 1;
             }
-            // Below 20 digits nothing can have wrapped around.
+            // A number of fewer than 20 digits cannot have overflowed.
             let value = match at - start {
                 0 => None,
                 1..=19 => Some(value),

@@ -1,7 +1,7 @@
-//! Conversations again, for `vllm bench serve --dataset-name sharegpt`: a JSON array, one record a line.
+//! ShareGPT conversations, for `vllm bench serve --dataset-name sharegpt`: a JSON array with one record per line.
 //!
-//! Defined by `ShareGPTDataset` in `vllm/benchmarks/datasets.py`. A turn says what its prompt adds to the turn before,
-//! as the chat template rendered it. Conversations are read by the data set loaders, not as a trace.
+//! Defined by `ShareGPTDataset` in `vllm/benchmarks/datasets.py`. A turn holds the text that its prompt adds to the previous
+//! turn, as rendered by the chat template. Such files are read by the data set loaders, not as a trace.
 
 use std::path::Path;
 

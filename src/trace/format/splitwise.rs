@@ -1,6 +1,7 @@
-//! SplitwiseSim's request traces: CSV with `arrival_timestamp,prompt_size,token_size` and four columns more.
+//! SplitwiseSim's request traces: CSV with `arrival_timestamp,prompt_size,token_size` and four further columns.
 //!
-//! Defined by `generate_trace.py` and `trace.py` of Mutinifni/splitwise-sim. Lengths only. Request type 2 is generation there.
+//! Defined by `generate_trace.py` and `trace.py` of Mutinifni/splitwise-sim. Lengths only. In these files, request type 2 means
+//! generation.
 
 use std::path::Path;
 
@@ -12,7 +13,7 @@ use crate::trace::Trace;
 use super::csv_rows::{self, Label};
 use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport};
 
-/// What is read; `request_id` may be missing.
+/// Columns that are read; `request_id` may be missing.
 const COLUMNS: [&str; 4] = [
     "arrival_timestamp",
     "prompt_size",

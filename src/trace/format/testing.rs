@@ -3,7 +3,7 @@
 use crate::trace::TraceBuilder;
 use crate::trace::format::*;
 
-/// Reads `bytes` as if they were the file `t`.
+/// Reads `bytes` as a file named `t`.
 pub(crate) fn read(bytes: &[u8], options: &ReadOptions) -> Result<ReadTrace> {
     let input = Input::from_reader("t", Box::new(std::io::Cursor::new(bytes.to_vec())))?;
     read_input(input, options)
@@ -46,7 +46,7 @@ pub(crate) fn sample() -> Trace {
         .expect("is a trace")
 }
 
-/// What a reader of whole prompts sees.
+/// The prompts as seen by a reader of whole prompts.
 pub(crate) fn prompts(trace: &Trace) -> Vec<(String, u64, Vec<u32>, Vec<u32>)> {
     let mut replay = crate::trace::TokenReplay::new(trace);
     let mut out = Vec::new();
@@ -68,7 +68,7 @@ pub(crate) fn loads(trace: &Trace) -> Vec<(u64, u32, u32)> {
     trace.requests().iter().map(load).collect()
 }
 
-/// The sample must be written as `expected`, and read back with the same arrivals and lengths.
+/// Asserts that the sample is written as `expected` and read back with the same arrivals and lengths.
 pub(crate) fn round_trip_of_lengths(format: &str, expected: &str) {
     let written = write(&sample(), format, &WriteOptions::default());
     assert_eq!(String::from_utf8_lossy(&written), expected);
@@ -77,8 +77,8 @@ pub(crate) fn round_trip_of_lengths(format: &str, expected: &str) {
     assert_eq!(loads(&back.trace), loads(&sample()));
 }
 
-/// Of a CSV file with the columns `head` (arrival, prompt, output), rows that are no requests must be refused with their
-/// place; `arrival` is a valid one, and `expected` describes it.
+/// Asserts that invalid rows of a CSV file with the columns `head` (arrival, prompt, output) are rejected with their line;
+/// `arrival` is a valid value, and `expected` describes it.
 pub(crate) fn refuses_rows(head: &str, arrival: &str, expected: &str) {
     let names: Vec<&str> = head.split(',').collect();
     let (first, last) = (names[0], names[2]);
@@ -97,7 +97,7 @@ pub(crate) fn refuses_rows(head: &str, arrival: &str, expected: &str) {
     }
 }
 
-/// Every case must fail with one line that holds the text beside it.
+/// Asserts that every case fails with one line that contains the given text.
 pub(crate) fn refuses(cases: &[(&str, &str)]) {
     for (bytes, expected) in cases {
         let error = read(bytes.as_bytes(), &ReadOptions::default())

@@ -1,4 +1,4 @@
-//! Tests of what all formats have in common.
+//! Tests of properties that all formats share.
 
 use crate::trace::format::*;
 
@@ -65,7 +65,7 @@ fn lengths_alone_are_no_blocks() {
 }
 
 proptest::proptest! {
-    /// What the fuzz targets look for, in small: a damaged file gives an error or a trace, never a panic.
+    /// A small version of the fuzz targets: a damaged file gives an error or a trace, never a panic.
     #[test]
     fn damaged_files_do_not_panic(
         damage in proptest::collection::vec((proptest::prelude::any::<u16>(), proptest::prelude::any::<u8>()), 1..6),

@@ -1,7 +1,7 @@
-//! Whole prompts with conversations and times: JSONL `request_id, conversation_id, turn_index, arrival_time,
-//! prompt_token_ids, response_token_ids`, and where they matter `lora`, `cache_salt` and `service_time` (seconds).
+//! Whole prompts with conversations and times: JSONL `request_id, conversation_id, turn_index, arrival_time, prompt_token_ids,
+//! response_token_ids`, and optionally `lora`, `cache_salt` and `service_time` (seconds).
 //!
-//! The form in which scripts that drive a real engine's cache manager take requests. Read, never written.
+//! Scripts that drive a real engine's cache manager use this form. It is read but not written.
 
 use hashbrown::HashMap;
 

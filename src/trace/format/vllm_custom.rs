@@ -1,6 +1,6 @@
 //! `vllm bench serve --dataset-name custom`: JSONL `{"prompt": "..."}`.
 //!
-//! Defined by `CustomDataset` in `vllm/benchmarks/datasets.py`. Written, never read.
+//! Defined by `CustomDataset` in `vllm/benchmarks/datasets.py`. It is written but not read.
 
 use std::path::Path;
 

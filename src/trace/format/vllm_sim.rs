@@ -1,7 +1,7 @@
 //! vLLM's simulator executor: JSONL `{"prompt_token_ids": [...], "response_token_ids": [...]}`.
 //!
-//! Defined by that executor (`--distributed-executor-backend sim --sim-trace-path`), which looks a response up by the
-//! SHA-1 of the comma-joined prompt ids. The file has no times: read here, every request arrives at 0.
+//! Defined by that executor (`--distributed-executor-backend sim --sim-trace-path`), which finds a response by the SHA-1 of the
+//! comma-joined prompt ids. The file has no times: every request that is read arrives at time 0.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! vLLM's simulator by request id: JSONL `{"request_id": "...", "output_token_ids": [...]}`.
 //!
-//! Defined by the variant that `VLLM_USE_SIMULATOR=1 VLLM_SIMULATOR_TRACE_PATH=FILE` switches on. It holds no prompts,
-//! so what is read back has output lengths only, and prompts of length 0.
+//! Defined by the variant that `VLLM_USE_SIMULATOR=1 VLLM_SIMULATOR_TRACE_PATH=FILE` enables. It holds no prompts, so requests
+//! that are read back have output lengths only, and prompts of length 0.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! vLLM's simulator by text: JSONL `{"prompt": "...", "response": "..."}`.
 //!
-//! Defined by the variant of `--use-simulator --sim-trace-path FILE`. Reading it takes the
-//! model's tokenizer. It has no times: every request arrives at 0.
+//! Defined by the variant of `--use-simulator --sim-trace-path FILE`. Reading it needs the model's tokenizer. It has no times:
+//! every request arrives at time 0.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What one order did: times to first token, and how fairly they are spread.
+//! Measurements of one request order: times to first token, and their fairness.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use crate::base::percentile_sorted;
 use crate::metrics::serving::request_times::{TIMES, times};
 use crate::sim::RequestRecord;
 
-/// Seconds that a prompt token takes, waiting between its pieces included.
+/// Seconds per prompt token, including waiting between chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct TokenTime {
     /// Mean over requests.
@@ -17,7 +17,7 @@ pub struct TokenTime {
     pub p80: f64,
 }
 
-/// TTFT slowdowns of the requests whose prompts are in one class of length.
+/// TTFT slowdowns of the requests of one class of prompt length.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct LengthClass {
     /// Median.
@@ -26,23 +26,23 @@ pub struct LengthClass {
     pub p99: f64,
 }
 
-/// What one order did, in one run or as a mean over several.
+/// Measurements of one request order, in one run or as a mean over several.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Measures {
     /// Time to first token in seconds: median, 90th and 99th percentile.
     pub ttft: [f64; 3],
-    /// Jain's index of the slowdowns of the time to first token: 1 where all are equal, 1/n where one has all.
+    /// Jain's index of the TTFT slowdowns: 1 if all are equal, 1/n if one of n requests has all the slowdown.
     pub jain: f64,
-    /// Longest wait in seconds: time to first token less what the prompt takes alone.
+    /// Longest wait in seconds: TTFT minus the time that the prompt takes on an idle instance.
     pub max_wait: f64,
-    /// Short, middle and long prompts: thirds of the requests.
+    /// Short, middle and long prompts, each one third of the requests.
     pub classes: [LengthClass; 3],
 }
 
 /// Percentiles of [`Measures::ttft`], by name.
 pub const TTFT: [(&str, f64); 3] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)];
 
-/// What counts as fair.
+/// Measures of fairness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fairness {
@@ -50,12 +50,12 @@ pub enum Fairness {
     Jain,
     /// The longest wait.
     MaxWait,
-    /// The 99th percentile of the slowdown in the class that fares worst.
+    /// The 99th percentile of the slowdown in the class of prompt lengths where it is largest.
     WorstClass,
 }
 
 impl Fairness {
-    /// As a loss: the less the fairer.
+    /// Returns the measure as a loss: lower is fairer.
     pub(super) fn loss(self, measures: &Measures) -> f64 {
         match self {
             Self::Jain => 1.0 - measures.jain,
@@ -70,7 +70,7 @@ impl Fairness {
 }
 
 impl TokenTime {
-    /// Of the values of requests that finished.
+    /// Computes the percentiles over the requests that finished.
     pub(super) fn of(records: &[Vec<RequestRecord>]) -> Option<Self> {
         let name = "prefill_time_execution_plus_preemption_normalized";
         let at = TIMES.iter().position(|time| *time == name)?;
@@ -89,7 +89,7 @@ impl TokenTime {
         })
     }
 
-    /// The ratios that follow from it, with where they come from.
+    /// Returns the ratios that these values suggest, each with its origin.
     pub fn ratios(&self) -> Vec<(f64, &'static str)> {
         [
             (1.0 / self.mean, "1 / mean token time"),
@@ -103,13 +103,13 @@ impl TokenTime {
     }
 }
 
-/// A quantile of values in rising order, of which there is one or more.
+/// A quantile of one or more values in rising order.
 fn quantile(sorted: &[f64], q: f64) -> f64 {
     percentile_sorted(sorted, q).unwrap_or(f64::NAN)
 }
 
 impl Measures {
-    /// Of one run; `alone` has what each request's prompt takes on an instance of its own.
+    /// Measures one run; `alone` is the time that each request's prompt takes on an idle instance.
     pub(super) fn of(records: &[RequestRecord], alone: &[f64]) -> Option<Self> {
         let mut finished: Vec<(u32, f64, f64)> = records
             .iter()
@@ -129,7 +129,7 @@ impl Measures {
             .fold((0.0, 0.0), |(sum, squares), slow| {
                 (sum + slow, squares + slow * slow)
             });
-        // Thirds by length, ties by order.
+        // Thirds by prompt length; equal lengths are ordered by index.
         finished.sort_by_key(|one| one.0);
         let n = finished.len();
         let classes = std::array::from_fn(|class| {

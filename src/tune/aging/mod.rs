@@ -1,8 +1,9 @@
-//! The one number of the `aging` policy: how many prompt tokens weigh as much as a second of waiting.
+//! The one parameter of the `aging` policy: the number of prompt tokens that weigh as much as one second of waiting.
 //!
-//! Priority is `time_weight * wait + prompt_weight * remaining prompt`, and only the ratio of the weights decides an order. A
-//! large ratio is first come first served, a small one shortest remaining prompt first. The fork's own rule takes it from a
-//! run: a token weighs what it takes to compute, by the mean or median of
+//! Priority is `time_weight * wait + prompt_weight * remaining prompt`, and only the ratio of the weights affects the order. A
+//! large ratio approaches first come first served, a small one shortest remaining prompt first. The fork derives the ratio from
+//! a run: the time per prompt token is the mean or median of `prefill_time_execution_plus_preemption_normalized` (a8b2e3d), or
+//! its 80th percentile, times 0.3 for throughput (6d016a7).
 //! `prefill_time_execution_plus_preemption_normalized` (a8b2e3d), or by its 80th percentile, times 0.3 for throughput (6d016a7).
 
 mod measures;
@@ -25,15 +26,15 @@ use crate::sim::replica::{OptSarathiConfig, Policy};
 
 pub use measures::{Fairness, LengthClass, Measures, TTFT, TokenTime};
 
-/// An order of requests.
+/// An order in which requests are scheduled.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Order {
-    /// First come first served: an endless ratio.
+    /// First come first served: an infinite ratio.
     Fcfs,
     /// Shortest remaining prompt first: a ratio of 0.
     Srtf,
-    /// Aging with this number of tokens per second.
+    /// Aging with this ratio in tokens per second.
     Aging(f64),
 }
 
@@ -49,7 +50,7 @@ impl Order {
         }
     }
 
-    /// Tokens per second of the aging policy; endless for first come first served.
+    /// The ratio of the aging policy in tokens per second; infinite for first come first served.
     pub fn ratio(self) -> f64 {
         match self {
             Self::Fcfs => f64::INFINITY,
@@ -59,52 +60,52 @@ impl Order {
     }
 }
 
-/// One order over all seeds.
+/// Results of one order over all seeds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Point {
-    /// Which.
+    /// The order.
     pub order: Order,
-    /// Where the ratio comes from.
+    /// The origin of its ratio.
     pub origin: String,
     /// Means over the seeds.
     pub mean: Measures,
-    /// By seed.
+    /// Measurements of each seed.
     pub runs: Vec<Measures>,
-    /// Whether no other order has both a lower time to first token and more fairness.
+    /// Whether the order is on the Pareto front: no other order has both a lower TTFT and more fairness.
     pub on_front: bool,
-    /// Time to first token against first come first served, by seeds; none of one seed.
+    /// Paired comparison of TTFT with first come first served over seeds; `None` with one seed.
     pub against_fcfs: Option<Comparison>,
 }
 
-/// A sweep.
+/// Results of a sweep over orders.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AgingStudy {
-    /// Of a run without priorities.
+    /// Time per prompt token in a run without priorities.
     pub token_time: TokenTime,
-    /// Rising by ratio: from shortest remaining prompt first to first come first served.
+    /// Results by rising ratio, from shortest remaining prompt first to first come first served.
     pub points: Vec<Point>,
 }
 
-/// What is swept, and judged by what.
+/// Options of a sweep.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AgingSweep {
-    /// Ratios besides those derived, in tokens per second.
+    /// Additional ratios to try, in tokens per second.
     pub ratios: Vec<f64>,
-    /// Which of [`TTFT`] the front and the comparison are of.
+    /// Index into [`TTFT`] of the percentile by which the front and the comparison are made.
     pub ttft: usize,
-    /// What it is set against.
+    /// The measure of fairness that is weighed against TTFT.
     pub fairness: Fairness,
-    /// Of the comparison.
+    /// Confidence level of the comparison.
     pub confidence: f64,
 }
 
-/// Ratios in tokens per second that are tried where none are given; 100 is the fork's first default, 37.5 its second.
+/// Default ratios in tokens per second; 100 is the fork's first default, 37.5 its second.
 pub const RATIOS: [f64; 7] = [10.0, 37.5, 100.0, 300.0, 1000.0, 3000.0, 10_000.0];
 
-/// Derives the ratios from a run first come first served, and serves the trace with each, and with those asked for.
+/// Derives ratios from a run with first come first served, and simulates the trace with each of them and with the given ratios.
 ///
 /// # Errors
-/// A ratio that is no number above 0, runs in which no request finished, or orders that cannot differ.
+/// A ratio that is not a number above 0, runs in which no request finished, or a load at which all orders are equal.
 pub fn study(
     variants: &TraceVariants,
     config: &ScenarioConfig,
@@ -118,7 +119,7 @@ pub fn study(
     {
         return Err(Error::usage(
             format!("a ratio of {ratio} tokens per second"),
-            "give numbers above 0; srtf and fcfs are its ends, and run in any case",
+            "give numbers above 0; srtf and fcfs are the two extremes and are always run",
         ));
     }
     let prepare = |order: Order| with_opt_sarathi(config, |own| order.set(own)).prepare();
@@ -129,11 +130,11 @@ pub fn study(
         all.par_iter().map(one).collect()
     };
     let served = serve(&first)?;
-    // The two ends of all orders: where they do the same, so does every order between them.
+    // The two extreme orders: if their results are equal, those of all orders between them are equal, too.
     if serve(&prepare(Order::Srtf)?)? == served {
         return Err(Error::usage(
             "all orders give the same run: requests are admitted by arrival, and at most one prompt is in chunks at a time, so there is nothing to order",
-            "set scheduler.enable_dynamic_chunking_schedule=true, with which several prompts are in chunks at a time, or take a heavier load",
+            "set scheduler.enable_dynamic_chunking_schedule=true, with which several prompts are in chunks at a time, or use a heavier load",
         ));
     }
     let nothing = || {
@@ -205,7 +206,7 @@ pub fn study(
     Ok(AgingStudy { token_time, points })
 }
 
-/// Marks the orders that no other beats in one of both without losing in the other.
+/// Marks the orders on the Pareto front: no other order is better in one measure without being worse in the other.
 fn mark_front(points: &mut [Point], sweep: &AgingSweep) {
     let places: Vec<(f64, f64)> = points
         .iter()
@@ -222,8 +223,8 @@ fn mark_front(points: &mut [Point], sweep: &AgingSweep) {
     }
 }
 
-/// Sets every order against first come first served, which stands last: seeds are pairs, what is compared is the geometric
-/// mean of their ratios, since loads differ much between seeds, and p is Holm's.
+/// Compares every order with first come first served, which is last in the list. Runs of the same seed are paired. The compared
+/// figure is the geometric mean of their ratios, because loads differ between seeds; p-values are Holm-corrected.
 fn judge(points: &mut [Point], sweep: &AgingSweep) -> Result<()> {
     let Some((fcfs, others)) = points.split_last_mut() else {
         return Ok(());
@@ -244,7 +245,7 @@ fn judge(points: &mut [Point], sweep: &AgingSweep) -> Result<()> {
     let p: Vec<f64> = found.iter().map(|comparison| comparison.p).collect();
     for (comparison, p) in found.iter_mut().zip(holm(&p)) {
         comparison.p_adjusted = p;
-        // From differences of logarithms to ratios.
+        // Converts differences of logarithms to ratios.
         let interval = comparison.difference_interval;
         comparison.statistic = "geometric mean".to_owned();
         comparison.relative = Some(comparison.difference.exp_m1());

@@ -22,7 +22,7 @@ fn measures_by_hand() {
     let records = [record(10, 1.0), record(20, 2.0), record(30, 6.0)];
     let found = Measures::of(&records, &[1.0, 1.0, 2.0]).expect("finished");
     assert_eq!(found.ttft[0], 2.0);
-    // Slowdowns 1, 2 and 3: 36 / (3 x 14).
+    // Slowdowns of 1, 2 and 3: 36 / (3 x 14).
     assert!((found.jain - 36.0 / 42.0).abs() < 1e-12);
     assert_eq!(found.max_wait, 4.0);
     assert_eq!(found.classes.map(|class| class.p99), [1.0, 2.0, 3.0]);
@@ -76,7 +76,7 @@ fn a_front_by_hand() {
 #[test]
 fn a_study_has_both_ends_and_what_was_derived() {
     let variants = TraceVariants::new(&trace(60), 0.3, &[0, 1, 2], true).expect("is made");
-    // Steps grow smaller as a prompt goes on, so that several are in pieces at a time.
+    // Chunks shrink as a prompt progresses, so several prompts are partly computed at the same time.
     let config = with_opt_sarathi(&config(), |own| {
         own.enable_dynamic_chunking_schedule = true;
         own.low_chunk_size = 64;

@@ -1,9 +1,9 @@
-//! The smallest chunk size (`min_chunk_threshold`) with the best score over several runs, by the rule of
-//! `select_threshold.py` of Charmstok/sarathi-serve at a8b2e3d: the same numbers to the last digit, and the same text.
+//! Selects the minimum chunk size (`min_chunk_threshold`) with the best score over several runs, by the rule of
+//! `select_threshold.py` of Charmstok/sarathi-serve at a8b2e3d. Numbers are equal to the last digit, and the text is the same.
 //!
-//! Each run is a folder with a folder for each threshold, which has a file for each of [`METRICS`]. In each run the metrics of
-//! every threshold are divided by those of a baseline; the ratios are aggregated over the runs and weighted into a score. The
-//! lowest score wins.
+//! Each run is a folder with one folder per threshold, which holds a file for each of [`METRICS`]. In each run, the metrics of
+//! every threshold are divided by those of a baseline. The ratios are aggregated over the runs and weighted into a score; the
+//! lowest score is best.
 
 mod read;
 mod text;
@@ -22,7 +22,7 @@ use crate::metrics::statistics::exact_mean;
 pub use read::{read_column, read_runs};
 pub use text::text;
 
-/// Metrics, which are columns in files of the same name, in the order in which they are read and shown.
+/// Metrics in the order in which they are read and shown; each is a column in a file of the same name.
 pub const METRICS: [&str; 5] = [
     "request_execution_time",
     "request_execution_time_normalized",
@@ -31,10 +31,10 @@ pub const METRICS: [&str; 5] = [
     "decode_time_execution_plus_preemption_normalized",
 ];
 
-/// Which of [`METRICS`] count by their 95th percentile; the others count by their mean.
+/// Whether each of [`METRICS`] is summarised by its 95th percentile; the others are summarised by their mean.
 pub(super) const BY_TAIL: [bool; 5] = [true, false, true, false, false];
 
-/// What the ratios are called, in the order of [`METRICS`].
+/// Names of the ratios, in the order of [`METRICS`].
 pub const RATIOS: [&str; 5] = [
     "request_ratio",
     "request_exec_norm_ratio",
@@ -43,28 +43,28 @@ pub const RATIOS: [&str; 5] = [
     "decode_ratio",
 ];
 
-/// The order in which the weighted ratios are added, which decides the last bit of a score.
+/// The order in which the weighted ratios are added; it affects the last bit of a score.
 const ADDED: [usize; 5] = [0, 2, 3, 1, 4];
 
-/// Values of one metric, with the request each belongs to where the file says so.
+/// Values of one metric, with their request ids if the file has them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Column {
     /// Values.
     pub values: Vec<f64>,
-    /// Request ids, as many; or none at all.
+    /// Request ids, one per value; empty if the file has none.
     pub ids: Vec<String>,
 }
 
 /// One run: its thresholds, each with its values in the order of [`METRICS`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct ThresholdRun {
-    /// Name of its folder.
+    /// Name of the run's folder.
     pub name: String,
-    /// By threshold.
+    /// Values of each threshold.
     pub thresholds: BTreeMap<i128, [Column; 5]>,
 }
 
-/// How ratios of several runs become one.
+/// How the ratios of several runs are aggregated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Aggregate {
@@ -79,7 +79,7 @@ pub enum Aggregate {
 }
 
 impl Aggregate {
-    /// Of one or more ratios.
+    /// Aggregates one or more ratios.
     pub(super) fn of(self, ratios: &[f64], mean: impl Fn(&[f64]) -> f64) -> f64 {
         match self {
             Self::Mean => mean(ratios),
@@ -94,17 +94,17 @@ impl Aggregate {
     }
 }
 
-/// Weights of the ratios, in the order of [`METRICS`]; they need not add up to 1.
+/// Weights of the ratios, in the order of [`METRICS`]; their sum need not be 1.
 pub type Weights = [f64; 5];
 
-/// How to select.
+/// Options of a selection.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct SelectOptions {
-    /// Threshold that the others are divided by; a run that does not have it takes its lowest.
+    /// The baseline threshold; a run without it uses its lowest threshold.
     pub baseline: i128,
-    /// Of the ratios.
+    /// Weights of the ratios.
     pub weights: Weights,
-    /// How ratios of several runs become one.
+    /// How the ratios of several runs are aggregated.
     pub aggregate: Aggregate,
 }
 
@@ -119,7 +119,7 @@ impl Default for SelectOptions {
 }
 
 impl SelectOptions {
-    /// Ratios, weighted and added.
+    /// Weighted sum of the ratios.
     pub(super) fn score(&self, ratios: [f64; 5]) -> f64 {
         let weighted = ADDED.map(|metric| self.weights[metric] * ratios[metric]);
         weighted[1..]
@@ -128,32 +128,32 @@ impl SelectOptions {
     }
 }
 
-/// One threshold over all runs that have it.
+/// Results of one threshold over all runs that have it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Row {
-    /// Which.
+    /// The threshold.
     pub threshold: i128,
-    /// Runs that have it.
+    /// Number of runs that have it.
     pub runs: usize,
-    /// Against the baseline, in the order of [`RATIOS`].
+    /// Ratios to the baseline, in the order of [`RATIOS`].
     pub ratios: [f64; 5],
-    /// Weighted; the lower the better.
+    /// Weighted sum of the ratios; lower is better.
     pub score: f64,
 }
 
-/// What was found.
+/// The result of a selection.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Selection {
-    /// The threshold with the lowest score; of equal ones the lowest.
+    /// The threshold with the lowest score; the lowest threshold among equal scores.
     pub best: i128,
-    /// Rising by threshold.
+    /// Results by rising threshold.
     pub rows: Vec<Row>,
     /// Number of runs.
     pub runs: usize,
 }
 
-/// Linear between ranks. The script whose rules these are computes it in this order, whose last digit may differ from
-/// numpy's and so from [`crate::base::quantile`]'s.
+/// A percentile with linear interpolation between ranks. The order of its operations is that of `select_threshold.py`; the last
+/// digit may differ from numpy's and so from [`crate::base::quantile`]'s.
 fn quantile(values: &[f64], q: f64) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
@@ -162,7 +162,7 @@ fn quantile(values: &[f64], q: f64) -> f64 {
 }
 
 impl ThresholdRun {
-    /// The threshold that the others of this run are divided by.
+    /// The baseline threshold of one run.
     pub(super) fn baseline(&self, preferred: i128) -> i128 {
         if self.thresholds.contains_key(&preferred) {
             return preferred;
@@ -171,10 +171,10 @@ impl ThresholdRun {
     }
 }
 
-/// Scores all thresholds and takes the best.
+/// Scores all thresholds and selects the best.
 ///
 /// # Errors
-/// No runs, or a baseline of 0 seconds, by which nothing can be divided.
+/// An empty list of runs, or a baseline of 0 seconds, which cannot be a divisor.
 pub fn select(runs: &[ThresholdRun], options: &SelectOptions) -> Result<Selection> {
     let mut ratios: BTreeMap<i128, Vec<[f64; 5]>> = BTreeMap::new();
     for run in runs {
@@ -223,7 +223,7 @@ pub fn select(runs: &[ThresholdRun], options: &SelectOptions) -> Result<Selectio
     let Some(first) = rows.first() else {
         return Err(Error::usage("no runs to select from", "give at least one"));
     };
-    // Rising by threshold, so that of equal scores the lowest threshold stays.
+    // Thresholds are in rising order, so the lowest of those with equal scores is selected.
     let best = rows.iter().fold(
         first,
         |best, row| {

@@ -1,4 +1,4 @@
-//! Reads runs: folders RUN/THRESHOLD/METRIC.csv.
+//! Reads runs from folders RUN/THRESHOLD/METRIC.csv.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,10 +10,10 @@ use crate::base::io::Input;
 use crate::base::table::TableReader;
 use crate::tune::python::{parse_float, parse_int};
 
-/// Reads all runs below `root`; a threshold without all its files is left out, and so is a run without any threshold.
+/// Reads all runs below `root`. A threshold with a missing file is skipped, and so is a run without any threshold.
 ///
 /// # Errors
-/// A file without its column or without values in it, a value that is no number, or no data at all.
+/// A file that lacks its column or has no values in it, a value that is not a number, or a root without any data.
 pub fn read_runs(root: &Path) -> Result<Vec<ThresholdRun>> {
     let mut runs = Vec::new();
     for (name, folder) in folders(root)? {
@@ -39,7 +39,7 @@ pub fn read_runs(root: &Path) -> Result<Vec<ThresholdRun>> {
     Ok(runs)
 }
 
-/// Folders in a folder, by name; none of a folder that does not exist.
+/// Subfolders of a folder, sorted by name; empty for a folder that does not exist.
 fn folders(root: &Path) -> Result<Vec<(String, PathBuf)>> {
     let entries = match std::fs::read_dir(root) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -59,7 +59,7 @@ fn folders(root: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(folders)
 }
 
-/// All columns of one threshold, or `None` where one's file is missing.
+/// All metrics of one threshold; `None` if a file is missing.
 fn read_columns(folder: &Path) -> Result<Option<[Column; 5]>> {
     let mut columns: [Column; 5] = Default::default();
     for (column, metric) in columns.iter_mut().zip(METRICS) {
@@ -72,23 +72,23 @@ fn read_columns(folder: &Path) -> Result<Option<[Column; 5]>> {
     Ok(Some(columns))
 }
 
-/// The values of a column, empty cells left out, as Python's `csv.DictReader` has them.
+/// The values of a column without empty cells, as Python's `csv.DictReader` reads them.
 ///
 /// # Errors
-/// A file that cannot be read, without the column, without values in it, or with one that is no number.
+/// A file that cannot be read, lacks the column, has no values in it, or has a value that is not a number.
 pub fn read_column(path: &Path, name: &str) -> Result<Column> {
     let mut input = Input::open(path)?;
-    // Python takes an empty first line for a header without columns; the table would skip it.
+    // Python treats an empty first line as a header without columns; the table reader would skip it.
     let headless = input.peek()?.starts_with(b"\n") || input.peek()?.starts_with(b"\r");
     let by_place: [&str; 0] = [];
     let table = TableReader::open(input, &by_place, 0)?.with_remedy("repair the file");
-    // Of columns of the same name the last counts, as in a Python dictionary.
+    // Among columns of the same name the last one applies, as in a Python dictionary.
     let last = |name: &str| table.header().iter().rposition(|column| column == name);
     let Some(at) = last(name).filter(|_| !headless) else {
         return Err(Error::input(
             Location::file(path),
             format!("has no column `{name}`"),
-            "give the file as the metrics writer made it",
+            "give an unmodified file of the metrics writer",
         ));
     };
     let id = last("Request Id");
@@ -109,7 +109,7 @@ pub fn read_column(path: &Path, name: &str) -> Result<Column> {
         return Err(Error::input(
             Location::file(path),
             format!("has no values in column `{name}`"),
-            "leave out thresholds that were not measured",
+            "remove the folders of thresholds that were not measured",
         ));
     }
     if column.ids.len() != column.values.len() {

@@ -31,7 +31,7 @@ fn quantiles_by_hand() {
 
 #[test]
 fn ratios_are_to_each_runs_own_baseline() {
-    // The second run has no 0, so it is divided by its lowest, 1.
+    // The second run has no threshold 0, so its lowest threshold, 1, is the baseline.
     let runs = [
         run("a", &[(0, 4.0), (1, 2.0)]),
         run("b", &[(1, 4.0), (2, 2.0)]),

@@ -1,10 +1,10 @@
-//! The selection as `select_threshold.py` prints it.
+//! The text of a selection, as `select_threshold.py` prints it.
 
 use std::path::{Path, PathBuf};
 
 use super::{RATIOS, Selection};
 
-/// A ratio as Python's `%.4f`.
+/// Formats a ratio as Python's `%.4f`.
 fn fixed(value: f64) -> String {
     if value.is_nan() {
         return "nan".to_owned();
@@ -12,7 +12,7 @@ fn fixed(value: f64) -> String {
     format!("{value:.4}")
 }
 
-/// A path as Python's `pathlib` prints it.
+/// Formats a path as Python's `pathlib` does.
 pub(super) fn python_path(path: &Path) -> String {
     let parts: PathBuf = path
         .components()
@@ -26,7 +26,7 @@ pub(super) fn python_path(path: &Path) -> String {
     }
 }
 
-/// The original's output, to the byte.
+/// Formats the selection, byte for byte as the original script does.
 pub fn text(selection: &Selection, root: &Path) -> String {
     let mut header = vec!["threshold", "runs"];
     header.extend(RATIOS);

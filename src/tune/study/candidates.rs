@@ -1,4 +1,4 @@
-//! Candidate settings of each policy: the parameters that the policy itself chooses from the results of the load test.
+//! Candidate settings of each policy: parameters that the policy derives from the results of the load test.
 
 use super::load_test::Capacity;
 use crate::autoscale::policy::{POLICIES, PolicyCard, TuningContext};
@@ -6,35 +6,35 @@ use crate::base::error::Result;
 use crate::base::registry::Named;
 use crate::scenario::ScenarioConfig;
 
-/// Fractions of its capacity that an instance is to carry.
+/// Headrooms to try: fractions of an instance's capacity at which it runs.
 pub const HEADROOMS: [f64; 4] = [0.5, 0.6, 0.7, 0.8];
 
-/// Cooldowns in seconds after a scale-out and after any change, for policies that need them.
+/// Cooldowns in seconds after a scale-out and after any change, for policies that need cooldowns.
 pub const COOLDOWNS: [(f64, f64); 2] = [(10.0, 60.0), (30.0, 180.0)];
 
-/// Names of the policies that choose their own parameters.
+/// Names of the policies that can be tuned.
 pub fn policies() -> Vec<&'static str> {
     let tunable = POLICIES.iter().filter(|policy| policy.is_tunable());
     tunable.map(Named::name).collect()
 }
 
-/// One setting of one policy.
+/// A candidate: one policy with one setting.
 #[derive(Debug, Clone)]
 pub struct Candidate {
     /// The policy.
     pub policy: &'static str,
-    /// In words: the fraction of its capacity that an instance carries, and the cooldowns.
+    /// The setting in words: the fraction of its capacity at which an instance runs, and the cooldowns.
     pub setting: String,
     /// The whole configuration.
     pub config: ScenarioConfig,
 }
 
-/// What a study knows before it tries candidates.
+/// The inputs from which a study makes candidates.
 #[derive(Debug)]
 pub(super) struct StudyContext<'a> {
     pub(super) config: &'a ScenarioConfig,
     pub(super) capacity: &'a Capacity,
-    /// Requests per second in each of 24 equal parts of the trace.
+    /// Requests per second in each of 24 equal intervals of the trace.
     pub(super) hours: [f64; 24],
     /// Folder of the instances' performance profile, if there is one.
     pub(super) profile: Option<&'a std::path::Path>,
@@ -43,7 +43,7 @@ pub(super) struct StudyContext<'a> {
 }
 
 impl StudyContext<'_> {
-    /// Everything that a policy may use to choose its parameters.
+    /// Returns the data from which a policy chooses its parameters.
     fn tuning<'b>(&'b self, signal: &'b dyn Fn(&str) -> f64) -> TuningContext<'b> {
         let section = &self.config.autoscaling;
         TuningContext {
@@ -65,7 +65,7 @@ impl StudyContext<'_> {
         self.tuning(&|_| 0.0).instances_for(rate, headroom)
     }
 
-    /// All settings of a policy that are tried.
+    /// Returns all candidate settings of a policy.
     ///
     /// # Errors
     /// A configuration of the policy that is out of range.

@@ -1,21 +1,21 @@
-//! The request rate that instances allow at most, by their profile.
+//! The upper bound on the request rate of a cluster, from the performance profile of its instances.
 
 use crate::autoscale::planner::interpolate::{Monotone, PerformanceModel};
 use crate::autoscale::planner::profile::Profile;
 use crate::scenario::{Run, ScenarioConfig};
 use crate::sim::Role;
 
-/// Prompt and output tokens per second that all instances of a cluster compute at most.
+/// Maximum prompt and output throughput of all instances of a cluster, in tokens per second.
 pub(super) struct Ceiling<'a> {
     profile: &'a Profile,
-    /// GPUs that compute prompts, and GPUs that decode.
+    /// Number of GPUs that compute prompts, and of GPUs that decode.
     gpus: [f64; 2],
-    /// Milliseconds between tokens that the objectives allow.
+    /// Time between tokens in milliseconds that the objectives allow.
     itl_ms: f64,
 }
 
 impl<'a> Ceiling<'a> {
-    /// Of a cluster of fixed size. The profile is of its first pools, where all its instances are.
+    /// Creates the bound of a cluster of fixed size. The profile is of its first pools, which hold all its instances.
     pub(super) fn new(profile: &'a Profile, config: &ScenarioConfig) -> Self {
         let gpus = |role: Role| {
             let of = |own: Role| own == role || matches!(own, Role::Aggregated | Role::Mixed);
@@ -31,9 +31,10 @@ impl<'a> Ceiling<'a> {
         }
     }
 
-    /// Requests per second, for requests like those of a run: by the prompt tokens that no prefix cache held, at the highest
-    /// throughput of any prompt length, and by the output tokens, at the highest throughput that keeps the time between tokens.
-    /// `None` where the profile has no load that keeps it, or nothing was computed.
+    /// Returns the maximum request rate per second for requests like those of a run. The prefill bound divides the highest
+    /// throughput of any prompt length by the prompt tokens that no prefix cache held; the decode bound divides the highest
+    /// throughput that meets the time between tokens by the output tokens. `None` if the profile has no load that meets it, or
+    /// if nothing was computed.
     pub(super) fn rate(&self, run: &Run) -> Option<f64> {
         let requests = &run.records.requests;
         let count = requests.len() as f64;
@@ -46,7 +47,7 @@ impl<'a> Ceiling<'a> {
                 .sum(),
         );
         let output = mean(requests.iter().map(|r| u64::from(r.output)).sum());
-        // The first output token comes of prefill.
+        // The first output token is computed by prefill.
         let decoded = mean(requests.iter().map(|r| u64::from(r.output - 1)).sum());
         let points = self.profile.prefill.iter();
         let fastest = points.map(|p| p.throughput_per_gpu).fold(0.0, f64::max);
@@ -56,7 +57,7 @@ impl<'a> Ceiling<'a> {
         }
         let prefill = self.gpus[0] * fastest / missed;
         let decode = self.gpus[1] * best.throughput_per_gpu / decoded;
-        // Without work of one kind, the other decides.
+        // Without work of one kind, the other kind is the bound.
         let rate = prefill.min(decode);
         rate.is_finite().then_some(rate)
     }

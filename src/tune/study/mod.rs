@@ -1,5 +1,5 @@
-//! Which autoscaling policy to use for a workload: load-test the cluster, tune every policy by the result, simulate each
-//! setting, and choose the cheapest that meets the objectives (HeteroScale, arXiv 2508.19559, Algorithm 1).
+//! Chooses the autoscaling policy for a workload: load-tests the cluster, tunes every policy by the result, simulates each
+//! setting, and selects the cheapest that meets the objectives (HeteroScale, arXiv 2508.19559, Algorithm 1).
 
 mod candidates;
 mod ceiling;
@@ -29,33 +29,33 @@ use candidates::StudyContext;
 pub struct Trial {
     /// The policy.
     pub policy: String,
-    /// Its setting, in words.
+    /// Its setting in words.
     pub setting: String,
     /// Fraction of the requests that arrived which finished and met all objectives; `None` where none arrived.
     pub attainment: Option<f64>,
     /// GPU-hours.
     pub gpu_hours: f64,
-    /// Dollars, where prices are known.
+    /// Cost in dollars, if prices are known.
     pub dollars: Option<f64>,
     /// 90th percentile of TTFT of the requests that finished, in seconds.
     pub ttft_p90: Option<f64>,
     /// 90th percentile of TBT of the requests that finished, in seconds.
     pub tbt_p90: Option<f64>,
-    /// Times at which the cluster changed its size.
+    /// Number of times at which the cluster changed its size.
     pub scaling_events: u64,
-    /// Times that a fleet turned round within 300 seconds.
+    /// Number of times that a fleet reversed its scaling direction within 300 seconds.
     pub flaps: u64,
 }
 
 impl Trial {
-    /// Takes a run's figures.
+    /// Creates the result from the figures of a run.
     pub fn new(policy: &str, setting: &str, serving: &Serving) -> Self {
         let scaling = &serving.scaling.figures;
         Self {
             policy: policy.to_owned(),
             setting: setting.to_owned(),
             attainment: serving.slo.attainment,
-            // A scenario knows the GPUs of all its pools.
+            // A prepared scenario has the GPU count of all its pools.
             gpu_hours: serving.cost.gpu_hours.unwrap_or(f64::NAN),
             dollars: serving.cost.dollars,
             ttft_p90: serving.ttft.p90,
@@ -71,7 +71,7 @@ impl Trial {
 pub struct Choice {
     /// Its result on the trace.
     pub trial: Trial,
-    /// Whether it meets the objectives; if not, no setting does, and this one comes nearest.
+    /// Whether it meets the objectives; if not, no setting of the policy does, and this one has the highest attainment.
     pub keeps: bool,
     /// The whole configuration.
     pub config: ScenarioConfig,
@@ -80,28 +80,28 @@ pub struct Choice {
 /// The results of a study.
 #[derive(Debug)]
 pub struct PolicyStudy {
-    /// Splits of the tested instances, best per GPU first.
+    /// Splits of the tested instances, sorted by rate per GPU, best first.
     pub capacities: Vec<Capacity>,
-    /// Every setting that was tried, in order.
+    /// Every tried setting, in order.
     pub trials: Vec<Trial>,
-    /// The best of each policy: those that keep the objectives first, by cost.
+    /// The best setting of each policy, sorted by cost; those that meet the objectives come first.
     pub choices: Vec<Choice>,
 }
 
-/// How a study is made.
+/// Options of a study.
 #[derive(Debug, Clone)]
 pub struct StudyOptions {
-    /// How the cluster is load-tested.
+    /// Options of the load test.
     pub load_test: LoadTest,
-    /// The profile of the cluster's instances, which bounds the load test.
+    /// The profile of the cluster's instances, which bounds the rates of the load test.
     pub instances: Option<Profile>,
-    /// Policies to try; `no_autoscaling` is always tried, at the smallest size that meets the objectives.
+    /// Policies to try. `no_autoscaling` is always tried, at the smallest size that meets the objectives.
     pub policies: Vec<String>,
-    /// Folder of the same profile, which configurations of the SLA planner name.
+    /// Folder of the same profile, to which configurations of the SLA planner refer.
     pub profile: Option<std::path::PathBuf>,
 }
 
-/// How many steps a study takes, for a progress bar.
+/// Number of steps of a study, for a progress bar.
 pub fn steps(config: &ScenarioConfig, options: &StudyOptions) -> u64 {
     let splits = if is_split(config) {
         u64::from(options.load_test.instances.saturating_sub(1))
@@ -115,10 +115,10 @@ fn is_split(config: &ScenarioConfig) -> bool {
     config.pool.iter().any(|pool| pool.role == Role::Prefill)
 }
 
-/// Makes a study. `done` counts steps.
+/// Runs a study. `done` is called after each step.
 ///
 /// # Errors
-/// Unknown policies, and a service that carries nothing within its objectives.
+/// Unknown policies, or a cluster that sustains no rate within the objectives.
 pub fn study(
     config: &ScenarioConfig,
     workload: &Workload<'_>,
@@ -159,7 +159,7 @@ pub fn study(
     for policy in &policies {
         candidates.extend(context.candidates(POLICIES.find(policy)?)?);
     }
-    // Policies that need both roles have nothing to say of one.
+    // Policies that need both roles do not apply to a cluster with one.
     candidates.retain(|candidate| candidate.config.prepare().is_ok());
     let runs: Vec<Trial> = candidates
         .par_iter()
@@ -197,7 +197,7 @@ pub fn study(
     })
 }
 
-/// Who keeps the objectives goes by GPU-hours, before all that do not, which go by how far off they are.
+/// Sort order: settings that meet the objectives come first, by GPU-hours; the others follow by attainment, highest first.
 fn rank(trial: &Trial, options: &StudyOptions) -> f64 {
     if trial.attainment >= Some(options.load_test.attainment) {
         trial.gpu_hours
@@ -216,7 +216,8 @@ fn run(candidate: &Candidate, workload: &Workload<'_>, seed: u64) -> Result<Tria
     ))
 }
 
-/// Fleets of fixed size at the best ratio, from what the busiest hour needs on, until one keeps the objectives.
+/// Simulates fleets of fixed size at the best ratio, from the size that the busiest hour needs upwards, until one meets the
+/// objectives.
 fn smallest(
     context: &StudyContext<'_>,
     workload: &Workload<'_>,
@@ -271,7 +272,7 @@ fn span(workload: &Workload<'_>) -> f64 {
         .map_or(0.0, |item| item.arrival.as_secs_f64())
 }
 
-/// Requests per second in each of 24 equal parts of the trace.
+/// Requests per second in each of 24 equal intervals of the trace.
 fn hours(workload: &Workload<'_>) -> [f64; 24] {
     let span = span(workload).max(1e-9);
     let mut rates = [0.0; 24];

@@ -1,23 +1,23 @@
-//! What the load test saw at full load.
+//! Signals of the load test at the highest sustained rate.
 
 use crate::autoscale::Tick;
 use crate::autoscale::signals::{FLEET_SIGNALS, SIGNALS};
 use crate::scenario::Run;
 
-/// Means over a load test at full load, by signal: what policies are tuned by.
+/// Means of signals over a load test at that rate; policies are tuned by them.
 #[derive(Debug, Clone, Default, serde::Serialize)]
 pub struct FullLoadSignals {
     signals: Vec<(String, f64)>,
 }
 
 impl FullLoadSignals {
-    /// A signal of the cluster by name, or of a fleet, e.g. `decode_busy`; 0 where there is none of that name.
+    /// Returns a signal of the cluster, or of a fleet, by name, e.g. `decode_busy`; 0 for an unknown name.
     pub fn get(&self, name: &str) -> f64 {
         let found = self.signals.iter().find(|(known, _)| known == name);
         found.map_or(0.0, |(_, value)| *value)
     }
 
-    /// The means over the second to fourth quarter of a hold, which ends with the last arrival.
+    /// Computes the means over the second to fourth quarter of a hold, which ends with the last arrival.
     pub(super) fn of(run: &Run, seconds: f64) -> Self {
         let Some(log) = &run.scaling else {
             return Self::default();

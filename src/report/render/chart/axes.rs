@@ -4,7 +4,7 @@ use kuva::render::layout::TickFormat;
 
 use super::{Chart, Marks, Scale, Series};
 
-/// Where bars begin on a logarithmic axis: below 1, so that a count of 1 is seen.
+/// Lower end of bars on a logarithmic axis: below 1, so that a count of 1 is visible.
 pub(super) const LOG_BARS_FROM: f64 = 0.5;
 
 /// Smallest and largest value.
@@ -60,7 +60,7 @@ fn range(extent: Option<(f64, f64)>, scale: Scale) -> (f64, f64) {
     match (scale, extent) {
         (Scale::Percent, _) => (0.0, 1.0),
         (Scale::PercentUsed, extent) => {
-            // At least 5 %, so that ticks are whole per cents.
+            // At least 5 %, so that ticks are whole percentages.
             let high = extent.map_or(1.0, |(_, high)| high).clamp(0.05, 1.0);
             let step = step(high);
             (0.0, ((high / step - 1e-9).ceil() * step).min(1.0))
@@ -134,7 +134,7 @@ pub(super) fn number(value: f64) -> String {
     } else if size >= 1e3 && value > 0.0 {
         crate::report::render::number::thousands(value.round() as u64)
     } else {
-        // Ticks are sums of steps and carry their rounding errors.
+        // Ticks are sums of steps and contain rounding errors.
         format!("{}", (value * 1e6).round() / 1e6)
     }
 }

@@ -12,7 +12,7 @@ use super::axes::{LOG_BARS_FROM, format, number, step, tag, x_range, y_range};
 use super::marks::{legend, plots};
 use super::{Chart, Marks, Scale, Series};
 
-/// Size of the plot in SVG units; in print two thirds of a page's width, with letters of 10 pt.
+/// Size of the plot in SVG units. At two thirds of a page's width in print, letters have 10 pt.
 const SIZE: (f64, f64) = (720.0, 440.0);
 
 /// Pixels of the PNG per SVG unit, for print and high-resolution screens.
@@ -104,7 +104,7 @@ pub(super) fn scene(chart: &Chart, size: (f64, f64), with_legend: bool) -> Scene
         .with_tick_size(12)
         .with_body_size(13)
         .with_x_label(chart.x.label.clone())
-        // Keeps the line free where the label of the y axis goes.
+        // Leaves the line of the y axis's label empty.
         .with_subtitle(" ")
         .with_subtitle_size(LABEL)
         .with_force_margins(MARGINS.0, MARGINS.1)
@@ -114,7 +114,7 @@ pub(super) fn scene(chart: &Chart, size: (f64, f64), with_legend: bool) -> Scene
         .with_y_axis_max(y_range.1)
         .with_x_tick_format(format(chart.x.scale))
         .with_y_tick_format(if y_range.0 == LOG_BARS_FROM {
-            // No label below 1, as there is no half block.
+            // No label below 1, because half a block does not exist.
             TickFormat::Custom(std::sync::Arc::new(|value| match value {
                 value if value < 1.0 => String::new(),
                 value => number(value),
@@ -159,7 +159,7 @@ pub(super) fn scene(chart: &Chart, size: (f64, f64), with_legend: bool) -> Scene
             for (place, (value, _)) in values.iter().enumerate() {
                 let Some(value) = *value else { continue };
                 let lift = (y_range.1 - y_range.0) * 0.025;
-                // Above a limit line that would cross the text.
+                // The text is above a limit line that would cross it.
                 let near = |at: &f64| (value..value + 4.0 * lift).contains(at);
                 let from = limits.iter().copied().find(near).unwrap_or(value);
                 let tag = TextAnnotation::new(tag(value), place as f64 + 1.0, from + lift);
@@ -186,13 +186,13 @@ pub(super) fn scene(chart: &Chart, size: (f64, f64), with_legend: bool) -> Scene
         .iter()
         .any(|series| matches!(series.marks, Marks::Styled(..) | Marks::Tagged(_)))
     {
-        // Everything lies within the axes, and clipping would cut markers on the edge in half.
+        // All points are within the axes, and clipping would truncate markers at the edge.
         let clip = |element: &Primitive| {
             matches!(element, Primitive::ClipStart { .. } | Primitive::ClipEnd)
         };
         scene.elements.retain(|element| !clip(element));
     }
-    // Horizontal and above the axis: kuva draws rotated text without smoothing, and it is harder to read.
+    // The label is horizontal and above the axis: kuva draws rotated text without smoothing, which is harder to read.
     scene.add(Primitive::Text {
         x: MARGINS.0 - 8.0,
         y: Y_LABEL_AT,

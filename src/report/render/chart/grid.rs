@@ -17,7 +17,7 @@ use crate::base::error::Result;
 pub struct Grid {
     /// Title, with the unit.
     pub title: String,
-    /// What the columns stand for.
+    /// Label of the columns.
     pub x_label: String,
     /// Names of the rows, from top to bottom.
     pub rows: Vec<String>,

@@ -9,13 +9,13 @@ use kuva::render::plots::Plot;
 /// A marker at a point. All are filled but [`Sign::Cross`] and [`Sign::Plus`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sign {
-    /// A circle.
+    /// A circle, filled.
     Circle,
     /// A square.
     Square,
     /// A triangle that points up.
     Triangle,
-    /// A square that stands on its corner.
+    /// A square that is rotated by 45 degrees.
     Diamond,
     /// A triangle that points down.
     TriangleDown,
@@ -98,12 +98,12 @@ impl Look {
         }
     }
 
-    /// The same with a stepped line.
+    /// The same look with a stepped line.
     pub fn stepped(self) -> Self {
         Self { step: true, ..self }
     }
 
-    /// The same with markers only.
+    /// The same look with markers only.
     pub fn alone(self) -> Self {
         Self { dash: None, ..self }
     }

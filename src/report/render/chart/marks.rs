@@ -8,7 +8,7 @@ use kuva::render::plots::Plot;
 use super::look;
 use super::{Chart, Marks, Series};
 
-/// Fraction of a category's place that its bars fill together.
+/// Fraction of a category's width that its bars occupy together.
 const BARS_WIDTH: f64 = 0.76;
 
 /// All series of a chart as plots; bars begin at `floor`.
@@ -112,7 +112,7 @@ fn curve(series: &Series, points: &[(f64, f64)], step: bool) -> Plot {
     Plot::Line(line)
 }
 
-/// The legend: one entry per name, as figures to compare with are several series of one name.
+/// The legend: one entry per name, because reference figures are several series of one name.
 pub(super) fn legend(chart: &Chart) -> Vec<LegendEntry> {
     let mut entries: Vec<LegendEntry> = Vec::new();
     for series in &chart.series {

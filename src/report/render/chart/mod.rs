@@ -1,4 +1,4 @@
-//! Charts as data, and their pictures. Only `draw`, `marks`, `look`, `grid` and `panels` use the drawing library.
+//! Charts as data, and their images. Only `draw`, `marks`, `look`, `grid` and `panels` use the drawing library.
 
 mod axes;
 mod draw;
@@ -23,9 +23,9 @@ const MOST_POINTS: usize = 1000;
 pub const VERMILLION: &str = "#D55E00";
 /// Blue of the same palette.
 pub const BLUE: &str = "#0072B2";
-/// Orange of the same palette, for a variant of what vermillion shows.
+/// Orange of the same palette, for a variant of a vermillion series.
 pub const ORANGE: &str = "#E69F00";
-/// Sky blue of the same palette, for a variant of what blue shows.
+/// Sky blue of the same palette, for a variant of a blue series.
 pub const SKY: &str = "#56B4E9";
 /// Grey, for published figures.
 pub const GREY: &str = "#4D4D4D";
@@ -61,7 +61,7 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// An axis with this label and scale.
+    /// Creates an axis with this label and scale.
     pub fn new(label: &str, scale: Scale) -> Self {
         Self {
             label: label.into(),
@@ -77,9 +77,9 @@ pub enum Marks {
     Line(Vec<(f64, f64)>),
     /// Steps: level until the next point.
     Step(Vec<(f64, f64)>),
-    /// A bar per category; no bar where there is no value.
+    /// One bar per category; no bar for a category without a value.
     Bars(Vec<Option<f64>>),
-    /// A short line across each bar of the series with this number, for a figure to compare it with.
+    /// A short line across each bar of the series with this number, for a reference value.
     Rules(usize, Vec<Option<f64>>),
     /// Points with markers and a line pattern, which distinguish series without colour.
     Styled(Vec<(f64, f64)>, Look),

@@ -1,4 +1,4 @@
-//! Several charts in one picture with a common legend.
+//! Several charts in one image with a common legend.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ pub struct Panels {
     pub title: String,
     /// Number of charts in a row.
     pub columns: usize,
-    /// The charts; their titles say in what they differ.
+    /// The charts; their titles state how they differ.
     pub charts: Vec<Chart>,
 }
 
@@ -123,7 +123,7 @@ impl Panels {
             }
             match entries.iter_mut().find(|entry| entry.name == series.name) {
                 None => entries.push(series),
-                // A line sample shows more than the colour of a bar.
+                // A line sample shows more properties than the colour of a bar.
                 Some(entry) if matches!(entry.marks, Marks::Tagged(_)) => *entry = series,
                 Some(_) => {}
             }
@@ -153,7 +153,7 @@ fn layout<'a>(entries: &[&'a Series], width: f64) -> Vec<(Vec<&'a Series>, f64)>
     lines
 }
 
-/// Inserts a picture into another.
+/// Inserts an image into another.
 fn place_at(scene: &mut Scene, part: Scene, (x, y): (f64, f64), name: &str) {
     scene.add(Primitive::GroupStart {
         transform: Some(format!("translate({x},{y})")),
@@ -216,7 +216,7 @@ fn swatch(scene: &mut Scene, series: &Series, (x, y): (f64, f64), name: &str) {
         .with_force_margins_y(0.0, 0.0)
         .with_show_grid(false);
     let drawn = render_multiple(plots, layout);
-    // Keeps the series and drops axes, frame and text of the small picture.
+    // Keeps the series and removes axes, frame and text of the small image.
     let strokes = drawn.elements.into_iter().filter(|element| match element {
         Primitive::Line { stroke, .. } | Primitive::PolyLine { stroke, .. } => {
             *stroke == series.color.into()

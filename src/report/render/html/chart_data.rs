@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 
 use crate::report::render::chart::{Axis, Chart, Marks, Scale, Series, Sign};
 
-/// A chart, the same without values that cannot be drawn, and the choices under which it is shown.
+/// A chart, the same chart without values that cannot be drawn, and the choices under which it is shown.
 pub(super) type Plot<'a> = (&'a Chart, Chart, &'a [(&'static str, String)]);
 
-/// All charts of one place, as the script reads them.
+/// All charts at one position, in the form that the page's script reads.
 pub(super) fn plot_json(plot: &[Plot<'_>]) -> Value {
     let one = |(_, chart, choices): &Plot<'_>| {
         let mut value = chart_json(chart);

@@ -19,7 +19,7 @@ impl Page {
             String::from_utf8(zstd::stream::decode_all(ECHARTS)?).map_err(std::io::Error::other)?;
         let plots = self.plots();
         let mut out = String::with_capacity(1 << 20);
-        // The policy forbids loading anything: a report opens offline and reveals nothing.
+        // The content security policy forbids loading anything: a report works offline and discloses nothing.
         out.push_str("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
         out.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
         out.push_str("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\">\n");
@@ -29,7 +29,7 @@ impl Page {
         out.push_str("</style>\n</head>\n<body>\n<header>\n");
         element(&mut out, "h1", &self.title);
         element(&mut out, "p class=\"soft\"", &self.lead);
-        // Filled by the script; without scripts the page has the system's theme.
+        // The script fills this element; without scripts the page has the system's theme.
         out.push_str("<div id=\"theme\"></div>\n</header>\n<main>\n");
         if !self.answer.is_empty() {
             element(&mut out, "p class=\"answer\"", &self.answer);
@@ -76,7 +76,7 @@ impl Page {
         );
         out.push_str("</details>\n</main>\n<script type=\"application/json\" id=\"chart-data\">");
         let data = Value::Array(plots.iter().map(|plot| plot_json(plot)).collect());
-        // A closing tag in a text would end the element.
+        // A closing tag within a text would end the element.
         out.push_str(&data.to_string().replace('<', "\\u003c"));
         out.push_str("</script>\n<script>");
         out.push_str(&library);
@@ -86,7 +86,7 @@ impl Page {
         Ok(out)
     }
 
-    /// The places of the page, each with the charts that can be shown there.
+    /// The positions of charts on the page, each with the charts that can be shown at that position.
     fn plots(&self) -> Vec<Vec<Plot<'_>>> {
         let alone = self.charts.iter().map(|chart| (chart, [].as_slice()));
         let chosen = self

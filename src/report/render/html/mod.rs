@@ -43,7 +43,7 @@ pub struct Table {
 /// A chart that is shown while certain choices are selected.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Variant {
-    /// The chart. Charts of the same name share a place on the page.
+    /// The chart. Charts of the same name share a position on the page.
     pub chart: Chart,
     /// The choices: names and values, e.g. `percentile` and `P90`.
     pub choices: Vec<(&'static str, String)>,
@@ -66,15 +66,15 @@ pub struct Page {
     pub tables: Vec<Table>,
     /// Charts that are always shown.
     pub charts: Vec<Chart>,
-    /// Charts of which one of several is shown, selected by choices for the whole page.
+    /// Charts of which one per name is shown, selected by choices for the whole page.
     pub variants: Vec<Variant>,
-    /// What the charts leave out or thin.
+    /// Notes on values that the charts omit or thin.
     pub notes: Vec<String>,
     /// HTML with the definitions of the figures.
     pub definitions: &'static str,
-    /// The configuration of the command.
+    /// The configuration of the command, as TOML.
     pub configuration: Value,
-    /// The command.
+    /// The command line.
     pub command: String,
 }
 
@@ -125,7 +125,7 @@ mod tests {
         };
         let text = page.render().expect("renders");
         assert!(!text.contains("<b onmouseover"), "escaped everywhere");
-        // The three scripts of the page's own.
+        // The three scripts of the page itself.
         assert_eq!(text.matches("</script>").count(), 3);
         assert!(text.len() < 1_600_000, "{}", text.len());
     }

@@ -4,26 +4,26 @@ use super::{GIB, count, points, share};
 use crate::metrics::Summary;
 use crate::report::render::number::{bytes, thousands};
 
-/// What a cache saved, as far as the answer needs it.
+/// The figures of a cache that an answer states.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cached<'a> {
-    /// Engine whose rules decide.
+    /// Engine whose rules apply.
     pub engine: &'a str,
     /// Eviction policy.
     pub eviction: &'a str,
     /// Tokens per block.
     pub block_size: u32,
-    /// Usable blocks; none is unbounded.
+    /// Usable blocks; `None` for an unbounded cache.
     pub capacity_blocks: Option<u32>,
-    /// Bytes of the capacity, where a model is known.
+    /// Bytes of the capacity, if a model is known.
     pub capacity_bytes: Option<f64>,
-    /// Distinct blocks of all prompts.
+    /// Number of distinct blocks of all prompts.
     pub distinct_blocks: u64,
     /// Prompt tokens.
     pub prompt_tokens: u64,
     /// Prompt tokens found in the cache.
     pub cached_tokens: u64,
-    /// Requests that did not fit.
+    /// Number of requests that did not fit.
     pub rejected: u64,
 }
 
@@ -52,7 +52,7 @@ impl<'a> From<&'a Summary> for Cached<'a> {
 }
 
 impl Cached<'_> {
-    /// A warning before figures of an accounting that no server follows.
+    /// A warning before figures that are counted differently from any real server.
     fn caution(&self) -> &'static str {
         match self.engine {
             "naive" => "By an accounting that no server follows: ",
@@ -60,13 +60,13 @@ impl Cached<'_> {
         }
     }
 
-    /// Cached by all prompt tokens; 0 without any.
+    /// Cached tokens divided by all prompt tokens; 0 for a trace without any.
     fn ratio(&self) -> f64 {
         self.cached_tokens as f64 / self.prompt_tokens.max(1) as f64
     }
 }
 
-/// Of `analyze`: what the cache saves at its capacity.
+/// The answer of `analyze`: what the cache saves at its capacity.
 pub fn analysis(s: &Cached<'_>) -> String {
     if s.prompt_tokens == 0 {
         return "The trace has no prompt tokens, so there is nothing to cache.".into();
@@ -111,22 +111,22 @@ pub fn analysis(s: &Cached<'_>) -> String {
     format!("{}{text}.", s.caution())
 }
 
-/// The curve of one block size, as far as the answer needs it.
+/// The figures of one block size's curve that an answer states.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
     /// Tokens per block.
     pub block_size: u32,
     /// Whether ratios are of block look-ups and estimated from a sample; otherwise they are exact and of prompt tokens.
     pub sampled: bool,
-    /// Number of capacities that were replayed; none where every capacity is known.
+    /// Number of capacities that were replayed; `None` if every capacity is known.
     pub replayed: Option<usize>,
-    /// Hit ratio, blocks and bytes of the least capacity that has 95 % of the best hit ratio.
+    /// Hit ratio, blocks and bytes of the smallest capacity that reaches 95 % of the best hit ratio.
     pub enough: (f64, u32, Option<f64>),
-    /// The best hit ratio, and the least capacity that has it.
+    /// The best hit ratio, and the smallest capacity that reaches it.
     pub best: (f64, u32),
 }
 
-/// Of `curve`: how large the cache must be to save nearly all that any cache can save, at the block size that saves most.
+/// The answer of `curve`: the cache size that saves nearly as much as any cache can, at the block size that saves most.
 pub fn curve(curves: &[Curve], engine: &str) -> String {
     let mut chosen: Option<&Curve> = None;
     for curve in curves {
@@ -170,20 +170,20 @@ pub fn curve(curves: &[Curve], engine: &str) -> String {
     )
 }
 
-/// One combination of a sweep, as far as the answer needs it.
+/// The figures of one combination of a sweep that an answer states.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Swept<'a> {
     /// Tokens per block.
     pub block_size: u32,
     /// Eviction policy.
     pub policy: &'a str,
-    /// Whether the policy knows the future, so that no server can run it.
+    /// Whether the policy uses knowledge of the future, which no server has.
     pub offline: bool,
-    /// Capacity as it was asked for.
+    /// Capacity as given in the command.
     pub capacity: &'a str,
-    /// Capacity in blocks; none is unbounded.
+    /// Capacity in blocks; `None` for an unbounded cache.
     pub capacity_blocks: Option<u32>,
-    /// Cached by all prompt tokens.
+    /// Cached tokens divided by all prompt tokens.
     pub ratio: f64,
 }
 
@@ -225,7 +225,7 @@ fn range(cells: &[&Swept<'_>]) -> Option<String> {
     })
 }
 
-/// Of `sweep`: which eviction policy is best where the choice matters most, and how far it is from the bound.
+/// The answer of `sweep`: the best eviction policy at the capacity where policies differ most, and its distance from the bound.
 pub fn sweep(cells: &[Swept<'_>], engine: &str) -> String {
     let online: Vec<&Swept<'_>> = cells.iter().filter(|cell| !cell.offline).collect();
     let mut policies: Vec<&str> = online.iter().map(|cell| cell.policy).collect();
@@ -248,7 +248,7 @@ pub fn sweep(cells: &[Swept<'_>], engine: &str) -> String {
         }
         best.copied()
     };
-    // The cell that is furthest below the best at its capacity and block size.
+    // The cell that is furthest below the best one at its capacity and block size.
     let mut widest: Option<(&Swept<'_>, f64)> = None;
     for cell in &online {
         let Some(best) = best_beside(cell) else {
@@ -300,7 +300,8 @@ pub fn sweep(cells: &[Swept<'_>], engine: &str) -> String {
     text + format!(" (engine {engine}).").as_str()
 }
 
-/// Of `experiment`: what the history of chats adds, at the block size that saves most. Pairs are single-turn and multi-turn.
+/// The answer of `experiment`: what the history of chats adds, at the block size that saves most. Pairs are single-turn and
+/// multi-turn.
 pub fn experiment(sizes: &[(Cached<'_>, Cached<'_>)]) -> String {
     let mut best: Option<&(Cached<'_>, Cached<'_>)> = None;
     for pair in sizes {

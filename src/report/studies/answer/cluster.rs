@@ -4,27 +4,27 @@ use super::{count, share};
 use crate::metrics::statistics::p_text;
 use crate::report::render::number::{seconds, thousands};
 
-/// What a simulated cluster achieved, as far as the answer needs it.
+/// The figures of a simulated cluster that an answer states.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Served {
     /// Requests that arrived.
     pub arrived: u64,
-    /// Requests that got all their tokens.
+    /// Requests that finished.
     pub finished: u64,
-    /// Fraction (0..1) of the requests that arrived which met every objective; none where none arrived.
+    /// Fraction (0..1) of the requests that arrived which met every objective; `None` if none arrived.
     pub attainment: Option<f64>,
-    /// Requests per second that met every objective; none where no time passed.
+    /// Requests per second that met every objective; `None` if no time passed.
     pub goodput: Option<f64>,
     /// The objectives in words, e.g. "TTFT <= 2 s, TBT <= 100 ms".
     pub objectives: String,
-    /// GPU-hours, start-up times included; none where the GPUs of an instance are unknown.
+    /// GPU-hours, including start-up times; `None` if the GPUs of an instance are unknown.
     pub gpu_hours: Option<f64>,
-    /// Dollars, where the price of every GPU is known.
+    /// Cost in dollars, if the price of every GPU is known.
     pub dollars: Option<f64>,
 }
 
 impl Served {
-    /// What the cluster took, as a clause; empty where it is unknown.
+    /// The cost of the cluster as a clause; empty if it is unknown.
     fn cost(&self) -> String {
         let Some(hours) = self.gpu_hours else {
             return String::new();
@@ -36,7 +36,7 @@ impl Served {
     }
 }
 
-/// Of `simulate`: how many requests met the objectives, and what that cost.
+/// The answer of `simulate`: how many requests met the objectives, and at what cost.
 pub fn simulation(s: &Served) -> String {
     let Some(attainment) = s.attainment.filter(|_| s.arrived > 0) else {
         return "No request arrived.".into();
@@ -70,24 +70,24 @@ pub fn simulation(s: &Served) -> String {
     )
 }
 
-/// One policy of a comparison, as far as the answer needs it.
+/// The figures of one policy of a comparison that an answer states.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate<'a> {
     /// The policy.
     pub name: &'a str,
     /// Fraction (0..1) of the requests that arrived which met the SLO.
     pub attainment: Option<f64>,
-    /// Dollars, where the price of every GPU is known.
+    /// Cost in dollars, if the price of every GPU is known.
     pub dollars: Option<f64>,
     /// GPU-hours.
     pub gpu_hours: Option<f64>,
 }
 
-/// Fraction of the requests that must meet the SLO for a policy to count as keeping it.
+/// Fraction of the requests that must meet the SLO for a policy to count as meeting it.
 pub const KEPT: f64 = 0.99;
 
-/// Of `compare`: the cheapest policy that keeps the SLO, and what it saves against the fixed fleet. `left_out` is the number of
-/// policies that cannot be compared, because runs of them are missing.
+/// The answer of `compare`: the cheapest policy that meets the SLO, and what it saves against the fixed fleet. `left_out` is
+/// the number of policies that cannot be compared because some of their runs are missing.
 pub fn comparison(candidates: &[Candidate<'_>], left_out: usize) -> String {
     if candidates.is_empty() {
         return "Runs of every policy are missing, so none can be chosen.".into();
@@ -154,7 +154,7 @@ fn cheapest(candidates: &[Candidate<'_>]) -> String {
             shown(*price)
         );
     }
-    // What reads the same is the same.
+    // Costs that print the same text count as equal.
     let as_cheap: Vec<&str> = kept
         .iter()
         .filter(|(_, cost)| shown(*cost) == shown(*price))
@@ -195,12 +195,12 @@ fn cheapest(candidates: &[Candidate<'_>]) -> String {
     )
 }
 
-/// What a plan comes to, as far as the answer needs it.
+/// The figures of a plan that an answer states.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Planned {
     /// Length of an interval in seconds.
     pub interval_sec: f64,
-    /// Prefill instances, decode instances and GPUs, decided for each interval.
+    /// Prefill instances, decode instances and GPUs of each interval.
     pub decided: Vec<(u32, u32, u64)>,
     /// TTFT objective in milliseconds.
     pub ttft_ms: f64,
@@ -210,7 +210,7 @@ pub struct Planned {
     pub missed: usize,
 }
 
-/// Of `plan`: how many instances, and how many GPU-hours.
+/// The answer of `plan`: numbers of instances, and GPU-hours.
 pub fn plan(plan: &Planned) -> String {
     let range = |of: &dyn Fn(&(u32, u32, u64)) -> u32| {
         let values = || plan.decided.iter().map(of);
@@ -251,30 +251,30 @@ pub fn plan(plan: &Planned) -> String {
     )
 }
 
-/// The best order of a sweep, as far as the answer needs it.
+/// The figures of the best order of a sweep that an answer states.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ordered {
-    /// The order on the front with the shortest TTFT.
+    /// The order on the Pareto front with the shortest TTFT.
     pub name: String,
-    /// Which TTFT, e.g. "P90".
+    /// Which statistic of TTFT, e.g. "P90".
     pub percentile: String,
     /// Its TTFT in seconds.
     pub ttft: f64,
     /// TTFT of first come first served in seconds.
     pub fcfs_ttft: f64,
-    /// Adjusted p-value of the difference; none with one seed.
+    /// Adjusted p-value of the difference; `None` with one seed.
     pub p: Option<f64>,
     /// Confidence level of the comparison.
     pub confidence: f64,
-    /// What stands against TTFT.
+    /// Name of the measure that is weighed against TTFT.
     pub fairness: &'static str,
-    /// The same of the order.
+    /// Value of that measure for the order.
     pub fair: f64,
-    /// The same of first come first served.
+    /// Value of that measure for first come first served.
     pub fcfs_fair: f64,
 }
 
-/// Of `tune aging`: whether an order is better than first come first served.
+/// The answer of `tune aging`: whether an order is better than first come first served.
 pub fn aging(o: &Ordered) -> String {
     if o.name == "fcfs" {
         return format!(

@@ -1,7 +1,7 @@
-//! The answer of each command in one sentence: the same in the terminal, as `answer` in JSON, and at the top of the page.
+//! The answer of each command in one sentence, identical in the terminal, as `answer` in JSON, and at the top of the page.
 //!
-//! Each function is given figures and says what they come to, no more: nothing is rounded to a whole that it does not reach,
-//! and what did not happen is said.
+//! Each function formats given figures and computes no others. Fractions are not rounded to 0 % or 100 % unless they are exact,
+//! and missing results are stated.
 
 mod cache;
 mod cluster;
@@ -13,7 +13,7 @@ use crate::report::render::number::thousands;
 
 const GIB: f64 = 1_073_741_824.0;
 
-/// A fraction (0..1) in percent with one digit, never rounded to none or to all.
+/// A fraction (0..1) in percent with one digit; only exact values print as 0 % or 100 %.
 pub fn share(fraction: f64) -> String {
     let text = format!("{:.1} %", 100.0 * fraction);
     match text.as_str() {

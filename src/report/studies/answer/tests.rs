@@ -1,4 +1,4 @@
-//! Every sentence, as a whole.
+//! Tests of every answer as a whole sentence.
 
 use crate::report::studies::answer::*;
 
@@ -143,7 +143,7 @@ fn a_sweep() {
         sweep(&cells[2..4], "vllm"),
         "Eviction policy lru, the only one tried, saves from 60.0 % of prompt tokens at capacity 1% (760 blocks of 16 tokens) to 95.0 % without a limit at 16 tokens a block (engine vllm)."
     );
-    // The prefix rule can make a policy save more tokens than the bound, which is one of block hits.
+    // The prefix rule can make a policy save more tokens than the bound, because the bound is on block hits.
     let above = [
         cell("belady", "1%", Some(760), 0.5),
         cell("lru", "1%", Some(760), 0.6),
@@ -261,7 +261,7 @@ fn a_comparison() {
         comparison(&[fixed.clone(), pure.clone(), cheap.clone()], 0),
         "The cheapest of the 2 policies that keep the SLO for at least 99 % of the requests: pure_latency, $11.25, 56.1 % less than the fixed fleet."
     );
-    // Where a price is unknown, GPU-hours are compared.
+    // If a price is unknown, GPU-hours are compared.
     let unpriced = Candidate {
         dollars: None,
         ..pure.clone()
@@ -270,12 +270,12 @@ fn a_comparison() {
         comparison(&[fixed.clone(), unpriced], 0),
         "The cheapest of the 2 policies that keep the SLO for at least 99 % of the requests: pure_latency, 22.50 GPU-hours, 56.1 % less than the fixed fleet."
     );
-    // The fixed fleet is the cheapest: nothing to set beside it.
+    // The fixed fleet is the cheapest, so the answer compares it with no other policy.
     assert_eq!(
         comparison(&[fixed.clone(), candidate("hpa_gpu", 1.0, 30.0)], 0),
         "The cheapest of the 2 policies that keep the SLO for at least 99 % of the requests: no_autoscaling, $25.60."
     );
-    // The fixed fleet is cheaper and misses the objectives.
+    // The fixed fleet is cheaper but misses the objectives.
     assert_eq!(
         comparison(&[candidate("no_autoscaling", 0.5, 10.0), pure.clone()], 0),
         "The only policy that keeps the SLO for at least 99 % of the requests: pure_latency, $11.25, 12.5 % more than the fixed fleet, which misses it."

@@ -1,4 +1,4 @@
-//! A comparison as an animated GIF, a picture for each request rate.
+//! A comparison as an animated GIF, with one image for each request rate.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ use crate::report::render::chart::{Chart, Marks, Panels, Scale, Series};
 /// Width in pixels.
 const WIDTH: f64 = 900.0;
 
-/// Hundredths of a second for which each picture is shown, and the last one.
+/// Display times, in hundredths of a second, of each image and of the last one.
 const DELAYS: (u16, u16) = (90, 300);
 
-/// Writes one picture for each request rate, from the lowest on: the lines grow, the axes stay.
+/// Writes one image for each request rate, from the lowest on. The lines grow while the axes remain the same.
 ///
 /// # Errors
 /// Fewer than two rates, or a file that cannot be written.
@@ -24,7 +24,7 @@ pub fn write(scenario: &ScenarioGroup<'_>, path: &Path) -> Result<()> {
     if !scenario.rated() || traces.len() < 2 {
         return Err(Error::usage(
             format!(
-                "{}: the load does not grow, as there are fewer than two request rates",
+                "{}: fewer than two request rates, so there is no growing load to animate",
                 path.display()
             ),
             "compare runs of traces whose names end in _RATE",
@@ -36,7 +36,7 @@ pub fn write(scenario: &ScenarioGroup<'_>, path: &Path) -> Result<()> {
         .map(|trace| frame(scenario, key::rate(trace).unwrap_or_default()).png(WIDTH))
         .collect::<std::result::Result<Vec<_>, String>>()
         .map_err(fail)?;
-    // The last picture has every line, so its colours serve for all.
+    // The last image has every line, so its palette is used for all images.
     let last = frames.len() - 1;
     let images = frames
         .iter()
@@ -73,7 +73,7 @@ fn encode(
     Ok(bytes)
 }
 
-/// Width, height, and red, green and blue of each pixel of a PNG.
+/// Decodes a PNG to width, height, and the red, green and blue values of each pixel.
 type Image = (u16, u16, Vec<u8>);
 
 fn pixels(bytes: &[u8]) -> std::result::Result<Image, String> {
@@ -99,7 +99,7 @@ fn pixels(bytes: &[u8]) -> std::result::Result<Image, String> {
     Ok((side(info.width)?, side(info.height)?, rgb))
 }
 
-/// The most frequent colours, with five bits for each of red, green and blue.
+/// The most frequent colours, quantised to five bits for each of red, green and blue.
 struct Palette {
     colors: Vec<u8>,
     nearest: Vec<u8>,
@@ -144,7 +144,7 @@ fn cell(pixel: &[u8]) -> usize {
         | usize::from(pixel[2] >> 3)
 }
 
-/// The colour of a cell; white stays exactly white.
+/// The colour of a palette cell; white remains exactly white.
 fn color(cell: usize) -> [u8; 3] {
     [10, 5, 0].map(|shift| {
         let part = ((cell >> shift) & 31) as u32;
@@ -189,7 +189,7 @@ fn frame(scenario: &ScenarioGroup<'_>, up_to: f64) -> Panels {
     }
 }
 
-/// Removes points beyond a rate from the lines and keeps the axes as they are.
+/// Removes points beyond a rate from the lines without changing the axes.
 fn cut(chart: &mut Chart, up_to: f64) {
     let mut room = Vec::new();
     for series in &mut chart.series {

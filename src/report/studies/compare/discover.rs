@@ -12,7 +12,7 @@ use crate::report::render::shell::quoted;
 /// A combination of policy, trace and seed without a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Missing {
-    /// The folder that it would be in.
+    /// The folder where the run would be.
     pub folder: PathBuf,
     /// The command that would produce it.
     pub command: String,
@@ -24,7 +24,7 @@ pub(super) struct Found {
     pub(super) skipped: Vec<Skipped>,
 }
 
-/// Walks the folders of the layout, in order of their names.
+/// Traverses the folders of the layout, in order of their names.
 pub(super) fn find(root: &Path) -> Result<Found> {
     let mut found = Found {
         keys: Vec::new(),
@@ -55,14 +55,14 @@ fn walk(root: &Path, folder: &Path, names: &mut Vec<String>, found: &mut Found) 
             found.skipped.push(Skipped {
                 folder: entry.path(),
                 why: format!(
-                    "{}: has a name that is not UTF-8; rename it",
+                    "{}: its name is not UTF-8; rename it",
                     entry.path().display()
                 ),
             });
             continue;
         };
         stray |= matches!(&*name, "summary.csv" | "summary.json");
-        // Links are followed; hidden folders are left out.
+        // Symbolic links are followed; hidden folders are skipped.
         if !name.starts_with('.') && entry.path().is_dir() {
             below.push(name);
         }
@@ -147,7 +147,7 @@ pub(super) fn missing(comparison: &PolicyComparison, selection: &RunSelection) -
     missing
 }
 
-/// The command for a missing run: the configuration of the most similar run, on the right trace.
+/// Returns the command for a missing run: the configuration of the most similar run, with the right trace.
 fn command(key: &Key, runs: &[&ComparedRun], root: &Path) -> String {
     let sister = runs
         .iter()
@@ -174,7 +174,7 @@ fn command(key: &Key, runs: &[&ComparedRun], root: &Path) -> String {
     words.join(" ")
 }
 
-/// The argument of a command that is the trace's file.
+/// Returns the argument of a command that is the trace's file.
 fn trace_word(command: &str, trace: &str) -> Option<String> {
     let names = |word: &&str| {
         let path = word.trim_matches('\'');

@@ -1,4 +1,4 @@
-//! The files of a comparison: pictures, JSON, and CSV under the column names of SplitwiseSim's scripts.
+//! The files of a comparison: charts, JSON, and CSV with the column names of SplitwiseSim's scripts.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ pub fn folder(results: &Path, quick: bool) -> PathBuf {
     })
 }
 
-/// Refuses to replace a full comparison.
+/// Returns an error if a quick comparison would replace a full one.
 fn spare_full_comparison(folder: &Path) -> Result<()> {
     let path = folder.join("comparison.json");
     let Ok(bytes) = std::fs::read(&path) else {
@@ -29,14 +29,14 @@ fn spare_full_comparison(folder: &Path) -> Result<()> {
         Some(true) => Ok(()),
         _ => Err(Error::input(
             Location::file(&path),
-            "is of a full comparison, which a quick one would replace",
-            "give another output folder, or compare in full",
+            "is from a full comparison, which a quick one would replace",
+            "give another output folder, or run a full comparison",
         )),
     }
 }
 
-/// Writes `results_summary.csv` and `comparison.json`, and for each scenario `summary_table.csv` and the pictures; where
-/// there are several scenarios, each has a folder.
+/// Writes `results_summary.csv` and `comparison.json`, and for each scenario `summary_table.csv` and the charts. If there are
+/// several scenarios, each has its own folder.
 ///
 /// # Errors
 /// A file that cannot be written, arrival times that cannot be read, or a quick comparison that would replace a full one.
@@ -73,7 +73,7 @@ fn summary_table(scenario: &ScenarioGroup<'_>, path: &Path) -> Result<()> {
 /// Writes a line for each run.
 fn results_summary(comparison: &PolicyComparison, path: &Path) -> Result<()> {
     let mut header: Vec<String> = ["policy", "trace", "seed", "oom"].map(Into::into).to_vec();
-    // As the script orders them: for each percentile the slowdowns, then the times.
+    // The script's column order: for each percentile the slowdowns, then the times.
     for percentile in PERCENTILES {
         for kind in ["slowdown", "times"] {
             header.extend(METRICS.map(|metric| format!("{metric}_{kind}_p{percentile}")));
@@ -121,7 +121,7 @@ fn row(run: &ComparedRun) -> Vec<String> {
         key.policy.clone(),
         key.trace.clone(),
         key.seed.clone(),
-        // As pandas writes it.
+        // The format in which pandas writes the value.
         if figures.oom { "True" } else { "False" }.to_owned(),
     ];
     for place in 0..PERCENTILES.len() {

@@ -1,10 +1,10 @@
-//! Which run a folder holds, by its path; and the order of the names in it.
+//! The identity of a run by its path, and the order of names in paths.
 
 use std::cmp::Ordering;
 
 pub use crate::scenario::layout::{DEPTH, LAYOUT, RunKey as Key, rate, trace_name};
 
-/// Natural order: numbers within names compare by value, other characters by letter.
+/// Natural order: numbers within names compare by value, other characters by code point.
 pub fn natural(a: &str, b: &str) -> Ordering {
     let (mut left, mut right) = (a, b);
     loop {

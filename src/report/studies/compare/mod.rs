@@ -25,17 +25,17 @@ pub use style::Styles;
 
 use crate::base::error::{Error, Location, Result};
 
-/// A run that was read.
+/// A run that has been read.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ComparedRun {
     /// Seed, start state, trace, cluster, model, scheduler and policy.
     #[serde(flatten)]
     pub key: Key,
-    /// Requests per second, where the trace's name ends in them.
+    /// Requests per second, if the trace's name ends in a rate.
     pub rate: Option<f64>,
-    /// Its folder.
+    /// The run's folder.
     pub folder: PathBuf,
-    /// Its figures.
+    /// The run's figures.
     #[serde(flatten)]
     pub figures: Figures,
 }
@@ -52,17 +52,17 @@ pub struct Skipped {
 /// The selected runs of a results folder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicyComparison {
-    /// The results' root.
+    /// The results folder.
     pub root: PathBuf,
-    /// How they were read.
+    /// How the runs were read.
     pub reading: Reading,
-    /// By scenario, then policy, trace and seed.
+    /// The runs by scenario, then policy, trace and seed.
     pub runs: Vec<ComparedRun>,
     /// Folders that could not be read.
     pub skipped: Vec<Skipped>,
     /// Combinations of policy, trace and seed without a run.
     pub missing: Vec<Missing>,
-    /// Colours and signs of policies.
+    /// Colours and markers of policies.
     pub styles: Styles,
 }
 
@@ -126,7 +126,7 @@ impl PolicyComparison {
         Ok(comparison)
     }
 
-    /// Groups of runs that can be compared with each other.
+    /// Returns groups of runs that can be compared with each other.
     pub fn scenarios(&self) -> Vec<ScenarioGroup<'_>> {
         let mut scenarios: Vec<ScenarioGroup<'_>> = Vec::new();
         for run in &self.runs {
@@ -140,7 +140,7 @@ impl PolicyComparison {
                 }),
             }
         }
-        // The label has only the parts in which groups differ.
+        // The label contains only the parts of the path in which groups differ.
         let differ: [bool; 5] = std::array::from_fn(|part| {
             scenarios
                 .iter()
@@ -158,7 +158,8 @@ impl PolicyComparison {
     }
 }
 
-/// What comparable runs have in common. Traces that differ in their rates only count as one, and so do all traces without a rate.
+/// The properties that comparable runs share. Traces that differ only in their rates count as one, and so do all traces without
+/// a rate.
 fn parts(key: &Key) -> [&str; 5] {
     let family = if key.rate().is_some() {
         key.family()
@@ -182,7 +183,7 @@ fn order(styles: &Styles, a: &Key, b: &Key) -> std::cmp::Ordering {
         .then_with(|| key::natural(&a.seed, &b.seed))
 }
 
-/// By rate, else by name.
+/// Sort order: by rate, then by name.
 fn trace_order(a: &str, b: &str) -> std::cmp::Ordering {
     match (key::rate(a), key::rate(b)) {
         (Some(x), Some(y)) => x.total_cmp(&y),
@@ -190,15 +191,15 @@ fn trace_order(a: &str, b: &str) -> std::cmp::Ordering {
     }
 }
 
-/// Runs that differ in policy, rate (or trace) and seed only.
+/// Runs that differ only in policy, rate (or trace) and seed.
 #[derive(Debug, Clone)]
 pub struct ScenarioGroup<'a> {
     parts: [&'a str; 5],
-    /// In order of policy, trace, seed.
+    /// The runs, by policy, trace, seed.
     pub runs: Vec<&'a ComparedRun>,
-    /// The parts of its path in which it differs from the other groups; empty where it is the only one.
+    /// The parts of the path in which this group differs from the others; empty if it is the only one.
     pub label: String,
-    /// The comparison that it belongs to.
+    /// The comparison of which this group is a member.
     pub comparison: &'a PolicyComparison,
 }
 
@@ -240,7 +241,7 @@ impl<'a> ScenarioGroup<'a> {
         self.runs.iter().all(|run| run.rate.is_some())
     }
 
-    /// The runs of one policy.
+    /// Returns the runs of one policy.
     pub fn of_policy(&self, policy: &str) -> impl Iterator<Item = &'a ComparedRun> {
         self.runs
             .iter()
@@ -248,7 +249,7 @@ impl<'a> ScenarioGroup<'a> {
             .filter(move |run| run.key.policy == policy)
     }
 
-    /// A policy's figure on a trace: the mean over seeds.
+    /// Returns a policy's figure on a trace: the mean over seeds.
     pub fn cell(
         &self,
         policy: &str,
@@ -259,7 +260,7 @@ impl<'a> ScenarioGroup<'a> {
         mean(values.filter_map(|run| of(&run.figures)))
     }
 
-    /// A policy's figure: the mean over traces of means over seeds.
+    /// Returns a policy's figure: the mean over traces of the means over seeds.
     pub fn mean(&self, policy: &str, of: impl Fn(&Figures) -> Option<f64>) -> Option<f64> {
         let traces = self.traces();
         mean(
@@ -284,8 +285,8 @@ impl<'a> ScenarioGroup<'a> {
         format!("arrived requests that missed the {}", self.slo())
     }
 
-    /// Policies whose seeds all give equal runs, request by request: nothing in them is random. A policy with one seed is not
-    /// among them.
+    /// Returns the policies whose runs of all seeds are equal request by request, because nothing in them is random. Policies
+    /// with a single seed are not included.
     pub fn policies_without_chance(&self) -> Vec<&'a str> {
         let mut policies = self.policies();
         policies.retain(|policy| {
@@ -309,7 +310,8 @@ impl<'a> ScenarioGroup<'a> {
     }
 }
 
-/// Whether all requests of two runs had equal outcomes and times; without files of single requests, whether percentiles are equal.
+/// Whether all requests of two runs had equal outcomes and times; without files of single requests, whether their percentiles
+/// are equal.
 fn did_the_same(a: &ComparedRun, b: &ComparedRun) -> bool {
     match (a.figures.digest, b.figures.digest) {
         (Some(a), Some(b)) => a == b,

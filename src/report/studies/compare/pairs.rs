@@ -10,45 +10,46 @@ use crate::metrics::statistics::{
     Comparison, Finding, Options, Statistic, Threshold, compare, holm, sentence,
 };
 
-/// Largest number of traces on which single requests are compared; each costs a bootstrap over all requests.
+/// Maximum number of traces on which single requests are compared; each takes a bootstrap over all requests.
 const MOST_TRACES: usize = 3;
 
-/// Resamples over requests, for pairs with the first policy; their intervals are narrow anyway.
+/// Resamples over requests, for pairs with the first policy; their intervals are narrow at this number.
 const RESAMPLES: usize = 400;
 
-/// The same for the other pairs, of which there are many.
+/// Resamples for the other, more numerous pairs.
 const FEW_RESAMPLES: usize = 100;
 
-/// Resamples over seeds, where the few values do not have Student's intervals.
+/// Resamples over seeds, for statistics to which Student's intervals do not apply.
 const SEED_RESAMPLES: usize = 1000;
 
-/// A policy against another on a trace.
+/// The comparison of two policies on a trace.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Pair {
     /// The trace.
     pub trace: String,
     /// `TTFT`, `TBT` or `E2E`.
     pub metric: &'static str,
-    /// What the values of its samples are: `P90 by seed` or `requests`.
+    /// The values of its samples: `P90 by seed` or `requests`.
     pub over: &'static str,
-    /// The policy.
+    /// The first policy.
     pub policy: String,
-    /// The policy that it is compared with.
+    /// The policy with which it is compared.
     pub baseline: String,
-    /// Samples, difference, tests.
+    /// Samples, difference and tests.
     pub comparison: Comparison,
-    /// The result.
+    /// The verdict.
     pub finding: Finding,
-    /// The result in a sentence.
+    /// The verdict in a sentence.
     pub sentence: String,
 }
 
-/// Compares all policies with each other, the first one's pairs first: over the P90 of each seed where seeds differ, else over
-/// requests (pairs without the first policy on the last trace only). p-values are corrected for the number of comparisons.
-/// There is no pair where a sample has fewer than two values or the files lack them.
+/// Compares all policies with each other; pairs with the first policy come first. The values are the P90 of each seed if runs
+/// of different seeds differ, and else those of single requests (pairs without the first policy on the last trace only).
+/// p-values are corrected for the number of comparisons. A pair is omitted if a sample has fewer than two values or the files
+/// lack them.
 pub fn pairs(scenario: &ScenarioGroup<'_>) -> Vec<Pair> {
     let policies = scenario.policies();
-    // Seeds that change nothing give the same run again, which must not count as another observation.
+    // Seeds that change nothing repeat the same run, which must not count as another observation.
     let fixed = scenario.policies_without_chance();
     let varies = |policy: &str| scenario.seeds().len() > 1 && !fixed.contains(&policy);
     let varying: Vec<bool> = policies.iter().map(|policy| varies(policy)).collect();
@@ -79,7 +80,7 @@ pub fn pairs(scenario: &ScenarioGroup<'_>) -> Vec<Pair> {
         };
         policies.par_iter().enumerate().map(one).collect()
     };
-    // Only one trace's requests are in memory at a time.
+    // The requests of only one trace are in memory at a time.
     let of_trace = |trace: &&str| {
         let rows = read(trace);
         let one = |(_, first, second, over_seeds): &&(&str, usize, usize, bool)| {
@@ -126,7 +127,7 @@ fn over_seeds_of(
     let base = runs(scenario, baseline, trace);
     let own = runs(scenario, policy, trace);
     let one = |metric: usize| {
-        // The same seed makes the same random draws, so runs of one seed are paired.
+        // The same seed gives the same random draws, so runs of one seed are paired.
         let both = own.iter().filter_map(|run| {
             let other = base.iter().find(|base| base.key.seed == run.key.seed)?;
             run.figures.times[metric][1].zip(other.figures.times[metric][1])
@@ -155,7 +156,7 @@ fn over_requests(
     (baseline, base): (&str, &Requests),
     resamples: usize,
 ) -> Vec<Pair> {
-    // Both files list the trace's requests in its order, so lines are paired where both runs have the time.
+    // Both files list requests in the order of the trace, so rows are paired if both runs have the time.
     let is_paired = own.is_whole && base.is_whole && own.rows.len() == base.rows.len();
     let one = |metric: usize| {
         let of = |requests: &Requests| -> Vec<Option<f64>> {
@@ -214,8 +215,8 @@ fn pair(
     })
 }
 
-/// The findings on the trace with the highest rate, a line for each policy and metric against the first policy; before them,
-/// which policies' seeds give equal runs.
+/// The findings on the trace with the highest rate, one line for each policy and metric against the first policy. They are
+/// preceded by the policies whose seeds all give equal runs.
 pub fn text(scenario: &ScenarioGroup<'_>, pairs: &[Pair]) -> String {
     let mut lines = Vec::new();
     let fixed = scenario.policies_without_chance();

@@ -5,12 +5,12 @@ use serde::Serialize;
 use super::key::{Key, rate};
 use crate::base::error::{Error, Result};
 
-/// For each part of a [`Key`], patterns of which at least one must match; an empty list matches everything.
+/// Patterns for each part of a [`Key`], at least one of which must match; an empty list matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct RunSelection {
     /// Autoscaling policies.
     pub policies: Vec<String>,
-    /// Traces, named with their rates or without.
+    /// Traces, with or without the rate in the name.
     pub traces: Vec<String>,
     /// Request rates.
     pub rates: Vec<f64>,
@@ -42,17 +42,17 @@ impl RunSelection {
             && any(&self.models, &key.model)
     }
 
-    /// Policies asked for by name; they are missing where no run has them.
+    /// Policies selected by full name; they count as missing if no run has them.
     pub fn named_policies(&self) -> impl Iterator<Item = &str> {
         named(&self.policies)
     }
 
-    /// Seeds asked for by name.
+    /// Seeds selected by full name.
     pub fn named_seeds(&self) -> impl Iterator<Item = &str> {
         named(&self.seeds)
     }
 
-    /// Traces of a family asked for by whole name, or by the family's name and a rate.
+    /// Traces of a family selected by full name, or by the family's name and a rate.
     pub fn named_traces(&self, family: &str) -> Vec<String> {
         let whole = named(&self.traces)
             .filter(|name| {
@@ -63,7 +63,7 @@ impl RunSelection {
         whole.chain(rated).collect()
     }
 
-    /// Reads rates.
+    /// Parses rates.
     ///
     /// # Errors
     /// A text that is not a number above 0.
@@ -79,7 +79,7 @@ impl RunSelection {
     }
 }
 
-/// Names without `*`, `?` and `[`.
+/// Names without the wildcards `*`, `?` and `[`.
 fn named(patterns: &[String]) -> impl Iterator<Item = &str> {
     let plain = |pattern: &&str| !pattern.contains(['*', '?', '[']);
     patterns.iter().map(String::as_str).filter(plain)
@@ -90,7 +90,7 @@ pub fn fits(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) =
         (pattern.chars().collect(), name.chars().collect());
     let (mut p, mut n) = (0, 0);
-    // Place of the last star in the pattern, and how much of the name it matches so far.
+    // Position of the last star in the pattern, and the length of the name that it matches so far.
     let mut star: Option<(usize, usize)> = None;
     while n < name.len() {
         if pattern.get(p) == Some(&'*') {
@@ -110,7 +110,7 @@ pub fn fits(pattern: &str, name: &str) -> bool {
     pattern[p..].iter().all(|letter| *letter == '*')
 }
 
-/// The place in the pattern after what matches one character; `None` if nothing does.
+/// Returns the position in the pattern after the element that matches one character; `None` if it does not match.
 fn one(pattern: &[char], at: usize, letter: char) -> Option<usize> {
     match pattern.get(at)? {
         '?' => Some(at + 1),

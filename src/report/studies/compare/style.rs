@@ -1,12 +1,13 @@
-//! Colour, sign and line pattern of a policy, the same in every picture and page.
+//! Colour, marker and line pattern of a policy, the same in every chart and page.
 
 use crate::autoscale::policy::POLICIES;
 use crate::report::render::chart::{GREY, Look};
 
-/// The first of the registered policies' colours that others take: the darker ones, away from the usual baselines.
+/// The first of the registered policies' colours that unregistered policies use: the darker ones, which differ from the usual
+/// baselines.
 const DARKER: usize = 8;
 
-/// Colours and signs of a comparison's policies.
+/// Colours and markers of a comparison's policies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Styles {
     /// Policies that are not registered, by name.
@@ -14,7 +15,7 @@ pub struct Styles {
 }
 
 impl Styles {
-    /// Takes all policies of a comparison.
+    /// Collects all policies of a comparison.
     pub fn new<'a>(policies: impl Iterator<Item = &'a str>) -> Self {
         let mut others: Vec<String> = policies
             .filter(|policy| POLICIES.place(policy).is_none())
@@ -25,7 +26,7 @@ impl Styles {
         Self { others }
     }
 
-    /// The policy's place in tables and legends.
+    /// The policy's position in tables and legends.
     pub fn rank(&self, policy: &str) -> usize {
         match POLICIES.place(policy) {
             Some(place) => place,
@@ -35,7 +36,7 @@ impl Styles {
         }
     }
 
-    /// Its colour.
+    /// The policy's colour.
     pub fn color(&self, policy: &str) -> &'static str {
         let rank = self.rank(policy);
         let own = POLICIES.iter().nth(rank);
@@ -44,7 +45,7 @@ impl Styles {
         policy.map_or(GREY, |policy| policy.color)
     }
 
-    /// Its sign and line pattern.
+    /// The policy's marker and line pattern.
     pub fn look(&self, policy: &str) -> Look {
         Look::of(self.rank(policy), true)
     }
@@ -65,7 +66,7 @@ mod tests {
         let registered = POLICIES.names().len();
         let ranks = (many.rank("also_mine"), many.rank("mine"));
         assert_eq!(ranks, (registered, registered + 1));
-        // Colours come again, and then the signs differ.
+        // Colours repeat after the last one; the markers of such policies differ.
         assert_eq!(many.color("also_mine"), many.color("queue"));
         assert_ne!(many.look("also_mine"), many.look("queue"));
     }

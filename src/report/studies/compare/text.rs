@@ -9,7 +9,7 @@ use crate::report::render::number::{percent, seconds};
 use crate::report::render::table::table;
 use crate::report::studies::answer::{self, Candidate};
 
-/// A column of the table; in all of them less is better.
+/// A column of the table; lower values are better in all columns.
 struct Column {
     name: &'static str,
     of: fn(&Figures) -> Option<f64>,
@@ -62,7 +62,7 @@ const COLUMNS: [Column; 8] = [
 /// A cell's text and its value.
 pub type Shown = (String, Option<f64>);
 
-/// Header and rows, each cell with its value; the best of a column is marked by `*`.
+/// Header and rows, each cell with its value; the best value of a column is marked with `*`.
 pub fn rows(scenario: &ScenarioGroup<'_>) -> (Vec<String>, Vec<Vec<Shown>>) {
     let policies = scenario.policies();
     let mut header = vec!["policy".to_owned(), "runs".to_owned()];
@@ -96,7 +96,7 @@ pub fn rows(scenario: &ScenarioGroup<'_>) -> (Vec<String>, Vec<Vec<Shown>>) {
             .copied()
             .fold(f64::INFINITY, f64::min);
         let best = values.iter().position(|value| *value == Some(least));
-        // Nothing is marked where all cells read the same; cells that read like the best are all marked.
+        // No cell is marked if all have the same text; all cells with the same text as the best one are marked.
         let tie = shown.iter().all(|text| *text == shown[0]);
         for ((row, value), text) in rows.iter_mut().zip(&values).zip(&shown) {
             let mark = if !tie && best.is_some_and(|best| *text == shown[best]) {
@@ -110,8 +110,8 @@ pub fn rows(scenario: &ScenarioGroup<'_>) -> (Vec<String>, Vec<Vec<Shown>>) {
     (header, rows)
 }
 
-/// The answer, a sentence for each scenario. Policies with missing runs are left out, since their means are over other traces
-/// and seeds.
+/// The answer, one sentence for each scenario. Policies with missing runs are omitted, because their means would be over other
+/// traces and seeds.
 pub fn answer(comparison: &PolicyComparison) -> String {
     let scenarios = comparison.scenarios();
     let one = |scenario: &ScenarioGroup<'_>| {
@@ -171,7 +171,7 @@ pub fn text(comparison: &PolicyComparison, pairs: &[Vec<Pair>]) -> String {
     out.join("\n\n")
 }
 
-/// The line below a table that says what its columns mean.
+/// The line below a table that defines its columns.
 fn note(scenario: &ScenarioGroup<'_>) -> String {
     let missed = match scenario
         .runs

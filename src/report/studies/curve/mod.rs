@@ -1,4 +1,4 @@
-//! Hit-ratio curves: what `curve` prints and writes.
+//! Hit-ratio curves: the output of `curve`.
 
 mod page;
 
@@ -19,7 +19,7 @@ use crate::report::render::chart::{
 use crate::report::render::number::{bytes, percent, thousands};
 use crate::report::render::table::table;
 
-/// Fractions of the best token hit ratio for which the needed capacity is reported.
+/// Fractions of the best token hit ratio for which the required capacity is reported.
 pub const TARGETS: &[f64] = &[0.5, 0.8, 0.9, 0.95, 0.99, 1.0];
 
 /// Default number of points in the files and the chart.
@@ -32,28 +32,28 @@ pub struct CurveRow {
     pub capacity_blocks: u32,
     /// Capacity in tokens.
     pub capacity_tokens: u64,
-    /// Capacity in GiB; only with a model.
+    /// Capacity in GiB; `None` without a model.
     pub capacity_gib: Option<f64>,
     /// Look-ups that hit, divided by all look-ups.
     pub block_hit_ratio: f64,
-    /// Fraction of prompt tokens that were cached; not of a sample.
+    /// Fraction of prompt tokens that were cached; `None` for a sample.
     pub token_hit_ratio: Option<f64>,
-    /// Mean over requests; not of a sample.
+    /// Mean over requests of their cached fraction; `None` for a sample.
     pub mean_request_hit_ratio: Option<f64>,
-    /// How far the block hit ratio may be off; only of a sample.
+    /// Error bound of the block hit ratio; only for a sample.
     pub bound: Option<f64>,
 }
 
-/// The capacity needed for a fraction of the best hit ratio.
+/// The capacity that is required for a fraction of the best hit ratio.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CurveTarget {
-    /// Of the best token hit ratio (of a sample: block hit ratio).
+    /// Fraction of the best token hit ratio (for a sample: block hit ratio).
     pub part_of_best: f64,
-    /// The ratio there.
+    /// The hit ratio at that capacity.
     pub hit_ratio: f64,
-    /// The least capacity that reaches it.
+    /// The smallest capacity that reaches the fraction.
     pub capacity_blocks: u32,
-    /// The same in GiB; only with a model.
+    /// The same in GiB; `None` without a model.
     pub capacity_gib: Option<f64>,
 }
 
@@ -64,26 +64,26 @@ pub struct CapacityCurve {
     pub block_size: u32,
     /// `one pass`, `replays` or `sample`.
     pub method: &'static str,
-    /// Different blocks used.
+    /// Number of distinct blocks.
     pub distinct_blocks: Option<u32>,
-    /// Block look-ups.
+    /// Number of block look-ups.
     pub lookups: u64,
-    /// Look-ups that were followed; a sample follows only some.
+    /// Number of look-ups that were followed; a sample follows only some.
     pub followed: u64,
-    /// The knee: the capacity beyond which a block saves less than the average block.
+    /// The knee: the capacity beyond which an additional block saves less than the average block.
     pub knee_blocks: Option<u32>,
-    /// Capacities for rising fractions of the best.
+    /// Capacities for increasing fractions of the best hit ratio.
     pub targets: Vec<CurveTarget>,
-    /// Rising by capacity.
+    /// Points by increasing capacity.
     pub points: Vec<CurveRow>,
 }
 
-/// Converts blocks to GiB, if the bytes per token are known.
+/// Converts blocks to GiB if the bytes per token are known.
 #[derive(Debug, Clone, Copy)]
 pub struct Sizes {
     /// Tokens per block.
     pub block_size: u32,
-    /// Of keys and values.
+    /// Bytes of keys and values per token.
     pub bytes_per_token: Option<u64>,
 }
 
@@ -115,7 +115,7 @@ impl Sizes {
 }
 
 impl CapacityCurve {
-    /// The curve computed in one pass, with at most about `points` points.
+    /// Creates the curve from one pass, with at most about `points` points.
     pub fn exact(curve: &Curve, sizes: Sizes, points: usize) -> Self {
         let targets = TARGETS.iter().map(|part| {
             let capacity = curve.capacity_for(*part);
@@ -142,7 +142,7 @@ impl CapacityCurve {
         }
     }
 
-    /// The curve from replays at rising capacities.
+    /// Creates the curve from replays at increasing capacities.
     pub fn replayed(points: &[Point], lookups: u64, sizes: Sizes) -> Self {
         let rows: Vec<_> = points.iter().map(|point| sizes.of_point(point)).collect();
         let targets = targets(&rows, |row| row.token_hit_ratio.unwrap_or_default());
@@ -158,7 +158,7 @@ impl CapacityCurve {
         }
     }
 
-    /// The curve from a sample of the sessions.
+    /// Creates the curve from a sample of the sessions.
     pub fn sampled(sample: &Sampled, sizes: Sizes) -> Self {
         let row = |point: &crate::cache::curve::SampledPoint| CurveRow {
             bound: Some(point.bound),
@@ -177,13 +177,13 @@ impl CapacityCurve {
         }
     }
 
-    /// The ratio that the chart shows.
+    /// The hit ratio that the chart shows.
     fn shown(row: &CurveRow) -> f64 {
         row.token_hit_ratio.unwrap_or(row.block_hit_ratio)
     }
 }
 
-/// Finds the first point that reaches each fraction of the best.
+/// Returns the first point that reaches each fraction of the best.
 fn targets(rows: &[CurveRow], ratio: impl Fn(&CurveRow) -> f64) -> Vec<CurveTarget> {
     let best = rows.iter().map(&ratio).fold(0.0, f64::max);
     let reach = |part: &f64| {
@@ -296,7 +296,7 @@ fn curve_text(curve: &CapacityCurve, engine: &str) -> String {
 pub struct CurveFiles<'a> {
     /// The curves, one per block size.
     pub curves: &'a [CapacityCurve],
-    /// The engine whose rules decide.
+    /// The engine whose rules apply.
     pub engine: &'a str,
     /// The trace.
     pub source: &'a str,
@@ -353,7 +353,7 @@ impl CurveFiles<'_> {
         csv.finish()
     }
 
-    /// Hit ratio over capacity in tokens, so that block sizes can be compared, with each knee.
+    /// Chart of the hit ratio over capacity in tokens, which makes block sizes comparable, with each curve's knee.
     pub fn chart(&self) -> Chart {
         const COLORS: &[&str] = &[BLUE, VERMILLION, ORANGE, SKY, GREY];
         let mut series = Vec::new();

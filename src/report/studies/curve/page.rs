@@ -13,7 +13,7 @@ use crate::report::studies::json_file::{
 };
 use crate::report::studies::sharing::page::DEFINITIONS;
 
-/// The page of a folder that `curve` wrote: hit ratios by cache size.
+/// Builds the page of a folder that `curve` wrote: hit ratios by cache size.
 ///
 /// # Errors
 /// A `curve.json` that cannot be read.

@@ -1,4 +1,4 @@
-//! Files that the course project's notebooks read: the same names and columns, with further columns to the right.
+//! Files for the course project's notebooks: the same names and columns, followed by additional columns.
 
 use std::path::Path;
 
@@ -20,11 +20,11 @@ pub struct Published {
     pub reuse_rate: f64,
     /// Mean accesses per block.
     pub mean_hits: f64,
-    /// Most accesses of a block.
+    /// Maximum number of accesses of a block.
     pub max_hits: u32,
 }
 
-/// For one request per conversation.
+/// Figures for one request per conversation.
 pub const SINGLE: Published = Published {
     mean: 0.0511,
     median: 0.0201,
@@ -32,7 +32,7 @@ pub const SINGLE: Published = Published {
     mean_hits: 1.04,
     max_hits: 10,
 };
-/// For one request per turn.
+/// Figures for one request per turn.
 pub const MULTI: Published = Published {
     mean: 0.4059,
     median: 0.4189,
@@ -51,7 +51,7 @@ pub fn stats(run: &AnalyzedTrace<'_>) -> Value {
         .filter(|block| block.accesses > 0)
         .map(|block| f64::from(block.accesses))
         .collect();
-    // Gaps are kept as pairs of value and count; the file lists each one.
+    // Gaps are stored as pairs of value and count; the file lists each gap separately.
     let gaps: Vec<f64> = analysis
         .gaps
         .samples()
@@ -70,12 +70,12 @@ pub fn stats(run: &AnalyzedTrace<'_>) -> Value {
     })
 }
 
-/// The median as the course project computed it: of an even number of values, the upper of the two middle ones.
+/// The median as the course project computed it: for an even number of values, the upper of the two middle ones.
 pub fn upper_median(sorted: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or_default()
 }
 
-/// Maximum number of values that a file lists; beyond that it would be too large to use.
+/// Maximum number of values that a file lists; a longer list would be too large to use.
 const MOST_LISTED: usize = 2_000_000;
 
 fn spread(values: &[f64], show: impl Fn(f64) -> Value) -> Value {

@@ -1,4 +1,4 @@
-//! Single-turn and multi-turn traffic side by side: what `experiment` prints and writes.
+//! Single-turn and multi-turn traffic side by side: the output of `experiment`.
 
 pub mod course;
 mod page;

@@ -50,10 +50,10 @@ pub fn write(columns: &SingleAndMulti<'_>, folder: &Path, command: &str) -> Resu
     page.write(&folder.join("report.html"))
 }
 
-/// The page that [`write`] wrote, from the other files of the folder.
+/// Builds the page that [`write`] wrote from the other files of the folder.
 ///
 /// # Errors
-/// Files that are missing or are not what [`write`] writes.
+/// Missing files, or files that [`write`] did not write.
 pub(in crate::report::studies) fn read_page(folder: &Path) -> Result<Page> {
     let path = folder.join("summary.json");
     let value = json_file::read(&path)?;
@@ -227,7 +227,7 @@ fn page(all: &Figures<'_>, replays: &[ShownReplay<'_>], meta: &Value, command: &
     }
 }
 
-/// Rows whose columns have values of many kinds, which sort by text.
+/// Rows with columns of mixed values, which are sorted as text.
 fn plain(caption: &str, header: Vec<String>, rows: Vec<Vec<String>>) -> Table {
     let cells = |row: Vec<String>| row.iter().map(|text| text.as_str().into()).collect();
     Table {

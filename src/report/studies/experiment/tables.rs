@@ -17,24 +17,24 @@ pub struct SingleAndMulti<'a> {
     pub single: AnalyzedTrace<'a>,
     /// The replay with one request per turn.
     pub multi: AnalyzedTrace<'a>,
-    /// Single-turn and multi-turn replays of the same chats as an engine serves them; only where this run counts differently.
+    /// Single-turn and multi-turn replays of the same chats under an engine's rules; only if this run counts differently.
     pub truth: Option<(AnalyzedTrace<'a>, AnalyzedTrace<'a>)>,
     /// Single-turn and multi-turn figures at further block sizes.
     pub others: Vec<(&'a Summary, &'a Summary)>,
-    /// Whether this run counts by the course project's rules, so that its published figures belong beside these.
+    /// Whether this run follows the course project's rules, so that its published figures are comparable.
     pub published: bool,
 }
 
 /// The figures of an experiment's replays, from memory or from `summary.json`.
 #[derive(Debug, Clone)]
 pub(super) struct Figures<'a> {
-    /// Of the single-turn and of the multi-turn replay.
+    /// Figures of the single-turn and of the multi-turn replay.
     pub(super) replays: [Cow<'a, Summary>; 2],
-    /// Of the same chats as an engine serves them.
+    /// Figures of the same chats under an engine's rules.
     pub(super) as_served: Option<[Cow<'a, Summary>; 2]>,
-    /// Of both replays at further block sizes.
+    /// Figures of both replays at further block sizes.
     pub(super) others: Vec<[Cow<'a, Summary>; 2]>,
-    /// Whether the course project's published figures belong beside these.
+    /// Whether the course project's published figures are comparable.
     pub(super) published: bool,
     /// Medians of the sharing fractions of both replays, as the course project computed them.
     pub(super) upper_medians: [f64; 2],
@@ -98,7 +98,7 @@ pub fn text(columns: &SingleAndMulti<'_>) -> String {
 }
 
 impl Figures<'_> {
-    /// Single-turn and multi-turn at every block size, the first of which has all figures.
+    /// Single-turn and multi-turn figures at every block size; the first block size has all figures.
     fn sizes(&self) -> impl Iterator<Item = &[Cow<'_, Summary>; 2]> {
         std::iter::once(&self.replays).chain(&self.others)
     }
@@ -200,7 +200,7 @@ type Cells = (Vec<String>, Vec<Vec<String>>);
 
 type Row = (&'static str, Box<dyn Fn(&Summary) -> String>);
 
-/// Header and rows of the published figures beside this run's.
+/// Header and rows of the published figures and this run's.
 pub(super) fn published_figures(figures: &Figures<'_>) -> Cells {
     let [single, multi] = &figures.replays;
     let hits = |mean: Option<f64>, max: Option<f64>| {

@@ -1,4 +1,4 @@
-//! A trace with what a cache did with it: what pages, tables and files of prefix sharing are made of.
+//! A trace with the results of its replay against a cache: the input of pages, tables and files of prefix sharing.
 
 use crate::cache::BlockHash;
 use crate::metrics::{Analysis, Summary};
@@ -8,10 +8,10 @@ use crate::trace::Trace;
 pub struct AnalyzedTrace<'a> {
     /// The trace.
     pub trace: &'a Trace,
-    /// What was measured, per request and per block.
+    /// Results per request and per block.
     pub analysis: &'a Analysis,
-    /// The same in figures.
+    /// Summary of the results.
     pub summary: &'a Summary,
-    /// vLLM's own hash of each block, by block id, if asked for.
+    /// vLLM's hash of each block, by block id, if requested.
     pub hashes: Option<&'a [BlockHash]>,
 }

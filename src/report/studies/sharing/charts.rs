@@ -6,10 +6,10 @@ use super::curves::{ACCESSES, Curves, FRACTIONS, GAPS, ShownReplay, bin_label};
 use crate::metrics::{Group, Summary};
 use crate::report::render::chart::{Axis, BLUE, Chart, Marks, Scale, Series};
 
-/// Number of turns shown. The few longer sessions would make the bars too thin to read.
+/// Number of turns in charts by turn. The few longer sessions would make the bars too thin to read.
 const MOST_TURNS: usize = 20;
 
-/// The one replay of an analysis.
+/// The single replay of an analysis.
 pub(in crate::report::studies) fn alone<'a>(
     summary: Cow<'a, Summary>,
     curves: Curves,
@@ -23,7 +23,7 @@ pub(in crate::report::studies) fn alone<'a>(
     }
 }
 
-/// Name of the one replay of an analysis.
+/// Name of the single replay of an analysis.
 pub(in crate::report::studies) const THIS_TRACE: &str = "this trace";
 
 /// The charts of an analysis; each shows all replays.
@@ -37,7 +37,7 @@ pub(in crate::report::studies) fn distributions(runs: &[ShownReplay<'_>]) -> Vec
             categories: Vec::new(),
             series: series(runs, |run| {
                 let mut points = run.curves.fractions.clone();
-                // Continues the curve at 1 to the end of the axis.
+                // Extends the curve at 1 to the end of the axis.
                 if points.last().is_some_and(|last| last.0 < 1.0) {
                     points.push((1.0, 1.0));
                 }
@@ -92,7 +92,7 @@ fn by_turn(runs: &[ShownReplay<'_>]) -> Chart {
         .max()
         .unwrap_or(0)
         .min(MOST_TURNS);
-    // A replay with a single turn is left out beside replays with many: its one bar would only make all bars thinner.
+    // A replay with one turn is omitted beside replays with many turns: its single bar would only make all bars thinner.
     let runs: Vec<&ShownReplay<'_>> = runs
         .iter()
         .filter(|run| most < 2 || run.summary.by_turn.len() > 1)

@@ -6,7 +6,7 @@ use super::AnalyzedTrace;
 use crate::base::Result;
 use crate::base::table::{CsvFile, float};
 
-/// Writes a line for each request.
+/// Writes `requests.csv`, one line per request.
 ///
 /// # Errors
 /// A file that cannot be written.
@@ -53,7 +53,7 @@ pub(in crate::report::studies) fn requests(run: &AnalyzedTrace<'_>, path: &Path)
     csv.finish()
 }
 
-/// Writes a line for each block that a prompt looked up, in order of first use.
+/// Writes `blocks.csv`, one line per block that a prompt looked up, in order of first use.
 ///
 /// # Errors
 /// A file that cannot be written.

@@ -1,4 +1,4 @@
-//! The curves of replays: from memory or from `charts.csv`, so that `report` draws the very charts that `analyze` drew.
+//! The curves of replays, from memory or from `charts.csv`, so that `report` draws the same charts as `analyze`.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -9,15 +9,15 @@ use crate::base::table::{CsvFile, TableReader, float};
 use crate::metrics::{Analysis, Summary};
 use crate::report::render::chart::cumulative;
 
-/// Name of the file.
+/// Name of the file with the curves.
 const FILE: &str = "charts.csv";
 
-/// A replay as charts and pages show it.
+/// A replay as shown in charts and pages.
 #[derive(Debug, Clone)]
 pub(in crate::report::studies) struct ShownReplay<'a> {
-    /// Its name in legends.
+    /// Name in legends.
     pub(in crate::report::studies) name: &'static str,
-    /// Its colour, as `#RRGGBB`.
+    /// Colour, as `#RRGGBB`.
     pub(in crate::report::studies) color: &'static str,
     /// Whether its lines are dashed.
     pub(in crate::report::studies) dashed: bool,
@@ -27,7 +27,7 @@ pub(in crate::report::studies) struct ShownReplay<'a> {
     pub(in crate::report::studies) curves: Curves,
 }
 
-/// What charts show of a replay and its summary does not hold.
+/// The data of a replay's charts that its summary does not contain.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(in crate::report::studies) struct Curves {
     /// Cumulative distribution of the requests' sharing fractions.
@@ -38,12 +38,12 @@ pub(in crate::report::studies) struct Curves {
     pub(in crate::report::studies) gaps: Vec<(f64, f64)>,
 }
 
-/// The bin of a number of accesses: 1, 2, 3-4, 5-8, ...
+/// Returns the bin of a number of accesses: 1, 2, 3-4, 5-8, ...
 fn bin(accesses: u32) -> usize {
     (u32::BITS - accesses.saturating_sub(1).leading_zeros()) as usize
 }
 
-/// What a bin holds, as axes name it.
+/// Returns the label of a bin on axes.
 pub(in crate::report::studies) fn bin_label(bin: usize) -> String {
     match bin {
         0 => "1".into(),
@@ -52,13 +52,13 @@ pub(in crate::report::studies) fn bin_label(bin: usize) -> String {
     }
 }
 
-/// Names of the curves in the file, which are those of their charts.
+/// Names of the curves in the file, equal to those of their charts.
 pub(in crate::report::studies) const FRACTIONS: &str = "sharing_fraction_cdf";
 pub(in crate::report::studies) const ACCESSES: &str = "block_hit_distribution";
 pub(in crate::report::studies) const GAPS: &str = "reuse_gap_cdf";
 
 impl Curves {
-    /// The curves of an analysis.
+    /// Computes the curves of an analysis.
     pub(in crate::report::studies) fn new(analysis: &Analysis) -> Self {
         let fractions = analysis.sharing_fractions();
         let mut accesses: Vec<u64> = Vec::new();
@@ -77,7 +77,7 @@ impl Curves {
     /// Reads the curves of the replays with these names from a folder.
     ///
     /// # Errors
-    /// A file that is missing or is not what [`write`] writes.
+    /// A missing file, or a file that [`write`] did not write.
     pub(in crate::report::studies) fn read<const N: usize>(
         folder: &Path,
         names: [&str; N],
@@ -86,7 +86,7 @@ impl Curves {
         if !path.is_file() {
             return Err(Error::input(
                 Location::file(folder),
-                format!("has no {FILE}, which the charts are drawn from"),
+                format!("lacks {FILE}, from which the charts are drawn"),
                 "run the command that wrote the folder again",
             ));
         }
@@ -110,7 +110,7 @@ impl Curves {
     }
 }
 
-/// Writes `charts.csv`: a point of a chart a line.
+/// Writes `charts.csv`, one line per point of a chart.
 ///
 /// # Errors
 /// A file that cannot be written.

@@ -1,4 +1,4 @@
-//! The folder that `analyze --output-dir` writes, and its page read back.
+//! The folder that `analyze --output-dir` writes, and the page built from its files.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -44,17 +44,17 @@ pub fn write(run: &AnalyzedTrace<'_>, folder: &Path, source: &str, command: &str
     page.write(&folder.join("report.html"))
 }
 
-/// The page that [`write`] wrote, from the other files of the folder.
+/// Builds the page that [`write`] wrote from the other files of the folder.
 ///
 /// # Errors
-/// Files that are missing or are not what [`write`] writes.
+/// Missing files, or files that [`write`] did not write.
 pub(in crate::report) fn read_page(folder: &Path) -> Result<Page> {
     let path = folder.join("summary.json");
     let value = json_file::read(&path)?;
     let summary: Summary = serde_json::from_value(value.clone()).map_err(|error| {
         Error::input(
             Location::file(&path),
-            format!("is no summary of an analysis: {error}"),
+            format!("is not a summary of an analysis: {error}"),
             "run `replay analyze` again",
         )
     })?;
@@ -69,7 +69,7 @@ pub(in crate::report) fn read_page(folder: &Path) -> Result<Page> {
     Ok(page::of_replay(&replay, &origin))
 }
 
-/// What the header of a trace says of its making.
+/// Describes how a trace was made, from its header.
 pub(in crate::report::studies) fn trace_meta(trace: &Trace) -> serde_json::Value {
     let meta = &trace.meta;
     json!({"generator": meta.generator, "seed": meta.seed, "tokenizer": meta.tokenizer, "template": meta.template,

@@ -1,4 +1,4 @@
-//! Prefix sharing: what `analyze` prints and writes, and what `experiment` shares with it.
+//! Prefix sharing: the output of `analyze`, and the code that `experiment` shares with it.
 
 mod analyzed;
 pub(super) mod charts;

@@ -1,4 +1,4 @@
-//! The page of an analysis, and the parts of it that other pages of hit ratios use.
+//! The page of an analysis, and the sections that other pages of hit ratios share with it.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::report::render::html::{Cell, Page, Table};
 use crate::report::render::number::{or_dash, percent, seconds, thousands};
 use crate::report::studies::answer;
 
-/// Warning on pages of engine `naive`.
+/// Warning on pages of the engine `naive`.
 const NAIVE: &str = "\
 <section class=\"warn\" aria-label=\"Caution\">
 <p><b>These figures are of engine <code>naive</code>, which no server runs.</b> They can be compared with published figures that
@@ -27,7 +27,7 @@ tokens before the block too, because keys and values depend on them; it can reus
 </section>
 ";
 
-/// The warning for pages of this engine; empty if it needs none.
+/// Returns the warning for pages of an engine; empty if it needs none.
 pub(in crate::report::studies) fn warning(engine: &str) -> &'static str {
     if engine == "naive" { NAIVE } else { "" }
 }
@@ -136,7 +136,7 @@ fn number(value: f64, show: impl Fn(f64) -> String) -> Cell {
     }
 }
 
-/// A name, a distribution, and how its values are shown.
+/// A name, a distribution, and the function that formats its values.
 type Spread<'a> = (&'a str, &'a Distribution, &'a dyn Fn(f64) -> String);
 
 fn distributions(s: &Summary) -> Table {
@@ -198,7 +198,7 @@ pub(in crate::report::studies) fn group_table(
     let count = |value: u64| number(value as f64, |_| thousands(value));
     let row = |(place, group): (usize, &Group)| {
         vec![
-            // Ranges sort by their order, not by their text.
+            // Ranges are sorted by their order, not as text.
             Cell {
                 text: group.label.clone(),
                 value: Some(place as f64),

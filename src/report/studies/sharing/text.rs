@@ -1,4 +1,4 @@
-//! The table that `analyze` prints.
+//! The table of the terminal output of `analyze`.
 
 use crate::base::Distribution;
 use crate::cache::engine::TierSummary;
@@ -8,7 +8,7 @@ use crate::report::render::table::{pairs, table};
 use crate::report::studies::answer;
 use serde_json::json;
 
-/// The table for the terminal.
+/// Formats the table for the terminal.
 pub fn text(summary: &Summary) -> String {
     let s = summary;
     let settings = &s.settings;
@@ -204,17 +204,17 @@ pub fn text(summary: &Summary) -> String {
     out
 }
 
-/// The figures for programs, with the answer.
+/// Returns the figures as JSON, with the answer.
 ///
 /// # Errors
-/// None that a summary can cause.
+/// Does not occur for a valid summary.
 pub fn value(summary: &Summary) -> serde_json::Result<serde_json::Value> {
     let mut value = serde_json::to_value(summary)?;
     value["answer"] = json!(answer::analysis(&summary.into()));
     Ok(value)
 }
 
-/// Hits of each tier and what moved; read is from the tier into the first, written is into it from the one above.
+/// Hits of each tier, and the bytes moved: read from the tier into the first one, and written into it from the tier above.
 fn tier_table(tiers: &[TierSummary]) -> String {
     let moved = |blocks: u64, size: Option<u64>, time: Option<f64>| {
         let size = size.map_or_else(

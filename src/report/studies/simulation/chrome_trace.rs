@@ -1,4 +1,4 @@
-//! A run as a file for trace viewers.
+//! A run as a file for trace viewers (Chrome trace format).
 
 use std::path::Path;
 

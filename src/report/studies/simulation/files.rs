@@ -1,4 +1,4 @@
-//! The folder of results of a simulation.
+//! The results folder of a simulation.
 
 use std::path::Path;
 
@@ -14,20 +14,20 @@ use crate::metrics::Serving;
 use crate::sim::{InstanceRecord, Records};
 use crate::trace::Trace;
 
-/// A finished run and what else its files contain.
+/// A finished run, with the other data that its files contain.
 #[derive(Debug)]
 pub struct RunFiles<'a> {
     /// The trace.
     pub trace: &'a Trace,
     /// Records of requests and instances.
     pub records: &'a Records,
-    /// Log of the autoscaler, if there was one.
+    /// Log of the autoscaler, if the run had one.
     pub scaling: Option<&'a ScalingLog>,
     /// The figures of the run.
     pub serving: &'a Serving,
     /// The effective configuration.
     pub config: &'a str,
-    /// The command.
+    /// The command line.
     pub command: &'a str,
     /// The seed of this run.
     pub seed: u64,
@@ -60,7 +60,7 @@ pub fn write(run: &RunFiles<'_>, folder: &Path) -> Result<()> {
     write_json(folder.join("summary.json"), &summary)
 }
 
-/// Writes a line for each request, in the order of the trace. Times that do not exist are empty.
+/// Writes one line per request, in trace order. Missing times are empty.
 fn requests(run: &RunFiles<'_>, path: &Path) -> Result<()> {
     let mut csv = CsvFile::create(
         path,
@@ -123,7 +123,7 @@ fn requests(run: &RunFiles<'_>, path: &Path) -> Result<()> {
     csv.finish()
 }
 
-/// Writes a line for each instance.
+/// Writes one line per instance.
 fn instances(instances: &[InstanceRecord], path: &Path) -> Result<()> {
     let mut csv = CsvFile::create(
         path,

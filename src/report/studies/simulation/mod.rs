@@ -1,4 +1,4 @@
-//! Results of a simulation: what `simulate` prints and writes.
+//! Results of a simulation: the output of `simulate`.
 
 mod chrome_trace;
 mod files;

@@ -1,4 +1,4 @@
-//! Files of an autoscaler's work: `scaling/0.csv` with a line per control interval, `scaling/instances.csv` with every change of
+//! Files about an autoscaler: `scaling/0.csv` with one line per control interval, `scaling/instances.csv` with every change of
 //! an instance's state, and `scaling_app_0.log` with both as text.
 
 use std::fmt::Write as _;
@@ -30,7 +30,7 @@ pub(super) fn write(
     )
 }
 
-/// Writes a line for each control interval: action, reason, sizes of each fleet, and all signals.
+/// Writes one line per control interval: action, reason, sizes of each fleet, and all signals.
 fn intervals(log: &ScalingLog, path: &Path) -> Result<()> {
     let mut head: Vec<String> = ["time", "policy", "action", "reason"]
         .map(str::to_owned)
@@ -63,7 +63,7 @@ fn intervals(log: &ScalingLog, path: &Path) -> Result<()> {
     csv.finish()
 }
 
-/// States as files name them.
+/// Names of states in files.
 const STATES: [(State, &str); 5] = [
     (State::Starting, "starting"),
     (State::Ready, "ready"),
@@ -77,13 +77,13 @@ fn state(event: &StateChange) -> &'static str {
     found.map_or("", |(_, name)| name)
 }
 
-/// The state of that name.
+/// Returns the state of a name.
 pub(in crate::report::studies) fn state_of_name(name: &str) -> Option<State> {
     let found = STATES.iter().find(|(_, known)| *known == name);
     found.map(|(state, _)| *state)
 }
 
-/// Writes a line for each change of an instance's state.
+/// Writes one line per change of an instance's state.
 fn state_changes(records: &Records, path: &Path) -> Result<()> {
     let mut csv = CsvFile::create(path, &["time", "instance", "pool", "state"])?;
     for event in &records.state_changes {
@@ -97,7 +97,7 @@ fn state_changes(records: &Records, path: &Path) -> Result<()> {
     csv.finish()
 }
 
-/// The log: decisions that changed the cluster or were limited, and changes of instances, in order of time.
+/// The log: decisions that changed the cluster or were limited, and state changes of instances, in order of time.
 fn text(log: &ScalingLog, figures: &ScalingFigures, records: &Records) -> String {
     let mut text = String::new();
     let changes = figures.changes;
@@ -127,7 +127,7 @@ fn text(log: &ScalingLog, figures: &ScalingFigures, records: &Records) -> String
         }
     };
     for tick in &log.ticks {
-        // Changes before the decision; those that follow from it come after it.
+        // State changes before the decision; those caused by the decision follow it.
         until(tick.time - 1e-9, &mut text);
         if tick.action != Action::Hold || tick.moves.iter().any(|one| one.wanted != one.to) {
             let _ = writeln!(text, "{:>12.3}  {}", tick.time, decision(tick));

@@ -7,7 +7,7 @@ use crate::compat::splitwise::{InstanceRow, RequestRow, WriteOptions, write_rows
 use crate::sim::{Records, RequestRecord};
 use crate::trace::Nanos;
 
-/// Writes the files: finished requests in the order in which they ended, and all instances.
+/// Writes the files: finished requests in order of completion, and all instances.
 ///
 /// # Errors
 /// A file that cannot be written.

@@ -1,4 +1,4 @@
-//! The tables that `simulate` prints.
+//! The tables of the terminal output of `simulate`.
 
 use serde_json::json;
 
@@ -24,7 +24,7 @@ fn answer(serving: &Serving) -> String {
 /// The figures as JSON, with the answer.
 ///
 /// # Errors
-/// None that figures can cause.
+/// Does not occur for valid figures.
 pub fn value(serving: &Serving) -> serde_json::Result<serde_json::Value> {
     let mut value = serde_json::to_value(serving)?;
     value["answer"] = json!(answer(serving));

@@ -1,4 +1,4 @@
-//! Sweeps over eviction policies, capacities and block sizes: what `sweep` prints and writes.
+//! Sweeps over eviction policies, capacities and block sizes: the output of `sweep`.
 
 mod page;
 
@@ -27,7 +27,7 @@ pub struct SweepCell {
     pub policy: String,
     /// Capacity as the user gave it.
     pub capacity: String,
-    /// Capacity in blocks; `None` is unbounded.
+    /// Capacity in blocks; `None` for an unbounded cache.
     pub capacity_blocks: Option<u32>,
     /// The counts of the replay.
     #[serde(flatten)]
@@ -120,7 +120,7 @@ pub fn text(cells: &[SweepCell], engine: &str) -> String {
 pub struct SweepFiles<'a> {
     /// All cells, in order.
     pub cells: &'a [SweepCell],
-    /// The engine whose rules decide.
+    /// The engine whose rules apply.
     pub engine: &'a str,
     /// The trace.
     pub source: &'a str,
@@ -135,7 +135,7 @@ impl SweepFiles<'_> {
             "answer": answer(self.cells, self.engine), "cells": self.cells})
     }
 
-    /// Writes `sweep.json`, `sweep.csv`, and for each block size a heat map and lines.
+    /// Writes `sweep.json`, `sweep.csv`, and for each block size a heat map and a line chart.
     ///
     /// # Errors
     /// A file that cannot be written.
@@ -215,7 +215,7 @@ fn grid(sheet: &Sheet<'_>) -> Grid {
     }
 }
 
-/// Maximum number of lines in a chart that can be told apart.
+/// Maximum number of distinguishable lines in a chart.
 const MOST_LINES: usize = 8;
 
 /// Policies in the chart: the bound, LRU, and those with the best hit ratios, in the order of the table. Of policies with equal

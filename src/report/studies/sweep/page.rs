@@ -12,7 +12,7 @@ use crate::report::studies::json_file::{
 };
 use crate::report::studies::sharing::page::DEFINITIONS;
 
-/// The page of a folder that `sweep` wrote: hit ratios by policy and capacity, for each block size.
+/// Builds the page of a folder that `sweep` wrote: hit ratios by policy and capacity, for each block size.
 ///
 /// # Errors
 /// A `sweep.json` that cannot be read.

@@ -1,7 +1,8 @@
-//! The load test: the highest request rate at which a fleet of fixed size meets the objectives, and the metrics there.
+//! The load test: finds the highest request rate at which a fleet of fixed size meets the objectives, and the metrics at that
+//! rate.
 //!
-//! Each rate is held until the number of requests in flight is stationary. A rate at which it grows without end is not carried,
-//! however long the objectives are met meanwhile: a burst that is over before the queue has grown says nothing.
+//! Each rate is held until the number of in-flight requests is stationary. A rate at which that number keeps growing is not
+//! sustained, even if all requests meet the objectives so far: a short burst can end before its queue has grown.
 
 mod steadiness;
 
@@ -23,68 +24,71 @@ use crate::scenario::{Run, RunOptions, Scenario, ScenarioConfig};
 use crate::sim::{RequestRecord, Role, Workload};
 use crate::trace::Nanos;
 
-/// How long a rate is held at most, as a multiple of [`LoadTest::requests`].
+/// Maximum length of a hold, as a multiple of [`LoadTest::requests`].
 pub const LONGEST_HOLD: usize = 32;
 
-/// Growth of the number of requests in flight, as a fraction of the request rate, up to which it counts as stationary: at most
-/// this fraction of what arrives is not served.
+/// Maximum growth of the number of in-flight requests that counts as stationary, as a fraction of the request rate: at most
+/// this fraction of the arriving requests is not served.
 pub const STATIONARY_GROWTH: f64 = 0.01;
 
-/// Requests that arrive in exactly their share of the time: gaps are exponential within them, and chance does not add up over a
-/// hold. Otherwise it would take 40,000 requests to see an overload of 1 %.
+/// Number of requests that arrive in exactly their proportion of the time. Gaps within such a group are exponential, and random
+/// deviations do not accumulate over a hold. With independent gaps, 40,000 requests would be needed to detect an overload of 1
+/// %.
 const EVEN: usize = 100;
 
-/// Requests for which a rate is held at least: four times [`EVEN`] in each quarter, so that chance moves the growth by half a
-/// percent (one standard deviation).
+/// Minimum number of requests of a hold: four times [`EVEN`] in each quarter, so that randomness changes the growth by 0.5 %
+/// (one standard deviation).
 const SHORTEST_HOLD: usize = 1_600;
 
-/// How the load test is made.
+/// Options of the load test.
 #[derive(Debug, Clone, Copy)]
 pub struct LoadTest {
-    /// Requests that a rate is held for at first, at least 1,600: those of the trace, from its beginning on and again. While the
-    /// number in flight is not stationary the hold is doubled, up to [`LONGEST_HOLD`] times.
+    /// Number of requests of the first hold of a rate, at least 1,600. They are those of the trace, repeated from its beginning
+    /// as needed. The hold is doubled until the number of in-flight requests is stationary, up to [`LONGEST_HOLD`] times this
+    /// number.
     pub requests: usize,
     /// Fraction of the requests that must meet the objectives.
     pub attainment: f64,
-    /// Prefill and decode instances together.
+    /// Total number of prefill and decode instances.
     pub instances: u32,
     /// Seed of the arrival times.
     pub seed: u64,
 }
 
-/// A fleet of fixed size at the highest rate that it carries.
+/// A fleet of fixed size at the highest rate that it sustains.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Capacity {
-    /// Prefill instances; 0 where instances serve whole requests.
+    /// Prefill instances; 0 for aggregated instances.
     pub prefill: u32,
-    /// Decode instances, or those that serve whole requests.
+    /// Decode instances, or aggregated instances.
     pub decode: u32,
-    /// GPUs of all.
+    /// Total number of GPUs.
     pub gpus: u32,
-    /// Requests per second.
+    /// The rate, in requests per second.
     pub rate: f64,
-    /// The same for each GPU.
+    /// Requests per second and GPU.
     pub rate_per_gpu: f64,
     /// Seconds for which this rate was held.
     pub held_seconds: f64,
-    /// Requests that arrived meanwhile.
+    /// Requests that arrived during the hold.
     pub held_requests: usize,
-    /// Requests per second that the instances' profile allows at most; `None` where no profile was measured.
+    /// Upper bound on the rate by the instances' profile, in requests per second; `None` without a measured profile.
     pub ceiling: Option<f64>,
     /// Metrics at this rate.
     pub seen: FullLoadSignals,
 }
 
-/// A rate that was held.
+/// The outcome of holding a rate.
 struct Held {
-    /// Whether the objectives were met and the number in flight was stationary.
+    /// Whether the objectives were met and the number of in-flight requests was stationary.
     carried: bool,
     seconds: f64,
     requests: usize,
     run: Run,
 }
 
-/// Times of arrival at a constant rate: exponential gaps, scaled so that every [`EVEN`] requests take their share of the time.
+/// Arrival times at a constant rate: exponential gaps, scaled so that every [`EVEN`] requests take their proportion of the
+/// time.
 fn arrivals(seed: u64, rate: f64, requests: usize) -> Vec<Nanos> {
     let mut random = stream(seed, "load test", 0);
     let mut times = Vec::with_capacity(requests);
@@ -106,7 +110,7 @@ fn arrivals(seed: u64, rate: f64, requests: usize) -> Vec<Nanos> {
     times
 }
 
-/// The same cluster with these numbers of instances of each role, in the role's first pool, and no autoscaling.
+/// Returns the same cluster with these numbers of instances of each role, in the role's first pool, and no autoscaling.
 pub(super) fn fixed(config: &ScenarioConfig, sizes: &[(FleetKind, u32)]) -> ScenarioConfig {
     let mut config = config.clone();
     config.autoscaling.policy = "no_autoscaling".into();
@@ -122,7 +126,7 @@ pub(super) fn fixed(config: &ScenarioConfig, sizes: &[(FleetKind, u32)]) -> Scen
     config
 }
 
-/// GPUs of a fleet of fixed size.
+/// Total GPUs of a fleet of fixed size.
 fn gpus(config: &ScenarioConfig) -> u32 {
     config
         .pool
@@ -131,7 +135,7 @@ fn gpus(config: &ScenarioConfig) -> u32 {
         .sum()
 }
 
-/// One fleet under test.
+/// A fleet under test.
 struct TestedFleet<'a> {
     scenario: Scenario,
     workload: &'a Workload<'a>,
@@ -139,7 +143,7 @@ struct TestedFleet<'a> {
 }
 
 impl TestedFleet<'_> {
-    /// Serves a number of requests at a constant rate.
+    /// Simulates a number of requests at a constant rate.
     fn serve(&self, rate: f64, requests: usize) -> Result<Run> {
         let blocks = self.workload.blocks();
         let blocks = blocks.map(|blocks| blocks.repeated(requests));
@@ -150,7 +154,7 @@ impl TestedFleet<'_> {
             .run(&paced, self.test.seed, RunOptions::default())
     }
 
-    /// Holds a rate until it is known whether it is carried.
+    /// Holds a rate until it is certain whether the fleet sustains it.
     fn hold(&self, rate: f64) -> Result<Held> {
         let objectives = self.scenario.config().slo.objectives();
         let attained = |requests: &[RequestRecord]| {
@@ -187,14 +191,14 @@ impl TestedFleet<'_> {
             .is_some_and(|all| all >= self.test.attainment))
     }
 
-    /// The highest rate that is carried, to two percent, and not above a ceiling, which the first run tells; 0 where less than
-    /// one request in a thousand seconds is.
+    /// Finds the highest sustained rate, to two percent, and not above an upper bound that the first run gives. Returns 0 if
+    /// the fleet sustains less than one request per thousand seconds.
     fn highest(&self, ceiling: &dyn Fn(&Run) -> Option<f64>) -> Result<(f64, Option<f64>, Held)> {
         let mut rate = 1.0;
         let mut first = self.hold(rate)?;
         let ceiling = ceiling(&first.run);
         let most = ceiling.unwrap_or(f64::INFINITY).min(1e6);
-        // Where even requests on an empty cluster miss the objectives, no rate is carried.
+        // If even requests on an empty cluster miss the objectives, no rate is sustained.
         if !first.carried && !self.meets_alone()? {
             return Ok((0.0, ceiling, first));
         }
@@ -230,8 +234,8 @@ impl TestedFleet<'_> {
     }
 }
 
-/// Tests every split of the instances into prefill and decode, or all instances where they serve whole requests. Best per
-/// GPU first. `done` is called after each.
+/// Tests every split of the instances into prefill and decode, or all instances if they are aggregated. Results are sorted by
+/// rate per GPU, best first. `done` is called after each split.
 ///
 /// # Errors
 /// A configuration that cannot be prepared.

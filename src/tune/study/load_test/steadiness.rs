@@ -1,15 +1,17 @@
-//! Whether a rate was held: what became of the requests in the middle, and whether the number in flight grew.
+//! Decides whether a rate was sustained, from the outcomes of the requests in the middle of a hold and the growth of the number
+//! of in-flight requests.
 
 use super::STATIONARY_GROWTH;
 use crate::sim::RequestRecord;
 
-/// What requests did in the middle of a hold, and how the number in flight grew towards its end.
+/// Outcomes in the middle of a hold, and growth of the number of in-flight requests towards its end.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Steadiness {
-    /// Fraction of the requests of the second and third quarter that met the objectives: not those of the first, which find
-    /// an empty cluster, nor those of the last, after which nothing arrives.
+    /// Fraction of the requests of the second and third quarter that met the objectives. The first quarter starts on an empty
+    /// cluster, and no requests arrive after the last one, so both are left out.
     pub(super) attainment: f64,
-    /// Mean number in flight in the last quarter less that in the third, per second, as a fraction of the rate.
+    /// Mean number of in-flight requests in the last quarter minus that in the third, per second, as a fraction of the request
+    /// rate.
     pub(super) growth: f64,
 }
 
@@ -41,7 +43,7 @@ impl Steadiness {
     }
 }
 
-/// Seconds that all requests together were in flight between two times.
+/// Total in-flight time of all requests between two times, in seconds.
 pub(super) fn in_flight_seconds(requests: &[RequestRecord], start: f64, stop: f64) -> f64 {
     let inside = |request: &RequestRecord| {
         let (arrival, ended) = (request.arrival.as_secs_f64(), request.ended.as_secs_f64());

@@ -2,7 +2,7 @@ use crate::sim::Outcome;
 use crate::tune::study::load_test::steadiness::in_flight_seconds;
 use crate::tune::study::load_test::*;
 
-/// Requests at one per second from 1 s on, each in flight for a number of seconds.
+/// Requests at one per second from 1 s on, each in flight for the given number of seconds.
 fn requests(count: u32, in_flight: impl Fn(u32) -> u32) -> Vec<RequestRecord> {
     let seconds = |time: u32| Nanos(u64::from(time) * 1_000_000_000);
     (1..=count)
@@ -18,22 +18,22 @@ fn requests(count: u32, in_flight: impl Fn(u32) -> u32) -> Vec<RequestRecord> {
 #[test]
 fn a_queue_is_stationary_if_it_does_not_grow() {
     let all = |requests: &[RequestRecord]| requests.len() as f64;
-    // Always five in flight; 40 s are four quarters of 10 s. Arrivals from 10 s to below 30 s are 20.
+    // Five requests are always in flight. 40 s are four quarters of 10 s; 20 requests arrive from 10 s to below 30 s.
     let steady = Steadiness::of(&requests(40, |_| 5), 1.0, &all);
     assert_eq!(steady.attainment, 20.0);
     assert_eq!(steady.growth, 0.0);
     assert!(steady.is_stationary());
-    // Nobody leaves: the mean in flight is 25 and 35 in the last two quarters, ten more in 10 s at 1 request/s.
+    // No request finishes: the mean number in flight is 25 and 35 in the last two quarters, ten more in 10 s at 1 request/s.
     let growing = Steadiness::of(&requests(40, |_| 100), 1.0, &all);
     assert!((growing.growth - 1.0).abs() < 0.06, "{growing:?}");
     assert!(!growing.is_stationary());
-    // One request in ten more than is served: each waits a tenth of its arrival time longer.
+    // One of ten arriving requests exceeds the capacity: each request waits a tenth of its arrival time longer.
     let overload = Steadiness::of(&requests(400, |at| at / 10), 1.0, &all);
     assert!((overload.growth - 0.1).abs() < 0.02, "{overload:?}");
     assert!(!overload.is_stationary());
 }
 
-/// One instance whose steps take 10 ms and hold four requests at most.
+/// One instance whose steps take 10 ms and hold at most four requests.
 const FOUR_AT_A_TIME: &str = r#"
 [[pool]]
 name = "all"
@@ -72,9 +72,9 @@ fn a_burst_is_no_capacity() {
         let [found] = found.as_slice() else {
             panic!("one fleet: {found:?}");
         };
-        // A request takes 10 steps, so 4 / 0.1 s = 40 requests/s is the most, and 1 % more is not seen. As a burst, 100
-        // requests at 200 requests/s would meet the TTFT of 2 s: they are computed in 100 / 40 = 2.5 s and arrive within
-        // 0.5 s.
+        // A request takes 10 steps, so the maximum is 4 / 0.1 s = 40 requests/s; an overload of 1 % is not detected. As a
+        // burst, 100 requests at 200 requests/s would meet the TTFT of 2 s: they are computed in 100 / 40 = 2.5 s and arrive
+        // within 0.5 s.
         assert!(found.rate > 37.0 && found.rate <= 40.4, "{found:?}");
         assert!(found.held_requests >= SHORTEST_HOLD, "{found:?}");
         let seconds = found.held_requests as f64 / found.rate;
@@ -82,7 +82,7 @@ fn a_burst_is_no_capacity() {
             (found.held_seconds / seconds - 1.0).abs() < 0.01,
             "{found:?}"
         );
-        // By the profile 400 tokens/s, of which a request has 9 after its first.
+        // The profile allows 400 tokens/s, and a request has 9 tokens after its first.
         let ceiling = found.ceiling.map(|ceiling| (ceiling * 9.0).round());
         assert_eq!(ceiling, profile.map(|_| 400.0));
     }
@@ -92,7 +92,7 @@ fn a_burst_is_no_capacity() {
 fn chance_does_not_add_up_over_a_hold() {
     let times = arrivals(3, 20.0, 250);
     assert!(times.is_sorted());
-    // 100 requests at 20 per second are 5 s, and the last 50 are 2.5 s.
+    // 100 requests at 20 per second take 5 s, and the last 50 take 2.5 s.
     for (last, seconds) in [(99, 5.0), (199, 10.0), (249, 12.5)] {
         assert!((times[last].as_secs_f64() - seconds).abs() < 1e-6);
     }
@@ -101,7 +101,7 @@ fn chance_does_not_add_up_over_a_hold() {
 
 #[test]
 fn seconds_in_flight_by_hand() {
-    // In flight from 1 to 6, 2 to 7 and 3 to 8 s; of [4, 7): 2, 3 and 3 s.
+    // The requests are in flight from 1 to 6 s, 2 to 7 s and 3 to 8 s. Within [4, 7) these are 2, 3 and 3 s.
     assert_eq!(in_flight_seconds(&requests(3, |_| 5), 4.0, 7.0), 8.0);
     assert_eq!(in_flight_seconds(&requests(3, |_| 5), 0.0, 1.0), 0.0);
 }

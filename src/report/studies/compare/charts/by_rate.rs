@@ -9,13 +9,13 @@ use crate::report::studies::compare::{ScenarioGroup, key};
 /// Colour of limit lines.
 const RED: &str = "#D00000";
 
-/// Name of the limit lines: the largest slowdowns that the Splitwise study allows.
+/// Name of the limit lines, which are the maximum slowdowns of the Splitwise study.
 const LIMIT: &str = "slowdown limit";
 
 /// Ratio of largest to smallest value above which an axis is logarithmic.
 const WIDE: f64 = 30.0;
 
-/// Picks a figure of a run.
+/// Selects a figure of a run.
 pub(in crate::report::studies::compare) type Of<'a> = &'a dyn Fn(&Figures) -> Option<f64>;
 
 /// TTFT, TBT or E2E in seconds at three percentiles.
@@ -78,7 +78,7 @@ fn percentiles(
     charts
 }
 
-/// A line for each policy over the request rate; bars where traces have no rates.
+/// A line for each policy over the request rate; bars if traces have no rates.
 pub(in crate::report::studies::compare) fn by_rate(
     scenario: &ScenarioGroup<'_>,
     title: &str,
@@ -186,7 +186,7 @@ fn same_height(charts: &mut [Chart]) {
         return;
     }
     for chart in charts {
-        // At a place that has points anyway, or between the bars.
+        // Placed at a category that has points already, or between the bars.
         let x = first_place(chart).unwrap_or(1.0);
         chart.series.push(Series {
             name: String::new(),

@@ -5,10 +5,10 @@ use crate::report::render::chart::{Axis, Chart, Look, Marks, Panels, Scale, Seri
 use crate::report::studies::compare::ScenarioGroup;
 use crate::report::studies::compare::read::Figures;
 
-/// Picks a figure of a run.
+/// Selects a figure of a run.
 type Get = fn(&Figures) -> Option<f64>;
 
-/// The measure of cost and its label: dollars where all runs have them, else GPU-hours, else instance-hours.
+/// The measure of cost and its label: dollars if all runs have them, else GPU-hours, else instance-hours.
 fn cost(scenario: &ScenarioGroup<'_>) -> (&'static str, Get) {
     let choices: [(&str, Get); 3] = [
         ("cost (dollars)", |figures| figures.dollars),
@@ -22,7 +22,8 @@ fn cost(scenario: &ScenarioGroup<'_>) -> (&'static str, Get) {
         .unwrap_or(choices[2])
 }
 
-/// The Pareto front of points of cost and loss: those that no other point is at least as good as in both, by rising cost.
+/// The Pareto front of points of cost and loss, by increasing cost: a point is on it unless another point is at least as good
+/// in both.
 pub fn pareto(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let mut sorted = points.to_vec();
     sorted.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));

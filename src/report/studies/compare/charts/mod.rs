@@ -1,4 +1,4 @@
-//! The pictures of a comparison.
+//! The charts of a comparison.
 
 mod by_rate;
 mod cost;
@@ -16,10 +16,10 @@ pub(super) use cost::cost_of_trace;
 pub use cost::pareto;
 pub(super) use over_time::{first, load, over_time};
 
-/// Largest number of traces that are drawn over time.
+/// Maximum number of traces in charts over time.
 const MOST_TRACES: usize = 3;
 
-/// All pictures of a scenario; of a quick comparison those that `summary.csv` is enough for.
+/// Returns all charts of a scenario; for a quick comparison only those that need no more than `summary.csv`.
 ///
 /// # Errors
 /// Arrival times that cannot be read.
@@ -40,7 +40,7 @@ pub fn all(scenario: &ScenarioGroup<'_>, quick: bool) -> Result<Vec<Panels>> {
     Ok(panels)
 }
 
-/// Writes pictures into a folder.
+/// Writes charts into a folder.
 ///
 /// # Errors
 /// A file that cannot be written.
@@ -59,7 +59,7 @@ pub(super) fn counted(scenario: &ScenarioGroup<'_>) -> String {
     format!("{}, {}", many(traces, "trace"), many(seeds, "seed"))
 }
 
-/// Charts that are not empty.
+/// Removes empty charts.
 fn kept(charts: Vec<Chart>) -> Vec<Chart> {
     charts
         .into_iter()
@@ -67,7 +67,7 @@ fn kept(charts: Vec<Chart>) -> Vec<Chart> {
         .collect()
 }
 
-/// At most so many of the names: the first, the last, and others evenly between.
+/// Selects at most `most` of the names: the first, the last, and others at even distances between them.
 pub(super) fn spread<'a>(names: &[&'a str], most: usize) -> Vec<&'a str> {
     if names.len() <= most {
         return names.to_vec();
@@ -76,7 +76,7 @@ pub(super) fn spread<'a>(names: &[&'a str], most: usize) -> Vec<&'a str> {
     (0..most).map(|n| names[n * last / (most - 1)]).collect()
 }
 
-/// Names of all pictures, in order.
+/// Names of all charts, in order.
 pub fn names() -> Vec<String> {
     let times = METRICS.map(|metric| format!("{metric}_comparison"));
     let slow = METRICS.map(|metric| format!("{metric}_slowdown_comparison"));

@@ -8,10 +8,10 @@ use crate::report::render::chart::{Axis, Chart, Look, Marks, Panels, Scale, Seri
 use crate::report::studies::compare::read::{Figures, arrivals};
 use crate::report::studies::compare::{ComparedRun, ScenarioGroup};
 
-/// Largest number of points of a line over time; more cannot be told apart.
+/// Maximum number of points of a line over time; more cannot be distinguished.
 const MOST_STEPS: usize = 600;
 
-/// Bins of the arrival rate.
+/// Number of bins of the arrival rate.
 const BINS: usize = 80;
 
 /// The first seed's run of a policy on a trace.
@@ -56,7 +56,7 @@ pub(in crate::report::studies::compare) fn over_time(
     }
 }
 
-/// Thins steps to the lowest and the highest of each piece of time, so that no peak is lost.
+/// Thins steps to the lowest and the highest of each interval, so that every peak remains.
 fn thin(steps: Steps) -> Steps {
     if steps.len() <= MOST_STEPS {
         return steps;
@@ -89,7 +89,7 @@ fn seed_note(scenario: &ScenarioGroup<'_>) -> String {
     }
 }
 
-/// Ready prefill instances for each ready decode instance.
+/// Number of ready prefill instances per ready decode instance.
 pub(super) fn pd_ratio(scenario: &ScenarioGroup<'_>) -> Panels {
     let chart = |trace: &&str| {
         over_time(
@@ -112,7 +112,7 @@ pub(super) fn pd_ratio(scenario: &ScenarioGroup<'_>) -> Panels {
     }
 }
 
-/// The arrival rate above the ready instances, a column for each trace.
+/// The arrival rate above the ready instances, one column per trace.
 pub(super) fn instances(scenario: &ScenarioGroup<'_>) -> Result<Panels> {
     let traces: Vec<&str> = spread(&scenario.traces(), MOST_TRACES);
     let mut rows: [Vec<Chart>; 4] = Default::default();
@@ -178,7 +178,7 @@ pub(in crate::report::studies::compare) fn load(
             .map(|(bin, count)| (bin as f64 * width, f64::from(*count) / width))
             .collect();
         steps.push((last, 0.0));
-        // The time axis ends where that of the instances below ends.
+        // The time axis has the same end as that of the instances below.
         let ends = scenario.runs.iter().filter(|run| run.key.trace == trace);
         let ends = ends.filter_map(|run| Some(run.figures.fleet.as_ref()?.end));
         steps.push((ends.fold(last, f64::max), 0.0));

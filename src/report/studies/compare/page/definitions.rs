@@ -1,6 +1,6 @@
-//! What the figures of a page mean.
+//! Definitions of the figures on a page.
 
-/// Definitions of all figures, as the page's last section.
+/// Returns the definitions of all figures, the page's last section.
 pub(super) const DEFINITIONS: &str = "\
 <h2>How it was counted</h2>
 <details>

@@ -7,13 +7,13 @@ use crate::report::render::number::thousands;
 use crate::report::studies::compare::read::{METRIC_NAMES, requests, times};
 use crate::report::studies::compare::{ScenarioGroup, charts};
 
-/// Largest number of points in all distributions of a page together; about a third of its size.
+/// Maximum number of points in all distributions of a page together; they take about a third of its size.
 const ALL_POINTS: usize = 90_000;
 
-/// Largest and smallest number of points that one distribution is thinned to.
+/// Maximum and minimum number of points to which one distribution is thinned.
 const POINTS: (usize, usize) = (400, 12);
 
-/// How far distributions are to be thinned, and how far they were.
+/// The limit to which distributions are thinned, and how far they were thinned.
 pub(super) struct Thinning {
     points: usize,
     most: usize,

@@ -1,4 +1,4 @@
-//! Charts that a page shows by choice of percentile and trace.
+//! Charts that a page shows according to the chosen percentile and trace.
 
 use super::distributions::{Thinning, distributions};
 use crate::base::error::Result;
@@ -7,7 +7,7 @@ use crate::report::render::chart::{Chart, Scale};
 use crate::report::studies::compare::read::{Figures, METRIC_NAMES, PERCENTILES};
 use crate::report::studies::compare::{ScenarioGroup, charts};
 
-/// Charts over the request rate, each with the choices of the page that show it.
+/// Charts over the request rate, each with the choices under which the page shows it.
 pub(super) fn by_rate(scenario: &ScenarioGroup<'_>) -> Vec<(Chart, Vec<(&'static str, String)>)> {
     let mut all = Vec::new();
     for (metric, ids) in [
@@ -93,7 +93,7 @@ pub(super) fn by_rate(scenario: &ScenarioGroup<'_>) -> Vec<(Chart, Vec<(&'static
         chart.y.scale = scale;
         all.push((chart, Vec::new()));
     }
-    // Empty charts are left out, and instance-hours are shown only where GPU-hours are not known.
+    // Empty charts are omitted, and instance-hours are shown only if GPU-hours are unknown.
     let has_gpu_hours = scenario
         .runs
         .iter()

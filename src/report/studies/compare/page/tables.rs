@@ -6,7 +6,7 @@ use crate::report::studies::compare::charts::counted;
 use crate::report::studies::compare::pairs::Pair;
 use crate::report::studies::compare::{ComparedRun, PolicyComparison, ScenarioGroup, text};
 
-/// The table that the terminal shows: a row for each policy.
+/// The table of the terminal output: one row per policy.
 pub(super) fn overview(scenario: &ScenarioGroup<'_>) -> Table {
     let (header, rows) = text::rows(scenario);
     let cells = |row: Vec<(String, Option<f64>)>| {
@@ -25,7 +25,7 @@ pub(super) fn overview(scenario: &ScenarioGroup<'_>) -> Table {
     }
 }
 
-/// A row for each pair of policies.
+/// One row per pair of policies.
 pub(super) fn pair_table(scenario: &ScenarioGroup<'_>, pairs: &[Pair]) -> Table {
     let number = |value: f64, text: String| Cell {
         text,
@@ -61,10 +61,10 @@ pub(super) fn pair_table(scenario: &ScenarioGroup<'_>, pairs: &[Pair]) -> Table 
     }
 }
 
-/// Largest number of rows in the table of runs.
+/// Maximum number of rows in the table of runs.
 const MOST_RUNS: usize = 2000;
 
-/// A row for each run.
+/// One row per run.
 pub(super) fn runs(comparison: &PolicyComparison) -> Table {
     let number = |value: Option<f64>, digits: usize| Cell {
         text: value.map_or("-".into(), |value| format!("{value:.digits$}")),

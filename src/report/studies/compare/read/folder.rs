@@ -1,5 +1,5 @@
-//! A run's folder as the rows that [`crate::metrics::serving`] computes figures from. The files are this program's or
-//! SplitwiseSim's; what a file does not tell is left out, and what is broken is an error.
+//! Reads a run's folder as the rows from which [`crate::metrics::serving`] computes figures. The files are this program's or
+//! SplitwiseSim's. Data that a file does not contain is omitted; malformed data is an error.
 
 use std::path::Path;
 
@@ -18,17 +18,17 @@ use crate::report::studies::simulation::state_of_name;
 use crate::sim::{InstanceRecord, Outcome, PoolResources, Role, StateChange};
 use crate::trace::Nanos;
 
-/// Requests of a run.
+/// The requests of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::report::studies::compare) struct Requests {
-    /// A row for each request that the file has.
+    /// One row for each request in the file.
     pub(in crate::report::studies::compare) rows: Vec<RequestRow>,
-    /// Whether the file has every request of the trace, in its order. SplitwiseSim's `detailed/0.csv` has those that
-    /// finished, in the order in which they did.
+    /// Whether the file has every request of the trace, in trace order. SplitwiseSim's `detailed/0.csv` has only the finished
+    /// requests, in order of completion.
     pub(in crate::report::studies::compare) is_whole: bool,
 }
 
-/// Reads requests from `request.csv`, or else from SplitwiseSim's `detailed/0.csv`; `None` where there is neither.
+/// Reads requests from `request.csv`, or else from SplitwiseSim's `detailed/0.csv`; `None` if neither exists.
 ///
 /// # Errors
 /// A file that cannot be read.
@@ -79,7 +79,7 @@ fn table<N: ColumnNames>(path: &Path, columns: &[N]) -> Result<TableReader> {
         .with_remedy("run it again, or remove the folder"))
 }
 
-/// An outcome by its name; where a file has no such column, a request with an end-to-end time finished.
+/// Parses an outcome by its name; in a file without such a column, a request with an end-to-end time finished.
 fn outcome(name: &str, has_ended: bool) -> Outcome {
     match name {
         "finished" => Outcome::Finished,
@@ -91,10 +91,10 @@ fn outcome(name: &str, has_ended: bool) -> Outcome {
     }
 }
 
-/// Reads the lives of instances from `instances.csv`; `None` where there is no such file.
+/// Reads the lifetimes of instances from `instances.csv`; `None` if the file does not exist.
 ///
 /// # Errors
-/// A file that cannot be read, or a life that ends before it begins.
+/// A file that cannot be read, or a lifetime that ends before it begins.
 pub(super) fn instances(folder: &Path) -> Result<Option<Vec<InstanceRecord>>> {
     let path = folder.join("instances.csv");
     if !path.is_file() {
@@ -128,7 +128,7 @@ pub(super) fn instances(folder: &Path) -> Result<Option<Vec<InstanceRecord>>> {
     Ok(Some(lives))
 }
 
-/// What an instance is for: by its role, or by its pool's name as SplitwiseSim has it.
+/// The role of an instance, from its role column or from its pool's name in SplitwiseSim's files.
 fn role(name: &str, pool: &str) -> Role {
     match name {
         "prefill" => return Role::Prefill,
@@ -147,10 +147,11 @@ fn role(name: &str, pool: &str) -> Role {
     }
 }
 
-/// Reads changes of state from `scaling/instances.csv`, which runs with an autoscaler have; others are told by lives.
+/// Reads changes of state from `scaling/instances.csv`, which runs with an autoscaler have; for other runs they follow from
+/// lifetimes.
 ///
 /// # Errors
-/// A file that cannot be read, or that does not fit the instances.
+/// A file that cannot be read, or that does not match the instances.
 pub(super) fn changes(
     folder: &Path,
     instances: &[InstanceRecord],
@@ -181,7 +182,7 @@ pub(super) fn changes(
     Ok(changes)
 }
 
-/// Reads an autoscaler's decisions from `scaling/0.csv`; `None` where there is no such file. Signals are left out.
+/// Reads an autoscaler's decisions from `scaling/0.csv`, without signals; `None` if the file does not exist.
 ///
 /// # Errors
 /// A file that cannot be read.
@@ -237,7 +238,7 @@ pub(super) fn decisions(folder: &Path) -> Result<Option<ScalingLog>> {
     }))
 }
 
-/// GPUs and prices of pools, as `summary.json` has them; none of a foreign folder.
+/// GPUs and prices of pools from `summary.json`; empty for a folder of another simulator.
 pub(super) fn resources(summary: Option<&Value>) -> Vec<PoolResources> {
     let pools = summary.and_then(|summary| summary["pools"].as_array());
     let pool = |pool: &Value| {
@@ -253,10 +254,10 @@ pub(super) fn resources(summary: Option<&Value>) -> Vec<PoolResources> {
     pools.into_iter().flatten().filter_map(pool).collect()
 }
 
-/// Reads `summary.json`; `None` where there is no such file.
+/// Reads `summary.json`; `None` if the file does not exist.
 ///
 /// # Errors
-/// A file that cannot be read, or is no JSON.
+/// A file that cannot be read or is not JSON.
 pub(super) fn summary(folder: &Path) -> Result<Option<Value>> {
     let path = folder.join("summary.json");
     if !path.is_file() {
@@ -268,7 +269,7 @@ pub(super) fn summary(folder: &Path) -> Result<Option<Value>> {
 /// Reads TTFT, TBT and E2E at three percentiles from SplitwiseSim's `summary.csv`.
 ///
 /// # Errors
-/// A file that cannot be read, or without such columns.
+/// A file that cannot be read or lacks these columns.
 pub(super) fn summary_times(folder: &Path) -> Result<Grid> {
     let path = folder.join("summary.csv");
     let columns: Vec<String> = ["ttft_times", "tbt_times", "response_times"]
@@ -282,7 +283,7 @@ pub(super) fn summary_times(folder: &Path) -> Result<Grid> {
     let Some(row) = row.filter(|_| known) else {
         return Err(Error::input(
             Location::file(&path),
-            "has no row with ttft_times_p50 and the like",
+            "lacks rows such as ttft_times_p50",
             "run it again, or remove the folder",
         ));
     };

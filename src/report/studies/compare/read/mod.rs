@@ -1,4 +1,4 @@
-//! One run's figures, computed from its folder by the functions that `simulate` computes them by.
+//! Computes one run's figures from its folder, by the same functions as `simulate`.
 
 mod folder;
 
@@ -21,30 +21,30 @@ use crate::trace::Nanos;
 
 pub(super) use folder::{Requests, requests};
 
-/// The three times that are compared, as columns name them.
+/// The three compared times, as named in columns.
 pub const METRICS: [&str; 3] = LIMITED;
 
-/// The same as people name them.
+/// The same times, as named in text.
 pub const METRIC_NAMES: [&str; 3] = ["TTFT", "TBT", "E2E"];
 
-/// The percentiles that are compared.
+/// The compared percentiles.
 pub const PERCENTILES: [u32; 3] = LIMITED_AT;
 
-/// A value by metric and percentile.
+/// Values by metric and percentile.
 pub(super) type Grid = [[Option<f64>; 3]; 3];
 
-/// What one run achieved; what its folder does not tell is `None`. Times are in seconds.
+/// The figures of one run; `None` for data that its folder lacks. Times are in seconds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Figures {
     /// TTFT, TBT, E2E of finished requests at p50, p90, p99.
     pub times: Grid,
-    /// The same as multiples of what an unloaded instance needs.
+    /// The same as multiples of the time on an idle reference instance.
     pub slowdowns: Grid,
     /// Whether a request needed more memory than any instance has.
     pub oom: bool,
     /// Requests that arrived.
     pub arrived: Option<u64>,
-    /// Requests that got all their tokens.
+    /// Requests that finished.
     pub finished: Option<u64>,
     /// Finished requests per second.
     pub requests_per_second: Option<f64>,
@@ -52,36 +52,36 @@ pub struct Figures {
     pub goodput: Option<f64>,
     /// Fraction of the requests that arrived which finished and met all objectives.
     pub attainment: Option<f64>,
-    /// These objectives.
+    /// The objectives by which attainment is counted.
     pub objectives: Option<Objectives>,
-    /// Hours of instances.
+    /// Instance-hours.
     pub instance_hours: Option<f64>,
-    /// Hours of GPUs.
+    /// GPU-hours.
     pub gpu_hours: Option<f64>,
-    /// Dollars.
+    /// Cost in dollars.
     pub dollars: Option<f64>,
-    /// How the cluster changed its size.
+    /// Scaling metrics of the cluster.
     pub scaling: Option<ScalingFigures>,
-    /// Instances over time.
+    /// Number of instances over time.
     #[serde(skip)]
     pub fleet: Option<Fleet>,
-    /// Instances started and drained so far, over time.
+    /// Cumulative number of started and drained instances over time.
     #[serde(skip)]
     pub changes: Steps,
-    /// A hash of all requests' outcomes and times: equal where two runs did the same.
+    /// A hash of all requests' outcomes and times; runs with equal results have equal hashes.
     #[serde(skip)]
     pub digest: Option<u64>,
-    /// The command that made the run.
+    /// The command line of the run.
     #[serde(skip)]
     pub command: Option<String>,
 }
 
-/// How a run is read.
+/// Options for reading a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Reading {
-    /// Only `summary.csv`.
+    /// Whether only `summary.csv` is read.
     pub quick: bool,
-    /// TTFT objective in seconds. Where any of the three is given, they stand for all of the run's own.
+    /// TTFT objective in seconds. If any of the three objectives is given, the three replace all of the run's own.
     pub ttft_slo: Option<f64>,
     /// TBT objective in seconds.
     pub tbt_slo: Option<f64>,
@@ -90,7 +90,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// The objectives that stand for the runs' own, if any is given; a time without one has no limit.
+    /// The given objectives, if any; a time without an objective has no limit.
     fn objectives(&self) -> Option<Objectives> {
         let given = [self.ttft_slo, self.tbt_slo, self.e2e_slo];
         given.iter().any(Option::is_some).then(|| Objectives {
@@ -105,7 +105,7 @@ impl Figures {
     /// Reads a run's folder.
     ///
     /// # Errors
-    /// A malformed file, or a run that was not finished.
+    /// A malformed file, or an incomplete run.
     pub fn read(folder: &Path, how: Reading) -> Result<Self> {
         let mut figures = Self::default();
         if how.quick {
@@ -151,7 +151,7 @@ impl Figures {
             figures.changes = changes_so_far(instances, end);
         }
         match &summary {
-            // Only the run itself had its reference instance.
+            // Slowdowns are relative to the reference instance of the run itself, which only its summary records.
             Some(summary) => figures.take_summary(summary),
             None => {
                 let slow = requests.and_then(|requests| study_slowdowns(&requests.rows));
@@ -182,7 +182,7 @@ impl Figures {
         self.digest = requests.is_whole.then(|| digest(rows));
         let rate = |count| per_second(count, end?.as_secs_f64());
         self.requests_per_second = rate(done);
-        // Who did not finish is not in SplitwiseSim's files, and without them there is no base.
+        // SplitwiseSim's files lack requests that did not finish, so the number of requests that arrived is unknown.
         if requests.is_whole {
             let attainment = Attainment::of(rows, objectives);
             self.arrived = Some(arrived(rows));
@@ -202,13 +202,13 @@ fn at_percentiles(values: &Distribution) -> [Option<f64>; 3] {
     [values.p50, values.p90, values.p99]
 }
 
-/// The objectives that a run is held against: those given, or else its own, or else the usual ones.
+/// The objectives of a run: the given ones, else its own, else the defaults.
 fn objectives(summary: Option<&Value>, how: Reading) -> Objectives {
     let own = || Objectives::deserialize(summary?.pointer("/slo/objectives")?).ok();
     how.objectives().or_else(own).unwrap_or_default()
 }
 
-/// When a run ended: as its summary says, or else with its last instance or its last token; `None` where nothing tells.
+/// End time of a run: from its summary, else from its last instance or last token; `None` if no file has it.
 fn end(
     summary: Option<&Value>,
     requests: Option<&Requests>,
@@ -237,7 +237,7 @@ fn digest(rows: &[RequestRow]) -> u64 {
     hasher.finish()
 }
 
-/// Slowdowns against bloom-176b on a DGX-A100, as the Splitwise study has them; for runs without a reference of their own.
+/// Slowdowns relative to bloom-176b on a DGX-A100, as in the Splitwise study, for runs without their own reference.
 fn study_slowdowns(rows: &[RequestRow]) -> Option<Grid> {
     let known = SplitwiseTable::builtin().select("bloom-176b", "a100-80gb", 8);
     let reference = known.ok()?;
@@ -248,7 +248,7 @@ fn study_slowdowns(rows: &[RequestRow]) -> Option<Grid> {
     Some([&slow.ttft, &slow.tbt, &slow.e2e].map(at_percentiles))
 }
 
-/// Arrival times of a run's requests, in order; none where no file tells them.
+/// Arrival times of a run's requests, in order; empty if no file has them.
 ///
 /// # Errors
 /// A file that cannot be read.
