@@ -263,12 +263,15 @@ impl Instance {
         self.record.steps += 1;
         for slice in &self.batch {
             let request_state = &mut in_flight[slice.id];
-            if !request_state.decodes() {
+            if request_state.decodes() {
+                // A decode adds nothing to the backlog, neither before its token is computed nor after.
+                request_state.computed += slice.tokens;
+            } else {
                 self.record.prefill_tokens += u64::from(slice.tokens);
+                self.backlog -= u64::from(request_state.backlog());
+                request_state.computed += slice.tokens;
+                self.backlog += u64::from(request_state.backlog());
             }
-            self.backlog -= u64::from(request_state.backlog());
-            request_state.computed += slice.tokens;
-            self.backlog += u64::from(request_state.backlog());
             request_state.executed += duration;
             request_state.stalled += self.started - request_state.last_step;
             request_state.last_step = now;
