@@ -316,4 +316,25 @@ mod tests {
         assert_eq!(note(2.0, (3, 2)), ["held: scale-in cooling down"]);
         assert!(note(1000.0, (5, 3)).is_empty());
     }
+
+    #[test]
+    fn a_scale_in_is_capped_only_above_the_step_limit() {
+        let notes = |want: u32| {
+            let mut bounds = bounds(|section| section.max_step_in = Some(1));
+            let seen = signals(4, 4);
+            let decision = Decision::pair(&seen, want, 4, "");
+            bounds.bound(&seen, &decision, &[1, 1]).1
+        };
+        // From 4 to 1 is 3 steps, from 4 to 3 is one.
+        assert_eq!(notes(1), ["capped"]);
+        assert!(notes(3).is_empty());
+    }
+
+    #[test]
+    fn one_gpu_short_of_the_budget() {
+        // 24 of 33 GPUs are used and 9 are left for 2 x 4 + 2 x 1 = 10. 0.9 x 2 = 1.8, so 1 and 1, which take 5; of the 4 left the prefill fleet
+        // gets its second, and nothing remains.
+        let mut bounds = bounds(|section| section.gpu_budget = Some(33));
+        assert_eq!(to(&mut bounds, 0.0, (4, 8), (6, 10)), [6, 9]);
+    }
 }

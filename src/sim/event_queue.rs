@@ -131,4 +131,17 @@ mod tests {
             prop_assert_eq!(got, expected);
         }
     }
+
+    #[test]
+    fn entries_are_equal_where_their_order_is() {
+        let entry = |time, sequence| Entry {
+            time: Nanos(time),
+            sequence,
+            event: (),
+        };
+        let (first, second) = (entry(5, 0), entry(5, 1));
+        for (a, b) in [(&first, &first), (&first, &second)] {
+            assert_eq!(a == b, a.cmp(b).is_eq());
+        }
+    }
 }

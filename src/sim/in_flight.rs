@@ -159,3 +159,18 @@ impl std::ops::IndexMut<InFlightId> for InFlightRequests {
         &mut self.places[id as usize]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::sim::in_flight::*;
+
+    #[test]
+    fn a_slot_stays_when_its_request_leaves() {
+        // Two slots, of which one is free after the first request has left.
+        let mut in_flight = InFlightRequests::default();
+        let first = in_flight.add();
+        in_flight.add();
+        in_flight.remove(first);
+        assert_eq!((in_flight.places(), in_flight.len()), (2, 1));
+    }
+}

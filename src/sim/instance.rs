@@ -331,3 +331,40 @@ impl Instance {
         record
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::sim::instance::*;
+    use crate::sim::latency::Constant;
+    use crate::sim::replica::{VllmV1, VllmV1Config};
+
+    #[test]
+    fn a_decode_instance_takes_in_as_many_as_it_can_run() {
+        let scheduler = VllmV1::new(VllmV1Config {
+            max_num_seqs: 2,
+            ..VllmV1Config::default()
+        });
+        let (kv, latency) = (Kv::counted(16, 100), Constant { seconds: 0.01 });
+        let mut instance =
+            Instance::new(0, Role::Decode, kv, Box::new(scheduler), Box::new(latency));
+        // Two run at most: with both assigned there is no place, with one of the two still on its way there is.
+        instance.requests = 2;
+        assert!(!instance.takes_in());
+        instance.incoming.push_back((1, 0));
+        assert!(instance.takes_in());
+        instance.role = Role::Aggregated;
+        instance.requests = 5;
+        assert!(instance.takes_in());
+        // One of two places is taken, by a request that waits without a block.
+        instance.role = Role::Decode;
+        instance.requests = 1;
+        instance.incoming.clear();
+        assert!(instance.takes_in());
+        let mut in_flight = InFlightRequests::default();
+        let id = in_flight.add();
+        in_flight[id].prompt = 8;
+        in_flight[id].output = 2;
+        instance.enqueue(Nanos::ZERO, id, &mut in_flight);
+        assert!(!instance.takes_in());
+    }
+}

@@ -14,7 +14,7 @@ use kvreplay::sim::topology::Topology;
 use kvreplay::sim::transfer::{Contention, TransferConfig};
 use kvreplay::sim::{
     Cluster, ClusterView, Controller, InstanceSpec, Item, Kv, Outcome, Pacing, Pool, Records,
-    Resize, Role, ScalingAction, Simulation, Workload,
+    Resize, Role, ScalingAction, Simulation, State, Workload,
 };
 use kvreplay::trace::Nanos;
 use proptest::prelude::*;
@@ -129,6 +129,173 @@ fn rounding_to_nanoseconds_does_not_add_up() {
     let cluster = Cluster::aggregated("one", 1, Box::new(make));
     let records = Simulation::new(&workload, cluster).run();
     assert_eq!(records.requests[0].ended, Nanos(1_000_000_400));
+}
+
+fn spec(blocks: u32) -> InstanceSpec {
+    InstanceSpec {
+        kv: Kv::counted(4, blocks),
+        scheduler: Box::new(VllmV1::new(VllmV1Config {
+            max_num_batched_tokens: 8,
+            ..VllmV1Config::default()
+        })),
+        latency: Box::new(Constant { seconds: 0.01 }),
+    }
+}
+
+fn at_zero(sizes: &[(u32, u32)]) -> Workload<'static> {
+    let items = sizes
+        .iter()
+        .zip(0..)
+        .map(|(&(prompt, output), session)| Item {
+            arrival: Nanos(0),
+            session,
+            prompt,
+            output,
+        });
+    Workload::of_items(items.collect())
+}
+
+#[test]
+fn token_pairs_in_attention_by_hand() {
+    // 8 tokens a step. Step 1: 8 of the first prompt's 10, 8 x 8. Step 2: its last 2, 2 x (2 + 8) = 20, and the second prompt, 4 x 4 = 16. Then both
+    // decode: contexts of 10 and 4 and twice 2, and of 11 and 5 and twice 2.
+    let cluster = Cluster {
+        log_steps: true,
+        ..Cluster::aggregated("one", 1, Box::new(|_| spec(100)))
+    };
+    let records = Simulation::new(&at_zero(&[(10, 3), (4, 3)]), cluster).run();
+    let attended: Vec<u64> = records.step_log.iter().map(|step| step.attended).collect();
+    assert_eq!(attended, [64, 36, 18, 20]);
+}
+
+#[test]
+fn the_last_output_token_needs_no_memory() {
+    // 4 blocks of 4 tokens: 8 + 9 tokens, of which the last is never computed, fill them; 8 + 10 do not fit.
+    let outcome = |pools: Vec<Pool<'static>>, output| {
+        let cluster = Cluster {
+            pools,
+            ..Cluster::aggregated("any", 1, Box::new(|_| spec(4)))
+        };
+        let records = Simulation::new(&at_zero(&[(8, output)]), cluster).run();
+        records.requests[0].outcome
+    };
+    let pool = |role, blocks| Pool {
+        name: format!("{role:?}"),
+        role,
+        instances: 1,
+        startup: Nanos(0),
+        sites: Vec::new(),
+        make: Box::new(move |_| spec(blocks)),
+    };
+    // A prefill instance keeps the prompt alone, in two blocks.
+    let whole = || vec![pool(Role::Aggregated, 4)];
+    let apart = || vec![pool(Role::Prefill, 2), pool(Role::Decode, 4)];
+    assert_eq!(outcome(whole(), 9), Outcome::Finished);
+    assert_eq!(outcome(whole(), 10), Outcome::TooLarge);
+    assert_eq!(outcome(apart(), 9), Outcome::Finished);
+    assert_eq!(outcome(apart(), 10), Outcome::TooLarge);
+    // A single output token comes from the prefill instance; the decode instance is not asked.
+    let tiny = || vec![pool(Role::Prefill, 2), pool(Role::Decode, 1)];
+    assert_eq!(outcome(tiny(), 1), Outcome::Finished);
+    // A prompt of two blocks fits nowhere if only the decode instance has them.
+    let narrow = || vec![pool(Role::Prefill, 1), pool(Role::Decode, 4)];
+    assert_eq!(outcome(narrow(), 9), Outcome::TooLarge);
+}
+
+/// Gives its actions in turn, one list at each tick of 50 ms.
+#[derive(Debug, Default)]
+struct Script(std::collections::VecDeque<Vec<ScalingAction>>);
+
+impl Controller for Script {
+    fn interval(&self) -> Nanos {
+        Nanos(50_000_000)
+    }
+
+    fn tick(&mut self, _: &ClusterView<'_, '_>) -> Vec<ScalingAction> {
+        self.0.pop_front().unwrap_or_default()
+    }
+
+    fn ready(&mut self, _: &ClusterView<'_, '_>, _: u32) -> Vec<ScalingAction> {
+        Vec::new()
+    }
+}
+
+/// Milliseconds, instance and state.
+fn changes(records: &Records) -> Vec<(u64, u32, State)> {
+    let changes = records.state_changes.iter();
+    changes
+        .map(|change| (change.time.0 / 1_000_000, change.instance, change.state))
+        .collect()
+}
+
+#[test]
+fn actions_that_do_not_fit_a_state_change_nothing() {
+    // Instance 0 has a request of 30 steps of 10 ms. Told to drain at 50 ms, it cannot be drained again, parked or reinstated at 100 ms;
+    // instance 1, which is ready, cannot be reinstated.
+    use ScalingAction::{Drain, Park, Reinstate};
+    let actions = [
+        vec![Drain(0)],
+        vec![Drain(0), Park(0), Reinstate(0), Reinstate(1)],
+    ];
+    let mut script = Script(actions.into());
+    let cluster = Cluster::aggregated("two", 2, Box::new(|_| spec(100)));
+    let records = Simulation::new(&at_zero(&[(8, 30)]), cluster)
+        .controlled(&mut script)
+        .run();
+    let expected = [
+        (0, 0, State::Ready),
+        (0, 1, State::Ready),
+        (50, 0, State::Draining),
+        (300, 0, State::Gone),
+    ];
+    assert_eq!(changes(&records), expected);
+}
+
+#[test]
+fn a_controller_that_does_nothing_is_given_up() {
+    // No instance is there. The simulation ends at the first tick after more than 1,000 without any other event: 1,001 x 50 ms.
+    let mut script = Script::default();
+    let cluster = Cluster {
+        end: Some(Nanos(100_000_000_000)),
+        ..Cluster::aggregated("none", 0, Box::new(|_| spec(100)))
+    };
+    let records = Simulation::new(&at_zero(&[(8, 2)]), cluster)
+        .controlled(&mut script)
+        .run();
+    assert_eq!(records.end, Nanos(50_050_000_000));
+    assert_eq!(records.requests[0].outcome, Outcome::NoInstance);
+}
+
+#[test]
+fn a_resize_changes_its_own_pool_and_requests_wait_for_it() {
+    // 8 + 2 tokens need 3 blocks: the instances that are there have 2, the one that is asked for at 0 has 4 and is ready at 100 ms.
+    let pool = |name: &str, instances, blocks| Pool {
+        name: name.into(),
+        role: Role::Aggregated,
+        instances,
+        startup: Nanos(100_000_000),
+        sites: Vec::new(),
+        make: Box::new(move |_| spec(blocks)),
+    };
+    let cluster = Cluster {
+        pools: vec![pool("small", 2, 2), pool("large", 0, 4)],
+        resizes: vec![Resize {
+            at: Nanos(0),
+            pool: 1,
+            instances: 1,
+        }],
+        ..Cluster::aggregated("any", 1, Box::new(|_| spec(4)))
+    };
+    let records = Simulation::new(&at_zero(&[(8, 2)]), cluster).run();
+    let expected = [
+        (0, 0, State::Ready),
+        (0, 1, State::Ready),
+        (0, 2, State::Starting),
+        (100, 2, State::Ready),
+    ];
+    assert_eq!(changes(&records), expected);
+    assert_eq!(records.requests[0].outcome, Outcome::Finished);
+    assert_eq!(records.requests[0].ended, Nanos(120_000_000));
 }
 
 #[derive(Debug, Clone)]

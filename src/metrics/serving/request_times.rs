@@ -58,3 +58,32 @@ pub fn completion_order(requests: &[RequestRecord]) -> Vec<usize> {
     order.sort_by_key(|id| requests[*id].ended);
     order
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::metrics::serving::request_times::*;
+    use crate::sim::Outcome;
+    use crate::trace::Nanos;
+
+    #[test]
+    fn finished_requests_in_order_of_their_ends() {
+        // The second did not finish. The third ends at 20, the first and the fourth both at 30.
+        let outcomes = [
+            (30, Outcome::Finished),
+            (10, Outcome::EndOfTime),
+            (20, Outcome::Finished),
+            (30, Outcome::Finished),
+        ];
+        let requests = outcomes.map(|(ended, outcome)| RequestRecord {
+            scheduled: Some(Nanos(1)),
+            first_token: Some(Nanos(2)),
+            ended: Nanos(ended),
+            outcome,
+            prompt: 1,
+            output: 2,
+            last_prompt: 1,
+            ..RequestRecord::default()
+        });
+        assert_eq!(completion_order(&requests), [2, 0, 3]);
+    }
+}

@@ -106,3 +106,33 @@ fn outputs_stay_in_the_deployment_group() {
         );
     }
 }
+
+#[test]
+fn what_the_decode_instance_has_is_not_sent() {
+    // 8 + 6 tokens, twice the same. The first prompt is there at 18 and takes 2 + 8. The second finds its two blocks on the decode instance, and
+    // nothing is sent. The third block there, of 4 output tokens, is no part of its prompt.
+    let pools = "[transfer]\nlatency_ms = 2.0\ngb_per_second = 1.0\n\
+         [[pool]]\nname = \"p\"\nrole = \"prefill\"\nblocks = 20\n\
+         [[pool]]\nname = \"d\"\nrole = \"decode\"\nblocks = 20\n";
+    let requests = [
+        ("a", "a", 0, 0.0, tokens(0, 8), tokens(50, 6)),
+        ("b", "b", 0, 0.5, tokens(0, 8), tokens(50, 6)),
+    ];
+    let run = Run::new("", pools, &requests);
+    assert_eq!(run.column("request.csv", "transfer_time"), ["0.01", "0.0"]);
+    assert_eq!(run.column("request.csv", "transferred_tokens"), ["8", "0"]);
+}
+
+#[test]
+fn layers_are_sent_while_the_prompt_is_computed_not_before() {
+    // The prompt of 8 tokens is computed from 100 until 118. At 0.25 GB/s 4.5 of its 8 MB are sent by then; 3.5 MB take 14, after the first byte's 2.
+    let pools = "[transfer]\nlatency_ms = 2.0\ngb_per_second = 0.25\nlayerwise = true\n\
+         [[pool]]\nname = \"p\"\nrole = \"prefill\"\nblocks = 20\n\
+         [[pool]]\nname = \"d\"\nrole = \"decode\"\nblocks = 20\n";
+    let requests = [
+        ("a", "a", 0, 0.0, tokens(100, 4), tokens(150, 1)),
+        ("b", "b", 0, 0.1, tokens(0, 8), tokens(50, 2)),
+    ];
+    let run = Run::new("", pools, &requests);
+    assert_eq!(run.column("request.csv", "transfer_time")[1], "0.016");
+}
