@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-/// What the program is compiled from. Whoever changes one of these has another build.
+/// What the program is compiled from. A change of one of these changes the build identifier.
 const SOURCES: [&str; 3] = ["src", "data", "Cargo.lock"];
 
 fn main() {

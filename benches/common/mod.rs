@@ -51,7 +51,7 @@ impl Stream {
     }
 }
 
-/// So many uses of so many objects, exponent 0.9, always the same.
+/// A fixed sequence of uses of objects by Zipf's law with exponent 0.9.
 pub(crate) fn zipf(uses: usize, objects: u32) -> Stream {
     let mut random = Pcg64::seed_from_u64(1);
     let law = Zipf::new(f64::from(objects), 0.9).expect("a law");

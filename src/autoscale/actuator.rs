@@ -270,8 +270,8 @@ mod tests {
         // Of 28, 4 are left: they are just enough for one prefill instance.
         let mut exact = bounds(|section| section.gpu_budget = Some(28));
         assert_eq!(to(&mut exact, 0.0, (4, 8), (6, 10)), [5, 8]);
-        // One GPU a prefill instance and three a decode instance: 28 of 32. 4 are left for 6, so one decode instance; the last GPU goes to
-        // nobody, as no prefill instance is wanted.
+        // One GPU a prefill instance and three a decode instance: 28 of 32. 4 are left for 6, so one decode instance; the last GPU
+        // stays unused, because no further prefill instance was requested.
         let mut other = bounds(|section| section.gpu_budget = Some(32));
         let seen = signals(4, 8);
         let decision = Decision::pair(&seen, 4, 10, "");

@@ -554,7 +554,7 @@ proptest! {
         prop_assert_eq!(again.requests().len(), trace.requests().len());
     }
 
-    /// Times that go back and forth are refused, or harmless; never do they give prompts that nobody pushed.
+    /// Times out of order are refused or harmless; they never produce prompts that were not in the input.
     #[test]
     fn odd_times_never_give_wrong_prompts(mut made in made(), factor in 1..20u64) {
         made.truncate(6);

@@ -42,7 +42,7 @@ fn no_fleet_carries_more_than_its_profile_allows() {
         let held = number("held_seconds");
         assert!((held / seconds - 1.0).abs() < 0.1, "{held} s: {capacity}");
     }
-    // Prompts decide: an H100 computes so many tokens per second at most.
+    // Prompts limit the rate: an H100 computes at most this many prompt tokens per second.
     let profile = std::fs::read_to_string(out.join("profile/prefill_profile.csv")).expect("reads");
     let best = profile.lines().skip(1).filter_map(|line| {
         let throughput = line.rsplit(',').next()?;

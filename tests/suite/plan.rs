@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::common::{json, replay, stdout, text};
 
-/// A trace of lengths: minutes with so many requests of 1000 prompt and 100 output tokens, and one more request.
+/// A trace of lengths: minutes with the given numbers of requests of 1000 prompt and 100 output tokens, and one more request.
 fn trace(folder: &Path, minutes: &[u32]) -> PathBuf {
     let mut lines = "TIMESTAMP,ContextTokens,GeneratedTokens\n".to_owned();
     for (minute, count) in minutes.iter().enumerate() {
@@ -72,7 +72,7 @@ fn a_plan_for_a_trace() {
                 .contains("For TTFT within 200.0 ms and ITL within 50.0 ms, the planner asks for"),
         "{table}"
     );
-    // Nobody acts in a dry run: the instances stay.
+    // A dry run changes nothing: the instances stay.
     let dry = json(&["plan", text(&file), "--json", "--set", "no_operation=true"]);
     assert_eq!(dry["ticks"][3]["decision"]["observed"]["ready_prefill"], 1);
     assert!(

@@ -84,7 +84,7 @@ fn hpa_never_shrinks_decode() {
     let last = rate[rate.len() - 6..].iter().sum::<f64>() / 6.0;
     let most = rate.iter().copied().fold(0.0, f64::max);
     assert!(last < 0.25 * most, "{last} of {most} requests/s");
-    // While anything comes, at whatever rate, nobody looks idle.
+    // As long as requests arrive, at any rate, no instance appears idle.
     let busy = run.column("decode_busy");
     let looks = busy.iter().zip(&rate).skip(2);
     assert!(

@@ -272,7 +272,8 @@ impl Uses {
         uses
     }
 
-    /// Sessions with so many uses that a sample of the others would have fewer than [`ENOUGH`] effective sessions.
+    /// Sessions that are always kept, because a sample with them left to chance would have fewer than [`ENOUGH`] effective
+    /// sessions: those with the most uses.
     fn giants(&self, rate: f64) -> Vec<u32> {
         let mut sessions: Vec<u32> = (0..self.by_session.len() as u32).collect();
         let uses = |session: u32| self.by_session[session as usize];

@@ -19,39 +19,6 @@ pub struct WriteOptions {
     pub integral: bool,
 }
 
-/// A finished request in these files; times in seconds.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RequestRow {
-    /// Number in the trace.
-    pub id: u64,
-    /// E2E: from arrival to the last token.
-    pub response: f64,
-    /// From arrival to the start of the prompt.
-    pub queue: f64,
-    /// TTFT.
-    pub ttft: f64,
-    /// Mean time between tokens.
-    pub tbt: f64,
-    /// From the end of the prompt to the start of the token task.
-    pub nth_token_overhead: f64,
-    /// Prompt tokens.
-    pub prompt: u32,
-    /// Output tokens.
-    pub output: u32,
-    /// Start and end of the prompt.
-    pub prompt_span: (f64, f64),
-    /// Start and end of the KV cache's transfer, if it was moved.
-    pub flow_span: Option<(f64, f64)>,
-    /// Start and end of the token task.
-    pub token_span: (f64, f64),
-    /// Number of the instance that ran the prompt.
-    pub prompt_instance: u32,
-    /// Number of the instance that generated the tokens.
-    pub token_instance: u32,
-    /// Whether the prompt started at the very time of an arrival.
-    pub started_on_arrival: bool,
-}
-
 /// An instance in these files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InstanceRow {
@@ -59,27 +26,6 @@ pub struct InstanceRow {
     pub name: String,
     /// Fraction of the time in which it was busy.
     pub utilization: f64,
-}
-
-impl From<&RequestRecord> for RequestRow {
-    fn from(r: &RequestRecord) -> Self {
-        Self {
-            id: r.id,
-            response: r.response,
-            queue: r.queue,
-            ttft: r.ttft,
-            tbt: r.tbt,
-            nth_token_overhead: r.nth_token_overhead,
-            prompt: r.prompt,
-            output: r.output,
-            prompt_span: r.prompt_span,
-            flow_span: r.flow_span,
-            token_span: r.token_span,
-            prompt_instance: r.prompt_instance,
-            token_instance: r.token_instance,
-            started_on_arrival: r.started_on_arrival,
-        }
-    }
 }
 
 impl From<&InstanceRecord> for InstanceRow {
@@ -96,9 +42,8 @@ impl From<&InstanceRecord> for InstanceRow {
 /// # Errors
 /// [`crate::Error::Io`] for a file that cannot be written.
 pub fn write_report(report: &Report, options: WriteOptions, folder: &Path) -> Result<()> {
-    let requests: Vec<RequestRow> = report.requests.iter().map(Into::into).collect();
     let instances: Vec<InstanceRow> = report.instances.iter().map(Into::into).collect();
-    write_rows(&requests, &instances, options, folder)
+    write_rows(&report.requests, &instances, options, folder)
 }
 
 /// Writes all files into `folder`: requests in the order in which they finished, instances by number. Without requests,
@@ -107,7 +52,7 @@ pub fn write_report(report: &Report, options: WriteOptions, folder: &Path) -> Re
 /// # Errors
 /// [`crate::Error::Io`] for a file that cannot be written.
 pub fn write_rows(
-    requests: &[RequestRow],
+    requests: &[RequestRecord],
     instances: &[InstanceRow],
     options: WriteOptions,
     folder: &Path,
@@ -146,8 +91,8 @@ struct Column {
     whole: bool,
 }
 
-fn columns(requests: &[RequestRow], integral: bool) -> [Column; 8] {
-    let column = |name, whole, value: fn(&RequestRow) -> f64| Column {
+fn columns(requests: &[RequestRecord], integral: bool) -> [Column; 8] {
+    let column = |name, whole, value: fn(&RequestRecord) -> f64| Column {
         name,
         values: requests.iter().map(value).collect(),
         whole,
@@ -199,7 +144,7 @@ fn summary(columns: &[Column], application: u64) -> String {
     format!("{header}\n{row}\n")
 }
 
-fn nodes(requests: &[RequestRow], instances: &[InstanceRow], integral: bool) -> String {
+fn nodes(requests: &[RequestRecord], instances: &[InstanceRow], integral: bool) -> String {
     let mut text =
         "request_id,request_type,node_id,node_type,runner,start_timestamp,completion_timestamp\n"
             .to_owned();

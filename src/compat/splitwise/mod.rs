@@ -30,7 +30,7 @@ pub use config::{
 };
 pub use hydra::Hydra;
 pub use instance::Pool;
-pub use layout::{InstanceRow, RequestRow, WriteOptions, write_report, write_rows};
+pub use layout::{InstanceRow, WriteOptions, write_report, write_rows};
 pub use report::{InstanceRecord, Report, RequestRecord, Stage, UnfinishedRequest};
 pub use request::Arrival;
 pub use scheduler::NAMES as SCHEDULERS;

@@ -201,12 +201,15 @@ mod tests {
         let found = fleet(&[instance(Role::Aggregated, [0.0, 0.0], None, 100.0)]);
         assert_eq!(found.pd_ratio_moments(), None);
         assert_eq!(found.ready, [(0.0, 1.0), (100.0, 1.0)]);
-        let nobody = fleet(&[]);
+        let without_instances = fleet(&[]);
         assert_eq!(
-            (nobody.most_instances, nobody.pd_ratio_moments()),
+            (
+                without_instances.most_instances,
+                without_instances.pd_ratio_moments()
+            ),
             (0, None)
         );
-        assert_eq!(nobody.ready, [(0.0, 0.0), (100.0, 0.0)]);
+        assert_eq!(without_instances.ready, [(0.0, 0.0), (100.0, 0.0)]);
     }
 
     #[test]

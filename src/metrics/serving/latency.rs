@@ -97,8 +97,11 @@ mod tests {
         assert!((found.e2e.mean.expect("values") - 13.0 / 3.0).abs() < 1e-12);
         // Queue 0, 0, 0.6: mean 0.2.
         assert!((found.queue.mean.expect("values") - 0.2).abs() < 1e-12);
-        let nobody = Latencies::of(&requests[3..]);
-        assert_eq!((nobody.ttft.count, nobody.ttft.p99), (0, None));
+        let none_finished = Latencies::of(&requests[3..]);
+        assert_eq!(
+            (none_finished.ttft.count, none_finished.ttft.p99),
+            (0, None)
+        );
     }
 
     /// 1 ms per prompt token; for a decode, 10 ms plus 1 us per token of context.

@@ -125,8 +125,11 @@ mod tests {
 
     #[test]
     fn where_nothing_arrived_there_is_no_attainment() {
-        let nobody = Attainment::of(&[unfinished(Outcome::NotArrived)], &OBJECTIVES);
-        assert_eq!((nobody.requests, nobody.all, nobody.ttft), (0, None, None));
+        let none_arrived = Attainment::of(&[unfinished(Outcome::NotArrived)], &OBJECTIVES);
+        assert_eq!(
+            (none_arrived.requests, none_arrived.all, none_arrived.ttft),
+            (0, None, None)
+        );
         // Arrived and did not finish: no objective met.
         let lost = Attainment::of(&[unfinished(Outcome::NoInstance)], &OBJECTIVES);
         assert_eq!((lost.all, lost.ttft), (Some(0.0), Some(0.0)));

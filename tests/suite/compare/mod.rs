@@ -403,7 +403,7 @@ fn runs_are_chosen_by_patterns_rates_and_seeds() {
         ]),
         5
     );
-    // What was asked for by name and nobody ran is missing.
+    // A policy that was named and has no run is reported as missing.
     let (_, said) = stderr(&[
         "compare",
         &text(root),

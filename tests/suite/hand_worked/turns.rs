@@ -80,7 +80,7 @@ fn a_turn_that_waits_arrives_when_the_one_before_ends() {
 #[test]
 fn a_turn_that_waits_has_not_come() {
     // `s0` (8 + 8) has its tokens at 18, 33, 48, 63 and so on; `s1` would come at 5 and waits. At 40 one request has come and is in flight, and
-    // nobody waits. At 60 the simulation ends: `s1` never came.
+    // no request waits. At 60 the simulation ends: `s1` never arrived.
     let requests = [
         ("s0", "s", 0, 0.0, tokens(0, 8), tokens(20, 8)),
         ("s1", "s", 1, 0.005, tokens(40, 8), tokens(60, 2)),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::base::error::Result;
-use crate::compat::splitwise::{InstanceRow, RequestRow, WriteOptions, write_rows};
+use crate::compat::splitwise::{self, InstanceRow, WriteOptions, write_rows};
 use crate::sim::{Records, RequestRecord};
 use crate::trace::Nanos;
 
@@ -17,7 +17,7 @@ pub(super) fn write(records: &Records, folder: &Path) -> Result<()> {
         .filter(|(_, record)| record.is_finished())
         .collect();
     finished.sort_by_key(|(_, record)| record.ended);
-    let requests: Vec<RequestRow> = finished.into_iter().map(request_row).collect();
+    let requests: Vec<splitwise::RequestRecord> = finished.into_iter().map(request_row).collect();
     let instances: Vec<InstanceRow> = records
         .instances
         .iter()
@@ -29,13 +29,15 @@ pub(super) fn write(records: &Records, folder: &Path) -> Result<()> {
     write_rows(&requests, &instances, WriteOptions::default(), folder)
 }
 
-fn request_row((index, r): (u32, &RequestRecord)) -> RequestRow {
+fn request_row((index, r): (u32, &RequestRecord)) -> splitwise::RequestRecord {
     let secs = Nanos::as_secs_f64;
     let first = r.first_token.unwrap_or(r.ended);
     let moved = r.prefill_instance != r.decode_instance;
     let token_start = if moved { r.transfer_end } else { first };
-    RequestRow {
+    splitwise::RequestRecord {
+        index,
         id: u64::from(index),
+        arrival: secs(r.arrival),
         response: secs(r.ended - r.arrival),
         queue: r.queued().unwrap_or_default(),
         ttft: r.ttft().unwrap_or_default(),
