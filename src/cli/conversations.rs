@@ -392,6 +392,9 @@ pub(super) fn describe(report: &BuildReport) -> String {
             n(load.unpaired_messages)
         ));
     }
+    if let Some(form) = report.time_form {
+        lines.push(format!("times    {}", form.name()));
+    }
     let made = &report.generate;
     for (count, what) in [
         (

@@ -81,6 +81,15 @@ fn text(s: &Summary) -> String {
         ("time span".into(), seconds(s.span_seconds)),
         ("broken lines".into(), thousands(s.broken_lines)),
     ];
+    for (name, count) in [
+        ("without prompt", s.requests_without_prompt),
+        ("without output", s.requests_without_output),
+        ("failures left out", s.failures_left_out),
+    ] {
+        if count > 0 {
+            rows.push((name.into(), format!("{} requests", thousands(count))));
+        }
+    }
     if let Some(problem) = &s.first_problem {
         let lines: Vec<_> = s.first_broken_lines.iter().map(u64::to_string).collect();
         rows.push((

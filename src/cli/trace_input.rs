@@ -6,8 +6,10 @@ use std::sync::Arc;
 use clap::Args;
 use clap::builder::Resettable;
 
+use super::output;
 use crate::base::error::{Error, Location, Result};
 use crate::prompt::tokenizer;
+use crate::report::render::number::thousands;
 use crate::trace::Trace;
 use crate::trace::format::{self, ReadOptions, ReadTrace, Text};
 
@@ -28,10 +30,27 @@ pub(super) struct TraceArgs {
     pub(super) tokenizer: Option<String>,
 }
 
+/// States how many requests a reader left out because they failed.
+fn left_out(read: &ReadTrace) -> Option<String> {
+    let failures = read.report.failures;
+    (failures > 0).then(|| {
+        format!(
+            "{} of {} requests failed (no output tokens) and are left out; --format {}-all keeps them",
+            thousands(failures),
+            thousands(failures + read.report.records),
+            read.format
+        )
+    })
+}
+
 impl TraceArgs {
     /// Reads the trace. With `tolerate`, malformed lines are counted instead of rejected.
     pub(super) fn read(&self, block_size: Option<u32>, tolerate: bool) -> Result<ReadTrace> {
-        format::read_trace(&self.trace, &self.options(block_size, tolerate)?)
+        let read = format::read_trace(&self.trace, &self.options(block_size, tolerate)?)?;
+        if let Some(left_out) = left_out(&read) {
+            output::note(&format!("{}: {left_out}", self.trace.display()));
+        }
+        Ok(read)
     }
 
     /// Reads the trace and rejects one without requests.

@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::prelude::*;
 use serde_json::json;
 
+use super::arrival::ArrivalProcess;
 use super::generate::{GenerateOptions, GenerateReport, Generator, SessionTurns};
 use super::{Identity, Mode, Nanos, Trace, TraceMeta};
 use crate::base::error::{Error, Location, Result};
-use crate::dataset::sharegpt::{Dataset, LoadReport};
+use crate::dataset::sharegpt::{Dataset, LoadReport, TimeForms};
+use crate::dataset::time::TimeForm;
 use crate::prompt::template::ChatTemplate;
 use crate::prompt::tokenizer::Tokenizer;
 use crate::prompt::{EncodeError, Growth, PromptEncoder};
@@ -35,6 +37,8 @@ pub struct BuildReport {
     pub refused: BTreeMap<String, u64>,
     /// Counts of generating the requests.
     pub generate: GenerateReport,
+    /// Form of the timestamps, if they give the arrivals.
+    pub time_form: Option<TimeForm>,
 }
 
 /// Chats per batch: enough to keep all cores busy, few enough to stop early if only some are needed.
@@ -88,6 +92,9 @@ pub fn build_trace(
             }
             let encoded = encoded?;
             report.load.add(encoded.load);
+            if options.arrival == ArrivalProcess::Timestamps {
+                report.time_form = one_form(dataset, &report.load.times)?;
+            }
             for (id, error) in encoded.refused {
                 refuse(dataset, &id, error, take.strict, &mut report)?;
             }
@@ -140,6 +147,32 @@ fn nothing_left(dataset: &Dataset, template: &ChatTemplate, report: &BuildReport
         "no conversation gives a request",
         "raise `max_conversations` or `max_model_len`",
     )
+}
+
+/// The form of all timestamps so far.
+///
+/// # Errors
+/// A timestamp that cannot be read, or the first one in a second form.
+fn one_form(dataset: &Dataset, times: &TimeForms) -> Result<Option<TimeForm>> {
+    if let Some((record, problem)) = &times.unreadable {
+        return Err(Error::input(
+            dataset.location(record),
+            format!("the timestamp {problem}"),
+            "give a date, a time since 1970 in s, ms, us or ns, or seconds of 0 or more since the start of the data",
+        ));
+    }
+    if let [(first, _), (second, record), ..] = times.found.as_slice() {
+        return Err(Error::input(
+            dataset.location(record),
+            format!(
+                "the timestamp is in {}, and earlier ones are in {}",
+                second.name(),
+                first.name()
+            ),
+            "write all timestamps in one form",
+        ));
+    }
+    Ok(times.found.first().map(|(form, _)| *form))
 }
 
 fn encode_chat(

@@ -38,6 +38,12 @@ pub struct Summary {
     pub input_token_rate: Option<f64>,
     /// Output tokens per second.
     pub output_token_rate: Option<f64>,
+    /// Requests that failed on the traced system and are left out.
+    pub failures_left_out: u64,
+    /// Requests without a prompt token.
+    pub requests_without_prompt: u64,
+    /// Requests without an output token, or with an unknown output length.
+    pub requests_without_output: u64,
     /// Lines that could not be read.
     pub broken_lines: u64,
     /// One-based numbers of the first few of them.
@@ -80,11 +86,19 @@ impl Summary {
             session_rate: rate(sessions),
             input_token_rate: rate(input_tokens),
             output_token_rate: rate(output_tokens),
+            failures_left_out: read.report.failures,
+            requests_without_prompt: without(trace, |request| request.input_length),
+            requests_without_output: without(trace, |request| request.output_length),
             broken_lines: read.report.broken,
             first_broken_lines: read.report.broken_lines.clone(),
             first_problem: read.report.first_problem.clone(),
         }
     }
+}
+
+/// Number of requests whose length is 0.
+fn without(trace: &Trace, length: impl Fn(&Request) -> u32) -> u64 {
+    trace.requests().iter().filter(|r| length(r) == 0).count() as u64
 }
 
 fn lengths(trace: &Trace, length: impl Fn(&Request) -> u32) -> Distribution {

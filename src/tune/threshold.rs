@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::select::{Column, METRICS, ThresholdRun};
 use super::trace_variants::{TraceVariants, with_opt_sarathi};
 use crate::base::error::{Error, Result};
-use crate::dataset::time::parse_rfc3339;
+use crate::dataset::time::Date;
 use crate::metrics::serving::request_times::{TIMES, completion_order, times};
 use crate::scenario::{Scenario, ScenarioConfig};
 use crate::sim::RequestRecord;
@@ -82,8 +82,8 @@ fn columns(records: &[RequestRecord]) -> Option<[Column; 5]> {
 /// Parses a time in the form of the script's folder names, `2025-12-18_14-30-00`, to seconds since 1970.
 pub fn parse_time(text: &str) -> Option<u64> {
     let (date, clock) = text.split_once('_')?;
-    let time = parse_rfc3339(&format!("{date}T{}Z", clock.replace('-', ":")))?;
-    let seconds = time.0 / 1_000_000_000;
+    let time = Date::parse(&format!("{date}T{}Z", clock.replace('-', ":")))?;
+    let seconds = u64::try_from(time.since_1970 / 1_000_000_000).ok()?;
     (time_name(seconds) == text).then_some(seconds)
 }
 

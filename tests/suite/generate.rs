@@ -240,8 +240,8 @@ fn the_datas_own_times() {
         record(id, &[("q", "a"), ("r", "b")]).replacen('{', &format!("{{\"timestamp\":{time},"), 1)
     };
     let input = [
-        timed("late", "\"2023-04-01T00:00:10Z\""),
-        timed("early", "1680307200"),
+        timed("late", "1680307210000"),
+        timed("early", "\"1680307200000\""),
         timed("middle", "1680307204500"),
     ];
     let run = Run::new(&input.join("\n"));

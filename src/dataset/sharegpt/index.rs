@@ -44,7 +44,7 @@ impl Deref for Content {
 
 /// One record of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct RecordRef {
+pub struct RecordRef {
     pub(super) source: usize,
     pub(super) start: usize,
     end: usize,

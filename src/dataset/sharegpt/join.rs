@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use super::index::{Indexed, RecordRef};
 use super::record::{Parsed, RawMessage};
 use super::report::{LoadReport, Reason};
-use crate::base::Nanos;
+use crate::dataset::time::Timestamp;
 use crate::dataset::{Conversation, Message, Role};
 
 /// Whether chunks are joined.
@@ -99,7 +99,7 @@ pub(super) struct Joined<'a> {
     id: String,
     record: RecordRef,
     messages: Vec<RawMessage<'a>>,
-    timestamp: Option<Nanos>,
+    timestamp: Option<Result<Timestamp, String>>,
 }
 
 /// Joins the chunks of a chat. Under [`Join::Auto`], chunks that contradict each other stay separate conversations: their
@@ -213,10 +213,11 @@ impl Joined<'_> {
         if !answered {
             return Err((self.record, Reason::NoExchange));
         }
+        let timestamp = report.times.note(self.record, self.timestamp);
         let conversation = Conversation {
             id: self.id,
             messages,
-            timestamp: self.timestamp,
+            timestamp,
         };
         report.text_bytes += conversation.text_bytes() as u64;
         Ok(conversation)

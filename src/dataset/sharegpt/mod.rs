@@ -10,10 +10,11 @@ mod report;
 
 use std::path::{Path, PathBuf};
 
+pub use index::RecordRef;
 pub use join::Join;
-pub use report::{LoadReport, Reason, Skipped};
+pub use report::{LoadReport, Reason, Skipped, TimeForms};
 
-use index::{RecordRef, Source};
+use index::Source;
 use join::Chat;
 use rayon::prelude::*;
 
@@ -79,6 +80,11 @@ impl Dataset {
     /// Whether there are no chats.
     pub fn is_empty(&self) -> bool {
         self.chats.is_empty()
+    }
+
+    /// File and line of a record.
+    pub fn location(&self, record: &RecordRef) -> Location {
+        self.sources[record.source].location(record.start)
     }
 
     /// Counts of indexing; the counts of loading are returned with each chat.

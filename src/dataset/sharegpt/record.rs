@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::report::Reason;
-use crate::base::Nanos;
 use crate::dataset::Role;
+use crate::dataset::time::Timestamp;
 
 /// A message of a record. Unusable messages are kept at first, because chunk ids count them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,8 @@ pub(super) struct RawMessage<'a> {
 #[derive(Debug)]
 pub(super) struct Parsed<'a> {
     pub(super) messages: Vec<RawMessage<'a>>,
-    pub(super) timestamp: Option<Nanos>,
+    /// The time, or why it cannot be read; `None` if the record has none.
+    pub(super) timestamp: Option<Result<Timestamp, String>>,
 }
 
 #[derive(Deserialize)]
@@ -170,28 +171,20 @@ impl<'a> Entry<'a> {
 /// A text, a number in place of a time, or any other value.
 enum Text<'a> {
     Is(Cow<'a, str>),
-    Number(f64),
+    /// All digits of the number: nanoseconds since 1970 do not fit into an `f64`.
+    Number(String),
     Other,
 }
 
 impl Text<'_> {
-    /// Parses seconds or milliseconds since the epoch, as a number or in digits, or an RFC 3339 time.
-    fn time(self) -> Option<Nanos> {
-        let seconds = match self {
-            Self::Number(number) => number,
-            Self::Is(text) => match text.parse() {
-                Ok(number) => number,
-                Err(_) => return super::super::time::parse_rfc3339(&text),
-            },
-            Self::Other => return None,
-        };
-        // Seconds reach this size in the year 5138; milliseconds had it in 1973.
-        let seconds = if seconds > 1e11 {
-            seconds / 1e3
-        } else {
-            seconds
-        };
-        (seconds.is_finite() && seconds >= 0.0).then(|| Nanos::from_secs_f64(seconds))
+    /// Parses a time; `None` if there is no text and no number.
+    fn time(self) -> Option<Result<Timestamp, String>> {
+        match self {
+            Self::Number(number) => Some(Timestamp::parse(&number)),
+            Self::Is(text) if text.trim().is_empty() => None,
+            Self::Is(text) => Some(Timestamp::parse(&text)),
+            Self::Other => None,
+        }
     }
 }
 
@@ -213,13 +206,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
                 Ok(Text::Other)
             }
             fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-                Ok(Text::Number(number as f64))
+                Ok(Text::Number(number.to_string()))
             }
             fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-                Ok(Text::Number(number as f64))
+                Ok(Text::Number(number.to_string()))
             }
             fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
-                Ok(Text::Number(number))
+                Ok(Text::Number(number.to_string()))
             }
             fn visit_unit<E>(self) -> Result<Self::Value, E> {
                 Ok(Text::Other)
@@ -257,6 +250,7 @@ struct Part<'a> {
 
 #[cfg(test)]
 mod tests {
+    use crate::base::Nanos;
     use crate::dataset::sharegpt::record::*;
 
     fn texts(json: &str) -> Result<Vec<String>, Reason> {
@@ -310,15 +304,25 @@ mod tests {
 
     #[test]
     fn times_in_several_forms() {
-        for json in [
-            r#""2023-04-01T00:00:00Z""#,
-            "1680307200",
-            "1680307200000",
-            r#""1680307200.0""#,
+        for (json, nanos) in [
+            (r#""2023-04-01T00:00:00Z""#, 1_680_307_200_000_000_000),
+            ("1680307200", 1_680_307_200_000_000_000),
+            ("1680307200000", 1_680_307_200_000_000_000),
+            ("1680307200000001", 1_680_307_200_000_001_000),
+            ("1680307200000000001", 1_680_307_200_000_000_001),
+            (r#""1680307200.0""#, 1_680_307_200_000_000_000),
+            ("0.25", 250_000_000),
         ] {
             let json = format!(r#"{{"timestamp":{json},"messages":[]}}"#);
             let time = parse(json.as_bytes()).expect("parses").timestamp;
-            assert_eq!(time, Some(Nanos(1_680_307_200_000_000_000)), "{json}");
+            let time = time.map(|time| time.map(|time| time.time));
+            assert_eq!(time, Some(Ok(Nanos(nanos))), "{json}");
+        }
+        let bad = parse(br#"{"timestamp":-5,"messages":[]}"#).expect("parses");
+        assert_eq!(bad.timestamp, Some(Err("`-5` is negative".into())));
+        for none in ["null", "true", r#""""#] {
+            let json = format!(r#"{{"timestamp":{none},"messages":[]}}"#);
+            assert_eq!(parse(json.as_bytes()).expect("parses").timestamp, None);
         }
     }
 }

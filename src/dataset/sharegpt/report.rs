@@ -1,6 +1,9 @@
 //! Counts of a load: records read, joined and skipped, by reason and with the first location of each.
 
+use super::index::RecordRef;
+use crate::base::Nanos;
 use crate::base::error::Location;
+use crate::dataset::time::{TimeForm, Timestamp};
 
 /// Reason why a record gives no conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +67,50 @@ pub struct Skipped {
     pub first: Location,
 }
 
+/// Forms of the timestamps in conversations that were loaded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TimeForms {
+    /// Every form, with the first record that has it, in order of first occurrence.
+    pub found: Vec<(TimeForm, RecordRef)>,
+    /// The first record whose timestamp cannot be read, and the problem.
+    pub unreadable: Option<(RecordRef, String)>,
+}
+
+impl TimeForms {
+    /// Records the timestamp of a record and returns its time.
+    pub(super) fn note(
+        &mut self,
+        record: RecordRef,
+        timestamp: Option<Result<Timestamp, String>>,
+    ) -> Option<Nanos> {
+        match timestamp? {
+            Ok(Timestamp { time, form }) => {
+                self.add_form(form, record);
+                Some(time)
+            }
+            Err(problem) => {
+                self.unreadable.get_or_insert((record, problem));
+                None
+            }
+        }
+    }
+
+    fn add_form(&mut self, form: TimeForm, record: RecordRef) {
+        if !self.found.iter().any(|(known, _)| *known == form) {
+            self.found.push((form, record));
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        for (form, record) in other.found {
+            self.add_form(form, record);
+        }
+        if self.unreadable.is_none() {
+            self.unreadable = other.unreadable;
+        }
+    }
+}
+
 /// Counts of one load.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LoadReport {
@@ -83,6 +130,8 @@ pub struct LoadReport {
     pub unpaired_messages: u64,
     /// Bytes of text in the conversations.
     pub text_bytes: u64,
+    /// Forms of the timestamps.
+    pub times: TimeForms,
     /// Skipped records by reason, in order of the reasons.
     pub skipped: Vec<Skipped>,
     /// Notes for the user, one line each.
@@ -121,6 +170,7 @@ impl LoadReport {
         for skipped in other.skipped {
             self.add_skipped(skipped);
         }
+        self.times.add(other.times);
         self.warnings.extend(other.warnings);
     }
 

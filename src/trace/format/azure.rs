@@ -7,15 +7,14 @@ use std::path::Path;
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
 use crate::base::registry::Card;
+use crate::dataset::time::{Timestamp, days};
 use crate::trace::{Content, Nanos, Trace, TraceBuilder};
 
 use super::csv_rows::{self, Label, REQUIRED, lengths};
-use super::lines::{each_row, finish, foreign, tokens};
+use super::lines::{Fault, each_row, finish, foreign, tokens};
 use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport};
 
 const COLUMNS: [&str; 3] = ["TIMESTAMP", "ContextTokens", "GeneratedTokens"];
-
-const DAY: i128 = 86_400_000_000_000;
 
 /// Reader and writer of the trace format `azure`.
 pub(super) struct Azure;
@@ -35,17 +34,30 @@ impl TraceFormat for Azure {
 
     fn read(&self, input: Input, options: &ReadOptions) -> Result<(Trace, ReadReport)> {
         let path = input.path().to_path_buf();
-        let mut rows = Vec::new();
+        let mut rows: Vec<(Timestamp, u32, u32)> = Vec::new();
         let report = each_row(input, options, &COLUMNS, REQUIRED, |row| {
-            let time = row.parse(0, "a time as in 2023-11-16 18:15:46.6805900", parse)?;
+            let expected = "a time from 1990 to 2100 as in 2023-11-16 18:15:46.6805900";
+            let date = |text: &str| {
+                Timestamp::parse(text)
+                    .ok()
+                    .filter(|time| time.form.is_date())
+            };
+            let time = row.parse(0, expected, date)?;
+            if rows.first().is_some_and(|first| first.0.form != time.form) {
+                return Err(
+                    Fault::new("some times have a time zone, and others have none")
+                        .remedy("write all times in one form"),
+                );
+            }
             rows.push((time, tokens(row, 1)?, tokens(row, 2)?));
             Ok(())
         })?;
         // Times are dates and may be unordered, so the first arrival is known only after all rows have been read.
-        let start = rows.iter().map(|row| row.0).min().unwrap_or(0);
+        let start = rows.iter().map(|row| row.0.time).min();
+        let start = start.unwrap_or_default();
         let mut builder = TraceBuilder::new(Content::Lengths);
         for (index, (time, prompt, output)) in rows.into_iter().enumerate() {
-            let arrival = Nanos(u64::try_from(time - start).unwrap_or(u64::MAX));
+            let arrival = time.time - start;
             builder
                 .push(lengths(&Label::alone(index), arrival, prompt, output))
                 .map_err(|problem| {
@@ -70,49 +82,6 @@ impl TraceFormat for Azure {
             )
         })
     }
-}
-
-/// Parses `2023-11-16 18:15:46.6805900`, with or without an offset such as `+00:00`, to nanoseconds since 1970.
-fn parse(text: &str) -> Option<i128> {
-    let (date, clock) = text.split_once([' ', 'T'])?;
-    let mut parts = date.split('-').map(|part| part.parse::<u32>().ok());
-    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
-    if parts.next().is_some() || !(1..=9999).contains(&year) || !(1..=12).contains(&month) {
-        return None;
-    }
-    if !(1..=31).contains(&day) {
-        return None;
-    }
-    let clock = clock.strip_suffix('Z').unwrap_or(clock);
-    let (clock, offset) = match clock.find(['+', '-']) {
-        Some(at) => {
-            let (hours, minutes) = clock[at + 1..].split_once(':')?;
-            let minutes = i128::from(hours.parse::<u8>().ok()?) * 60
-                + i128::from(minutes.parse::<u8>().ok()?);
-            let sign = if clock.as_bytes()[at] == b'-' { -1 } else { 1 };
-            (&clock[..at], sign * minutes * 60_000_000_000)
-        }
-        None => (clock, 0),
-    };
-    let mut parts = clock.splitn(3, ':');
-    let hours: u8 = parts.next()?.parse().ok()?;
-    let minutes: u8 = parts.next()?.parse().ok()?;
-    let seconds = Nanos::parse_secs(parts.next()?)?;
-    let time = (i128::from(hours) * 3600 + i128::from(minutes) * 60) * 1_000_000_000
-        + i128::from(seconds.0);
-    Some(days(year, month, day) * DAY + time - offset)
-}
-
-/// Days since 1970 in the Gregorian calendar, with years from March to February, so that a leap day is the last day of a year.
-fn days(year: u32, month: u32, day: u32) -> i128 {
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
-    let (year, month, day) = (i128::from(year), i128::from(month), i128::from(day));
-    let leaps = year / 4 - year / 100 + year / 400;
-    year * 365 + leaps + (month * 153 + 2) / 5 + day - 1 - 719_468
 }
 
 /// Formats an arrival time as a date; the trace starts with the year 2023.
@@ -164,17 +133,37 @@ mod tests {
 
     #[test]
     fn calendar() {
-        assert_eq!(parse("1970-01-01 00:00:00"), Some(0));
-        assert_eq!(parse("2000-03-01 00:00:00Z"), Some(951_868_800_000_000_000));
-        assert_eq!(
-            parse("2024-05-10 02:00:00.5+02:00"),
-            Some(1_715_299_200_500_000_000)
-        );
-        for nanos in [0, DAY as u64 * 59, DAY as u64 * 800 + 7] {
-            let start = days(2023, 1, 1) * DAY;
-            let back = parse(&stamp(Nanos(nanos))).expect("parses");
-            assert_eq!(back - start, i128::from(nanos));
+        let day = 86_400_000_000_000;
+        for nanos in [0, day * 59, day * 800 + 7] {
+            let text = stamp(Nanos(nanos));
+            let back = Timestamp::parse(&text).expect("parses").time;
+            let start = Timestamp::parse("2023-01-01 00:00:00")
+                .expect("parses")
+                .time;
+            assert_eq!(back - start, Nanos(nanos), "{text}");
         }
+    }
+
+    #[test]
+    fn times_with_and_without_a_zone_do_not_mix() {
+        let rows = |first: &str, second: &str| {
+            format!("TIMESTAMP,ContextTokens,GeneratedTokens\n{first},3,2\n{second},3,2\n")
+        };
+        let bare = "2024-05-10 00:00:00.5";
+        let mixed = rows(bare, "2024-05-10 00:00:00+00:00");
+        testing::refuses(&[
+            (
+                &mixed,
+                "t:3: some times have a time zone, and others have none",
+            ),
+            (&rows(bare, "1715299200"), "t:3: `TIMESTAMP`"),
+            (&rows(bare, "2200-01-01 00:00:00"), "from 1990 to 2100"),
+        ]);
+        let zoned = rows("2024-05-10 02:00:00.5+02:00", "2024-05-10 00:00:01Z");
+        let trace = testing::read(zoned.as_bytes(), &ReadOptions::default());
+        let trace = trace.expect("reads").trace;
+        let arrivals: Vec<_> = trace.requests().iter().map(|r| r.arrival.0).collect();
+        assert_eq!(arrivals, [0, 500_000_000]);
     }
 
     #[test]
@@ -182,7 +171,7 @@ mod tests {
         testing::refuses_rows(
             "TIMESTAMP,ContextTokens,GeneratedTokens",
             "2023-11-16 18:15:46",
-            "a time as in 2023-11-16 18:15:46.6805900",
+            "a time from 1990 to 2100 as in 2023-11-16 18:15:46.6805900",
         );
     }
 }

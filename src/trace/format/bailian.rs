@@ -14,7 +14,7 @@ use crate::base::registry::Card;
 use crate::trace::{Content, Nanos, NewRequest, Trace, TraceBuilder};
 
 use super::blocks::BlockIds;
-use super::lines::{Fault, each_line, finish, foreign};
+use super::lines::{Fault, beyond, each_line, finish, foreign, plausible};
 use super::mooncake::{Intern, check_blocks};
 use super::scan::Scanner;
 use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport, bytes};
@@ -56,10 +56,11 @@ impl TraceFormat for Bailian {
                     "parent_chat_id" => parent = value.optional_name()?,
                     "timestamp" => {
                         let text = value.number()?;
-                        let time = Nanos::parse_secs(text).ok_or_else(|| {
+                        let time = Nanos::parse_secs(text).or_else(|| beyond(text));
+                        let time = time.ok_or_else(|| {
                             Fault::new(format!("expected seconds of 0 or more, found {text}"))
                         })?;
-                        arrival = Some(time);
+                        arrival = Some(plausible(time, "seconds")?);
                     }
                     "turn" => turn = value.count()?,
                     "input_length" => input_length = Some(value.count()?),

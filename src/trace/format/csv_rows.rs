@@ -6,7 +6,7 @@ use crate::base::error::Result;
 use crate::base::io::Input;
 use crate::trace::{Content, Nanos, NewRequest, Request, Trace, TraceBuilder};
 
-use super::lines::{Fault, each_row, finish, foreign, seconds, tokens};
+use super::lines::{Fault, beyond, each_row, finish, foreign, plausible, tokens};
 use super::{ReadOptions, ReadReport, WriteReport, bytes};
 use crate::base::table::Row;
 
@@ -58,18 +58,35 @@ pub(super) fn lengths(
     }
 }
 
+/// What a row without output tokens is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoOutput {
+    /// A request with an output of 0 tokens.
+    Request,
+    /// A request that failed. It is left out, and counted.
+    Failure,
+}
+
 /// Reads a file whose arrivals are in seconds; `label` gets the number of the request and its row.
 pub(super) fn read(
     format: &str,
     columns: &[&str],
+    no_output: NoOutput,
     input: Input,
     options: &ReadOptions,
     mut label: impl FnMut(usize, &Row<'_>) -> Result<Label, Fault>,
 ) -> Result<(Trace, ReadReport)> {
     let path = input.path().to_path_buf();
     let mut builder = TraceBuilder::new(Content::Lengths);
-    let report = each_row(input, options, columns, REQUIRED, |row| {
-        let (arrival, prompt, output) = (seconds(row, 0)?, tokens(row, 1)?, tokens(row, 2)?);
+    let mut failures = 0;
+    let mut report = each_row(input, options, columns, REQUIRED, |row| {
+        let late = |text: &str| Nanos::parse_secs(text).or_else(|| beyond(text));
+        let arrival = plausible(row.parse(0, "seconds", late)?, "seconds")?;
+        let (prompt, output) = (tokens(row, 1)?, tokens(row, 2)?);
+        if output == 0 && no_output == NoOutput::Failure {
+            failures += 1;
+            return Ok(());
+        }
         let label = label(builder.len(), row)?;
         builder.push(lengths(&label, arrival, prompt, output))?;
         if let Some(time) = label.service_time {
@@ -77,6 +94,8 @@ pub(super) fn read(
         }
         Ok(())
     })?;
+    report.records -= failures;
+    report.failures = failures;
     Ok((finish(builder, foreign(format), &path)?, report))
 }
 

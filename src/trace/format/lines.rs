@@ -90,6 +90,25 @@ pub(super) fn seconds(row: &Row<'_>, column: usize) -> Result<Nanos, Fault> {
     row.parse(column, "seconds", Nanos::parse_secs)
 }
 
+/// A time for a number that is too large for [`Nanos`], which [`plausible`] rejects with a better message than a parser; `None` for
+/// other texts.
+pub(super) fn beyond(text: &str) -> Option<Nanos> {
+    let value: f64 = text.parse().ok()?;
+    (value.is_finite() && value > 1e9).then_some(Nanos(u64::MAX))
+}
+
+/// Rejects an arrival after the year 2100, whether it counts from 1970 or from the start of the trace: the file's times are in a
+/// smaller unit than its format's.
+pub(super) fn plausible(arrival: Nanos, unit: &str) -> Result<Nanos, Fault> {
+    /// Seconds from 1970 to 2100.
+    const YEAR_2100: u64 = 4_102_444_800;
+    if arrival < Nanos(YEAR_2100 * 1_000_000_000) {
+        return Ok(arrival);
+    }
+    let problem = format!("the arrival lies after the year 2100 if it is in {unit}");
+    Err(Fault::new(problem).remedy("give arrivals in the format's unit"))
+}
+
 /// Parses a whole number that fits 32 bits, also in the form `374.0`.
 pub(super) fn count(text: &str) -> Option<u32> {
     text.parse().ok().or_else(|| {

@@ -11,7 +11,7 @@ use crate::base::io::Input;
 use crate::base::registry::Card;
 use crate::trace::{Content, Nanos, NewRequest, TokenReplay, Trace, TraceBuilder};
 
-use super::lines::{Fault, each_line, finish, foreign};
+use super::lines::{Fault, each_line, finish, foreign, plausible};
 use super::scan::Scanner;
 use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport, bytes};
 
@@ -83,7 +83,7 @@ impl TraceFormat for LlmServingSim {
                         let time = text.parse().map(Nanos).map_err(|_| {
                             Fault::new(format!("expected whole nanoseconds, found {text}"))
                         })?;
-                        arrival = Some(time);
+                        arrival = Some(plausible(time, "nanoseconds")?);
                     }
                     "input_tok_ids" => value.integers(&mut prompt)?,
                     "output_tok_ids" => value.integers(&mut answer)?,

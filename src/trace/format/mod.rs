@@ -72,6 +72,8 @@ impl ReadOptions {
 pub struct ReadReport {
     /// Requests read.
     pub records: u64,
+    /// Requests that failed on the traced system, which are left out; only formats that show failures have any.
+    pub failures: u64,
     /// Malformed lines; 0 unless they are tolerated.
     pub broken: u64,
     /// One-based line numbers of the first few of them.
@@ -259,6 +261,7 @@ const LIST: &[&dyn TraceFormat] = &[
     &mooncake::Mooncake,
     &azure::Azure,
     &burstgpt::BurstGpt,
+    &burstgpt::BurstGptAll,
     &splitwise::Splitwise,
     &vidur::Vidur,
     &llmservingsim::LlmServingSim,

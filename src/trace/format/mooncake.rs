@@ -13,7 +13,7 @@ use crate::base::registry::Card;
 use crate::trace::{Content, Nanos, NewRequest, Trace, TraceBuilder};
 
 use super::blocks::BlockIds;
-use super::lines::{Fault, each_line, finish, foreign, millis, parse_millis};
+use super::lines::{Fault, beyond, each_line, finish, foreign, millis, parse_millis, plausible};
 use super::scan::Scanner;
 use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport, bytes};
 
@@ -104,7 +104,8 @@ impl TraceFormat for Mooncake {
             let (mut time, mut delay, mut session, mut has_ids) = (None, None, None, false);
             let (mut input_length, mut output_length) = (None, 0);
             let span = |text: &str| {
-                parse_millis(text).ok_or_else(|| {
+                let time = parse_millis(text).or_else(|| beyond(text));
+                time.ok_or_else(|| {
                     Fault::new(format!("expected milliseconds of 0 or more, found {text}"))
                 })
             };
@@ -139,6 +140,7 @@ impl TraceFormat for Mooncake {
                 (None, None) if session.is_some() => delay.unwrap_or_default(),
                 (None, None) => return Err(Fault::missing("timestamp")),
             };
+            let arrival = plausible(arrival, "milliseconds")?;
             let turn = before.map_or(0, |(turn, _)| turn);
             dense.clear();
             dense.extend(raw.iter().map(|id| intern.id(*id)));

@@ -10,7 +10,7 @@ use crate::base::io::Input;
 use crate::base::registry::Card;
 use crate::trace::Trace;
 
-use super::csv_rows::{self, Label};
+use super::csv_rows::{self, Label, NoOutput};
 use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport};
 
 /// Columns that are read; `request_id` may be missing.
@@ -38,12 +38,20 @@ impl TraceFormat for Splitwise {
     }
 
     fn read(&self, input: Input, options: &ReadOptions) -> Result<(Trace, ReadReport)> {
-        csv_rows::read(self.name(), &COLUMNS, input, options, |index, row| {
-            Ok(match row.text(3)? {
-                "" => Label::alone(index),
-                id => Label::alone(id),
-            })
-        })
+        let request = NoOutput::Request;
+        csv_rows::read(
+            self.name(),
+            &COLUMNS,
+            request,
+            input,
+            options,
+            |index, row| {
+                Ok(match row.text(3)? {
+                    "" => Label::alone(index),
+                    id => Label::alone(id),
+                })
+            },
+        )
     }
 
     fn write(

@@ -10,7 +10,7 @@ use crate::base::io::Input;
 use crate::base::registry::Card;
 use crate::trace::{Content, ExtraKeys, Nanos, NewRequest, Trace, TraceBuilder};
 
-use super::lines::{Fault, each_line, finish, foreign};
+use super::lines::{Fault, each_line, finish, foreign, plausible};
 use super::scan::Scanner;
 use super::{Head, ReadOptions, ReadReport, TraceFormat};
 
@@ -58,7 +58,7 @@ impl TraceFormat for TokenIds {
                     "request_id" => id = Some(value.name()?),
                     "conversation_id" => session = value.optional_name()?,
                     "turn_index" => turn = value.count()?,
-                    "arrival_time" => arrival = Some(value.seconds()?),
+                    "arrival_time" => arrival = Some(plausible(value.seconds()?, "seconds")?),
                     "service_time" => service = Some(value.seconds()?),
                     "prompt_token_ids" => {
                         has_prompt = true;

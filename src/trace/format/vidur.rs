@@ -9,7 +9,7 @@ use crate::base::io::Input;
 use crate::base::registry::Card;
 use crate::trace::Trace;
 
-use super::csv_rows::{self, Label};
+use super::csv_rows::{self, Label, NoOutput};
 use super::{Head, ReadOptions, ReadReport, TraceFormat, WriteOptions, WriteReport};
 
 const COLUMNS: [&str; 3] = ["arrived_at", "num_prefill_tokens", "num_decode_tokens"];
@@ -31,9 +31,15 @@ impl TraceFormat for Vidur {
     }
 
     fn read(&self, input: Input, options: &ReadOptions) -> Result<(Trace, ReadReport)> {
-        csv_rows::read(self.name(), &COLUMNS, input, options, |index, _| {
-            Ok(Label::alone(index))
-        })
+        let request = NoOutput::Request;
+        csv_rows::read(
+            self.name(),
+            &COLUMNS,
+            request,
+            input,
+            options,
+            |index, _| Ok(Label::alone(index)),
+        )
     }
 
     fn write(
