@@ -275,6 +275,8 @@ pub struct Analyzer<'a> {
     session_lengths: Vec<u32>,
     window_length: u64,
     evicted: Vec<BlockId>,
+    /// Blocks of a request that are cached after it.
+    kept: Vec<BlockId>,
     /// Whether the capacity is finite, so that blocks may be evicted.
     bounded: bool,
     /// Times at which requests were served or blocks changed, ascending; `served` has the index of each request's time.
@@ -343,6 +345,7 @@ impl<'a> Analyzer<'a> {
             session_lengths,
             window_length,
             evicted: Vec::new(),
+            kept: Vec::new(),
             bounded,
             moments: Vec::new(),
             served: Vec::new(),
@@ -366,11 +369,17 @@ impl<'a> Analyzer<'a> {
         } else {
             run.prompt
         };
-        self.keep_books(run, request.arrival, &outcome, came, &evicted);
+        let mut kept = std::mem::take(&mut self.kept);
+        kept.clear();
+        if self.bounded {
+            kept.extend(came.iter().copied().filter(|block| engine.keeps(*block)));
+        }
+        self.keep_books(run, request.arrival, &outcome, &kept, &evicted);
+        self.kept = kept;
         self.evicted = evicted;
     }
 
-    /// Records a request that was served at time `now`; `came` are the blocks inserted for it, `went` the blocks
+    /// Records a request that was served at time `now`; `came` are its blocks that are cached now, `went` the blocks
     /// evicted.
     fn keep_books(
         &mut self,
@@ -501,17 +510,19 @@ impl<'a> Analyzer<'a> {
     fn gone(&mut self, blocks: &[BlockId], now: u32) {
         for block in blocks {
             let index = *block as usize;
-            let inserted = std::mem::replace(&mut self.inserted[index], NEVER);
-            if inserted != NEVER {
-                let lifetime = self.since(inserted, now);
-                let used = match self.result.blocks[index].last {
-                    NEVER => inserted,
-                    request => self.served[request as usize].max(inserted),
-                };
-                let idle = self.since(used, now);
-                self.result.residency.lifetimes.push(lifetime);
-                self.result.residency.idle.push(idle);
-            }
+            let inserted = match std::mem::replace(&mut self.inserted[index], NEVER) {
+                // Stored and evicted by the same request.
+                NEVER => now,
+                inserted => inserted,
+            };
+            let lifetime = self.since(inserted, now);
+            let used = match self.result.blocks[index].last {
+                NEVER => inserted,
+                request => self.served[request as usize].max(inserted),
+            };
+            let idle = self.since(used, now);
+            self.result.residency.lifetimes.push(lifetime);
+            self.result.residency.idle.push(idle);
             self.gone[index] = now;
         }
     }

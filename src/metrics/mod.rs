@@ -1,6 +1,8 @@
 //! Figures of a replay (sharing, block hits, reuse gaps) and of a simulated cluster, and their statistics.
 
 mod analysis;
+#[cfg(test)]
+mod books_tests;
 mod continuity;
 mod gaps;
 mod groups;

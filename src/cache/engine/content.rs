@@ -107,6 +107,15 @@ impl Uses {
         }
     }
 
+    /// Positions of this number of blocks in the order of their use.
+    pub(super) fn positions(&self, blocks: usize) -> impl Iterator<Item = usize> + use<> {
+        let order = self.order;
+        (0..blocks).map(move |step| match order {
+            UseOrder::HeadFirst => step,
+            UseOrder::TailFirst => blocks - 1 - step,
+        })
+    }
+
     pub(super) fn each(&mut self, run: &Run<'_>, mut with: impl FnMut(&Use)) {
         let blocks = if self.cache_output {
             run.all
@@ -117,11 +126,7 @@ impl Uses {
             future.of(run.index, blocks.len(), &mut self.next);
         }
         let next = self.future.as_ref().map(|_| &*self.next);
-        for step in 0..blocks.len() {
-            let depth = match self.order {
-                UseOrder::HeadFirst => step,
-                UseOrder::TailFirst => blocks.len() - 1 - step,
-            };
+        for depth in self.positions(blocks.len()) {
             with(&Use {
                 block: blocks[depth],
                 parent: depth.checked_sub(1).map(|above| blocks[above]),

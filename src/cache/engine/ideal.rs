@@ -1,7 +1,8 @@
 //! Caches of blocks without the rules of a serving system: they look the prompt up, then use or insert its blocks one
 //! by one.
 //!
-//! Blocks are never pinned, the last token need not be recomputed, and a request never waits. `ideal` counts the
+//! Blocks are never pinned, the last token need not be recomputed, and a request never waits. A request with more blocks than the
+//! cache has is served, too: its blocks evict each other, and those used last stay. `ideal` counts the
 //! longest resident prefix; with unbounded capacity, this is the most that a cache of prompts can save, or of prompts
 //! and replies where outputs are cached too. `block` counts every resident block at any position, as studies of block
 //! caches do (libCacheSim, tables on Mooncake's traces). It counts a block either when its request arrives, or when the
@@ -93,9 +94,10 @@ impl CacheEngine for Ideal {
             (hits, tokens)
         };
         let size = self.rules.block_size;
-        let (mut used_hits, mut used_tokens) = (0, 0);
+        let (mut used_hits, mut used_tokens, mut stored) = (0, 0, 0);
         self.uses.each(run, |used| {
             let hit = self.content.access(used, evicted);
+            stored += u32::from(!hit);
             if hit && (used.depth as usize) < run.prompt.len() {
                 used_hits += 1;
                 used_tokens += (request.input_length - used.depth * size).min(size);
@@ -107,14 +109,20 @@ impl CacheEngine for Ideal {
             (hits, cached_tokens)
         };
         Outcome {
+            hit_blocks: hits,
             cached_tokens,
+            new_blocks: stored,
             evicted: (evicted.len() - before) as u32,
-            ..self.rules.outcome(hits, request)
+            ..Outcome::default()
         }
     }
 
     fn resident(&self) -> u32 {
         self.content.len()
+    }
+
+    fn keeps(&self, block: BlockId) -> bool {
+        self.content.contains(block)
     }
 
     fn steps(&self) -> u64 {

@@ -44,7 +44,10 @@ pub struct Outcome {
     pub hit_blocks: u32,
     /// Prompt tokens in the hit blocks.
     pub cached_tokens: u32,
-    /// Blocks that were allocated for the rest of the prompt.
+    /// Blocks that came new for this request. In engines of a serving system, the blocks that were allocated for the rest of the
+    /// prompt, the partial last one included. In the others, every block that was stored, those of a cached output included;
+    /// there, the sum of new blocks minus the sum of evicted ones is what is resident. A block that was found, evicted by the
+    /// request's own blocks before its use, and stored again is a hit and a new block.
     pub new_blocks: u32,
     /// Cached blocks that were evicted for this request, including for its output.
     pub evicted: u32,
@@ -66,6 +69,12 @@ pub trait CacheEngine {
 
     /// Number of cached blocks; a block that is stored twice counts once.
     fn resident(&self) -> u32;
+
+    /// Whether a block of the request that was served last is cached. Engines that hold a request's blocks until its end keep all
+    /// of them; in the others, the request's own later blocks may have evicted it.
+    fn keeps(&self, _block: BlockId) -> bool {
+        true
+    }
 
     /// Number of operations of the eviction policy so far; 0 for engines that do not count them.
     fn steps(&self) -> u64 {

@@ -3,7 +3,7 @@
 //!
 //! The cache is inclusive: a block that is read from a lower tier also stays there. A request finds its leading blocks
 //! in any tier. First, the blocks found below the first tier are read, which refreshes them in their tier; then the
-//! request's blocks are used in the first tier in order, as in engine `ideal`. A block evicted from a tier is written
+//! request's blocks are used in the first tier, as in engine `ideal`. Both follow the order of use. A block evicted from a tier is written
 //! to the next one unless it is there already, and a block evicted from the last tier is lost. The first tier therefore
 //! always holds what it would hold alone. Each tier has its own instance of the same eviction policy.
 
@@ -104,7 +104,8 @@ impl Tiered {
 
     /// Reads the blocks that are found, the last of which may be partial.
     fn read(&mut self, hits: &[BlockId], request: &Shape, index: u32) {
-        for (depth, block) in (0u32..).zip(hits) {
+        for depth in self.order.positions(hits.len()) {
+            let (depth, block) = (depth as u32, &hits[depth]);
             let Some(tier) = self.find(*block) else {
                 continue;
             };
@@ -128,8 +129,8 @@ impl Tiered {
     }
 
     /// Uses a block in the first tier and passes evicted blocks down; blocks that leave the last tier are added to
-    /// `lost`.
-    fn bring(&mut self, used: &Use, lost: &mut Vec<BlockId>) {
+    /// `lost`. Returns whether the block was in no tier before.
+    fn bring(&mut self, used: &Use, lost: &mut Vec<BlockId>) -> bool {
         let several = self.tiers.len() > 1;
         if several {
             self.uses[used.block as usize] = *used;
@@ -155,6 +156,7 @@ impl Tiered {
         self.falling = [above, below];
         self.resident += u32::from(fresh);
         self.resident -= (lost.len() - before) as u32;
+        fresh
     }
 
     fn enter(&mut self, tier: usize, used: &Use, gone: &mut Vec<BlockId>) {
@@ -179,12 +181,20 @@ impl CacheEngine for Tiered {
             .count() as u32;
         self.read(&run.prompt[..hits as usize], &request, run.index as u32);
         let mut order = std::mem::take(&mut self.order);
-        order.each(run, |used| self.bring(used, evicted));
+        let mut stored = 0;
+        order.each(run, |used| stored += u32::from(self.bring(used, evicted)));
         self.order = order;
         Outcome {
+            hit_blocks: hits,
+            cached_tokens: tokens_in(hits, self.rules.block_size, request.input_length),
+            new_blocks: stored,
             evicted: (evicted.len() - before) as u32,
-            ..self.rules.outcome(hits, request)
+            ..Outcome::default()
         }
+    }
+
+    fn keeps(&self, block: BlockId) -> bool {
+        self.find(block).is_some()
     }
 
     fn resident(&self) -> u32 {
