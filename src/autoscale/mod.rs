@@ -22,6 +22,7 @@ pub mod prometheus;
 pub mod signals;
 #[cfg(test)]
 mod testing;
+pub mod web;
 
 pub use actuator::{Limits, ScalingBounds};
 pub use autoscaler::Autoscaler;

@@ -11,6 +11,7 @@ pub mod chats;
 pub mod encoding;
 pub mod pages;
 pub mod templates;
+pub mod web;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

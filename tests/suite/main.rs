@@ -22,6 +22,7 @@ mod load_test;
 mod matrix;
 mod overlap;
 mod plan;
+mod plan_live;
 mod policy_page;
 mod report_folder;
 mod scenarios;

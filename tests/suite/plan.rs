@@ -306,7 +306,10 @@ fn faults_are_told_in_one_line() {
             "is not a folder",
         ),
         (&["plan", trace, "--config", text(&broken)], "broken.toml:3"),
-        (&["plan", "--prometheus", "https://x", "--once"], "proxy"),
+        (
+            &["plan", "--prometheus", "ftp://x", "--once"],
+            "http or https",
+        ),
         (
             &["plan", "--prometheus", "http://x", "--metrics", "sglang"],
             "known: vllm, dynamo",

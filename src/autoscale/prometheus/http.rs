@@ -1,9 +1,11 @@
 //! Prometheus's HTTP API: instant queries.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use std::collections::BTreeMap;
+
+use crate::autoscale::web::{WebOptions, WebServer};
+use crate::base::error::Result;
 
 /// Value of one series at one time.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,25 +27,23 @@ pub trait Query {
 
 /// A Prometheus server.
 #[derive(Debug, Clone)]
-pub struct Http {
-    agent: ureq::Agent,
-    address: String,
-}
+pub struct Http(WebServer);
 
 /// Largest answer that is read, in bytes.
 const LONGEST: u64 = 16 << 20;
 
 impl Http {
     /// The server at an address such as `http://localhost:9090`; does not send a query.
-    pub fn new(address: &str, timeout: Duration) -> Self {
-        let config = ureq::Agent::config_builder()
-            .timeout_global(Some(timeout))
-            .http_status_as_error(false)
-            .build();
-        Self {
-            agent: config.into(),
-            address: address.trim_end_matches('/').to_owned(),
-        }
+    ///
+    /// # Errors
+    /// As [`WebServer::new`].
+    pub fn new(address: &str, options: &WebOptions) -> Result<Self> {
+        WebServer::new(address, "prometheus", options).map(Self)
+    }
+
+    /// The server.
+    pub fn server(&self) -> &WebServer {
+        &self.0
     }
 }
 
@@ -71,36 +71,29 @@ struct Series {
 
 impl Query for Http {
     fn instant(&self, query: &str, time: Option<f64>) -> Result<Vec<Sample>, String> {
-        let mut request = self
-            .agent
-            .get(format!("{}/api/v1/query", self.address))
-            .query("query", query);
-        if let Some(time) = time {
-            request = request.query("time", format!("{time:.3}"));
+        let time = time.map(|time| format!("{time:.3}"));
+        let mut pairs = vec![("query", query)];
+        if let Some(time) = &time {
+            pairs.push(("time", time));
         }
-        let mut response = request
-            .call()
-            .map_err(|problem| format!("Prometheus does not answer: {problem}"))?;
-        let status = response.status();
-        let text = response
-            .body_mut()
-            .with_config()
-            .limit(LONGEST)
-            .read_to_string()
-            .map_err(|problem| format!("Prometheus's answer is incomplete: {problem}"))?;
-        read(&text).map_err(|problem| match status.is_success() {
+        let answer = self
+            .0
+            .get("/api/v1/query", &pairs, LONGEST)
+            .map_err(|problem| format!("Prometheus {problem}"))?;
+        read(&answer.body).map_err(|problem| match answer.is_success() {
             true => problem,
-            false => format!("HTTP status {}: {problem}", status.as_u16()),
+            false => format!("{}: {problem}", answer.status_text()),
         })
     }
 }
 
 /// Parses an answer.
-fn read(text: &str) -> Result<Vec<Sample>, String> {
+fn read(body: &[u8]) -> Result<Vec<Sample>, String> {
     let strange = || "the answer is not from Prometheus".to_owned();
-    let answer: Answer = serde_json::from_str(text).map_err(|_| strange())?;
+    let answer: Answer = serde_json::from_slice(body).map_err(|_| strange())?;
     if answer.status != "success" {
-        return Err(format!("Prometheus refuses the query: {}", answer.error));
+        let error: String = answer.error.chars().take(300).collect();
+        return Err(format!("Prometheus refuses the query: {error}"));
     }
     let data = answer.data.ok_or_else(strange)?;
     let number = |text: &str| match text {
@@ -142,22 +135,30 @@ mod tests {
     fn answers() {
         let vector = r#"{"status":"success","data":{"resultType":"vector","result":[
             {"metric":{"model_name":"m"},"value":[1700000000.123,"12.5"]},{"metric":{},"value":[1,"NaN"]}]}}"#;
-        let samples = read(vector).unwrap();
+        let samples = read(vector.as_bytes()).unwrap();
         assert_eq!(samples[0].value, 12.5);
         assert_eq!(samples[0].labels["model_name"], "m");
         assert!(samples[1].value.is_nan());
         let scalar = r#"{"status":"success","data":{"resultType":"scalar","result":[1700000000,"1700000000"]}}"#;
-        assert_eq!(read(scalar).unwrap()[0].value, 1_700_000_000.0);
+        assert_eq!(read(scalar.as_bytes()).unwrap()[0].value, 1_700_000_000.0);
         let refused = r#"{"status":"error","errorType":"bad_data","error":"parse error"}"#;
-        assert!(read(refused).unwrap_err().contains("parse error"));
+        assert!(
+            read(refused.as_bytes())
+                .unwrap_err()
+                .contains("parse error")
+        );
         for strange in ["<html>", "{}", r#"{"status":"success"}"#, "[1]"] {
-            assert!(read(strange).is_err(), "{strange}");
+            assert!(read(strange.as_bytes()).is_err(), "{strange}");
         }
     }
 
     #[test]
     fn nobody_there() {
-        let http = Http::new("http://127.0.0.1:1/", Duration::from_secs(2));
+        let options = WebOptions {
+            timeout: std::time::Duration::from_secs(2),
+            ..WebOptions::default()
+        };
+        let http = Http::new("http://127.0.0.1:1/", &options).unwrap();
         let problem = http.instant("up", None).unwrap_err();
         assert!(problem.contains("does not answer"), "{problem}");
     }

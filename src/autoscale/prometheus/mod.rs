@@ -1,8 +1,8 @@
 //! Measurements of a real cluster, from its Prometheus.
 //!
-//! Means are the increase of a histogram's sum divided by the increase of its count. If a value is missing, stale, reset or
-//! not a number, the observation has a fault and the planner holds. An interval is idle only if the series exist and did
-//! not increase.
+//! Means are the increase of a histogram's sum divided by the increase of its count. NaN is the absence of a value, as in the
+//! quantiles of an idle histogram. If a needed value is absent, stale or reset, or if one is negative or infinite, the observation
+//! has a fault and the planner holds. An interval is idle only if the series exist and did not increase.
 
 mod http;
 mod names;
@@ -35,6 +35,9 @@ pub struct Source {
     pub ready_decode: Option<String>,
 }
 
+/// Most instances that a query may return.
+const MOST_INSTANCES: f64 = 1e6;
+
 /// A fault, as a phrase.
 type Found<T> = Result<T, String>;
 
@@ -55,8 +58,9 @@ impl Source {
 
     fn fill(&self, server: &dyn Query, seen: &mut Observation) -> Found<()> {
         // All queries refer to one instant of the server's clock.
-        let now =
-            one(&server.instant("time()", None)?).ok_or("Prometheus does not return the time")?;
+        let now = one(&server.instant("time()", None)?)
+            .filter(|now| now.is_finite() && *now > 0.0)
+            .ok_or("Prometheus does not return the time")?;
         let ask = Ask {
             server,
             now,
@@ -230,12 +234,15 @@ impl Ask<'_> {
         self.server.instant(query, Some(self.now))
     }
 
-    /// The single value of an aggregation; `None` if there is no series, a fault if it is not a number.
+    /// The single value of an aggregation, 0 or more; `None` if there is no series, or if the value is NaN.
     fn number(&self, query: &str) -> Found<Option<f64>> {
         let samples = self.samples(query)?;
         match one(&samples) {
-            Some(value) if value.is_finite() => Ok(Some(value)),
-            Some(value) => Err(format!("{query} is {value}")),
+            Some(value) if value.is_nan() => Ok(None),
+            Some(value) if value.is_finite() && value >= 0.0 => Ok(Some(value)),
+            Some(value) => Err(format!(
+                "{query} is {value}, expected a finite number of 0 or more"
+            )),
             None if samples.is_empty() => Ok(None),
             None => Err(format!(
                 "{query} has {} values, expected one",
@@ -284,9 +291,9 @@ impl Ask<'_> {
 
     fn instances(&self, query: &str) -> Found<u32> {
         match self.number(query)? {
-            Some(count) if count >= 0.0 => Ok(count.round() as u32),
+            Some(count) if count <= MOST_INSTANCES => Ok(count.round() as u32),
             Some(count) => Err(format!(
-                "`{query}` returns {count} as the number of instances"
+                "`{query}` returns {count} as the number of instances, expected at most {MOST_INSTANCES}"
             )),
             None => Err(format!("`{query}` returns no number of instances")),
         }
@@ -407,8 +414,19 @@ mod tests {
         assert!(reset.contains("restarted"), "{reset}");
         let down = fault_of(&source(), &with("time()", Err("does not answer".into())));
         assert!(down.contains("does not answer"), "{down}");
-        let nan = fault_of(&source(), &with("prompt_tokens_sum", Ok(f64::NAN)));
-        assert!(nan.contains("NaN"), "{nan}");
+        for wrong in [f64::INFINITY, f64::NEG_INFINITY, -1.0] {
+            for place in [
+                "prompt_tokens_sum",
+                "num_requests_running",
+                "request_success",
+            ] {
+                let found = fault_of(&source(), &with(place, Ok(wrong)));
+                let told = format!("is {wrong}, expected a finite number of 0 or more");
+                assert!(found.contains(&told), "{place}: {found}");
+            }
+            let clock = fault_of(&source(), &with("time()", Ok(wrong)));
+            assert!(clock.contains("does not return the time"), "{clock}");
+        }
         let none = fault_of(&source(), &Fake(vec![("time()", Ok(1000.0))]));
         assert!(none.contains("does not exist"), "{none}");
         let wrong = Source {
@@ -422,6 +440,19 @@ mod tests {
                 && wrong.contains("existing values of model_name: other"),
             "{wrong}"
         );
+    }
+
+    #[test]
+    fn nan_is_no_value() {
+        let seen = source().observe(&with("prompt_tokens_sum", Ok(f64::NAN)), [2, 3]);
+        assert_eq!((seen.fault, seen.isl, seen.osl), (None, None, Some(50.0)));
+        let unknown = fault_of(
+            &source(),
+            &with("increase(vllm:request_success", Ok(f64::NAN)),
+        );
+        assert!(unknown.contains("fewer than two samples"), "{unknown}");
+        let clock = fault_of(&source(), &with("time()", Ok(f64::NAN)));
+        assert!(clock.contains("does not return the time"), "{clock}");
     }
 
     #[test]
@@ -463,6 +494,14 @@ mod tests {
         };
         let seen = source.observe(&with("count(up", Ok(7.0)), [2, 3]);
         assert_eq!((seen.ready_prefill, seen.ready_decode), (2, 7));
+        for (count, told) in [
+            (-1.0, "0 or more"),
+            (1e30, "at most 1000000"),
+            (f64::NAN, "no number"),
+        ] {
+            let found = fault_of(&source, &with("count(up", Ok(count)));
+            assert!(found.contains(told), "{count}: {found}");
+        }
         let gone = fault_of(&source, &Fake(healthy()));
         assert!(gone.contains("returns no number of instances"), "{gone}");
     }

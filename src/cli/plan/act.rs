@@ -1,12 +1,16 @@
 //! Carries out a decision through a command or a webhook.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
+use super::command;
+use super::web_args::{TlsArgs, token};
 use crate::autoscale::planner::Decision;
+use crate::autoscale::web::{WebOptions, WebServer};
+use crate::base::error::Result;
+use crate::cli::output;
 
 /// How decisions are carried out. Nothing is scaled unless one of these is given.
 #[derive(Debug, Args)]
@@ -16,11 +20,15 @@ pub(super) struct ActArgs {
     #[arg(long, value_name = "CMD", requires = "prometheus")]
     scale_command: Option<String>,
 
-    /// URL that the decision is posted to as JSON
+    /// URL that the decision is posted to as JSON; only an answer of 200 to 299 counts as scaled
     #[arg(long, value_name = "URL", requires = "prometheus")]
     scale_webhook: Option<String>,
 
-    /// Timeout of scaling, in seconds
+    /// File with the webhook's bearer token [default: the environment variable REPLAY_WEBHOOK_TOKEN]
+    #[arg(long, value_name = "FILE", requires = "scale_webhook")]
+    webhook_token_file: Option<PathBuf>,
+
+    /// Timeout of scaling, in seconds; a command is then ended with all its processes
     #[arg(
         long,
         value_name = "SECONDS",
@@ -30,82 +38,77 @@ pub(super) struct ActArgs {
     scale_timeout: f64,
 }
 
+/// Longest answer of a webhook, in bytes.
+const LONGEST: u64 = 1 << 20;
+
+/// What carries out decisions.
+pub(super) struct Scaler<'a> {
+    command: Option<&'a str>,
+    webhook: Option<WebServer>,
+    timeout: Duration,
+}
+
 impl ActArgs {
-    /// Whether a command or webhook for scaling is given.
-    pub(super) fn is_asked(&self) -> bool {
-        self.scale_command.is_some() || self.scale_webhook.is_some()
-    }
-
-    /// URL of the webhook; the caller validates it.
-    pub(super) fn webhook(&self) -> Option<&str> {
-        self.scale_webhook.as_deref()
-    }
-
     /// Timeout in seconds; the caller validates it.
     pub(super) fn timeout_sec(&self) -> f64 {
         self.scale_timeout
     }
 
-    /// Passes the decision to the command and to the webhook.
+    /// The command and the webhook; `None` if neither is given.
+    pub(super) fn scaler(&self, tls: &TlsArgs) -> Result<Option<Scaler<'_>>> {
+        let timeout = Duration::from_secs_f64(self.scale_timeout);
+        let open = |url: &String| {
+            let options = WebOptions {
+                timeout,
+                token: token(self.webhook_token_file.as_deref(), "REPLAY_WEBHOOK_TOKEN")?,
+                ..tls.options()
+            };
+            WebServer::new(url, "scale_webhook", &options)
+        };
+        let webhook = self.scale_webhook.as_ref().map(open).transpose()?;
+        let command = self.scale_command.as_deref();
+        Ok((command.is_some() || webhook.is_some()).then_some(Scaler {
+            command,
+            webhook,
+            timeout,
+        }))
+    }
+}
+
+impl Scaler<'_> {
+    /// The webhook.
+    pub(super) fn webhook(&self) -> Option<&WebServer> {
+        self.webhook.as_ref()
+    }
+
+    /// Passes the decision to the command, and then to the webhook.
+    ///
+    /// # Errors
+    /// A phrase that describes why the cluster may not have been scaled.
     pub(super) fn scale(&self, decision: &Decision) -> Result<(), String> {
         let text = serde_json::to_string(decision).map_err(|e| e.to_string())?;
-        let timeout = Duration::from_secs_f64(self.scale_timeout);
-        if let Some(command) = &self.scale_command {
-            run(command, decision, &text, timeout)?;
+        if let Some(command) = self.command {
+            let finished = command::run(command, decision, &text, self.timeout)
+                .map_err(|problem| format!("scale command: {problem}"))?;
+            for line in finished.output.lines() {
+                output::note(&format!("scale command: {}", printable(line)));
+            }
+            finished
+                .outcome
+                .map_err(|problem| format!("scale command: {problem}"))?;
         }
-        if let Some(url) = &self.scale_webhook {
-            post(url, &text, timeout)?;
+        if let Some(webhook) = &self.webhook {
+            let fail = |problem: String| format!("scale webhook {}: {problem}", webhook.shown());
+            let answer = webhook.post_json(&text, LONGEST).map_err(fail)?;
+            if !answer.is_success() {
+                return Err(fail(answer.status_text()));
+            }
         }
         Ok(())
     }
 }
 
-fn run(command: &str, decision: &Decision, text: &str, timeout: Duration) -> Result<(), String> {
-    let fail = |problem: std::io::Error| format!("scale command: {problem}");
-    let mut child = Command::new("sh")
-        .args(["-c", command])
-        .env("REPLAY_PREFILL", decision.prefill.to_string())
-        .env("REPLAY_DECODE", decision.decode.to_string())
-        .env("REPLAY_REASON", &decision.reason)
-        .stdin(Stdio::piped())
-        // Standard output is reserved for decisions.
-        .stdout(Stdio::null())
-        .spawn()
-        .map_err(fail)?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A command that does not read its input is not an error.
-        let _ = stdin.write_all(text.as_bytes());
-    }
-    let start = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait().map_err(fail)? {
-            return if status.success() {
-                Ok(())
-            } else {
-                Err(format!("scale command: {status}"))
-            };
-        }
-        if start.elapsed() > timeout {
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err(format!(
-                "scale command: not finished after {} s",
-                timeout.as_secs_f64()
-            ));
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn post(url: &str, text: &str, timeout: Duration) -> Result<(), String> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(timeout))
-        .build()
-        .into();
-    agent
-        .post(url)
-        .header("content-type", "application/json")
-        .send(text)
-        .map(drop)
-        .map_err(|problem| format!("scale webhook: {problem}"))
+/// A line without control characters, which could act on the terminal.
+fn printable(line: &str) -> String {
+    line.chars().filter(|c| !c.is_control()).collect()
 }

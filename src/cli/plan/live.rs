@@ -1,16 +1,19 @@
 //! Plans for a live cluster from its Prometheus metrics.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::json;
 
 use super::PlanArgs;
-use super::act::ActArgs;
+use super::act::{ActArgs, Scaler};
 use super::config::InstanceGpus;
 use super::serve::Latest;
+use super::web_args::{TlsArgs, token};
 use crate::autoscale::planner::{Budget, Decision, Planner, PlannerConfig};
 use crate::autoscale::prometheus::{self, Http, Source};
+use crate::autoscale::web::WebOptions;
 use crate::base::error::{Error, Result};
 use crate::cli::output;
 
@@ -18,9 +21,16 @@ use crate::cli::output;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Live cluster")]
 pub(super) struct LiveArgs {
-    /// Prometheus of the cluster to plan for, e.g. http://localhost:9090
+    /// Prometheus of the cluster to plan for, e.g. http://localhost:9090 or https://prometheus.example
     #[arg(long, value_name = "URL")]
     prometheus: Option<String>,
+
+    /// File with Prometheus's bearer token [default: the environment variable REPLAY_PROMETHEUS_TOKEN]
+    #[arg(long, value_name = "FILE", requires = "prometheus")]
+    prometheus_token_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    tls: TlsArgs,
 
     /// Names of the servers' metrics: vllm or dynamo
     #[arg(
@@ -64,7 +74,7 @@ pub(super) struct LiveArgs {
     )]
     timeout: f64,
 
-    /// Decide once and exit
+    /// Decide once and exit, with exit code 2 if there are no measurements to decide on
     #[arg(long, requires = "prometheus", conflicts_with = "ticks")]
     once: bool,
 
@@ -87,46 +97,70 @@ impl LiveArgs {
     }
 
     fn check(&self) -> Result<()> {
-        let positive = |value: f64| value.is_finite() && value > 0.0;
         for (flag, value) in [
             ("--timeout", Some(self.timeout)),
             ("--stale-after", self.stale_after),
             ("--scale-timeout", Some(self.act.timeout_sec())),
         ] {
-            if let Some(value) = value.filter(|value| !positive(*value)) {
+            if let Some(value) = value.filter(|value| !(*value > 0.0 && *value <= LONGEST_SEC)) {
                 return Err(Error::usage(
                     format!("{flag} {value}"),
-                    "give seconds above 0",
-                ));
-            }
-        }
-        for (flag, url) in [
-            ("--prometheus", self.prometheus.as_deref()),
-            ("--scale-webhook", self.act.webhook()),
-        ] {
-            let Some(url) = url else { continue };
-            if !url.starts_with("http://") {
-                return Err(Error::usage(
-                    format!("{flag} {url}"),
-                    "give an address such as http://localhost:9090; https needs a proxy in between",
+                    format!("give seconds above 0, at most {LONGEST_SEC}"),
                 ));
             }
         }
         Ok(())
     }
+
+    /// The Prometheus server; `None` if none is given.
+    fn server(&self) -> Result<Option<Http>> {
+        let Some(address) = &self.prometheus else {
+            return Ok(None);
+        };
+        let options = WebOptions {
+            timeout: Duration::from_secs_f64(self.timeout),
+            token: token(
+                self.prometheus_token_file.as_deref(),
+                "REPLAY_PROMETHEUS_TOKEN",
+            )?,
+            ..self.tls.options()
+        };
+        Http::new(address, &options).map(Some)
+    }
 }
+
+/// Longest timeout and interval, in seconds: a year.
+const LONGEST_SEC: f64 = 31_536_000.0;
 
 pub(super) fn run(
     args: &PlanArgs,
     config: PlannerConfig,
     gpus: &InstanceGpus,
+    json: bool,
 ) -> anyhow::Result<()> {
     let live = &args.live;
     live.check()?;
-    let Some(address) = &live.prometheus else {
+    let Some(server) = live.server()? else {
         return Err(Error::usage("nothing to plan for", "give a trace or --prometheus").into());
     };
+    let scaler = live.act.scaler(&live.tls)?;
+    let webhook = scaler.as_ref().and_then(Scaler::webhook);
+    for server in [Some(server.server()), webhook].into_iter().flatten() {
+        if server.shows_token() {
+            output::warn(&format!(
+                "the token for {} is sent without encryption; use https",
+                server.shown()
+            ));
+        }
+    }
     let interval = config.adjustment_interval_sec;
+    if interval > LONGEST_SEC {
+        return Err(Error::usage(
+            format!("an interval of {interval} s"),
+            format!("give at most {LONGEST_SEC} s"),
+        )
+        .into());
+    }
     let source = Source {
         names: prometheus::by_name(&live.metrics)?,
         // With Prometheus, --model is the name that the servers report.
@@ -141,11 +175,9 @@ pub(super) fn run(
         ready_prefill: live.ready_prefill.clone(),
         ready_decode: live.ready_decode.clone(),
     };
-    let server = Http::new(address, Duration::from_secs_f64(live.timeout));
     let latest = live.listen.as_deref().map(Latest::listen).transpose()?;
     let mut current = args.start(Budget::new(&config).min);
     let mut planner = Planner::new(config)?;
-    output::note(&gpus.sentence(planner.config()));
     let ticks = if live.once { Some(1) } else { live.ticks };
     let start = Instant::now();
     let mut tick = 0_u64;
@@ -154,6 +186,20 @@ pub(super) fn run(
         let due = start + Duration::from_secs_f64(interval * tick as f64);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         let mut seen = source.observe(&server, current);
+        if let Some(fault) = &seen.fault {
+            let problem = format!("{}: {fault}", server.server().shown());
+            if live.once {
+                return Err(Error::usage(
+                    problem,
+                    "give the address of a Prometheus that scrapes the servers (see --metrics, --model and --selector), or leave --once out to wait for it",
+                )
+                .into());
+            }
+            output::warn(&format!("{problem}; the instances stay as they are"));
+        }
+        if tick == 0 {
+            output::note(&gpus.sentence(planner.config()));
+        }
         // Instances of the last decision that are not yet ready are starting.
         for (ready, asked, starting, decided) in [
             (
@@ -169,7 +215,7 @@ pub(super) fn run(
                 current[1],
             ),
         ] {
-            if asked && live.act.is_asked() && tick > 0 {
+            if asked && scaler.is_some() && tick > 0 {
                 *starting = decided.saturating_sub(ready);
             }
         }
@@ -178,12 +224,13 @@ pub(super) fn run(
             seen.ready_prefill + seen.starting_prefill,
             seen.ready_decode + seen.starting_decode,
         ];
-        let acted = act(live, &planner, &decision, there);
+        let acted = act(scaler.as_ref(), &planner, &decision, there);
         if acted == Some(Ok(())) {
             current = [decision.prefill, decision.decode];
         } else if acted.is_none() && !decision.held {
             current = there;
         }
+        let text = readable(tick, &decision, there, acted.as_ref());
         let line = json!({
             "tick": tick,
             "decision": decision,
@@ -191,7 +238,10 @@ pub(super) fn run(
             "scaling_fault": acted.and_then(Result::err),
         })
         .to_string();
-        output::print(&line)?;
+        match json {
+            true => output::print(&line)?,
+            false => output::print(&text)?,
+        }
         if let Some(latest) = &latest {
             latest.set(&line);
         }
@@ -202,19 +252,55 @@ pub(super) fn run(
 
 /// Scales if the decision changes the cluster and a command or webhook is given.
 fn act(
-    live: &LiveArgs,
+    scaler: Option<&Scaler<'_>>,
     planner: &Planner,
     decision: &Decision,
     there: [u32; 2],
 ) -> Option<Result<(), String>> {
     let changes = [decision.prefill, decision.decode] != there;
-    let asked = live.act.is_asked() && !planner.config().no_operation;
-    if !(changes && asked) || decision.held {
-        return None;
-    }
-    let outcome = live.act.scale(decision);
+    let scaler = scaler.filter(|_| changes && !planner.config().no_operation && !decision.held)?;
+    let outcome = scaler.scale(decision);
     if let Err(problem) = &outcome {
-        output::warn(problem);
+        output::warn(&format!("not scaled: {problem}"));
     }
     Some(outcome)
+}
+
+/// A decision in one line, for people.
+fn readable(
+    tick: u64,
+    decision: &Decision,
+    [prefill, decode]: [u32; 2],
+    acted: Option<&Result<(), String>>,
+) -> String {
+    let pool = |name: &str, there: u32, wanted: u32| match there == wanted {
+        true => format!("{name} {there}"),
+        false => format!("{name} {there} -> {wanted}"),
+    };
+    let mut line = format!(
+        "tick {tick}: {}, {}",
+        pool("prefill", prefill, decision.prefill),
+        pool("decode", decode, decision.decode)
+    );
+    match acted {
+        Some(Ok(())) => line += ", scaled",
+        Some(Err(_)) => line += ", NOT scaled",
+        None => {}
+    }
+    let seen = &decision.observed;
+    let mut measured = Vec::new();
+    for (name, value, unit) in [
+        ("requests", seen.num_req, ""),
+        ("TTFT", seen.ttft_ms, " ms"),
+        ("ITL", seen.itl_ms, " ms"),
+    ] {
+        measured.extend(value.map(|value| format!("{name} {value:.1}{unit}")));
+    }
+    if !measured.is_empty() {
+        line += &format!(" ({})", measured.join(", "));
+    }
+    if !decision.reason.is_empty() {
+        line += &format!(": {}", decision.reason.replace(['\n', '\r'], " "));
+    }
+    line
 }

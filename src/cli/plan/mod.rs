@@ -1,10 +1,12 @@
 //! `replay plan`
 
 mod act;
+mod command;
 mod config;
 mod live;
 mod serve;
 mod trace;
+mod web_args;
 
 use std::path::PathBuf;
 
@@ -109,6 +111,6 @@ pub(super) fn run(args: &PlanArgs, json: bool) -> anyhow::Result<()> {
         .into()),
         (Some(file), false) if args.backtest => trace::backtest(args, file, &config, json),
         (Some(file), false) => trace::plan(args, file, config, &gpus, json),
-        (None, _) => live::run(args, config, &gpus),
+        (None, _) => live::run(args, config, &gpus, json),
     }
 }
