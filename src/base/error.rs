@@ -153,26 +153,55 @@ impl Error {
         }
     }
 
-    /// Creates an [`Error::Io`] for reading `path`.
+    /// Creates an [`Error::Io`] for reading `path`, with the remedy for its cause.
     pub fn read(path: impl AsRef<Path>, source: std::io::Error) -> Self {
+        use std::io::ErrorKind as Kind;
+        let remedy = match source.kind() {
+            _ if is_lack_of_memory(&source) => FREE_MEMORY,
+            _ if is_lack_of_descriptors(&source) => RAISE_DESCRIPTORS,
+            Kind::NotFound => "check that the file exists",
+            Kind::PermissionDenied => "check that you may read it",
+            Kind::UnexpectedEof => "the file is cut off: copy or download it again",
+            Kind::FileTooLarge => "give a file with a record on each line",
+            // Decoders report damage in all of these ways; the operating system reports none of them for a file.
+            Kind::InvalidData | Kind::InvalidInput => DAMAGED,
+            Kind::Other if source.raw_os_error().is_none() => DAMAGED,
+            _ => "check that the file exists and that you may read it",
+        };
         Self::Io {
             at: Location::file(path),
             action: "cannot read",
-            remedy: "check that the file exists and that you may read it",
+            remedy,
             source,
         }
     }
 
-    /// Creates an [`Error::Io`] for writing `path`.
+    /// Creates an [`Error::Io`] for writing `path`, with the remedy for its cause.
     pub fn write(path: impl AsRef<Path>, source: std::io::Error) -> Self {
+        use std::io::ErrorKind as Kind;
         let remedy = match source.kind() {
-            std::io::ErrorKind::StorageFull => "free some space or choose another place",
+            _ if is_lack_of_memory(&source) => FREE_MEMORY,
+            _ if is_lack_of_descriptors(&source) => RAISE_DESCRIPTORS,
+            Kind::StorageFull => "free some space or choose another place",
+            Kind::QuotaExceeded => "free some of your quota or choose another place",
+            Kind::FileTooLarge => {
+                "raise the limit of file sizes (`ulimit -f`) or choose another place"
+            }
+            Kind::ReadOnlyFilesystem | Kind::PermissionDenied => {
+                "choose a place where you may write, or change its permissions"
+            }
+            Kind::IsADirectory => "name a file in it",
+            Kind::NotADirectory | Kind::AlreadyExists => {
+                "a file has the name of the folder: remove it or choose another place"
+            }
+            Kind::InvalidFilename => "choose a shorter name",
+            Kind::NotFound => "check that the folder exists",
             _ => "check that the folder exists, has room and that you may write there",
         };
         // In a location, `-` is standard input; in a write error it is standard output.
         let path = match path.as_ref() {
-            path if path.as_os_str() == "-" => Path::new("<stdout>"),
-            path => path,
+            path if path.as_os_str() == "-" => PathBuf::from("<stdout>"),
+            path => super::io::final_path(path),
         };
         Self::Io {
             at: Location::file(path),
@@ -205,6 +234,23 @@ impl Error {
         };
         Self::usage(format!("unknown {what} `{given}`"), guess)
     }
+}
+
+const FREE_MEMORY: &str = "free memory, or raise its limit (`ulimit -v`)";
+
+const RAISE_DESCRIPTORS: &str = "raise the limit of open files (`ulimit -n`)";
+
+const DAMAGED: &str = "the file is damaged: copy or download it again";
+
+/// Whether an operation failed for lack of memory; zstd reports that as text.
+fn is_lack_of_memory(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::OutOfMemory
+        || error.raw_os_error().is_none() && error.to_string().contains("memory")
+}
+
+/// Whether too many files are open in the process (EMFILE) or in the system (ENFILE).
+fn is_lack_of_descriptors(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(23 | 24))
 }
 
 /// Maximum length of one section of a message, in bytes; parsers may quote megabytes of input.

@@ -1,9 +1,10 @@
 //! The options that name a cluster, shared by every command that simulates one.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
+use super::path_list;
 use crate::base::error::{Error, Result};
 use crate::report::render::shell::quoted;
 use crate::scenario::{Compat, ScenarioConfig};
@@ -55,15 +56,15 @@ impl ClusterArgs {
 #[command(next_help_heading = "Cluster")]
 pub(super) struct ClustersArgs {
     /// Cluster configurations, TOML files; may be repeated
-    #[arg(long, short, value_name = "FILE,..", value_delimiter = ',')]
+    #[arg(long, short, value_name = "FILE,..")]
     config: Vec<PathBuf>,
 
     /// Built-in clusters, see `replay simulate --list-presets`; may be repeated [default: llama-8b-pd-4-4]
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     preset: Vec<String>,
 
-    #[arg(long, value_name = "FILE|NAME,..", value_delimiter = ',', hide = true)]
-    clusters: Vec<String>,
+    #[arg(long, value_name = "FILE|NAME,..", hide = true)]
+    clusters: Vec<PathBuf>,
 
     /// Override a key of every configuration, e.g. pool.prefill.instances=4; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
@@ -79,20 +80,23 @@ pub(super) struct NamedCluster {
 impl ClustersArgs {
     /// Reads the configurations and applies their overrides; rejects configurations of other simulators.
     pub(super) fn read(&self) -> Result<Vec<NamedCluster>> {
-        let file = |name: &String| name.ends_with(".toml") || Path::new(name).is_file();
-        let (files, names): (Vec<_>, Vec<_>) = self.clusters.iter().cloned().partition(file);
+        let is_file =
+            |path: &PathBuf| path.extension().is_some_and(|end| end == "toml") || path.is_file();
+        let named = path_list::split(self.clusters.iter().map(|path| path.as_os_str()));
+        let (files, names): (Vec<_>, Vec<_>) = named.into_iter().partition(is_file);
         let mut clusters: Vec<ClusterArgs> = Vec::new();
         let one = |config: Option<PathBuf>, preset: Option<String>| ClusterArgs {
             config,
             preset,
             set: self.set.clone(),
         };
-        let configs = self.config.iter().cloned();
-        clusters.extend(configs.map(|path| one(Some(path), None)));
+        let configs = path_list::split(self.config.iter().map(|path| path.as_os_str()));
+        clusters.extend(configs.into_iter().map(|path| one(Some(path), None)));
         let presets = self.preset.iter().cloned();
         clusters.extend(presets.map(|name| one(None, Some(name))));
-        clusters.extend(files.into_iter().map(|path| one(Some(path.into()), None)));
-        clusters.extend(names.into_iter().map(|name| one(None, Some(name))));
+        clusters.extend(files.into_iter().map(|path| one(Some(path), None)));
+        let names = names.into_iter().map(|name| name.display().to_string());
+        clusters.extend(names.map(|name| one(None, Some(name))));
         if clusters.is_empty() {
             clusters.push(one(None, Some(DEFAULT_PRESET.to_owned())));
         }

@@ -1,12 +1,13 @@
 //! `replay completions` and `replay man`: files that a package installs beside the program.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
 
 use super::{Cli, output};
 use crate::base::error::{Error, Result};
+use crate::base::io::write_file;
 use crate::base::version::VERSION;
 
 /// Arguments of `replay completions`.
@@ -50,9 +51,25 @@ pub(super) fn man(args: &ManArgs) -> anyhow::Result<()> {
         clap_mangen::Man::new(find(command, &args.command)?).render(&mut page)?;
         return output::print(&String::from_utf8_lossy(&page));
     };
-    std::fs::create_dir_all(folder)
-        .and_then(|()| clap_mangen::generate_to(command, folder))
-        .map_err(|error| Error::write(folder, error).into())
+    let mut command = command.disable_help_subcommand(true);
+    command.build();
+    Ok(write_pages(&command, folder)?)
+}
+
+/// Writes the pages of a command and of all commands below it.
+fn write_pages(command: &Command, folder: &Path) -> Result<()> {
+    for below in command
+        .get_subcommands()
+        .filter(|below| !below.is_hide_set())
+    {
+        write_pages(below, folder)?;
+    }
+    let man = clap_mangen::Man::new(command.clone());
+    let path = folder.join(man.get_filename());
+    let mut page = Vec::new();
+    man.render(&mut page)
+        .map_err(|source| Error::write(&path, source))?;
+    write_file(&path, &page)
 }
 
 /// The command line for manual pages, with the plain version because the pages belong to a release.

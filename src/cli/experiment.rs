@@ -8,6 +8,7 @@ use super::conversations::{ConversationArgs, Conversations, describe, warn_about
 use super::engine_args::EngineArgs;
 use super::output;
 use crate::base::error::{Error, Result};
+use crate::base::io::{StagedFolder, final_path};
 use crate::cache::BlockTrace;
 use crate::cache::capacity::ModelConfig;
 use crate::cache::engine::{self, EngineOptions};
@@ -101,9 +102,10 @@ pub(super) fn run(args: &ExperimentArgs, json: bool) -> anyhow::Result<()> {
     };
 
     let folder = &args.output_dir;
+    let begun = StagedFolder::begin(folder)?;
     for (measured, prefix) in [(&single, "single_turn"), (&multi, "multi_turn")] {
-        course::write(&measured.run(), folder, prefix)?;
-        write_traces(&measured.trace, folder, prefix)?;
+        course::write(&measured.run(), begun.path(), prefix)?;
+        write_traces(&measured.trace, begun.path(), prefix)?;
     }
     let columns = experiment::SingleAndMulti {
         single: single.run(),
@@ -114,7 +116,8 @@ pub(super) fn run(args: &ExperimentArgs, json: bool) -> anyhow::Result<()> {
         others: single.others.iter().zip(&multi.others).collect(),
         published: args.preset.is_some(),
     };
-    experiment::write(&columns, folder, &super::typed_command())?;
+    experiment::write(&columns, begun.path(), &super::typed_command())?;
+    begun.finish(&["summary.json"])?;
     output::result(
         json,
         || Ok(experiment::json(&columns)),
@@ -137,9 +140,9 @@ fn write_traces(trace: &Trace, folder: &Path, prefix: &str) -> Result<()> {
     if trace.prompt_tokens() > MOST_TOKENS {
         output::note(&format!(
             "note: {} is left out, as it would hold {} prompt tokens; `replay export {} --to vllm-sim` writes it",
-            theirs.display(),
+            final_path(&theirs).display(),
             thousands(trace.prompt_tokens()),
-            own.display()
+            final_path(&own).display()
         ));
         return Ok(());
     }

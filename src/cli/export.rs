@@ -8,6 +8,7 @@ use serde_json::json;
 use super::output;
 use super::trace_input::TraceArgs;
 use crate::base::error::Error;
+use crate::base::io::ShownPath;
 use crate::prompt::tokenizer;
 use crate::report::render::number::thousands;
 use crate::trace::format::{self, WriteOptions};
@@ -92,7 +93,7 @@ pub(super) fn run(args: &ExportArgs, json: bool) -> anyhow::Result<()> {
     }
     let value = || {
         Ok(
-            json!({"format": args.to, "output": args.output, "records": report.records, "notes": report.notes,
+            json!({"format": args.to, "output": ShownPath(&args.output), "records": report.records, "notes": report.notes,
             "server_command": command}),
         )
     };

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::conversations::{ConversationArgs, describe, warn_about};
 use super::output;
+use crate::base::io::ShownPath;
 use crate::report::render::number::thousands;
 use crate::trace::Mode;
 use crate::trace::format;
@@ -70,7 +71,7 @@ pub(super) fn run(args: &GenTraceArgs, json: bool) -> anyhow::Result<()> {
     }
     let value = || {
         Ok(json!({
-            "output": args.output,
+            "output": ShownPath(&args.output),
             "records": report.load.records,
             "requests": trace.requests().len(),
             "sessions": trace.sessions().len(),

@@ -144,8 +144,8 @@ pub(super) fn run(args: &MatrixArgs, json: bool) -> anyhow::Result<()> {
             command: &command(finished.cell),
             seed: finished.cell.seed,
         };
-        measured::write(finished.cell.scenario, &finished.cell.folder)?;
-        simulation::write(&files, &finished.cell.folder)
+        measured::write(finished.cell.scenario, finished.folder)?;
+        simulation::write(&files, finished.folder)
     };
     settings.scenarios.iter().for_each(measured::tell);
     let done = AtomicU64::new(0);

@@ -20,7 +20,9 @@ mod matrix;
 mod measured;
 mod model_args;
 mod output;
+mod path_list;
 mod plan;
+mod process;
 mod profile;
 mod renamed;
 mod report;
@@ -38,6 +40,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::global::GlobalArgs;
+pub use self::process::Allocator;
 use crate::base::error::Error;
 use crate::base::version::VERSION_WITH_COMMIT;
 use crate::report::render::shell::quoted;
@@ -113,6 +116,10 @@ enum Command {
 /// Exit codes: 0 success, also if the reader of a pipe has closed it; 1 some cells of a matrix failed; 2 invalid arguments,
 /// input that cannot be read, or output that cannot be written.
 pub fn main() -> ExitCode {
+    if let Err(error) = process::prepare() {
+        output::complain(&error.to_string());
+        return ExitCode::from(2);
+    }
     let (words, notes) = renamed::modernize(std::env::args_os());
     let mut command = Cli::command().color(color(&words).into());
     let parsed = command
@@ -129,7 +136,8 @@ pub fn main() -> ExitCode {
     for note in &notes {
         output::note(&format!("note: {note}"));
     }
-    let result = output::set_threads(cli.global.threads).and_then(|()| run(cli));
+    let threads = process::start_threads(cli.global.threads);
+    let result = threads.map_err(Into::into).and_then(|()| run(cli));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
@@ -246,7 +254,9 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// The command line as it was typed, for reports and result files.
 fn typed_command() -> String {
-    let mut words: Vec<_> = std::env::args().map(|word| quoted(&word)).collect();
+    // Bytes that are not UTF-8 are replaced in this text, which is only shown.
+    let words = std::env::args_os();
+    let mut words: Vec<_> = words.map(|word| quoted(&word.to_string_lossy())).collect();
     if let Some(first) = words.first_mut() {
         "replay".clone_into(first);
     }

@@ -109,7 +109,9 @@ pub(super) fn with_progress<T>(
     }
     let finished = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        scope.spawn(|| follow(what, total, counter, &finished));
+        // Without a thread to spare, there is no bar.
+        let _ = std::thread::Builder::new()
+            .spawn_scoped(scope, || follow(what, total, counter, &finished));
         let result = work();
         finished.store(true, Ordering::Relaxed);
         result
@@ -140,16 +142,4 @@ fn follow(what: &str, total: u64, counter: &AtomicU64, finished: &AtomicBool) {
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
-}
-
-/// Limits the number of threads of all parallel work. Only the first call has an effect.
-pub(super) fn set_threads(threads: Option<usize>) -> anyhow::Result<()> {
-    if let Some(threads) = threads {
-        anyhow::ensure!(threads > 0, "--threads 0; give 1 or more");
-        // Fails only if a limit is set already.
-        let _ = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build_global();
-    }
-    Ok(())
 }

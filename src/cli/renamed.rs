@@ -4,6 +4,8 @@
 
 use std::ffi::{OsStr, OsString};
 
+use super::path_list;
+
 /// Replacement of an old option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum New {
@@ -180,7 +182,11 @@ pub(super) fn modernize(words: impl IntoIterator<Item = OsString>) -> (Vec<OsStr
                 match renamed.new {
                     New::Arguments(_) => {
                         let value = value.or_else(|| rest.next().cloned());
-                        out.extend(value.iter().flat_map(|value| commas(value)));
+                        out.extend(
+                            path_list::split(value.as_deref())
+                                .into_iter()
+                                .map(OsString::from),
+                        );
                     }
                     _ => out.extend(value),
                 }
@@ -218,13 +224,6 @@ fn joined(name: &str, value: Option<OsString>) -> OsString {
         word.push(value);
     }
     word
-}
-
-fn commas(value: &OsStr) -> Vec<OsString> {
-    match value.to_str() {
-        Some(text) => text.split(',').map(OsString::from).collect(),
-        None => vec![value.to_owned()],
-    }
 }
 
 fn milliseconds(mut value: OsString) -> OsString {

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::compare::{SelectionArgs, SloArgs};
 use super::output;
 use crate::base::error::Error;
+use crate::base::io::ShownPath;
 use crate::report::studies::compare::{PolicyComparison, animation, page, pairs};
 use crate::report::studies::result_folder::ResultKind;
 
@@ -87,6 +88,7 @@ pub(super) fn run(args: &ReportArgs, json: bool) -> anyhow::Result<()> {
 /// Reports the files that were written: as the result with JSON, as notes otherwise.
 fn wrote(json: bool, paths: &[&Path]) -> anyhow::Result<()> {
     if json {
+        let paths: Vec<_> = paths.iter().map(|path| ShownPath(path)).collect();
         let value = json!({"written": paths});
         return output::print(&serde_json::to_string_pretty(&value)?);
     }

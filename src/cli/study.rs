@@ -9,15 +9,15 @@ use rayon::prelude::*;
 use super::cluster_args::ClusterArgs;
 use super::slo_args::SloArgs;
 use super::trace_input::TraceArgs;
-use super::{compare, output};
+use super::{compare, output, path_list};
 use crate::base::error::{Error, Result};
-use crate::base::io::write_file;
+use crate::base::io::{NewFolder, StagedFolder, write_file};
 use crate::report::studies::compare::{
     PolicyComparison, Reading, RunSelection, files, page, pairs, text,
 };
 use crate::report::studies::{simulation, study as written};
 use crate::scenario::inputs::{RunInputs, TraceInput};
-use crate::scenario::layout::{RunKey, trace_name};
+use crate::scenario::layout::{RESULT_FILES, RunKey, trace_name};
 use crate::scenario::profiler::{Grid, measure};
 use crate::scenario::{RunOptions, Scenario, ScenarioConfig};
 use crate::sim::Role;
@@ -56,12 +56,7 @@ pub(super) struct StudyArgs {
     autoscaler: Vec<String>,
 
     /// Further traces to validate the choices on
-    #[arg(
-        long,
-        value_name = "FILE,..",
-        value_delimiter = ',',
-        help_heading = "Input"
-    )]
+    #[arg(long, value_name = "FILE,..", help_heading = "Input")]
     validate: Vec<PathBuf>,
 
     #[command(flatten)]
@@ -111,6 +106,7 @@ pub(super) fn run(args: &StudyArgs, json: bool) -> anyhow::Result<()> {
     let prepared = config.prepare()?;
     let blocks = prepared.blocks(&trace)?;
     let workload = prepared.workload(&trace, blocks.as_ref());
+    let begun = NewFolder::begin(&args.output_dir)?;
     // The profile bounds the load test. The SLA planner uses it, too, on clusters with separate prefill and decode instances.
     let split = config.pool.iter().any(|pool| pool.role == Role::Prefill);
     let profile = args.output_dir.join("profile");
@@ -136,6 +132,11 @@ pub(super) fn run(args: &StudyArgs, json: bool) -> anyhow::Result<()> {
         study::study(&config, &workload, &options, &done)
     })?;
     let results = args.output_dir.join("results");
+    let written_last = args.output_dir.join("study.json");
+    if written_last.exists() {
+        std::fs::remove_file(&written_last)
+            .map_err(|source| Error::write(&written_last, source))?;
+    }
     let mut validated = Vec::new();
     serve_all(
         args,
@@ -145,7 +146,7 @@ pub(super) fn run(args: &StudyArgs, json: bool) -> anyhow::Result<()> {
         &results,
         &prepared,
     )?;
-    for path in &args.validate {
+    for path in &path_list::split(args.validate.iter().map(|path| path.as_os_str())) {
         let trace = args.read(path)?;
         let trials = serve_all(args, &trace, path, &found.choices, &results, &prepared)?;
         validated.push((trace_name(path), trials));
@@ -171,8 +172,10 @@ pub(super) fn run(args: &StudyArgs, json: bool) -> anyhow::Result<()> {
     )?;
     let value = paper.json();
     let text = serde_json::to_string_pretty(&value)?;
-    write_file(args.output_dir.join("study.json"), text.as_bytes())?;
     compare_all(&results, &args.output_dir, &command)?;
+    // Written last: a folder with this file is complete.
+    write_file(&written_last, text.as_bytes())?;
+    begun.finish();
     output::result(json, || Ok(value), || paper.text())?;
     output::wrote(&args.output_dir);
     Ok(())
@@ -245,8 +248,11 @@ fn serve_all(
                 seed: args.seed,
             };
             let folder = key.path(results);
-            args.inputs(path, &choice.config)?.write(&folder)?;
-            simulation::write(&files, &folder)?;
+            let inputs = args.inputs(path, &choice.config)?;
+            let begun = StagedFolder::begin(&folder)?;
+            inputs.write(begun.path())?;
+            simulation::write(&files, begun.path())?;
+            begun.finish(RESULT_FILES)?;
             let (policy, setting) = (&choice.trial.policy, &choice.trial.setting);
             Ok(Trial::new(policy, setting, &run.serving))
         })

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::output;
+use crate::base::io::ShownPath;
 use crate::dataset::synth::{SynthOptions, generate};
 use crate::dataset::write_sharegpt;
 
@@ -96,7 +97,7 @@ pub(super) fn run(args: &SynthDatasetArgs, json: bool) -> anyhow::Result<()> {
     }
     let value = || {
         Ok(
-            json!({"output": args.output, "conversations": written.conversations, "messages": written.messages,
+            json!({"output": ShownPath(&args.output), "conversations": written.conversations, "messages": written.messages,
             "bytes": written.bytes, "seed": args.seed}),
         )
     };

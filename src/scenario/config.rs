@@ -11,8 +11,8 @@ use super::sections::{
 use super::{LatencyConfig, SchedulerConfig};
 use super::{overrides, presets};
 use crate::autoscale::AutoscalingSection;
-use crate::base::error::{Error, Location, Result};
-use crate::base::io::Input;
+use crate::base::error::{Error, Result};
+use crate::base::io::read_configuration_text;
 use crate::compat::splitwise;
 use crate::sim::topology::Topology;
 use crate::sim::transfer::TransferConfig;
@@ -100,9 +100,7 @@ impl ScenarioConfig {
     /// [`Error::Input`] for invalid TOML or an unknown key, with its line; [`Error::Usage`] for an override that matches no
     /// key.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
-        let bytes = Input::open(path)?.read_to_end()?;
-        let text = String::from_utf8(bytes)
-            .map_err(|_| Error::input(Location::file(path), "is not UTF-8", "give a TOML file"))?;
+        let text = read_configuration_text(path)?;
         let config = Self::parse(&text, path, overrides)?;
         Ok(config)
     }

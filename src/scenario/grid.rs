@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::prelude::*;
 
 use super::inputs::{RunInputs, TraceInput};
-use super::layout::{self, RunKey};
+use super::layout::{self, RESULT_FILES, RunKey};
 use super::{Run, RunOptions, Scenario};
 use crate::base::error::{Error, Location, Result};
+use crate::base::io::StagedFolder;
 use crate::trace::format::{self, ReadOptions};
 use crate::trace::{Trace, format::WriteOptions};
 
@@ -87,6 +88,8 @@ pub struct FinishedCell<'a> {
     pub trace: &'a Trace,
     /// The results of the simulation.
     pub run: &'a Run,
+    /// Where to write; not yet the cell's folder, which is whole or not there.
+    pub folder: &'a Path,
 }
 
 /// Function that writes the results of a cell.
@@ -204,13 +207,16 @@ fn one(cell: &Cell<'_>, inputs: &RunInputs, trace: &Trace, save: Save<'_>) -> Re
     let run = cell
         .scenario
         .run_trace(trace, cell.seed, RunOptions::default())?;
-    inputs.write(&cell.folder)?;
+    let folder = StagedFolder::begin(&cell.folder)?;
+    inputs.write(folder.path())?;
     save(&FinishedCell {
         cell,
         inputs,
         trace,
         run: &run,
-    })
+        folder: folder.path(),
+    })?;
+    folder.finish(RESULT_FILES)
 }
 
 /// Reads a trace and rejects one without requests.
@@ -236,8 +242,8 @@ pub fn traces(paths: &[PathBuf]) -> Vec<GridTrace> {
     paths.iter().map(one).collect()
 }
 
-/// Stretches traces to rates in requests per second; the files are below the results folder. With `write`, they are written
-/// unless identical files exist.
+/// Stretches traces to rates in requests per second; the files are below the results folder. They are
+/// written only with `write`.
 ///
 /// # Errors
 /// A trace that cannot be read, or has no requests or no rate; a file that cannot be written.
@@ -263,7 +269,8 @@ pub fn stretched_traces(
             let name = format!("{}_{rate}", layout::family(&name));
             let path = layout::stretched_trace(results, &name);
             if write {
-                write_if_new(&trace.stretched(own / rate), &path)?;
+                let options = WriteOptions::default();
+                format::format("native")?.write(&trace.stretched(own / rate), &options, &path)?;
             }
             found.push(GridTrace {
                 path,
@@ -273,24 +280,4 @@ pub fn stretched_traces(
         }
     }
     Ok(found)
-}
-
-/// Writes a trace unless an identical one exists.
-fn write_if_new(trace: &Trace, path: &Path) -> Result<()> {
-    let options = WriteOptions::default();
-    let native = format::format("native")?;
-    if !path.exists() {
-        return native.write(trace, &options, path).map(drop);
-    }
-    let new = path.with_file_name(format!(
-        ".new-{}",
-        path.file_name().unwrap_or_default().to_string_lossy()
-    ));
-    native.write(trace, &options, &new)?;
-    let read = |path: &Path| std::fs::read(path).map_err(|source| Error::read(path, source));
-    if read(&new)? == read(path)? {
-        std::fs::remove_file(&new).map_err(|source| Error::write(&new, source))
-    } else {
-        std::fs::rename(&new, path).map_err(|source| Error::write(path, source))
-    }
 }

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::ScenarioConfig;
 use super::layout::SUMMARY;
 use crate::base::error::{Error, Result};
-use crate::base::io::write_json;
+use crate::base::io::{open_packed, write_json};
 
 /// Name of the file in a run's folder.
 pub const INPUTS: &str = "inputs.json";
@@ -102,8 +102,7 @@ impl RunInputs {
         })
     }
 
-    /// Records the inputs in a run's folder, before its other files. An existing summary is removed, because it belongs to an
-    /// earlier run.
+    /// Records the inputs in a run's folder, before its other files.
     ///
     /// # Errors
     /// A file that cannot be written.
@@ -180,7 +179,7 @@ fn add(path: &Path, digest: &mut Xxh3) -> Result<()> {
         }
         return Ok(());
     }
-    let mut file = std::fs::File::open(path).map_err(fail)?;
+    let mut file = open_packed(path)?;
     let mut buffer = vec![0; 1 << 20];
     loop {
         match file.read(&mut buffer).map_err(fail)? {

@@ -18,6 +18,9 @@ pub const NO_AUTOSCALING: &str = "no_autoscaling";
 /// The file that is written last; a folder without it holds no complete run.
 pub const SUMMARY: &str = "summary.json";
 
+/// The files by which a folder is taken for a run: this program's and SplitwiseSim's summary.
+pub const RESULT_FILES: &[&str] = &[SUMMARY, "summary.csv"];
+
 /// Names of a run's folders, in the order of [`LAYOUT`]. No name contains a `/`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct RunKey {

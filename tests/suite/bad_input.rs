@@ -178,7 +178,12 @@ fn bytes_that_are_no_text() {
         &["error: bad.jsonl:2: ", "UTF-8"],
     );
     let mut array = b"[\n".to_vec();
-    array.extend(&lines);
+    array.extend(
+        String::from_utf8_lossy(&lines[..at])
+            .replace('\n', ",\n")
+            .bytes(),
+    );
+    array.extend(&lines[at..]);
     place.write("bad.json", &array);
     place.gen_fails("bad.json", &[], &["error: bad.json:3: ", "UTF-8"]);
     // Compressed data that is damaged, and a compression that is not read.

@@ -20,6 +20,7 @@ mod incremental;
 mod layers;
 mod load_test;
 mod matrix;
+mod nothing_lost;
 mod overlap;
 mod plan;
 mod plan_live;

@@ -66,6 +66,7 @@ pub struct PlannerConfig {
     /// Number of past intervals that a predictor uses.
     pub prediction_window_size: usize,
     /// Folder of the profile; without one the rule of thumb applies.
+    #[serde(serialize_with = "crate::base::io::shown_optional_path")]
     pub profile_data_dir: Option<PathBuf>,
     /// Capacity of a decode instance's KV cache in tokens, if the profile does not have it.
     pub max_kv_tokens: Option<f64>,

@@ -4,6 +4,7 @@ use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Location, Result};
+use crate::base::io::read_packed;
 
 /// Largest array that is read, in bytes. Profiles have a few kilobytes.
 const LARGEST: u64 = 64 << 20;
@@ -16,7 +17,7 @@ pub(super) struct Npz {
 
 impl Npz {
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|source| Error::read(path, source))?;
+        let bytes = read_packed(path)?;
         let archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|problem| {
             Error::input(
                 Location::file(path),

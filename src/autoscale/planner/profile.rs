@@ -279,7 +279,7 @@ fn from_csv(path: &Path, needed: &[&str], optional: &[&str]) -> Result<Vec<Vec<f
 }
 
 fn from_json(path: &Path, needed: &[&str], optional: &[&str]) -> Result<Vec<Vec<f64>>> {
-    let bytes = std::fs::read(path).map_err(|source| Error::read(path, source))?;
+    let bytes = Input::open(path)?.read_to_end()?;
     let refuse = |problem: String| {
         Error::input(
             Location::file(path),

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::base::error::{Error, Location, Result};
-use crate::base::io::write_json;
+use crate::base::io::{read_configuration, write_json};
 
 /// Name of the file, in the folder of the profile.
 pub const FACTS_JSON: &str = "profile.json";
@@ -52,7 +52,7 @@ impl ProfileFacts {
         if !path.is_file() {
             return Ok(None);
         }
-        let bytes = std::fs::read(&path).map_err(|source| Error::read(&path, source))?;
+        let bytes = read_configuration(&path)?;
         let refuse = |problem: String| {
             Error::input(
                 Location::file(&path),

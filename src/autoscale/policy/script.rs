@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{Decision, Pace, PolicyConfig, PolicyContext, ScalingPolicy};
 use crate::autoscale::signals::{FLEET_SIGNALS, SIGNALS, Sample, Signals};
 use crate::base::error::{Error, Location, Result};
-use crate::base::io::Input;
+use crate::base::io::read_configuration;
 use crate::base::registry::Card;
 
 /// Configuration; exactly one of the keys is given.
@@ -54,7 +54,7 @@ impl Script {
     pub fn new(config: &ScriptConfig) -> Result<Self> {
         let (code, place) = match (&config.path, &config.code) {
             (Some(path), None) => {
-                let bytes = Input::open(path)?.read_to_end()?;
+                let bytes = read_configuration(path)?;
                 let text = String::from_utf8_lossy(&bytes).into_owned();
                 (text, path.clone())
             }

@@ -1,44 +1,41 @@
 //! Input streams: plain, `.gz`, `.zst` or standard input, read as bytes or line by line.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 
+use super::line_limit::{self, LineLimit};
+use super::{open, packing};
 use crate::base::error::{Error, Location, Result};
 
 /// Size of the read buffer in bytes.
-const BUFFER: usize = 1 << 20;
+pub(super) const BUFFER: usize = 1 << 20;
+
+/// Most bytes of a configuration: a cluster, a script, a template, a price list.
+const LARGEST_CONFIGURATION: u64 = 16 << 20;
+
+/// Most bytes of any other file that is read as a whole: vocabularies, tables of results.
+const LARGEST_WHOLE: u64 = 1 << 30;
 
 /// An input file or stream. Compression is detected from the first bytes, so a file with another ending can still be read.
 pub struct Input {
     path: PathBuf,
     reader: Box<dyn BufRead + Send>,
+    /// The file, if its bytes are the content.
+    file: Option<File>,
+    /// Bytes of the file before the content: its byte order mark.
+    skipped: u64,
 }
 
 impl Input {
     /// Opens `path`; `-` means standard input.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be opened or is a folder.
+    /// [`Error::Io`] if the file cannot be opened; [`Error::Input`] if it is a folder or a device, or packed in another way.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref().to_path_buf();
-        let raw: Box<dyn Read + Send> = if path.as_os_str() == "-" {
-            Box::new(std::io::stdin())
-        } else {
-            let file = File::open(&path).map_err(|source| Error::read(&path, source))?;
-            let meta = file
-                .metadata()
-                .map_err(|source| Error::read(&path, source))?;
-            if meta.is_dir() {
-                return Err(Error::input(
-                    Location::file(&path),
-                    "is a folder, expected a file",
-                    "name a file in it",
-                ));
-            }
-            Box::new(file)
-        };
-        Self::from_reader(path, raw)
+        let path = path.as_ref();
+        let opened = open::open(path)?;
+        Self::new(path, opened.reader, opened.file)
     }
 
     /// Creates an input from bytes in memory, with a name for messages.
@@ -57,41 +54,22 @@ impl Input {
     /// # Errors
     /// As [`Self::open`].
     pub fn from_reader(path: impl AsRef<Path>, raw: Box<dyn Read + Send>) -> Result<Self> {
-        let path = path.as_ref().to_path_buf();
-        let mut buffered = BufReader::with_capacity(BUFFER, raw);
-        let head = buffered
-            .fill_buf()
-            .map_err(|source| Error::read(&path, source))?;
-        let reader: Box<dyn BufRead + Send> = if head.starts_with(&[0x1f, 0x8b]) {
-            let decoder = flate2::bufread::MultiGzDecoder::new(buffered);
-            Box::new(BufReader::with_capacity(BUFFER, decoder))
-        } else if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-            let decoder = zstd::stream::read::Decoder::with_buffer(buffered)
-                .map_err(|source| Error::read(&path, source))?;
-            Box::new(BufReader::with_capacity(BUFFER, decoder))
-        } else if head.starts_with(&[0xfd, b'7', b'z', b'X', b'Z', 0]) {
-            return Err(Error::input(
-                Location::file(&path),
-                "is xz-compressed, which is not supported",
-                "unpack it with `xz -dk`, or compress it as .zst or .gz",
-            ));
-        } else {
-            Box::new(buffered)
-        };
-        let mut input = Self { path, reader };
-        input.skip_byte_order_mark()?;
-        Ok(input)
+        Self::new(path.as_ref(), raw, None)
     }
 
-    fn skip_byte_order_mark(&mut self) -> Result<()> {
-        let head = self
-            .reader
-            .fill_buf()
-            .map_err(|source| Error::read(&self.path, source))?;
-        if head.starts_with(b"\xef\xbb\xbf") {
-            self.reader.consume(3);
+    fn new(path: &Path, raw: Box<dyn Read + Send>, file: Option<File>) -> Result<Self> {
+        let (reader, packed) = packing::unpacked(path, raw)?;
+        let mut input = Self {
+            path: path.to_path_buf(),
+            reader,
+            file: file.filter(|_| !packed),
+            skipped: 0,
+        };
+        if input.peek()?.starts_with(b"\xef\xbb\xbf") {
+            input.reader.consume(3);
+            input.skipped = 3;
         }
-        Ok(())
+        Ok(input)
     }
 
     /// The path, as printed in errors.
@@ -109,16 +87,12 @@ impl Input {
             .map_err(|source| Error::read(&self.path, source))
     }
 
-    /// Reads the rest of the content.
+    /// Reads the rest of the content, at most 1 GiB.
     ///
     /// # Errors
-    /// [`Error::Io`] if reading or decompressing fails.
-    pub fn read_to_end(mut self) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.reader
-            .read_to_end(&mut bytes)
-            .map_err(|source| Error::read(&self.path, source))?;
-        Ok(bytes)
+    /// [`Error::Io`] if reading or decompressing fails; [`Error::Input`] if there is more.
+    pub fn read_to_end(self) -> Result<Vec<u8>> {
+        read_at_most(&self.path, self.reader, LARGEST_WHOLE)
     }
 
     /// Returns a reader of lines.
@@ -130,10 +104,73 @@ impl Input {
         }
     }
 
-    /// Returns the stream, for parsers that do not work line by line.
+    /// Returns the stream, for parsers that do not work line by line. A line that is too long is an error of reading.
     pub fn into_reader(self) -> Box<dyn BufRead + Send> {
-        self.reader
+        Box::new(LineLimit::new(self.reader))
     }
+
+    /// Returns the stream, the file if its bytes are the content, and the position of the content in it.
+    pub(crate) fn into_parts(self) -> (Box<dyn BufRead + Send>, Option<File>, u64) {
+        (self.reader, self.file, self.skipped)
+    }
+}
+
+/// Reads a configuration: a file of at most 16 MiB, so that another file given by mistake does not fill the memory.
+///
+/// # Errors
+/// As [`Input::open`], and a larger file.
+pub fn read_configuration(path: impl AsRef<Path>) -> Result<Vec<u8>> {
+    let input = Input::open(path)?;
+    read_at_most(&input.path, input.reader, LARGEST_CONFIGURATION)
+}
+
+fn read_at_most(path: &Path, reader: impl Read, most: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader
+        .take(most + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|source| Error::read(path, source))?;
+    if bytes.len() as u64 > most {
+        return Err(Error::input(
+            Location::file(path),
+            format!("has more than {} MiB, the most for such a file", most >> 20),
+            "check that it is the file that you meant",
+        ));
+    }
+    Ok(bytes)
+}
+
+/// Opens a file whose bytes are not unpacked, for digests.
+///
+/// # Errors
+/// As [`Input::open`].
+pub(crate) fn open_packed(path: &Path) -> Result<Box<dyn Read + Send>> {
+    Ok(open::open(path)?.reader)
+}
+
+/// Reads an archive, which its own reader unpacks; at most 1 GiB.
+///
+/// # Errors
+/// As [`Input::open`], and a larger file.
+pub(crate) fn read_packed(path: &Path) -> Result<Vec<u8>> {
+    let raw = open::open(path)?.reader;
+    read_at_most(path, raw, LARGEST_WHOLE)
+}
+
+/// Like [`read_configuration`], as text.
+///
+/// # Errors
+/// As [`read_configuration`], and bytes that are not UTF-8.
+pub fn read_configuration_text(path: impl AsRef<Path>) -> Result<String> {
+    String::from_utf8(read_configuration(&path)?).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = memchr::memchr_iter(b'\n', before).count() as u64 + 1;
+        Error::input(
+            Location::line(path, line),
+            "has bytes that are not UTF-8",
+            "convert the file to UTF-8",
+        )
+    })
 }
 
 /// Lines of an [`Input`], each with its one-based number and without its line break (LF or CRLF).
@@ -147,18 +184,23 @@ impl LineReader {
     /// Reads the next line; `None` at the end. This is not an iterator, because the line borrows the reader.
     ///
     /// # Errors
-    /// [`Error::Io`] if reading or decompressing fails.
+    /// [`Error::Io`] if reading or decompressing fails; [`Error::Input`] if the line is longer than 256 MiB.
     pub fn next_line(&mut self) -> Result<Option<(u64, &[u8])>> {
         self.buffer.clear();
         let read = self
             .input
             .reader
+            .by_ref()
+            .take(line_limit::LONGEST as u64 + 1)
             .read_until(b'\n', &mut self.buffer)
             .map_err(|source| Error::read(&self.input.path, source))?;
         if read == 0 {
             return Ok(None);
         }
         self.number += 1;
+        if read > line_limit::LONGEST {
+            return Err(line_limit::too_long(self.location()));
+        }
         if self.buffer.last() == Some(&b'\n') {
             self.buffer.pop();
             if self.buffer.last() == Some(&b'\r') {
@@ -180,39 +222,4 @@ impl LineReader {
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::base::io::input::*;
-    use std::io::Write;
-
-    fn read(bytes: Vec<u8>) -> Vec<String> {
-        let input = Input::from_reader("t", Box::new(std::io::Cursor::new(bytes))).expect("opens");
-        let mut lines = input.lines();
-        let mut out = Vec::new();
-        while let Some((number, line)) = lines.next_line().expect("reads") {
-            out.push(format!("{number}:{}", String::from_utf8_lossy(line)));
-        }
-        out
-    }
-
-    #[test]
-    fn compression_is_told_by_content_and_line_ends_are_cut() {
-        let plain = b"\xef\xbb\xbfone\r\ntwo\n\nfour".to_vec();
-        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        gz.write_all(&plain).expect("writes");
-        let zst = zstd::encode_all(&plain[..], 1).expect("packs");
-        for bytes in [plain, gz.finish().expect("ends"), zst] {
-            assert_eq!(read(bytes), ["1:one", "2:two", "3:", "4:four"]);
-        }
-    }
-
-    #[test]
-    fn xz_is_refused_with_the_remedy() {
-        let Err(error) = Input::from_reader(
-            "a.xz",
-            Box::new(std::io::Cursor::new(b"\xfd7zXZ\0rest".to_vec())),
-        ) else {
-            panic!("xz was accepted");
-        };
-        assert!(error.to_string().contains("xz -dk"), "{error}");
-    }
-}
+mod tests;

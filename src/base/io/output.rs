@@ -1,9 +1,11 @@
 //! Output files, compressed according to their ending, which have a temporary name until they are complete.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use super::same_file::{self, Replaced};
+use super::temporary::Temporary;
 use crate::base::error::{Error, Result};
 
 /// Compression of an output.
@@ -20,9 +22,9 @@ pub enum Compression {
 impl Compression {
     /// Chooses the compression by the file ending.
     pub fn of(path: &Path) -> Self {
-        match path.extension().and_then(|ending| ending.to_str()) {
-            Some("gz") => Self::Gzip,
-            Some("zst") => Self::Zstd,
+        match path.extension() {
+            Some(ending) if ending == "gz" => Self::Gzip,
+            Some(ending) if ending == "zst" => Self::Zstd,
             _ => Self::None,
         }
     }
@@ -60,45 +62,54 @@ impl Write for Target {
 
 /// A file that gets its final name in [`OutputFile::finish`]. A file dropped before that is removed.
 ///
-/// `-` means standard output, where written bytes remain. Devices and pipes are written directly.
+/// A symbolic link stays, and the file to which it leads is written. An existing file keeps its permissions. `-` means standard
+/// output, where written bytes remain. Devices and pipes are written directly.
 pub struct OutputFile {
     path: PathBuf,
-    temporary: Option<PathBuf>,
+    /// The temporary file, and the place where it goes, after symbolic links.
+    temporary: Option<(Temporary, PathBuf)>,
     sink: Option<Sink>,
+    _replaced: Replaced,
 }
 
 impl OutputFile {
     /// Creates the file for `path`; missing folders are created.
     ///
     /// # Errors
-    /// [`Error::Io`] if the folder or the temporary file cannot be created.
+    /// [`Error::Io`] if the folder or the temporary file cannot be created, or an existing file may not be written;
+    /// [`Error::Input`] if the file is also an input, or another output, of the command line.
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
         let fail = |source| Error::write(&path, source);
+        let mut replaced = Replaced::default();
         let mut temporary = None;
         let target = if path.as_os_str() == "-" {
+            if let Some(meta) = standard_output() {
+                same_file::overwrites(&path, &meta)?;
+            }
             Target::Stdout(std::io::stdout())
-        } else if path
-            .metadata()
-            .is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
-        {
-            Target::File(File::options().write(true).open(&path).map_err(fail)?)
         } else {
-            if path.is_dir() {
-                return Err(fail(std::io::ErrorKind::IsADirectory.into()));
+            match path.metadata() {
+                Ok(meta) if meta.is_dir() => {
+                    return Err(fail(std::io::ErrorKind::IsADirectory.into()));
+                }
+                Ok(meta) if !meta.is_file() || is_descriptor(&path) => {
+                    same_file::overwrites(&path, &meta)?;
+                    Target::File(File::options().write(true).open(&path).map_err(fail)?)
+                }
+                existing => {
+                    let target = behind_links(&path).map_err(fail)?;
+                    let existing = match existing {
+                        Ok(meta) => Some(meta),
+                        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+                        Err(error) => return Err(fail(error)),
+                    };
+                    replaced = same_file::writes(&path, &target, existing.as_ref())?;
+                    let (begun, file) = begin(&path, &target, existing).map_err(fail)?;
+                    temporary = Some((begun, target));
+                    Target::File(file)
+                }
             }
-            let folder = path
-                .parent()
-                .filter(|folder| !folder.as_os_str().is_empty());
-            if let Some(folder) = folder {
-                std::fs::create_dir_all(folder).map_err(fail)?;
-            }
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let hidden = format!(".{name}.{}.tmp", std::process::id());
-            let beside = path.with_file_name(hidden);
-            let file = File::create(&beside).map_err(fail)?;
-            temporary = Some(beside);
-            Target::File(file)
         };
         let buffered = BufWriter::with_capacity(1 << 20, target);
         let sink = match Compression::of(&path) {
@@ -115,6 +126,7 @@ impl OutputFile {
             path,
             temporary,
             sink: Some(sink),
+            _replaced: replaced,
         })
     }
 
@@ -133,13 +145,69 @@ impl OutputFile {
             None => Ok(()),
         };
         closed.map_err(|source| Error::write(&self.path, source))?;
-        if let Some(temporary) = &self.temporary {
-            std::fs::rename(temporary, &self.path)
+        if let Some((temporary, target)) = self.temporary.take() {
+            temporary
+                .becomes(&target)
                 .map_err(|source| Error::write(&self.path, source))?;
-            self.temporary = None;
         }
         Ok(())
     }
+}
+
+/// Creates the temporary file, with the permissions of the existing one.
+fn begin(
+    path: &Path,
+    target: &Path,
+    existing: Option<Metadata>,
+) -> std::io::Result<(Temporary, File)> {
+    match &existing {
+        // A file that may not be written is not replaced either.
+        Some(_) => drop(File::options().append(true).open(target)?),
+        // The folder that a link leads to is not created.
+        None if path == target => {
+            if let Some(folder) = target.parent().filter(|path| !path.as_os_str().is_empty()) {
+                std::fs::create_dir_all(folder)?;
+            }
+        }
+        None => {}
+    }
+    let (temporary, file) = Temporary::beside(target)?;
+    if let Some(existing) = existing {
+        file.set_permissions(existing.permissions())?;
+    }
+    Ok((temporary, file))
+}
+
+/// Whether a path names an open file of this process, such as /dev/stdout; it is written directly.
+fn is_descriptor(path: &Path) -> bool {
+    ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"]
+        .iter()
+        .any(|known| path.starts_with(known))
+}
+
+/// Most links that are followed, as in Linux.
+const MOST_LINKS: u32 = 40;
+
+/// The path to which symbolic links lead; nothing needs to exist there.
+fn behind_links(path: &Path) -> std::io::Result<PathBuf> {
+    let mut target = path.to_path_buf();
+    for _ in 0..MOST_LINKS {
+        match target.read_link() {
+            // A relative link starts at its own folder; an absolute one replaces the path.
+            Ok(next) => target = target.parent().unwrap_or(Path::new("")).join(next),
+            Err(_) => return Ok(target),
+        }
+    }
+    Err(std::io::Error::other(
+        "too many symbolic links that lead to each other",
+    ))
+}
+
+/// What standard output is.
+fn standard_output() -> Option<Metadata> {
+    use std::os::fd::AsFd;
+    let copy = std::io::stdout().as_fd().try_clone_to_owned().ok()?;
+    File::from(copy).metadata().ok()
 }
 
 fn close(sink: Sink) -> std::io::Result<()> {
@@ -167,15 +235,6 @@ impl Write for OutputFile {
             Some(Sink::Gzip(sink)) => sink.flush(),
             Some(Sink::Zstd(sink)) => sink.flush(),
             None => Ok(()),
-        }
-    }
-}
-
-impl Drop for OutputFile {
-    fn drop(&mut self) {
-        self.sink = None;
-        if let Some(temporary) = &self.temporary {
-            let _ = std::fs::remove_file(temporary);
         }
     }
 }
@@ -232,5 +291,35 @@ mod tests {
                 .expect("reads");
             assert_eq!(back, b"hello", "{name}");
         }
+    }
+
+    #[test]
+    fn a_link_stays_a_link_and_permissions_stay() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().expect("folder");
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir(path("far")).expect("creates");
+        std::fs::write(path("far/file"), "old").expect("writes");
+        let mode = std::fs::Permissions::from_mode(0o640);
+        std::fs::set_permissions(path("far/file"), mode).expect("sets");
+        symlink("far/file", path("second")).expect("links");
+        symlink("second", path("first")).expect("links");
+        write_file(path("first"), b"new").expect("writes");
+        assert_eq!(std::fs::read(path("far/file")).expect("reads"), b"new");
+        assert!(path("first").is_symlink() && path("second").is_symlink());
+        let meta = std::fs::metadata(path("far/file")).expect("is there");
+        assert_eq!(meta.permissions().mode() & 0o777, 0o640);
+
+        symlink("far/later", path("dangling")).expect("links");
+        write_file(path("dangling"), b"new").expect("writes");
+        assert_eq!(std::fs::read(path("far/later")).expect("reads"), b"new");
+        symlink("nowhere/file", path("astray")).expect("links");
+        assert!(write_file(path("astray"), b"new").is_err());
+        assert!(!path("nowhere").exists());
+        symlink("b", path("a")).expect("links");
+        symlink("a", path("b")).expect("links");
+        let error = write_file(path("a"), b"new").expect_err("a loop");
+        assert!(error.to_string().contains("symbolic links"), "{error}");
+        assert!(path("a").is_symlink() && path("b").is_symlink());
     }
 }

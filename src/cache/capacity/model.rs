@@ -9,7 +9,7 @@ use super::layout::{Layout, Storage, Width};
 use super::shapes::Shapes;
 use super::{builtin, parameters};
 use crate::base::error::{Error, Location, Result};
-use crate::base::io::Input;
+use crate::base::io::read_configuration;
 
 /// The part of a Hugging Face `config.json` that determines the size of the KV cache and the cost of prefill.
 #[derive(Debug, Clone)]
@@ -61,7 +61,7 @@ impl ModelConfig {
     /// # Errors
     /// A file that cannot be read, lacks required keys, or describes a model that is not supported.
     pub fn load(path: &Path) -> Result<Self> {
-        let bytes = Input::open(path)?.read_to_end()?;
+        let bytes = read_configuration(path)?;
         let config = serde_json::from_slice(&bytes).map_err(|error| {
             Error::input(
                 Location::line(path, error.line().max(1) as u64),

@@ -9,6 +9,7 @@ use toml::{Table, Value};
 use crate::autoscale::planner::PlannerConfig;
 use crate::autoscale::planner::profile_facts::{InstanceFacts, ProfileFacts};
 use crate::base::error::{Error, Location, Result};
+use crate::base::io::read_configuration_text;
 use crate::cli::slo_args::duration;
 use crate::scenario::set_key;
 
@@ -176,7 +177,7 @@ impl InstanceGpus {
 }
 
 fn read(path: &Path) -> Result<Table> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::read(path, source))?;
+    let text = read_configuration_text(path)?;
     let mut table: Table = toml::from_str(&text).map_err(|error| {
         let before = error.span().map_or(0, |span| span.start).min(text.len());
         let line = text.as_bytes()[..before]

@@ -5,10 +5,12 @@ use std::path::Path;
 use serde_json::json;
 
 use super::SimulateArgs;
+use crate::base::io::StagedFolder;
 use crate::cli::{output, typed_command};
 use crate::compat::{splitwise, vidur as vidur_files};
 use crate::report::studies;
 use crate::report::studies::simulation;
+use crate::scenario::layout::RESULT_FILES;
 use crate::scenario::{ScenarioConfig, SplitwiseSetup, VidurSetup};
 
 /// Simulates by SplitwiseSim's rules.
@@ -30,7 +32,9 @@ pub(super) fn splitwise(
         figures["command"] = json!(typed_command());
         if let Some(folder) = args.folder(&input.trace, |trace| run.key(trace)) {
             let config = ScenarioConfig::of_splitwise(&run.config).to_toml();
-            studies::splitwise::write(&run.report, run.options, &figures, &config, &folder)?;
+            let begun = StagedFolder::begin(&folder)?;
+            studies::splitwise::write(&run.report, run.options, &figures, &config, begun.path())?;
+            begun.finish(RESULT_FILES)?;
             output::wrote(&folder);
         }
         if json {
@@ -48,8 +52,12 @@ pub(super) fn vidur(args: &SimulateArgs, config: &Path, json: bool) -> anyhow::R
     let input = args.input()?;
     let trace = input.read(None, false)?.trace;
     let run = setup.run(&input.trace)?;
+    if let Some(path) = &args.chrome_trace {
+        simulation::chrome_trace(&run.records, path)?;
+    }
     if let Some(folder) = args.folder(&input.trace, |trace| setup.key(trace)) {
-        vidur_files::write(&folder, &run.records, Some(setup.model_work()))?;
+        let begun = StagedFolder::begin(&folder)?;
+        vidur_files::write(begun.path(), &run.records, Some(setup.model_work()))?;
         let files = simulation::RunFiles {
             trace: &trace,
             records: &run.records,
@@ -59,11 +67,9 @@ pub(super) fn vidur(args: &SimulateArgs, config: &Path, json: bool) -> anyhow::R
             command: &typed_command(),
             seed: setup.config().seed,
         };
-        simulation::write(&files, &folder)?;
+        simulation::write(&files, begun.path())?;
+        begun.finish(RESULT_FILES)?;
         output::wrote(&folder);
-    }
-    if let Some(path) = &args.chrome_trace {
-        simulation::chrome_trace(&run.records, path)?;
     }
     if json {
         return output::print(&serde_json::to_string_pretty(&simulation::value(

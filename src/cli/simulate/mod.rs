@@ -17,11 +17,12 @@ use super::trace_input::TraceArgs;
 use super::{measured, output};
 use crate::autoscale::policy::POLICIES;
 use crate::base::error::{Error, Result};
+use crate::base::io::StagedFolder;
 use crate::compat::splitwise::Hydra;
 use crate::compat::vidur;
 use crate::report::studies::simulation;
 use crate::scenario::inputs::{RunInputs, TraceInput};
-use crate::scenario::layout::{RunKey, trace_name};
+use crate::scenario::layout::{RESULT_FILES, RunKey, trace_name};
 use crate::scenario::{Compat, PRESETS, Run, RunOptions, Scenario};
 
 /// Arguments of `replay simulate`.
@@ -240,6 +241,10 @@ fn accurate(args: &SimulateArgs, scenario: &Scenario, json: bool) -> anyhow::Res
         let run = |seed: &u64| Ok((*seed, scenario.run(&workload, *seed, options)?));
         seeds.par_iter().map(run).collect::<Result<Vec<_>>>()
     })?;
+    // Before the folders, so that a trace that cannot be written leaves no results of a failed command.
+    if let (Some(path), Some((_, run))) = (&args.chrome_trace, runs.first()) {
+        simulation::chrome_trace(&run.records, path)?;
+    }
     for (seed, run) in &runs {
         let key = |trace: &str| RunKey::new(scenario, *seed, trace);
         let Some(folder) = args.folder(&input.trace, key) else {
@@ -247,10 +252,12 @@ fn accurate(args: &SimulateArgs, scenario: &Scenario, json: bool) -> anyhow::Res
         };
         let (format, tokenizer) = (input.format.as_deref(), input.tokenizer.as_deref());
         let source = TraceInput::new(&input.trace, format, tokenizer, args.block_size)?;
-        RunInputs::new(config, *seed, source)?.write(&folder)?;
-        measured::write(scenario, &folder)?;
+        let inputs = RunInputs::new(config, *seed, source)?;
+        let begun = StagedFolder::begin(&folder)?;
+        inputs.write(begun.path())?;
+        measured::write(scenario, begun.path())?;
         if args.metrics.is_some() {
-            vidur::write(&folder, &run.records, None)?;
+            vidur::write(begun.path(), &run.records, None)?;
         }
         let files = simulation::RunFiles {
             trace: &trace,
@@ -261,11 +268,9 @@ fn accurate(args: &SimulateArgs, scenario: &Scenario, json: bool) -> anyhow::Res
             command: &super::typed_command(),
             seed: *seed,
         };
-        simulation::write(&files, &folder)?;
+        simulation::write(&files, begun.path())?;
+        begun.finish(RESULT_FILES)?;
         output::wrote(&folder);
-    }
-    if let (Some(path), Some((_, run))) = (&args.chrome_trace, runs.first()) {
-        simulation::chrome_trace(&run.records, path)?;
     }
     show(&runs, json)
 }

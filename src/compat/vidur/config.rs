@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::base::error::{Error, Location, Result};
-use crate::base::io::Input;
+use crate::base::io::{Input, read_configuration};
 use crate::base::table::TableReader;
 use crate::sim::latency::{BatchingOverhead, VidurTable};
 use crate::sim::replica::{ReplicaScheduler, Sarathi, SarathiConfig, VllmV0, VllmV0Config};
@@ -151,7 +151,7 @@ impl VidurConfig {
     /// [`Error::Input`] if it is not such a file or uses a feature that is not supported here; [`Error::Io`] if it
     /// cannot be read.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = Input::open(path)?.read_to_end()?;
+        let bytes = read_configuration(path)?;
         let config: Self = serde_json::from_slice(&bytes).map_err(|error| {
             Error::input(
                 Location::line(path, error.line() as u64),

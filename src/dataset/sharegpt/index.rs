@@ -1,53 +1,39 @@
-//! Indexes a file: start, end and id of each record.
+//! Indexes a file: place and id of each record. The file is read as a stream, so only one record is in memory.
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::report::{LoadReport, Reason};
+use super::report::{LoadReport, Reason, Skipped};
+use super::store::Store;
+use super::stream::Stream;
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
 
-/// Content of a file: memory-mapped if it is uncompressed, in memory if it was decompressed or read from a pipe.
+/// A file with its records' places.
 #[derive(Debug)]
 pub(super) struct Source {
     path: PathBuf,
-    content: Content,
-    /// Number of line ends before each chunk.
-    lines_before: OnceLock<Vec<u64>>,
-}
-
-/// Bytes per chunk for which line ends are counted.
-const CHUNK: usize = 1 << 16;
-
-#[derive(Debug)]
-enum Content {
-    Mapped(memmap2::Mmap),
-    Owned(Vec<u8>),
-}
-
-impl Deref for Content {
-    type Target = [u8];
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Mapped(map) => map,
-            Self::Owned(bytes) => bytes,
-        }
-    }
+    store: Store,
 }
 
 /// One record of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordRef {
-    pub(super) source: usize,
-    pub(super) start: usize,
-    end: usize,
+    source: u32,
+    length: u32,
+    place: u64,
+    /// The line on which it begins.
+    line: u64,
+}
+
+impl RecordRef {
+    /// Number of the source.
+    pub(super) fn source(&self) -> usize {
+        self.source as usize
+    }
 }
 
 /// A record with the id that assigns it to a chat.
@@ -63,293 +49,309 @@ struct Head<'a> {
     id: Option<&'a RawValue>,
 }
 
+impl Head<'_> {
+    /// The id as text.
+    fn id(self) -> Option<String> {
+        let raw = self.id?.get();
+        if raw == "null" {
+            return None;
+        }
+        match serde_json::from_str::<Cow<'_, str>>(raw) {
+            Ok(text) => Some(text.into_owned()),
+            Err(_) => Some(raw.to_owned()),
+        }
+    }
+}
+
+/// An index in progress.
+struct Indexer<'a> {
+    number: u32,
+    strict: bool,
+    store: Store,
+    report: &'a mut LoadReport,
+    found: Vec<Indexed>,
+}
+
 impl Source {
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    /// Reads a file and indexes it as the source of this number.
+    pub(super) fn open(
+        path: &Path,
+        number: usize,
+        strict: bool,
+        report: &mut LoadReport,
+    ) -> Result<(Self, Vec<Indexed>)> {
         let mut input = Input::open(path)?;
-        let head = input.peek()?;
-        if head.is_empty() {
+        if input.peek()?.is_empty() {
             return Err(Error::input(
                 Location::file(path),
                 "the file is empty",
                 "give a ShareGPT file: a JSON array or JSON lines of conversations",
             ));
         }
-        let plain = path.as_os_str() != "-" && matches!(first_byte(head), Some(b'[' | b'{'));
-        let mapped = if plain && path.is_file() {
-            map(path)
-        } else {
-            None
+        let (reader, file, at) = input.into_parts();
+        let mut stream = Stream::new(path, reader, at);
+        let mut indexer = Indexer {
+            number: number as u32,
+            strict,
+            store: Store::new(file),
+            report,
+            found: Vec::new(),
         };
-        let content = match mapped {
-            Some(map) if first_byte(&map) == first_byte(head) => Content::Mapped(map),
-            _ => Content::Owned(input.read_to_end()?),
-        };
-        Ok(Self {
-            path: path.to_path_buf(),
-            content,
-            lines_before: OnceLock::new(),
-        })
+        match stream.next_byte()? {
+            None => {}
+            Some(b'[') => indexer.array(stream)?,
+            Some(b'{') => indexer.lines(stream)?,
+            Some(other) => {
+                return Err(Error::input(
+                    stream.location(),
+                    format!("starts with {:?}, expected `[` or `{{`", char::from(other)),
+                    "give a ShareGPT file: a JSON array or JSON lines of conversations",
+                ));
+            }
+        }
+        let Indexer {
+            store,
+            found,
+            report,
+            ..
+        } = indexer;
+        let mut skipped = report.skipped.iter();
+        let here = |skipped: &&Skipped| skipped.first.path == path;
+        if found.is_empty()
+            && let Some(skipped) = skipped.find(here)
+        {
+            return Err(Error::input(
+                skipped.first.clone(),
+                skipped.reason.problem(),
+                "no record of the file can be used; give JSON lines of conversations",
+            ));
+        }
+        let path = path.to_path_buf();
+        Ok((Self { path, store }, found))
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(super) fn bytes(&self, record: &RecordRef) -> &[u8] {
-        &self.content[record.start..record.end]
+    /// The text of a record.
+    ///
+    /// # Errors
+    /// A file that cannot be read any more, or became shorter.
+    pub(super) fn bytes(&self, record: &RecordRef) -> Result<Cow<'_, [u8]>> {
+        self.store
+            .read(record.place, record.length as usize)
+            .map_err(|source| Error::read(&self.path, source))
     }
 
-    /// Line number of a byte offset. Line ends are counted once, and only when a message needs them.
-    pub(super) fn location(&self, offset: usize) -> Location {
-        let count = |bytes: &[u8]| memchr::memchr_iter(b'\n', bytes).count() as u64;
-        let before = self.lines_before.get_or_init(|| {
-            let mut total = 0;
-            let starts = self.content.chunks(CHUNK).map(|chunk| {
-                let start = total;
-                total += count(chunk);
-                start
-            });
-            starts.collect()
-        });
-        let offset = offset.min(self.content.len());
-        let chunk = offset / CHUNK;
-        let known = before.get(chunk).copied().unwrap_or_default();
-        let line = known + count(&self.content[chunk * CHUNK..offset]) + 1;
-        Location::line(&self.path, line)
+    /// Where a record begins.
+    pub(super) fn location(&self, record: &RecordRef) -> Location {
+        Location::line(&self.path, record.line)
     }
+}
 
-    pub(super) fn index(
-        &self,
-        source: usize,
-        strict: bool,
-        report: &mut LoadReport,
-    ) -> Result<Vec<Indexed>> {
-        let bytes: &[u8] = &self.content;
-        let start = bytes.iter().position(|byte| {
-            !byte.is_ascii_whitespace() && *byte != 0xef && *byte != 0xbb && *byte != 0xbf
-        });
-        let Some(start) = start else {
-            return Ok(Vec::new());
+impl Indexer<'_> {
+    fn keep(&mut self, start: u64, at: &Location, bytes: &[u8], id: Option<String>) -> Result<()> {
+        let place = self
+            .store
+            .keep(start, bytes)
+            .map_err(|source| Error::write(std::env::temp_dir(), source))?;
+        let record = RecordRef {
+            source: self.number,
+            // A record is at most 256 MiB long.
+            length: bytes.len() as u32,
+            place,
+            line: at.line.unwrap_or(1),
         };
-        match bytes[start] {
-            b'[' => self.index_array(source, start, strict, report),
-            b'{' => self.index_lines(source, start, strict, report),
-            _ => Err(Error::input(
-                self.location(start),
-                format!(
-                    "starts with {:?}, expected `[` or `{{`",
-                    char::from(bytes[start])
-                ),
-                "give a ShareGPT file: a JSON array or JSON lines of conversations",
-            )),
+        self.found.push(Indexed { record, id });
+        Ok(())
+    }
+
+    fn skip(&mut self, reason: Reason, at: Location, remedy: &'static str) -> Result<()> {
+        if self.strict {
+            return Err(Error::input(at, reason.problem(), remedy));
+        }
+        self.report.records += 1;
+        self.report.skip(reason, at);
+        Ok(())
+    }
+
+    /// Records in one array.
+    fn array(&mut self, mut stream: Stream) -> Result<()> {
+        stream.take_byte()?;
+        let mut value = Vec::new();
+        let mut is_first = true;
+        loop {
+            match (stream.next_byte()?, is_first) {
+                (None, _) => return self.cut_off(&stream),
+                (Some(b']'), true) => break,
+                (Some(_), true) => {}
+                (Some(b']'), false) => break,
+                (Some(b','), false) => {
+                    stream.take_byte()?;
+                    match stream.next_byte()? {
+                        None => return self.cut_off(&stream),
+                        Some(b']') => return Err(self.invalid(stream.location(), "trailing comma")),
+                        Some(_) => {}
+                    }
+                }
+                (Some(_), false) => {
+                    return Err(self.invalid(stream.location(), "expected `,` or `]`"));
+                }
+            }
+            is_first = false;
+            if !self.value(&mut stream, &mut value)? {
+                return self.cut_off(&stream);
+            }
+        }
+        stream.take_byte()?;
+        match stream.next_byte()? {
+            None => Ok(()),
+            Some(_) => Err(self.invalid(stream.location(), "trailing characters")),
         }
     }
 
-    fn index_array(
-        &self,
-        source: usize,
-        start: usize,
-        strict: bool,
-        report: &mut LoadReport,
-    ) -> Result<Vec<Indexed>> {
-        let text = std::str::from_utf8(&self.content[start..]).map_err(|error| {
+    /// The next value as a record; `false` if the stream ends in it.
+    fn value(&mut self, stream: &mut Stream, value: &mut Vec<u8>) -> Result<bool> {
+        let (start, at) = (stream.at, stream.location());
+        if !stream.read_value(value)? {
+            return Ok(false);
+        }
+        let below = |line: usize| Location::line(&at.path, at.line.unwrap_or(1) + line as u64);
+        let text = std::str::from_utf8(value).map_err(|error| {
+            let before = &value[..error.valid_up_to()];
             Error::input(
-                self.location(start + error.valid_up_to()),
+                below(memchr::memchr_iter(b'\n', before).count()),
                 "bytes that are not UTF-8",
                 "convert the file to UTF-8",
             )
         })?;
-        let mut found = Vec::new();
-        let base = self.content.as_ptr() as usize;
-        let mut keep = |raw: &RawValue| {
-            let from = raw.get().as_ptr() as usize - base;
-            let record = RecordRef {
-                source,
-                start: from,
-                end: from + raw.get().len(),
-            };
-            found.push(Indexed {
-                record,
-                id: id_of(raw.get().as_bytes()),
-            });
-        };
-        let mut parser = serde_json::Deserializer::from_str(text);
-        let result = Elements(&mut keep)
-            .deserialize(&mut parser)
-            .and_then(|()| parser.end());
-        let Err(error) = result else { return Ok(found) };
-        let line = self.location(start).line.unwrap_or(1) + error.line() as u64 - 1;
-        let at = Location::line(&self.path, line);
-        if !error.is_eof() || strict || found.is_empty() {
-            let problem = if error.is_eof() {
-                "the array is cut off before its end".to_owned()
-            } else {
-                format!("not valid JSON: {error}")
-            };
-            let remedy = if found.is_empty() || strict {
-                "download the file again, or repair it"
-            } else {
-                "repair the record on that line"
-            };
-            return Err(Error::input(at, problem, remedy));
+        let is_object = value.first() == Some(&b'{');
+        // Reading the id also checks the record; only a record with a fault is read once more, for its place.
+        let head = serde_json::from_str::<Head<'_>>(text)
+            .ok()
+            .filter(|_| is_object);
+        if head.is_none()
+            && let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text)
+        {
+            let told = error.to_string();
+            let told = told.split(" at line ").next().unwrap_or_default();
+            return Err(self.invalid(below(error.line().saturating_sub(1)), told));
         }
-        report.warnings.push(format!(
-            "{at}: the array is cut off; read up to its last whole record, number {}",
-            found.len()
-        ));
-        Ok(found)
+        if is_object {
+            let id = head.and_then(Head::id);
+            self.keep(start, &at, value, id)?;
+        } else {
+            self.skip(
+                Reason::NotAnObject,
+                at,
+                "repair or remove the record, or leave `strict` out to skip such records",
+            )?;
+        }
+        Ok(true)
     }
 
-    fn index_lines(
-        &self,
-        source: usize,
-        start: usize,
-        strict: bool,
-        report: &mut LoadReport,
-    ) -> Result<Vec<Indexed>> {
-        let bytes: &[u8] = &self.content;
-        let mut found = Vec::new();
-        let mut from = start;
-        while from < bytes.len() {
-            let length = memchr_newline(&bytes[from..]);
-            let end = from + length;
-            let line = bytes[from..end].trim_ascii();
-            if !line.is_empty() {
-                if found.is_empty() && !is_json(line) && report.skipped.is_empty() {
-                    // Perhaps objects over several lines, one after the other.
-                    if let Some(all) = self.index_objects(source, from) {
-                        return Ok(all);
-                    }
-                }
-                let record = RecordRef {
-                    source,
-                    start: from,
-                    end,
-                };
-                if line[0] == b'{' && id_is_cheap(line) {
-                    found.push(Indexed {
-                        record,
-                        id: id_of(line),
-                    });
-                } else {
-                    let reason = if std::str::from_utf8(line).is_err() {
-                        Reason::NotUtf8
-                    } else if is_json(line) {
-                        Reason::NotAnObject
-                    } else {
-                        Reason::NotJson
-                    };
-                    let at = self.location(from);
-                    if strict {
-                        return Err(Error::input(
-                            at,
-                            reason.problem(),
-                            "repair or remove the line, or leave `strict` out to skip such records",
-                        ));
-                    }
-                    report.records += 1;
-                    report.skip(reason, at);
-                }
-            }
-            from = end + 1;
-        }
-        if found.is_empty()
-            && let Some(skipped) = report.skipped.first()
-        {
+    fn invalid(&self, at: Location, problem: &str) -> Error {
+        let remedy = if self.found.is_empty() || self.strict {
+            "download the file again, or repair it"
+        } else {
+            "repair the record on that line"
+        };
+        Error::input(at, format!("not valid JSON: {problem}"), remedy)
+    }
+
+    /// The file ends before its last record does.
+    fn cut_off(&mut self, stream: &Stream) -> Result<()> {
+        let at = stream.location();
+        if self.strict || self.found.is_empty() {
             return Err(Error::input(
-                skipped.first.clone(),
-                skipped.reason.problem(),
-                "no line of the file can be used; give JSON lines of conversations",
+                at,
+                "the array is cut off before its end",
+                "download the file again, or repair it",
             ));
         }
-        Ok(found)
+        self.report.warnings.push(format!(
+            "{at}: the array is cut off; read up to its last whole record, number {}",
+            self.found.len()
+        ));
+        Ok(())
     }
 
-    fn index_objects(&self, source: usize, start: usize) -> Option<Vec<Indexed>> {
-        let text = std::str::from_utf8(&self.content[start..]).ok()?;
-        let base = self.content.as_ptr() as usize;
-        let mut found = Vec::new();
-        for raw in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
-            let raw = raw.ok()?;
-            let from = raw.get().as_ptr() as usize - base;
-            let record = RecordRef {
-                source,
-                start: from,
-                end: from + raw.get().len(),
+    /// A record on each line, or objects over several lines, one after the other.
+    fn lines(&mut self, mut stream: Stream) -> Result<()> {
+        let mut buffer = Vec::new();
+        let mut is_first = true;
+        loop {
+            let (start, at) = (stream.at, stream.location());
+            if !stream.read_line(&mut buffer)? {
+                break;
+            }
+            let line = buffer.trim_ascii();
+            if line.is_empty() {
+                continue;
+            }
+            if std::mem::take(&mut is_first) && ends_early(line) {
+                let line = at.line.unwrap_or(1);
+                let mut bytes = std::mem::take(&mut buffer);
+                if stream.line > line {
+                    bytes.push(b'\n');
+                }
+                match self.objects(stream.put_back(bytes, start, line))? {
+                    None => return Ok(()),
+                    Some(again) => stream = again,
+                }
+                continue;
+            }
+            if line[0] == b'{' && line.last() == Some(&b'}') {
+                // Faults inside it are reported when it is loaded.
+                let blanks = buffer.len() - buffer.trim_ascii_start().len();
+                self.keep(start + blanks as u64, &at, line, id_of(line))?;
+                continue;
+            }
+            let reason = if std::str::from_utf8(line).is_err() {
+                Reason::NotUtf8
+            } else if is_json(line) {
+                Reason::NotAnObject
+            } else {
+                Reason::NotJson
             };
-            found.push(Indexed {
-                record,
-                id: id_of(raw.get().as_bytes()),
-            });
+            let remedy = "repair or remove the line, or leave `strict` out to skip such records";
+            self.skip(reason, at, remedy)?;
         }
-        Some(found)
+        Ok(())
     }
-}
 
-#[expect(
-    unsafe_code,
-    reason = "mapping a file is the only way to read it without a copy"
-)]
-fn map(path: &Path) -> Option<memmap2::Mmap> {
-    let file = File::open(path).ok()?;
-    // SAFETY: the map is read only. Another process that cuts the file short while we read could end this one, as with
-    // every reader of mapped files; it cannot make it compute something wrong from memory that is not its own.
-    unsafe { memmap2::Mmap::map(&file) }.ok()
-}
-
-fn first_byte(bytes: &[u8]) -> Option<u8> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    bytes
-        .iter()
-        .copied()
-        .find(|byte| !byte.is_ascii_whitespace())
-}
-
-fn memchr_newline(bytes: &[u8]) -> usize {
-    memchr::memchr(b'\n', bytes).unwrap_or(bytes.len())
+    /// Objects that follow each other. If the first one is no JSON, the stream is returned from its beginning.
+    fn objects(&mut self, mut stream: Stream) -> Result<Option<Stream>> {
+        let (start, line) = (stream.at, stream.line);
+        let mut value = Vec::new();
+        let is_whole = stream.read_value(&mut value)?;
+        let is_good = is_whole && is_json(&value);
+        stream = stream.put_back(value, start, line);
+        if !is_good {
+            return Ok(Some(stream));
+        }
+        let mut value = Vec::new();
+        while stream.next_byte()?.is_some() {
+            if !self.value(&mut stream, &mut value)? {
+                self.cut_off(&stream)?;
+                break;
+            }
+        }
+        Ok(None)
+    }
 }
 
 fn is_json(bytes: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
 }
 
-/// Whether a line can be a record; faults inside it are reported when it is loaded.
-fn id_is_cheap(line: &[u8]) -> bool {
-    line.last() == Some(&b'}')
+/// Whether a line is the beginning of a JSON value that goes on.
+fn ends_early(line: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(line).is_err_and(|error| error.is_eof())
 }
 
-/// Id of the record as text, if it has one.
+/// Id of the record, if it has one.
 fn id_of(record: &[u8]) -> Option<String> {
-    let head: Head<'_> = serde_json::from_slice(record).ok()?;
-    let raw = head.id?.get();
-    if raw == "null" {
-        return None;
-    }
-    match serde_json::from_str::<Cow<'_, str>>(raw) {
-        Ok(text) => Some(text.into_owned()),
-        Err(_) => Some(raw.to_owned()),
-    }
-}
-
-/// Passes the text of each element of an array to a closure.
-struct Elements<'f, F>(&'f mut F);
-
-impl<'de, F: FnMut(&'de RawValue)> DeserializeSeed<'de> for Elements<'_, F> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de, F: FnMut(&'de RawValue)> Visitor<'de> for Elements<'_, F> {
-    type Value = ();
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("an array of conversations")
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while let Some(raw) = seq.next_element::<&RawValue>()? {
-            (self.0)(raw);
-        }
-        Ok(())
-    }
+    serde_json::from_slice::<Head<'_>>(record).ok()?.id()
 }

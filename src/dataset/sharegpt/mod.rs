@@ -7,6 +7,8 @@ mod index;
 mod join;
 mod record;
 mod report;
+mod store;
+mod stream;
 
 use std::path::{Path, PathBuf};
 
@@ -49,9 +51,7 @@ impl Dataset {
         let mut sources = Vec::new();
         let mut records = Vec::new();
         for path in paths {
-            let source = Source::open(path)?;
-            let number = sources.len();
-            let found = source.index(number, options.strict, &mut report)?;
+            let (source, found) = Source::open(path, sources.len(), options.strict, &mut report)?;
             if found.is_empty() {
                 return Err(Error::input(
                     Location::file(path),
@@ -84,7 +84,7 @@ impl Dataset {
 
     /// File and line of a record.
     pub fn location(&self, record: &RecordRef) -> Location {
-        self.sources[record.source].location(record.start)
+        self.sources[record.source()].location(record)
     }
 
     /// Counts of indexing; the counts of loading are returned with each chat.
@@ -99,10 +99,14 @@ impl Dataset {
     pub fn load(&self, chat: usize) -> Result<(Vec<Conversation>, LoadReport)> {
         let mut report = LoadReport::default();
         let chat = &self.chats[chat];
+        let texts = chat
+            .parts
+            .iter()
+            .map(|part| self.sources[part.record.source()].bytes(&part.record))
+            .collect::<Result<Vec<_>>>()?;
         let mut parts = Vec::with_capacity(chat.parts.len());
-        for part in &chat.parts {
-            let source = &self.sources[part.record.source];
-            match record::parse(source.bytes(&part.record)) {
+        for (part, text) in chat.parts.iter().zip(&texts) {
+            match record::parse(text) {
                 Ok(parsed) => parts.push((part, parsed)),
                 Err(reason) => self.skip(part.record, reason, &mut report)?,
             }
@@ -122,8 +126,7 @@ impl Dataset {
     }
 
     fn skip(&self, record: RecordRef, reason: Reason, report: &mut LoadReport) -> Result<()> {
-        let source = &self.sources[record.source];
-        let at = source.location(record.start);
+        let at = self.location(&record);
         if self.options.strict {
             return Err(Error::input(
                 at,

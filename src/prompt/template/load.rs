@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use super::{ChatTemplate, SpecialTokens};
 use crate::base::error::{Error, Location, Result};
-use crate::base::io::Input;
+use crate::base::io::read_configuration_text;
 use crate::prompt::tokenizer::find_in;
 
 const BUILTIN: [(&str, &str); 4] = [
@@ -167,13 +167,7 @@ fn template_of(json: &Json) -> Option<String> {
 }
 
 fn read(path: &Path) -> Result<String> {
-    String::from_utf8(Input::open(path)?.read_to_end()?).map_err(|_| {
-        Error::input(
-            Location::file(path),
-            "not UTF-8",
-            "convert the file to UTF-8",
-        )
-    })
+    read_configuration_text(path)
 }
 
 fn read_json(path: &Path) -> Result<Json> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::base::error::{Error, Location, Result};
+use crate::base::io::Input;
 use crate::report::render::html::Cell;
 use crate::report::render::number::{percent, thousands};
 
@@ -13,7 +14,7 @@ use crate::report::render::number::{percent, thousands};
 /// # Errors
 /// A file that cannot be read or is not JSON.
 pub(super) fn read(path: &Path) -> Result<Value> {
-    let bytes = std::fs::read(path).map_err(|source| Error::read(path, source))?;
+    let bytes = Input::open(path)?.read_to_end()?;
     serde_json::from_slice(&bytes).map_err(|error| {
         let at = Location::line(path, error.line() as u64);
         Error::input(

@@ -29,7 +29,7 @@ impl ResultKind {
             Self::Sweep
         } else if has("curve.json") {
             Self::Curve
-        } else if has("multi_turn_request_metrics.csv") {
+        } else if has("multi_turn_request_metrics.csv") && has("summary.json") {
             Self::Experiment
         } else if has("requests.csv") && has("summary.json") {
             Self::Analysis

@@ -100,9 +100,10 @@ pub fn write(
     config: &str,
     folder: &Path,
 ) -> Result<()> {
+    // A folder with this file and without a summary is not complete.
+    crate::base::io::write_file(folder.join("config.toml"), config.as_bytes())?;
     write_report(report, options, folder)?;
     requests(report, &folder.join("request.csv"))?;
-    crate::base::io::write_file(folder.join("config.toml"), config.as_bytes())?;
     write_json(folder.join("summary.json"), figures)
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::base::error::Result;
-use crate::base::io::write_json;
+use crate::base::io::{StagedFolder, write_json};
 use crate::base::table::{CsvFile, float};
 use crate::compat::vidur::write_ranked;
 use crate::metrics::statistics::{p_text, sentence};
@@ -59,14 +59,15 @@ pub fn significance(findings: &[Finding], confidence: f64) -> String {
 /// # Errors
 /// [`crate::base::error::Error::Io`] if the file cannot be written.
 pub fn write_run(run: &ThresholdRun, root: &Path) -> Result<()> {
+    let begun = StagedFolder::begin(root.join(&run.name))?;
     for (threshold, columns) in &run.thresholds {
-        let folder = root.join(&run.name).join(threshold.to_string());
+        let folder = begun.path().join(threshold.to_string());
         for (metric, column) in METRICS.iter().zip(columns) {
             let ids = column.ids.iter().map(|id| id.parse().unwrap_or_default());
             write_ranked(&folder, metric, ids.zip(column.values.iter().copied()))?;
         }
     }
-    Ok(())
+    begun.finish(&[])
 }
 
 /// Name of an order in tables.
@@ -241,7 +242,8 @@ pub fn write_aging(
     seeds: &[u64],
     folder: &Path,
 ) -> Result<()> {
-    write_json(folder.join("aging.json"), &aging_json(study, sweep, seeds))?;
+    let begun = StagedFolder::begin(folder)?;
+    let folder = begun.path();
     let header = [
         "order",
         "tokens_per_second",
@@ -288,7 +290,9 @@ pub fn write_aging(
             csv.row(row)?;
         }
     }
-    csv.finish()
+    csv.finish()?;
+    write_json(folder.join("aging.json"), &aging_json(study, sweep, seeds))?;
+    begun.finish(&["aging.json"])
 }
 
 /// Charts of TTFT by ratio, and of the Pareto front.

@@ -10,7 +10,7 @@ use crate::autoscale::planner::profile::{
 };
 use crate::autoscale::planner::profile_facts::{InstanceFacts, ProfileFacts};
 use crate::base::error::{Error, Result};
-use crate::base::io::write_file;
+use crate::base::io::{StagedFolder, write_file};
 use crate::scenario::{
     LatencyConfig, PoolSection, RunOptions, Scenario, ScenarioConfig, SchedulerConfig,
 };
@@ -95,9 +95,13 @@ impl Measured {
     /// A file that cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
         let (prefill, decode) = self.profile.to_csv();
+        let begun = StagedFolder::begin(folder)?;
+        let folder = begun.path();
+        self.facts.write(folder)?;
         write_file(folder.join(PREFILL_CSV), prefill.as_bytes())?;
         write_file(folder.join(DECODE_CSV), decode.as_bytes())?;
-        self.facts.write(folder)
+        // Without the last file, the folder holds no profile.
+        begun.finish(&[DECODE_CSV])
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::base::error::{Error, Location, Result};
-use crate::base::io::Input;
+use crate::base::io::read_configuration;
 use crate::cache::capacity::{Budget, GPUS, ModelConfig};
 use crate::sim::replica::VllmV1Config;
 
@@ -64,7 +64,7 @@ impl Engine {
     /// # Errors
     /// A file that cannot be read or is not JSON, or an invalid value.
     pub fn load(path: &Path) -> Result<Self> {
-        let bytes = Input::open(path)?.read_to_end()?;
+        let bytes = read_configuration(path)?;
         let meta: Value = serde_json::from_slice(&bytes).map_err(|error| {
             Error::input(
                 Location::line(path, error.line().max(1) as u64),

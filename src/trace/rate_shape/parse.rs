@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{RateShape, Segment};
 use crate::base::error::{Error, Location, Result};
-use crate::base::io::Input;
+use crate::base::io::read_configuration;
 use crate::base::units::parse_seconds;
 use crate::trace::Nanos;
 use crate::trace::format::{ReadOptions, read_trace};
@@ -248,7 +248,7 @@ fn scaled(steps: &[(f64, f64)]) -> Option<Vec<Segment>> {
 
 /// Parses lines of `time,rate`: each rate holds until the next time, the last as long as the one before it.
 fn steps_of_file(path: &Path) -> Result<Vec<Segment>> {
-    let text = String::from_utf8_lossy(&Input::open(path)?.read_to_end()?).into_owned();
+    let text = String::from_utf8_lossy(&read_configuration(path)?).into_owned();
     let mut rows: Vec<(f64, f64)> = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();

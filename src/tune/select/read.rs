@@ -48,7 +48,9 @@ fn folders(root: &Path) -> Result<Vec<(String, PathBuf)>> {
     let mut folders = Vec::new();
     for entry in entries {
         let entry = entry.map_err(|source| Error::read(root, source))?;
-        if entry.path().is_dir() {
+        // Hidden folders are not finished yet.
+        let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if !is_hidden && entry.path().is_dir() {
             folders.push((
                 entry.file_name().to_string_lossy().into_owned(),
                 entry.path(),

@@ -13,7 +13,7 @@ use super::config::{
     StartState,
 };
 use crate::base::error::{Error, Location, Result};
-use crate::base::io::Input;
+use crate::base::io::read_configuration;
 
 /// A configuration of SplitwiseSim.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,12 +34,11 @@ impl Hydra {
     /// # Errors
     /// [`Error::Io`] if it cannot be read, [`Error::Input`] if it is not a configuration that can be simulated.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
-        let input = Input::open(path)?;
-        let path = input.path().to_path_buf();
-        let bytes = input.read_to_end()?;
+        let path = path.as_ref();
+        let bytes = read_configuration(path)?;
         let fault = |problem: String| {
             Error::input(
-                Location::file(&path),
+                Location::file(path),
                 problem,
                 "give the .hydra/config.yaml of a run of SplitwiseSim",
             )

@@ -13,6 +13,7 @@ use crate::report::render::shell::quoted;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Missing {
     /// The folder where the run would be.
+    #[serde(serialize_with = "crate::base::io::shown_path")]
     pub folder: PathBuf,
     /// The command that would produce it.
     pub command: String,

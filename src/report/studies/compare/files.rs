@@ -6,7 +6,7 @@ use super::charts;
 use super::read::{METRICS, PERCENTILES};
 use super::{ComparedRun, PolicyComparison, ScenarioGroup};
 use crate::base::error::{Error, Location, Result};
-use crate::base::io::write_json;
+use crate::base::io::{StagedFolder, write_json};
 use crate::base::table::{CsvFile, float};
 
 /// The default output folder of a comparison. A quick comparison has its own, so that it never replaces the full one.
@@ -43,7 +43,10 @@ fn spare_full_comparison(folder: &Path) -> Result<()> {
 pub fn write(comparison: &PolicyComparison, json: &serde_json::Value, folder: &Path) -> Result<()> {
     if comparison.reading.quick {
         spare_full_comparison(folder)?;
-    } else {
+    }
+    let begun = StagedFolder::begin(folder)?;
+    let folder = begun.path();
+    if !comparison.reading.quick {
         results_summary(comparison, &folder.join("results_summary.csv"))?;
     }
     for scenario in comparison.scenarios() {
@@ -54,7 +57,8 @@ pub fn write(comparison: &PolicyComparison, json: &serde_json::Value, folder: &P
         summary_table(&scenario, &own.join("summary_table.csv"))?;
         charts::save(&charts::all(&scenario, comparison.reading.quick)?, &own)?;
     }
-    write_json(folder.join("comparison.json"), json)
+    write_json(folder.join("comparison.json"), json)?;
+    begun.finish(&["comparison.json"])
 }
 
 /// Writes each policy's mean TTFT, TBT and E2E at P90, to four digits.

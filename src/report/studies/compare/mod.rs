@@ -34,6 +34,7 @@ pub struct ComparedRun {
     /// Requests per second, if the trace's name ends in a rate.
     pub rate: Option<f64>,
     /// The run's folder.
+    #[serde(serialize_with = "crate::base::io::shown_path")]
     pub folder: PathBuf,
     /// The run's figures.
     #[serde(flatten)]
@@ -44,6 +45,7 @@ pub struct ComparedRun {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Skipped {
     /// The folder.
+    #[serde(serialize_with = "crate::base::io::shown_path")]
     pub folder: PathBuf,
     /// Place, problem and remedy in one line.
     pub why: String,

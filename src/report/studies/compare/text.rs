@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::pairs::{self, Pair};
 use super::read::{Figures, METRICS, PERCENTILES};
 use super::{PolicyComparison, ScenarioGroup};
+use crate::base::io::ShownPath;
 use crate::report::render::number::{percent, seconds};
 use crate::report::render::table::table;
 use crate::report::studies::answer::{self, Candidate};
@@ -229,7 +230,7 @@ pub fn json(comparison: &PolicyComparison, pairs: &[Vec<Pair>], command: &str) -
     json!({
         "version": crate::base::version::VERSION,
         "command": command,
-        "results": comparison.root,
+        "results": ShownPath(&comparison.root),
         "reading": comparison.reading,
         "scenarios": scenarios.iter().zip(pairs).map(scenario).collect::<Vec<_>>(),
         "runs": comparison.runs,

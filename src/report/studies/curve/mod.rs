@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::answer;
 use crate::base::error::Result;
-use crate::base::io::write_json;
+use crate::base::io::{StagedFolder, write_json};
 use crate::base::table::{CsvFile, float};
 use crate::cache::curve::{Curve, Point, Sampled};
 use crate::report::render::chart::{
@@ -316,9 +316,12 @@ impl CurveFiles<'_> {
     /// # Errors
     /// A file that cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        write_json(folder.join("curve.json"), &self.value())?;
+        let begun = StagedFolder::begin(folder)?;
+        let folder = begun.path();
         self.csv(&folder.join("curve.csv"))?;
-        self.chart().save(folder)
+        self.chart().save(folder)?;
+        write_json(folder.join("curve.json"), &self.value())?;
+        begun.finish(&["curve.json"])
     }
 
     fn csv(&self, path: &Path) -> Result<()> {

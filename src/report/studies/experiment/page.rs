@@ -33,7 +33,6 @@ pub fn write(columns: &SingleAndMulti<'_>, folder: &Path, command: &str) -> Resu
         entries.insert("trace_meta".into(), meta.clone());
         entries.insert("version".into(), json!(VERSION));
     }
-    write_json(folder.join("summary.json"), &value)?;
     let figures = columns.figures();
     let mut runs = vec![&columns.single, &columns.multi];
     runs.extend(
@@ -47,7 +46,8 @@ pub fn write(columns: &SingleAndMulti<'_>, folder: &Path, command: &str) -> Resu
     curves::write(&replays, folder)?;
     let page = page(&figures, &replays, &meta, command);
     chart::save_all(&page.charts, folder)?;
-    page.write(&folder.join("report.html"))
+    page.write(&folder.join("report.html"))?;
+    write_json(folder.join("summary.json"), &value)
 }
 
 /// Builds the page that [`write`] wrote from the other files of the folder.

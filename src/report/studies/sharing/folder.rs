@@ -10,7 +10,7 @@ use super::curves::{self, Curves};
 use super::page::{self, Origin};
 use super::{charts, csv_files, text};
 use crate::base::error::{Error, Location, Result};
-use crate::base::io::write_json;
+use crate::base::io::{StagedFolder, write_json};
 use crate::metrics::Summary;
 use crate::report::render::chart;
 use crate::report::render::html::Page;
@@ -34,14 +34,17 @@ pub fn write(run: &AnalyzedTrace<'_>, folder: &Path, source: &str, command: &str
         entries.insert("command".into(), json!(command));
         entries.insert("version".into(), json!(crate::base::version::VERSION));
     }
-    write_json(folder.join("summary.json"), &value)?;
+    let begun = StagedFolder::begin(folder)?;
+    let folder = begun.path();
     csv_files::requests(run, &folder.join("requests.csv"))?;
     csv_files::blocks(run, &folder.join("blocks.csv"))?;
     let replay = charts::alone(Cow::Borrowed(run.summary), Curves::new(run.analysis));
     curves::write(std::slice::from_ref(&replay), folder)?;
     let page = page::of_replay(&replay, &origin);
     chart::save_all(&page.charts, folder)?;
-    page.write(&folder.join("report.html"))
+    page.write(&folder.join("report.html"))?;
+    write_json(folder.join("summary.json"), &value)?;
+    begun.finish(&["summary.json"])
 }
 
 /// Builds the page that [`write`] wrote from the other files of the folder.

@@ -38,13 +38,14 @@ pub struct RunFiles<'a> {
 /// # Errors
 /// A file that cannot be written.
 pub fn write(run: &RunFiles<'_>, folder: &Path) -> Result<()> {
+    // Written first: a folder with this file and without a summary is not complete.
+    write_file(folder.join("config.toml"), run.config.as_bytes())?;
     splitwise_files::write(run.records, folder)?;
     requests(run, &folder.join("request.csv"))?;
     instances(&run.records.instances, &folder.join("instances.csv"))?;
     if let Some(log) = run.scaling {
         scaling_files::write(run.records, log, &run.serving.scaling.figures, folder)?;
     }
-    write_file(folder.join("config.toml"), run.config.as_bytes())?;
     let mut summary = json!({
         "version": crate::base::version::VERSION,
         "generator": "rand_pcg::Pcg64, one stream per entity",

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::answer;
 use crate::base::error::Result;
-use crate::base::io::write_json;
+use crate::base::io::{StagedFolder, write_json};
 use crate::base::table::{CsvFile, float};
 use crate::cache::eviction::looks_ahead;
 use crate::cache::sweep::Counts;
@@ -140,14 +140,16 @@ impl SweepFiles<'_> {
     /// # Errors
     /// A file that cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        write_json(folder.join("sweep.json"), &self.value())?;
+        let begun = StagedFolder::begin(folder)?;
+        let folder = begun.path();
         self.csv(&folder.join("sweep.csv"))?;
         for sheet in Sheet::all(self.cells) {
             grid(&sheet).save(folder, &format!("heatmap_{}", sheet.block_size))?;
             let name = format!("lines_{}", sheet.block_size);
             lines(&sheet).save_as(folder, &name)?;
         }
-        Ok(())
+        write_json(folder.join("sweep.json"), &self.value())?;
+        begun.finish(&["sweep.json"])
     }
 
     fn csv(&self, path: &Path) -> Result<()> {

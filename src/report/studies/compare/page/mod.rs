@@ -12,6 +12,7 @@ use super::pairs::Pair;
 use super::text::answer;
 use super::{ComparedRun, PolicyComparison, ScenarioGroup};
 use crate::base::error::Result;
+use crate::base::io::ShownPath;
 use crate::report::render::chart::Chart;
 use crate::report::render::html::{Page, Variant};
 use crate::report::render::number::thousands;
@@ -111,7 +112,7 @@ pub fn page(comparison: &PolicyComparison, pairs: &[Vec<Pair>], command: &str) -
         notes,
         definitions: DEFINITIONS,
         configuration: json!({
-            "results": comparison.root,
+            "results": ShownPath(&comparison.root),
             "reading": comparison.reading,
             "scenarios": scenarios.iter().map(ScenarioGroup::title).collect::<Vec<_>>(),
             "commands of runs": made,
@@ -123,5 +124,5 @@ pub fn page(comparison: &PolicyComparison, pairs: &[Vec<Pair>], command: &str) -
 
 /// A run's effective configuration, from its folder.
 fn configuration(run: &ComparedRun) -> Option<String> {
-    std::fs::read_to_string(run.folder.join("config.toml")).ok()
+    crate::base::io::read_configuration_text(run.folder.join("config.toml")).ok()
 }

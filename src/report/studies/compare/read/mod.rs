@@ -108,10 +108,6 @@ impl Figures {
     /// A malformed file, or an incomplete run.
     pub fn read(folder: &Path, how: Reading) -> Result<Self> {
         let mut figures = Self::default();
-        if how.quick {
-            figures.times = folder::summary_times(folder)?;
-            return Ok(figures);
-        }
         let has = |name: &str| folder.join(name).is_file();
         if !has("summary.json") && has("config.toml") {
             return Err(Error::input(
@@ -119,6 +115,10 @@ impl Figures {
                 "was not finished: it has config.toml and no summary.json",
                 "run it again",
             ));
+        }
+        if how.quick {
+            figures.times = folder::summary_times(folder)?;
+            return Ok(figures);
         }
         if !has("summary.json") && !has("summary.csv") {
             return Err(Error::input(
