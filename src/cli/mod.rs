@@ -22,6 +22,7 @@ mod model_args;
 mod output;
 mod plan;
 mod profile;
+mod ranges;
 mod renamed;
 mod report;
 mod simulate;
@@ -244,11 +245,24 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-/// The command line as it was typed, for reports and result files.
+/// The command line for reports and result files: as it was typed, without the options that cannot change a result.
 fn typed_command() -> String {
-    let mut words: Vec<_> = std::env::args().map(|word| quoted(&word)).collect();
-    if let Some(first) = words.first_mut() {
-        "replay".clone_into(first);
+    const WITHOUT_EFFECT: [&str; 4] = ["--threads", "--color", "--quiet", "-q"];
+    let mut words = vec!["replay".to_owned()];
+    let mut typed = std::env::args().skip(1);
+    while let Some(word) = typed.next() {
+        let (name, value) = match word.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (word.as_str(), None),
+        };
+        match WITHOUT_EFFECT.contains(&name) {
+            false => words.push(quoted(&word)),
+            // The value of the first two options may be the next word.
+            true if value.is_none() && matches!(name, "--threads" | "--color") => {
+                typed.next();
+            }
+            true => {}
+        }
     }
     words.join(" ")
 }

@@ -145,7 +145,6 @@ fn follow(what: &str, total: u64, counter: &AtomicU64, finished: &AtomicBool) {
 /// Limits the number of threads of all parallel work. Only the first call has an effect.
 pub(super) fn set_threads(threads: Option<usize>) -> anyhow::Result<()> {
     if let Some(threads) = threads {
-        anyhow::ensure!(threads > 0, "--threads 0; give 1 or more");
         // Fails only if a limit is set already.
         let _ = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)

@@ -8,6 +8,7 @@ mod http;
 mod names;
 
 use super::planner::Observation;
+use crate::base::limits::INSTANCES;
 
 pub use http::{Http, Query, Sample};
 pub use names::{DYNAMO, Names, SERVERS, VLLM, by_name};
@@ -230,12 +231,13 @@ impl Ask<'_> {
         self.server.instant(query, Some(self.now))
     }
 
-    /// The single value of an aggregation; `None` if there is no series, a fault if it is not a number.
+    /// The single value of an aggregation; `None` if there is no series, a fault if it is not a number or negative. No query of
+    /// this program has a negative value in a sound cluster.
     fn number(&self, query: &str) -> Found<Option<f64>> {
         let samples = self.samples(query)?;
         match one(&samples) {
-            Some(value) if value.is_finite() => Ok(Some(value)),
-            Some(value) => Err(format!("{query} is {value}")),
+            Some(value) if value.is_finite() && value >= 0.0 => Ok(Some(value)),
+            Some(value) => Err(format!("{query} is {value}; expected 0 or more")),
             None if samples.is_empty() => Ok(None),
             None => Err(format!(
                 "{query} has {} values, expected one",
@@ -284,9 +286,9 @@ impl Ask<'_> {
 
     fn instances(&self, query: &str) -> Found<u32> {
         match self.number(query)? {
-            Some(count) if count >= 0.0 => Ok(count.round() as u32),
+            Some(count) if INSTANCES.holds(count) => Ok(count.round() as u32),
             Some(count) => Err(format!(
-                "`{query}` returns {count} as the number of instances"
+                "`{query}` returns {count} as the number of instances; expected a number {INSTANCES}"
             )),
             None => Err(format!("`{query}` returns no number of instances")),
         }

@@ -137,6 +137,7 @@ impl OutputFile {
             std::fs::rename(temporary, &self.path)
                 .map_err(|source| Error::write(&self.path, source))?;
             self.temporary = None;
+            super::written::add(&self.path);
         }
         Ok(())
     }

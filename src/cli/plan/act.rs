@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::autoscale::planner::Decision;
+use crate::base::limits;
+use crate::cli::ranges::number;
 
 /// How decisions are carried out. Nothing is scaled unless one of these is given.
 #[derive(Debug, Args)]
@@ -25,8 +27,7 @@ pub(super) struct ActArgs {
         long,
         value_name = "SECONDS",
         default_value_t = 60.0,
-        requires = "prometheus"
-    )]
+        requires = "prometheus", value_parser = number::<f64>(limits::TIMEOUT))]
     scale_timeout: f64,
 }
 
@@ -39,11 +40,6 @@ impl ActArgs {
     /// URL of the webhook; the caller validates it.
     pub(super) fn webhook(&self) -> Option<&str> {
         self.scale_webhook.as_deref()
-    }
-
-    /// Timeout in seconds; the caller validates it.
-    pub(super) fn timeout_sec(&self) -> f64 {
-        self.scale_timeout
     }
 
     /// Passes the decision to the command and to the webhook.

@@ -12,7 +12,9 @@ use super::serve::Latest;
 use crate::autoscale::planner::{Budget, Decision, Planner, PlannerConfig};
 use crate::autoscale::prometheus::{self, Http, Source};
 use crate::base::error::{Error, Result};
+use crate::base::limits;
 use crate::cli::output;
+use crate::cli::ranges::number;
 
 /// Where the cluster's measurements come from.
 #[derive(Debug, Args)]
@@ -52,7 +54,7 @@ pub(super) struct LiveArgs {
     ready_decode: Option<String>,
 
     /// Age in seconds at which a server's newest sample is too old [default: half the interval, at least 30]
-    #[arg(long, value_name = "SECONDS", requires = "prometheus")]
+    #[arg(long, value_name = "SECONDS", requires = "prometheus", value_parser = number::<f64>(limits::SOME_SECONDS))]
     stale_after: Option<f64>,
 
     /// Timeout of a query to Prometheus, in seconds
@@ -60,8 +62,7 @@ pub(super) struct LiveArgs {
         long,
         value_name = "SECONDS",
         default_value_t = 10.0,
-        requires = "prometheus"
-    )]
+        requires = "prometheus", value_parser = number::<f64>(limits::TIMEOUT))]
     timeout: f64,
 
     /// Decide once and exit
@@ -69,7 +70,7 @@ pub(super) struct LiveArgs {
     once: bool,
 
     /// Exit after this many decisions [default: never]
-    #[arg(long, value_name = "N", requires = "prometheus")]
+    #[arg(long, value_name = "N", requires = "prometheus", value_parser = number::<u64>(limits::COUNT))]
     ticks: Option<u64>,
 
     /// Serve the latest decision as JSON over HTTP at this address, e.g. 127.0.0.1:9099
@@ -87,19 +88,6 @@ impl LiveArgs {
     }
 
     fn check(&self) -> Result<()> {
-        let positive = |value: f64| value.is_finite() && value > 0.0;
-        for (flag, value) in [
-            ("--timeout", Some(self.timeout)),
-            ("--stale-after", self.stale_after),
-            ("--scale-timeout", Some(self.act.timeout_sec())),
-        ] {
-            if let Some(value) = value.filter(|value| !positive(*value)) {
-                return Err(Error::usage(
-                    format!("{flag} {value}"),
-                    "give seconds above 0",
-                ));
-            }
-        }
         for (flag, url) in [
             ("--prometheus", self.prometheus.as_deref()),
             ("--scale-webhook", self.act.webhook()),

@@ -1,6 +1,6 @@
 //! Runs by the rules of SplitwiseSim and Vidur: reading inputs, printing and writing results.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -9,6 +9,7 @@ use crate::cli::{output, typed_command};
 use crate::compat::{splitwise, vidur as vidur_files};
 use crate::report::studies;
 use crate::report::studies::simulation;
+use crate::scenario::inputs::{RunInputs, TraceInput};
 use crate::scenario::{ScenarioConfig, SplitwiseSetup, VidurSetup};
 
 /// Simulates by SplitwiseSim's rules.
@@ -30,7 +31,11 @@ pub(super) fn splitwise(
         figures["command"] = json!(typed_command());
         if let Some(folder) = args.folder(&input.trace, |trace| run.key(trace)) {
             let config = ScenarioConfig::of_splitwise(&run.config).to_toml();
-            studies::splitwise::write(&run.report, run.options, &figures, &config, &folder)?;
+            let source = TraceInput::new(&input.trace, None, None, None)?;
+            let tables: Vec<PathBuf> = args.perf_model.iter().cloned().collect();
+            RunInputs::of_files(&config, &tables, seed, source)?.record(&folder, || {
+                studies::splitwise::write(&run.report, run.options, &figures, &config, &folder)
+            })?;
             output::wrote(&folder);
         }
         if json {
@@ -49,7 +54,6 @@ pub(super) fn vidur(args: &SimulateArgs, config: &Path, json: bool) -> anyhow::R
     let trace = input.read(None, false)?.trace;
     let run = setup.run(&input.trace)?;
     if let Some(folder) = args.folder(&input.trace, |trace| setup.key(trace)) {
-        vidur_files::write(&folder, &run.records, Some(setup.model_work()))?;
         let files = simulation::RunFiles {
             trace: &trace,
             records: &run.records,
@@ -59,7 +63,15 @@ pub(super) fn vidur(args: &SimulateArgs, config: &Path, json: bool) -> anyhow::R
             command: &typed_command(),
             seed: setup.config().seed,
         };
-        simulation::write(&files, &folder)?;
+        let format = args.format.as_deref();
+        let source = TraceInput::new(&input.trace, format, None, None)?;
+        let named: Vec<PathBuf> = std::iter::once(config.to_path_buf())
+            .chain(args.vidur_tables.iter().cloned())
+            .collect();
+        RunInputs::of_files("", &named, files.seed, source)?.record(&folder, || {
+            vidur_files::write(&folder, &run.records, Some(setup.model_work()))?;
+            simulation::write(&files, &folder)
+        })?;
         output::wrote(&folder);
     }
     if let Some(path) = &args.chrome_trace {

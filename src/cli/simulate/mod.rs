@@ -17,6 +17,8 @@ use super::trace_input::TraceArgs;
 use super::{measured, output};
 use crate::autoscale::policy::POLICIES;
 use crate::base::error::{Error, Result};
+use crate::base::limits;
+use crate::cli::ranges::number;
 use crate::compat::splitwise::Hydra;
 use crate::compat::vidur;
 use crate::report::studies::simulation;
@@ -59,7 +61,7 @@ pub(super) struct SimulateArgs {
     cluster: ClusterArgs,
 
     /// Tokens per block [default: the configuration's, or the block size of the trace's hash ids]
-    #[arg(long, value_name = "TOKENS", help_heading = "Cluster")]
+    #[arg(long, value_name = "TOKENS", help_heading = "Cluster", value_parser = number::<u32>(limits::BLOCK_SIZE))]
     block_size: Option<u32>,
 
     /// Autoscaling policy (see --list-policies) [default: the configuration's]
@@ -71,8 +73,7 @@ pub(super) struct SimulateArgs {
         long,
         value_name = "N,..",
         value_delimiter = ',',
-        help_heading = "Cluster"
-    )]
+        help_heading = "Cluster", value_parser = number::<u64>(limits::ANY))]
     seeds: Vec<u64>,
 
     #[command(flatten)]
@@ -247,11 +248,6 @@ fn accurate(args: &SimulateArgs, scenario: &Scenario, json: bool) -> anyhow::Res
         };
         let (format, tokenizer) = (input.format.as_deref(), input.tokenizer.as_deref());
         let source = TraceInput::new(&input.trace, format, tokenizer, args.block_size)?;
-        RunInputs::new(config, *seed, source)?.write(&folder)?;
-        measured::write(scenario, &folder)?;
-        if args.metrics.is_some() {
-            vidur::write(&folder, &run.records, None)?;
-        }
         let files = simulation::RunFiles {
             trace: &trace,
             records: &run.records,
@@ -261,7 +257,13 @@ fn accurate(args: &SimulateArgs, scenario: &Scenario, json: bool) -> anyhow::Res
             command: &super::typed_command(),
             seed: *seed,
         };
-        simulation::write(&files, &folder)?;
+        RunInputs::new(config, *seed, source)?.record(&folder, || {
+            measured::write(scenario, &folder)?;
+            if args.metrics.is_some() {
+                vidur::write(&folder, &run.records, None)?;
+            }
+            simulation::write(&files, &folder)
+        })?;
         output::wrote(&folder);
     }
     if let (Some(path), Some((_, run))) = (&args.chrome_trace, runs.first()) {
