@@ -117,7 +117,10 @@ impl Meter {
             sum.ttft.extend_from_slice(&one.ttft);
             sum.tbt.extend_from_slice(&one.tbt);
             sum.e2e.extend_from_slice(&one.e2e);
-            gaps = (gaps.0 + one.gaps, gaps.1 + one.gap_nanos);
+            gaps = (
+                gaps.0 + one.gaps,
+                u64::saturating_add(gaps.1, one.gap_nanos),
+            );
             all.begun_tokens += slice.begun_tokens;
             all.cached_tokens += slice.cached_tokens;
             for (sum, one) in all.fleets.iter_mut().zip(&slice.fleets) {

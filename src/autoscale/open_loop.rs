@@ -2,6 +2,8 @@
 //! predicts.
 
 use super::planner::{Decision, Observation, Planner, wait_ms};
+use crate::base::error::Result;
+use crate::base::limits::INTERVALS;
 use crate::trace::{Nanos, Trace};
 
 /// Load of a trace in one interval.
@@ -23,8 +25,21 @@ pub struct Interval {
 
 /// The complete intervals of a trace, including empty ones. The last interval, in which the trace ends, is left out.
 /// `cached` contains the cached prompt tokens of each request.
-pub fn intervals(trace: &Trace, interval_sec: f64, cached: Option<&[u32]>) -> Vec<Interval> {
+///
+/// # Errors
+/// More intervals than [`INTERVALS`].
+pub fn intervals(
+    trace: &Trace,
+    interval_sec: f64,
+    cached: Option<&[u32]>,
+) -> Result<Vec<Interval>> {
     let width = Nanos::from_secs_f64(interval_sec).0.max(1);
+    let last = trace.requests().last().map_or(0, |last| last.arrival.0);
+    let count = (last / width + 1) as f64;
+    INTERVALS.check(
+        &format!("the number of intervals of {interval_sec} s in the trace"),
+        count,
+    )?;
     let mut out: Vec<Interval> = Vec::new();
     for (index, request) in trace.requests().iter().enumerate() {
         let bin = (request.arrival.0 / width) as usize;
@@ -47,7 +62,7 @@ pub fn intervals(trace: &Trace, interval_sec: f64, cached: Option<&[u32]>) -> Ve
         interval.service_sec = interval.service_sec.zip(service).map(|(a, b)| a + b);
     }
     out.pop();
-    out
+    Ok(out)
 }
 
 /// The planner's decision at the end of each interval. It takes effect in the next interval; instances start and stop at
@@ -150,12 +165,17 @@ mod tests {
         let trace = trace(
             "2023-11-16 18:00:00.0,100,10\n2023-11-16 18:00:59.0,300,30\n2023-11-16 18:02:00.0,50,5\n2023-11-16 18:03:00.0,1,1\n",
         );
-        let found = intervals(&trace, 60.0, Some(&[0, 200, 50, 1]));
+        let found = intervals(&trace, 60.0, Some(&[0, 200, 50, 1])).unwrap();
         let counts: Vec<_> = found.iter().map(|i| (i.num_req, i.prompt_tokens)).collect();
         assert_eq!(counts, [(2, 400), (0, 0), (1, 50)]);
         assert_eq!(found[0].cached_tokens, Some(200));
         assert_eq!(found[2].start_sec, 120.0);
         assert_eq!(found[0].service_sec, None);
+        let told = intervals(&trace, 1e-4, None).map(drop).unwrap_err();
+        assert_eq!(
+            told.to_string(),
+            "the number of intervals of 0.0001 s in the trace is 1800001; give from 1 to 1000000"
+        );
     }
 
     #[test]
@@ -171,7 +191,7 @@ mod tests {
                 lines += &format!("2023-11-16 18:0{minute}:{second:02}.0,1000,100\n");
             }
         }
-        let intervals = intervals(&trace(&lines), 60.0, None);
+        let intervals = intervals(&trace(&lines), 60.0, None).unwrap();
         let mut planner = Planner::new(PlannerConfig::default()).unwrap();
         let decisions = plan(&mut planner, &intervals, 60.0, [1, 1]);
         assert_eq!(decisions.len(), 3);

@@ -2,10 +2,13 @@
 //! version.
 
 pub mod check;
+pub mod digest;
 pub mod distribution;
 pub mod error;
 mod identity;
 pub mod io;
+pub mod key_ranges;
+pub mod limits;
 mod nanos;
 pub mod parameters;
 pub mod quantile;

@@ -14,6 +14,9 @@ impl Nanos {
     /// Time 0.
     pub const ZERO: Self = Self(0);
 
+    /// The last time at which an event of a simulation may happen, after 570 years. Sums of later times would be cut off.
+    pub const LAST: Self = Self(18_000_000_000 * SECOND);
+
     /// Converts seconds to the nearest nanosecond. Negative values and NaN give 0; values beyond the range give the maximum.
     pub fn from_secs_f64(seconds: f64) -> Self {
         // `as` saturates and converts NaN to zero.

@@ -1,5 +1,7 @@
 //! Quantities with units in arguments: sizes in bytes (`40GiB`) and durations (`500ms`).
 
+use super::limits::SECONDS;
+
 /// Units of size with their number of bytes; a unit precedes those that are its suffix. A single letter is binary, as in GNU's
 /// tools and vLLM's own arguments.
 const SIZES: [(&str, f64); 12] = [
@@ -28,20 +30,23 @@ const TIMES: [(&str, f64); 7] = [
     ("d", 86_400.0),
 ];
 
+/// The largest size in bytes that is accepted: 16 EiB would not fit into 64 bits.
+const MOST_BYTES: f64 = 1e18;
+
 /// Parses a size to bytes: `40GiB`, `40G` (the same), `1.5 TB` (decimal). `None` for anything else, including a number without
-/// a unit.
+/// a unit and a size above 1e18 bytes.
 pub fn parse_bytes(text: &str) -> Option<f64> {
     let (digits, unit) = split(text, &SIZES)?;
     let number: f64 = digits.parse().ok()?;
-    (number.is_finite() && number > 0.0).then_some(number * unit)
+    Some(number * unit).filter(|bytes| *bytes > 0.0 && *bytes <= MOST_BYTES)
 }
 
 /// Parses a duration to seconds: `500ms`, `2s`, `1.5 h`; a plain number is in seconds. `None` for anything else, including a
-/// negative number.
+/// negative number and more than 1e9 seconds.
 pub fn parse_seconds(text: &str) -> Option<f64> {
     let (digits, unit) = split(text, &TIMES).unwrap_or((text.trim(), 1.0));
     let number: f64 = digits.parse().ok()?;
-    (number.is_finite() && number >= 0.0).then_some(number * unit)
+    Some(number * unit).filter(|seconds| SECONDS.holds(*seconds))
 }
 
 /// Splits a text into the number before the unit and the value of the unit.
@@ -73,7 +78,8 @@ mod tests {
             assert_eq!(parse_bytes(text), Some(bytes), "{text}");
         }
         for text in [
-            "", "40", "G", "GiB", "-1G", "0G", "infG", "nanG", "40g", "4 apples", "40B",
+            "", "40", "G", "GiB", "-1G", "0G", "infG", "nanG", "1e400G", "1e300G", "2e6T", "40g",
+            "4 apples", "40B",
         ] {
             assert_eq!(parse_bytes(text), None, "{text}");
         }
@@ -95,7 +101,9 @@ mod tests {
         ] {
             assert_eq!(parse_seconds(text), Some(seconds), "{text}");
         }
-        for text in ["", "s", "ms", "-1s", "inf", "nan", "2 weeks", "1h30m"] {
+        for text in [
+            "", "s", "ms", "-1s", "inf", "nan", "9e99h", "1e300", "2 weeks", "1h30m",
+        ] {
             assert_eq!(parse_seconds(text), None, "{text}");
         }
     }

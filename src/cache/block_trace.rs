@@ -205,6 +205,7 @@ impl BlockTrace {
             add(u64::from(facts.session) << 32 | u64::from(entry.shared));
             add(u64::from(facts.input_length) << 32 | u64::from(facts.output_length));
             add(u64::from(facts.generated));
+            add(u64::from(facts.service.is_some()));
             if let Some(service) = facts.service {
                 add(service.prefill.0);
                 add(service.decode.0);

@@ -1,7 +1,5 @@
 //! One run of a sweep: a policy at a capacity, with counters only.
 
-use std::time::Instant;
-
 use serde::{Deserialize, Serialize};
 
 use super::BlockTrace;
@@ -16,6 +14,7 @@ use crate::trace::Nanos;
 
 /// Result of one policy at one capacity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Counts {
     /// Hits divided by look-ups.
     pub block_hit_ratio: f64,
@@ -28,17 +27,13 @@ pub struct Counts {
     /// Requests that need more blocks than the cache has.
     pub rejected: u64,
     /// Requests that waited for blocks, if requests overlap.
-    #[serde(default)]
     pub waiting: u64,
     /// Number of preemptions, if requests overlap.
-    #[serde(default)]
     pub preemptions: u64,
     /// Mean time since a block's last use when it hits; only if hits are prefixes.
     pub hit_gap_seconds: Option<f64>,
     /// Operations of the policy; `None` if it was not replayed, or does not count them.
     pub steps: Option<u64>,
-    /// Duration of the replay; varies between runs.
-    pub seconds: f64,
 }
 
 /// Whether the curve gives the result for these options: LRU at any capacity, and policies without expiry at unlimited
@@ -56,7 +51,6 @@ pub fn on_curve(options: &EngineOptions, distinct: u32) -> bool {
 impl Counts {
     /// Reads the result from the curve.
     pub fn of_curve(curve: &Curve, capacity: Capacity) -> Self {
-        let start = Instant::now();
         let blocks = match capacity {
             Capacity::Unbounded => u32::MAX,
             Capacity::Blocks(blocks) => blocks,
@@ -72,7 +66,6 @@ impl Counts {
             preemptions: 0,
             hit_gap_seconds: Some(curve.mean_gap(blocks)),
             steps: None,
-            seconds: start.elapsed().as_secs_f64(),
         }
     }
 
@@ -81,7 +74,6 @@ impl Counts {
     /// # Errors
     /// As [`build`].
     pub fn replay(blocks: &BlockTrace, options: &EngineOptions) -> Result<Self> {
-        let start = Instant::now();
         let prefixes = !options.engine.card().hits_anywhere();
         let mut counter = Counter::new(blocks, prefixes);
         let mut steps = 0;
@@ -109,7 +101,6 @@ impl Counts {
             hit_gap_seconds: prefixes
                 .then(|| counter.gaps as f64 / 1e9 / counter.hits.max(1) as f64),
             steps: Some(steps).filter(|steps| *steps > 0),
-            seconds: start.elapsed().as_secs_f64(),
         })
     }
 }

@@ -8,8 +8,10 @@ use super::engine_args::{EngineArgs, EvictionSeedArgs};
 use super::output;
 use super::trace_input::TraceArgs;
 use crate::base::error::{Error, Result};
+use crate::base::limits;
 use crate::cache::engine::{self, Tier, TierSpec, TierSummary, Tiered};
 use crate::cache::{HashAlgorithm, published_hashes};
+use crate::cli::ranges::number;
 use crate::metrics::{Settings, Summary, analyze, analyze_with};
 use crate::report::studies::sharing;
 use crate::trace::Content;
@@ -30,7 +32,7 @@ pub(super) struct AnalyzeArgs {
     input: TraceArgs,
 
     /// Tokens per block [default: 16, or the block size of the trace's hash ids]
-    #[arg(long, value_name = "TOKENS", help_heading = "Cache")]
+    #[arg(long, value_name = "TOKENS", help_heading = "Cache", value_parser = number::<u32>(limits::BLOCK_SIZE))]
     block_size: Option<u32>,
 
     #[command(flatten)]

@@ -9,9 +9,11 @@ use super::model_args::ModelArgs;
 use super::trace_input::TraceArgs;
 use super::{gpu_name, output};
 use crate::base::error::{Error, Result};
+use crate::base::limits;
 use crate::cache::BlockTrace;
 use crate::cache::capacity::{GPUS, ModelConfig};
 use crate::cache::engine::hash_scheme;
+use crate::cli::ranges::number;
 use crate::report::render::number::{percent, seconds, thousands};
 use crate::report::render::table;
 use crate::sim::Workload;
@@ -56,19 +58,19 @@ pub(super) struct CalibrateArgs {
     gpu: Option<String>,
 
     /// Number of KV blocks as vLLM counts them, its null block included
-    #[arg(long, value_name = "N", help_heading = "Engine")]
+    #[arg(long, value_name = "N", help_heading = "Engine", value_parser = number::<u32>(limits::BLOCKS))]
     num_gpu_blocks: Option<u32>,
 
     /// Tokens per block [default: 16]
-    #[arg(long, value_name = "TOKENS", help_heading = "Engine")]
+    #[arg(long, value_name = "TOKENS", help_heading = "Engine", value_parser = number::<u32>(limits::BLOCK_SIZE))]
     block_size: Option<u32>,
 
     /// Most requests of a step [default: 128]
-    #[arg(long, value_name = "N", help_heading = "Engine")]
+    #[arg(long, value_name = "N", help_heading = "Engine", value_parser = number::<u32>(limits::SEQUENCES))]
     max_num_seqs: Option<u32>,
 
     /// Most tokens of a step [default: 2048]
-    #[arg(long, value_name = "N", help_heading = "Engine")]
+    #[arg(long, value_name = "N", help_heading = "Engine", value_parser = number::<u32>(limits::TOKENS))]
     max_num_batched_tokens: Option<u32>,
 
     /// The engine ran without prefix caching

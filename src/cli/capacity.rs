@@ -6,8 +6,10 @@ use serde_json::json;
 use super::model_args::ModelArgs;
 use super::{gpu_name, output};
 use crate::base::error::{Error, Result};
+use crate::base::limits;
 use crate::base::units::parse_bytes;
 use crate::cache::capacity::{Budget, Fit, GPUS, ModelConfig, gpu_memory};
+use crate::cli::ranges::number;
 use crate::report::render::{number, table};
 
 /// Arguments of `replay capacity`.
@@ -43,8 +45,7 @@ pub(super) struct CapacityArgs {
         long,
         default_value_t = 0.92,
         value_name = "FRACTION",
-        help_heading = "GPU"
-    )]
+        help_heading = "GPU", value_parser = number::<f64>(limits::SOME_FRACTION))]
     gpu_memory_utilization: f64,
 
     /// Weights on each GPU, e.g. 16GiB [default: estimated from the shapes of the model's layers]
@@ -61,15 +62,15 @@ pub(super) struct CapacityArgs {
     overhead: String,
 
     /// Tokens per block
-    #[arg(long, default_value_t = 16, value_name = "TOKENS", help_heading = "Engine", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 16, value_name = "TOKENS", help_heading = "Engine", value_parser = number::<u32>(limits::BLOCK_SIZE))]
     block_size: u32,
 
     /// Longest sequence in tokens [default: the model's own limit]
-    #[arg(long, value_name = "TOKENS", help_heading = "Engine", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "TOKENS", help_heading = "Engine", value_parser = number::<u64>(limits::TOKENS))]
     max_model_len: Option<u64>,
 
     /// Most tokens of a step, which sliding-window layers keep beside their window; vLLM's default is 8192 or 2048, by GPU
-    #[arg(long, default_value_t = 8192, value_name = "TOKENS", help_heading = "Engine", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 8192, value_name = "TOKENS", help_heading = "Engine", value_parser = number::<u64>(limits::TOKENS))]
     max_num_batched_tokens: u64,
 }
 
@@ -79,7 +80,7 @@ fn size(flag: &str, text: &str) -> Result<u64> {
     bytes.map(|bytes| bytes.round() as u64).ok_or_else(|| {
         Error::usage(
             format!("{flag} {text}"),
-            "give a size such as 40GiB or 512MiB",
+            "give a size such as 40GiB or 512MiB, up to 1e18 bytes",
         )
     })
 }
@@ -98,12 +99,6 @@ impl CapacityArgs {
             }
         };
         let part = self.gpu_memory_utilization;
-        if !(part > 0.0 && part <= 1.0) {
-            return Err(Error::usage(
-                format!("--gpu-memory-utilization {part}"),
-                "give a fraction above 0 and up to 1, e.g. 0.9",
-            ));
-        }
         let weights = match &self.weights {
             Some(text) => size("--weights", text)?,
             None => model.weight_bytes().ok_or_else(|| {

@@ -8,6 +8,8 @@ use clap::{Args, ValueEnum};
 
 use super::output;
 use crate::base::error::{Error, Result};
+use crate::base::limits;
+use crate::cli::ranges::number;
 use crate::dataset::sharegpt::{Dataset, Join, LoadOptions};
 use crate::prompt::template::{ChatTemplate, SpecialTokens};
 use crate::prompt::tokenizer::{self, Tokenizer};
@@ -84,8 +86,7 @@ pub(super) struct ConversationArgs {
     #[arg(
         long,
         default_value_if("preset", ArgPredicate::IsPresent, "100"),
-        value_name = "N"
-    )]
+        value_name = "N", value_parser = number::<usize>(limits::COUNT))]
     max_conversations: Option<usize>,
 
     /// Fail at the first record that would be skipped
@@ -93,7 +94,7 @@ pub(super) struct ConversationArgs {
     strict: bool,
 
     /// Longest prompt in tokens [default: no limit]
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", value_parser = number::<u32>(limits::TOKENS))]
     max_model_len: Option<u32>,
 
     /// What to do with longer prompts
@@ -104,7 +105,7 @@ pub(super) struct ConversationArgs {
     arrivals: ArrivalArgs,
 
     /// Seed of all random draws
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = number::<u64>(limits::ANY))]
     seed: u64,
 }
 
@@ -121,8 +122,7 @@ struct ArrivalArgs {
         long,
         value_name = "N",
         default_value_t = 2.0,
-        allow_negative_numbers = true
-    )]
+        allow_negative_numbers = true, value_parser = number::<f64>(limits::VARIATION))]
     cv: f64,
 
     /// Mean arrival rate per second
@@ -130,8 +130,7 @@ struct ArrivalArgs {
         long,
         value_name = "N",
         default_value_t = 2.0,
-        allow_negative_numbers = true
-    )]
+        allow_negative_numbers = true, value_parser = number::<f64>(limits::RATE))]
     rate: f64,
 
     /// What the rate counts
@@ -164,8 +163,7 @@ struct ArrivalArgs {
         long,
         default_value_t = 1.0,
         value_name = "SECONDS",
-        allow_negative_numbers = true
-    )]
+        allow_negative_numbers = true, value_parser = number::<f64>(limits::SECONDS))]
     turn_delay: f64,
 
     /// Distribution of the think time

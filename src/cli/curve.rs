@@ -11,9 +11,11 @@ use super::engine_args::CacheArgs;
 use super::output;
 use super::trace_input::TraceArgs;
 use crate::base::error::{Error, Result};
+use crate::base::limits;
 use crate::cache::BlockTrace;
 use crate::cache::curve::{Point, Rules, capacities, exact, sampled};
 use crate::cache::engine::{Capacity, ENGINES, EngineOptions, hash_scheme};
+use crate::cli::ranges::number;
 use crate::metrics::analyze;
 use crate::report::studies::curve::{self, CapacityCurve, CurveFiles, POINTS, Sizes};
 use crate::trace::Trace;
@@ -39,8 +41,7 @@ pub(super) struct CurveArgs {
         long,
         value_name = "TOKENS",
         value_delimiter = ',',
-        help_heading = "Cache"
-    )]
+        help_heading = "Cache", value_parser = number::<u32>(limits::BLOCK_SIZE))]
     block_size: Vec<u32>,
 
     /// Rules to cache by: vllm, sglang, ideal (longest cached prefix) or block (each block on its own)
@@ -62,12 +63,11 @@ pub(super) struct CurveArgs {
         long,
         value_name = "FRACTION",
         conflicts_with = "points",
-        help_heading = "Curve"
-    )]
+        help_heading = "Curve", value_parser = number::<f64>(limits::SOME_FRACTION))]
     sample: Option<f64>,
 
     /// Seed of the sample
-    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Curve")]
+    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Curve", value_parser = number::<u64>(limits::ANY))]
     seed: u64,
 
     #[command(flatten)]
@@ -168,10 +168,10 @@ impl CurveArgs {
         match self.points.as_deref() {
             None => Ok(default),
             Some("all") => Ok(usize::MAX),
-            Some(text) => text.parse().ok().filter(|n| *n >= 2).ok_or_else(|| {
+            Some(text) => limits::POINTS.parse(text).map_err(|_| {
                 Error::usage(
                     format!("--points {text}"),
-                    "give a number from 2 on, or `all`",
+                    format!("give a number {}, or `all`", limits::POINTS),
                 )
             }),
         }

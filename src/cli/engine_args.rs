@@ -5,9 +5,11 @@ use clap::{Args, ValueEnum};
 
 use super::model_args::ModelArgs;
 use crate::base::error::{Error, Result};
+use crate::base::limits;
 use crate::cache::BlockTrace;
 use crate::cache::capacity::{Asked, ModelConfig};
 use crate::cache::engine::{self, EngineOptions, FreeOrder, Hold, UseOrder};
+use crate::cli::ranges::number;
 use crate::trace::Trace;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -109,7 +111,7 @@ impl CacheArgs {
 #[command(next_help_heading = "Cache")]
 pub(super) struct EvictionSeedArgs {
     /// Seed of eviction policies that draw at random
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = number::<u64>(limits::ANY))]
     pub(super) seed: u64,
 }
 
@@ -140,7 +142,7 @@ pub(super) struct EngineArgs {
     capacity: String,
 
     /// Capacity as vLLM's own count of blocks, which includes its null block: N blocks are a capacity of N-1
-    #[arg(long, conflicts_with = "capacity", value_name = "N")]
+    #[arg(long, conflicts_with = "capacity", value_name = "N", value_parser = number::<u32>(limits::BLOCKS))]
     num_gpu_blocks: Option<u32>,
 
     /// Eviction policy; vllm has its own (lru), sglang has six, ideal and block have all of docs/eviction-policies.md

@@ -9,9 +9,11 @@ use super::engine_args::EngineArgs;
 use super::output;
 use crate::base::error::{Error, Result};
 use crate::base::io::{StagedFolder, final_path};
+use crate::base::limits;
 use crate::cache::BlockTrace;
 use crate::cache::capacity::ModelConfig;
 use crate::cache::engine::{self, EngineOptions};
+use crate::cli::ranges::number;
 use crate::dataset::sharegpt::Join;
 use crate::metrics::{Analysis, Settings, Summary, analyze};
 use crate::report::render::number::thousands;
@@ -44,8 +46,7 @@ pub(super) struct ExperimentArgs {
         long,
         value_name = "TOKENS",
         value_delimiter = ',',
-        help_heading = "Cache"
-    )]
+        help_heading = "Cache", value_parser = number::<u32>(limits::BLOCK_SIZE))]
     block_size: Vec<u32>,
 
     #[command(flatten)]

@@ -9,6 +9,8 @@ use super::output;
 use super::trace_input::TraceArgs;
 use crate::base::error::Error;
 use crate::base::io::ShownPath;
+use crate::base::limits;
+use crate::cli::ranges::number;
 use crate::prompt::tokenizer;
 use crate::report::render::number::thousands;
 use crate::trace::format::{self, WriteOptions};
@@ -33,7 +35,7 @@ pub(super) struct ExportArgs {
     output: PathBuf,
 
     /// Tokens per block, for formats of block ids [default: the format's own]
-    #[arg(long, value_name = "TOKENS", help_heading = "Output")]
+    #[arg(long, value_name = "TOKENS", help_heading = "Output", value_parser = number::<u32>(limits::BLOCK_SIZE))]
     block_size: Option<u32>,
 }
 

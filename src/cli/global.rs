@@ -2,6 +2,9 @@
 
 use clap::{Args, ValueEnum};
 
+use crate::base::limits;
+use crate::cli::ranges::number;
+
 /// When output is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(super) enum ColorArg {
@@ -49,6 +52,6 @@ pub(super) struct GlobalArgs {
     pub(super) color: ColorArg,
 
     /// Number of threads [default: one for each core]
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N", value_parser = number::<usize>(limits::THREADS))]
     pub(super) threads: Option<usize>,
 }

@@ -5,6 +5,8 @@ use clap::Args;
 use super::output;
 use super::trace_input::TraceArgs;
 use crate::base::Distribution;
+use crate::base::limits;
+use crate::cli::ranges::number;
 use crate::report::render::number::{or_dash, seconds, thousands};
 use crate::report::render::table::{pairs, table};
 use crate::trace::inspect::Summary;
@@ -20,7 +22,7 @@ pub(super) struct InspectArgs {
     input: TraceArgs,
 
     /// Tokens per hash id [default: as the file says]
-    #[arg(long, value_name = "TOKENS", help_heading = "Input")]
+    #[arg(long, value_name = "TOKENS", help_heading = "Input", value_parser = number::<u32>(limits::BLOCK_SIZE))]
     block_size: Option<u32>,
 }
 

@@ -1,6 +1,7 @@
 //! `replay matrix`
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
 use clap::Args;
@@ -10,6 +11,8 @@ use super::compare::SloArgs;
 use super::trace_input::TraceArgs;
 use super::{compare, measured, output};
 use crate::base::error::Result;
+use crate::base::limits;
+use crate::cli::ranges::number;
 use crate::report::render::shell::quoted;
 use crate::report::studies::compare::{PolicyComparison, RunSelection, files, pairs, text};
 use crate::report::studies::simulation;
@@ -58,7 +61,7 @@ pub(super) struct MatrixArgs {
     clusters: ClustersArgs,
 
     /// Tokens per block [default: the configuration's, or the block size of the trace's hash ids]
-    #[arg(long, value_name = "TOKENS", help_heading = "Cluster")]
+    #[arg(long, value_name = "TOKENS", help_heading = "Cluster", value_parser = number::<u32>(limits::BLOCK_SIZE))]
     block_size: Option<u32>,
 
     /// Autoscaling policies (see `replay simulate --list-policies`) [default: each configuration's own]
@@ -76,8 +79,7 @@ pub(super) struct MatrixArgs {
         value_name = "N,..",
         value_delimiter = ',',
         default_value = "0",
-        help_heading = "Cluster"
-    )]
+        help_heading = "Cluster", value_parser = number::<u64>(limits::ANY))]
     seeds: Vec<u64>,
 
     #[command(flatten)]
@@ -153,9 +155,15 @@ pub(super) fn run(args: &MatrixArgs, json: bool) -> anyhow::Result<()> {
         grid.run(&cells, &save, &done)
     });
     let (mut completed, mut present, mut failed) = (0, 0, 0);
+    let mut replaced: BTreeMap<&str, Vec<&Path>> = BTreeMap::new();
     for (cell, result) in cells.iter().zip(&results) {
         match result {
-            CellResult::Completed => completed += 1,
+            CellResult::Completed(why) => {
+                completed += 1;
+                if let Some(why) = why {
+                    replaced.entry(why).or_default().push(&cell.folder);
+                }
+            }
             CellResult::UpToDate => present += 1,
             CellResult::Failed(why) => {
                 failed += 1;
@@ -166,6 +174,9 @@ pub(super) fn run(args: &MatrixArgs, json: bool) -> anyhow::Result<()> {
                 ));
             }
         }
+    }
+    for (why, folders) in replaced {
+        output::note(&replacement(why, &folders));
     }
     output::note(&format!(
         "{completed} cells run, {present} there already, {failed} failed"
@@ -178,6 +189,16 @@ pub(super) fn run(args: &MatrixArgs, json: bool) -> anyhow::Result<()> {
         return Err(SomeFailed { failed, of }.into());
     }
     Ok(())
+}
+
+/// The note on results that were replaced for one reason; it names the first of them.
+fn replacement(why: &str, folders: &[&Path]) -> String {
+    let first = folders.first().map(|folder| folder.display());
+    let first = first.map_or(String::new(), |first| first.to_string());
+    match folders.len() {
+        0 | 1 => format!("replaced results: {first}: {why}"),
+        count => format!("replaced results: {why} ({count} cells, the first is {first})"),
+    }
 }
 
 impl MatrixArgs {

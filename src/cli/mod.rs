@@ -24,6 +24,7 @@ mod path_list;
 mod plan;
 mod process;
 mod profile;
+mod ranges;
 mod renamed;
 mod report;
 mod simulate;
@@ -252,13 +253,26 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-/// The command line as it was typed, for reports and result files.
+/// The command line for reports and result files: as it was typed, without the options that cannot change a result.
 fn typed_command() -> String {
+    const WITHOUT_EFFECT: [&str; 4] = ["--threads", "--color", "--quiet", "-q"];
+    let mut words = vec!["replay".to_owned()];
     // Bytes that are not UTF-8 are replaced in this text, which is only shown.
-    let words = std::env::args_os();
-    let mut words: Vec<_> = words.map(|word| quoted(&word.to_string_lossy())).collect();
-    if let Some(first) = words.first_mut() {
-        "replay".clone_into(first);
+    let typed = std::env::args_os().skip(1);
+    let mut typed = typed.map(|word| word.to_string_lossy().into_owned());
+    while let Some(word) = typed.next() {
+        let (name, value) = match word.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (word.as_str(), None),
+        };
+        match WITHOUT_EFFECT.contains(&name) {
+            false => words.push(quoted(&word)),
+            // The value of the first two options may be the next word.
+            true if value.is_none() && matches!(name, "--threads" | "--color") => {
+                typed.next();
+            }
+            true => {}
+        }
     }
     words.join(" ")
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::base::error::{Error, Result};
+use crate::base::limits;
 use crate::cache::capacity::{KvDtype, ModelConfig, Storage};
+use crate::cli::ranges::number;
 
 /// A model, and how its KV cache is stored.
 #[derive(Debug, Args)]
@@ -24,11 +26,11 @@ pub(super) struct ModelArgs {
     kv_cache_dtype: String,
 
     /// Tensor parallelism: GPUs that share each layer; sizes are per GPU
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = number::<u64>(limits::GPUS))]
     tensor_parallel: u64,
 
     /// Pipeline parallelism: stages that share the layers; sizes are those of the largest stage
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = number::<u64>(limits::GPUS))]
     pipeline_parallel: u64,
 }
 
@@ -56,14 +58,6 @@ impl ModelArgs {
     }
 
     fn storage(&self) -> Result<Storage> {
-        for (flag, value) in [
-            ("--tensor-parallel", self.tensor_parallel),
-            ("--pipeline-parallel", self.pipeline_parallel),
-        ] {
-            if value == 0 {
-                return Err(Error::usage(format!("{flag} 0"), "give 1 or more"));
-            }
-        }
         Ok(Storage {
             dtype: KvDtype::by_name(&self.kv_cache_dtype)?,
             tensor_parallel: self.tensor_parallel,

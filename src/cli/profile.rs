@@ -8,7 +8,8 @@ use serde_json::json;
 use super::cluster_args::ClusterArgs;
 use super::output;
 use crate::autoscale::planner::profile_facts::{InstanceFacts, ProfileFacts};
-use crate::base::error::Error;
+use crate::base::limits;
+use crate::cli::ranges::number;
 use crate::report::render::number::thousands;
 use crate::report::render::table::table;
 use crate::scenario::profiler::{Grid, Measured, measure};
@@ -31,41 +32,32 @@ pub(super) struct ProfileArgs {
     output_dir: Option<PathBuf>,
 
     /// Shortest prompt, in tokens
-    #[arg(long, value_name = "TOKENS", default_value_t = Grid::default().min_isl, help_heading = "Grid")]
+    #[arg(long, value_name = "TOKENS", default_value_t = Grid::default().min_isl, help_heading = "Grid", value_parser = number::<u32>(limits::TOKENS))]
     min_isl: u32,
 
     /// Longest prompt, in tokens
-    #[arg(long, value_name = "TOKENS", default_value_t = Grid::default().max_isl, help_heading = "Grid")]
+    #[arg(long, value_name = "TOKENS", default_value_t = Grid::default().max_isl, help_heading = "Grid", value_parser = number::<u32>(limits::TOKENS))]
     max_isl: u32,
 
     /// Output tokens of a request while decode is measured
-    #[arg(long, value_name = "TOKENS", default_value_t = Grid::default().osl, help_heading = "Grid")]
+    #[arg(long, value_name = "TOKENS", default_value_t = Grid::default().osl, help_heading = "Grid", value_parser = number::<u32>(limits::TOKENS))]
     osl: u32,
 
     /// Number of prompt lengths
-    #[arg(long, value_name = "N", default_value_t = Grid::default().prefill_points, help_heading = "Grid")]
+    #[arg(long, value_name = "N", default_value_t = Grid::default().prefill_points, help_heading = "Grid", value_parser = number::<u32>(limits::GRID))]
     prefill_points: u32,
 
     /// Number of context lengths for decode
-    #[arg(long, value_name = "N", default_value_t = Grid::default().contexts, help_heading = "Grid")]
+    #[arg(long, value_name = "N", default_value_t = Grid::default().contexts, help_heading = "Grid", value_parser = number::<u32>(limits::GRID))]
     contexts: u32,
 
     /// Number of concurrencies for each of them
-    #[arg(long, value_name = "N", default_value_t = Grid::default().loads, help_heading = "Grid")]
+    #[arg(long, value_name = "N", default_value_t = Grid::default().loads, help_heading = "Grid", value_parser = number::<u32>(limits::GRID))]
     loads: u32,
 }
 
 pub(super) fn run(args: &ProfileArgs, json: bool) -> anyhow::Result<()> {
     let config = args.cluster.read_accurate()?;
-    for (flag, value) in [
-        ("--prefill-points", args.prefill_points),
-        ("--contexts", args.contexts),
-        ("--loads", args.loads),
-    ] {
-        if value == 0 {
-            return Err(Error::usage(format!("{flag} 0"), "give 1 or more").into());
-        }
-    }
     let grid = Grid {
         min_isl: args.min_isl,
         max_isl: args.max_isl,

@@ -2,14 +2,20 @@
 
 use clap::Args;
 
+use crate::base::limits;
 use crate::base::units::parse_seconds;
 use crate::scenario::ScenarioConfig;
 
 /// Parses a duration above 0 to seconds; the unit is optional.
 pub(super) fn duration(text: &str) -> Result<f64, String> {
     parse_seconds(text)
-        .filter(|seconds| *seconds > 0.0)
-        .ok_or_else(|| "expected a duration above 0 such as 500ms or 2s".to_owned())
+        .filter(|seconds| limits::SOME_SECONDS.holds(*seconds))
+        .ok_or_else(|| {
+            format!(
+                "expected a duration above 0 such as 500ms or 2s, {} s",
+                limits::SOME_SECONDS
+            )
+        })
 }
 
 /// Objectives that replace those of a configuration or of runs.

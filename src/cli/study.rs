@@ -11,13 +11,15 @@ use super::slo_args::SloArgs;
 use super::trace_input::TraceArgs;
 use super::{compare, output, path_list};
 use crate::base::error::{Error, Result};
-use crate::base::io::{NewFolder, StagedFolder, write_file};
+use crate::base::io::{NewFolder, write_file};
+use crate::base::limits;
+use crate::cli::ranges::number;
 use crate::report::studies::compare::{
     PolicyComparison, Reading, RunSelection, files, page, pairs, text,
 };
 use crate::report::studies::{simulation, study as written};
 use crate::scenario::inputs::{RunInputs, TraceInput};
-use crate::scenario::layout::{RESULT_FILES, RunKey, trace_name};
+use crate::scenario::layout::{RunKey, trace_name};
 use crate::scenario::profiler::{Grid, measure};
 use crate::scenario::{RunOptions, Scenario, ScenarioConfig};
 use crate::sim::Role;
@@ -67,8 +69,7 @@ pub(super) struct StudyArgs {
         long,
         value_name = "FRACTION",
         default_value_t = 0.99,
-        help_heading = "Objectives"
-    )]
+        help_heading = "Objectives", value_parser = number::<f64>(limits::SOME_FRACTION))]
     attainment: f64,
 
     /// Instances that the load test splits between prefill and decode
@@ -76,8 +77,7 @@ pub(super) struct StudyArgs {
         long,
         value_name = "N",
         default_value_t = 8,
-        help_heading = "Load test"
-    )]
+        help_heading = "Load test", value_parser = number::<u32>(limits::TEST_INSTANCES))]
     test_instances: u32,
 
     /// Requests for which the load test holds a rate at first; longer until the queue is stationary, up to 32 times as many
@@ -85,12 +85,11 @@ pub(super) struct StudyArgs {
         long,
         value_name = "N",
         default_value_t = 3000,
-        help_heading = "Load test"
-    )]
+        help_heading = "Load test", value_parser = number::<usize>(limits::TEST_REQUESTS))]
     test_requests: usize,
 
     /// Seed of the runs
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Cluster")]
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Cluster", value_parser = number::<u64>(limits::ANY))]
     seed: u64,
 
     /// Write the study, each policy's configuration, the runs and their comparison into this folder
@@ -99,7 +98,6 @@ pub(super) struct StudyArgs {
 }
 
 pub(super) fn run(args: &StudyArgs, json: bool) -> anyhow::Result<()> {
-    args.check()?;
     let mut config = args.cluster.read_accurate()?;
     args.slo.apply(&mut config);
     let trace = args.read(&args.trace)?;
@@ -182,22 +180,6 @@ pub(super) fn run(args: &StudyArgs, json: bool) -> anyhow::Result<()> {
 }
 
 impl StudyArgs {
-    fn check(&self) -> Result<()> {
-        if !(self.attainment > 0.0 && self.attainment <= 1.0) {
-            return Err(Error::usage(
-                format!("--attainment {}", self.attainment),
-                "give a fraction of the requests, more than 0 and at most 1",
-            ));
-        }
-        if self.test_instances < 2 || self.test_requests == 0 {
-            return Err(Error::usage(
-                "nothing to load-test",
-                "give --test-instances 2 or more, and --test-requests 1 or more",
-            ));
-        }
-        Ok(())
-    }
-
     /// The inputs that determine the run of a chosen setting on a trace.
     fn inputs(&self, path: &Path, config: &ScenarioConfig) -> Result<RunInputs> {
         let (format, tokenizer) = (self.format.as_deref(), self.tokenizer.as_deref());
@@ -249,10 +231,7 @@ fn serve_all(
             };
             let folder = key.path(results);
             let inputs = args.inputs(path, &choice.config)?;
-            let begun = StagedFolder::begin(&folder)?;
-            inputs.write(begun.path())?;
-            simulation::write(&files, begun.path())?;
-            begun.finish(RESULT_FILES)?;
+            inputs.record(&folder, |place| simulation::write(&files, place))?;
             let (policy, setting) = (&choice.trial.policy, &choice.trial.setting);
             Ok(Trial::new(policy, setting, &run.serving))
         })

@@ -1,10 +1,8 @@
 //! `replay sweep`
 
-use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock};
 
 use clap::Args;
 use rayon::prelude::*;
@@ -13,13 +11,15 @@ use serde_json::json;
 use super::engine_args::{CacheArgs, EvictionSeedArgs};
 use super::output;
 use super::trace_input::TraceArgs;
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
+use crate::base::limits;
 use crate::cache::BlockTrace;
 use crate::cache::capacity::{Asked, ModelConfig};
 use crate::cache::curve::{Curve, Rules, exact};
 use crate::cache::engine::{Capacity, ENGINES, EngineOptions, check_policy, hash_scheme};
 use crate::cache::sweep::{Counts, on_curve};
-use crate::report::studies::sweep::{self, SweepCell, SweepFiles};
+use crate::cli::ranges::number;
+use crate::report::studies::sweep::{self, Journal, SweepCell, SweepFiles};
 
 /// Arguments of `replay sweep`.
 #[derive(Debug, Args)]
@@ -43,8 +43,7 @@ pub(super) struct SweepArgs {
         long,
         value_name = "TOKENS",
         value_delimiter = ',',
-        help_heading = "Cache"
-    )]
+        help_heading = "Cache", value_parser = number::<u32>(limits::BLOCK_SIZE))]
     block_size: Vec<u32>,
 
     /// Rules to cache by: vllm (its own eviction policy only), sglang (six policies), ideal (longest cached prefix; every policy)
@@ -131,6 +130,9 @@ pub(super) fn run(args: &SweepArgs, json: bool) -> anyhow::Result<()> {
     let sheets = args.sheets()?;
     let tasks = tasks(&sheets, &policies, &asked, &base, model.as_ref())?;
     let journal = Journal::open(args.output_dir.as_deref())?;
+    if let Some(unusable) = journal.unusable() {
+        output::note(&unusable);
+    }
     let done = AtomicU64::new(0);
     let cells = output::with_progress("cells", tasks.len() as u64, &done, || {
         tasks
@@ -151,6 +153,7 @@ pub(super) fn run(args: &SweepArgs, json: bool) -> anyhow::Result<()> {
     };
     if let Some(folder) = &args.output_dir {
         files.write(folder)?;
+        journal.tidy()?;
     }
     output::result(
         json,
@@ -239,12 +242,7 @@ fn tasks(
                     capacity,
                     ..base.clone()
                 };
-                let key = format!(
-                    "{} {:016x} {block_size} {:?}",
-                    crate::base::version::VERSION,
-                    sheet.fingerprint,
-                    options
-                );
+                let key = format!("{:016x} {block_size} {options:?}", sheet.fingerprint);
                 tasks.push(Task {
                     sheet: number,
                     options,
@@ -279,73 +277,4 @@ fn run_task(task: &Task, sheet: &Sheet, journal: &Journal) -> Result<SweepCell> 
         },
         counts,
     })
-}
-
-/// The file of finished cells, to which a line is appended as each cell finishes.
-struct Journal {
-    known: BTreeMap<String, Counts>,
-    reused: AtomicU64,
-    file: Option<Mutex<std::fs::File>>,
-    path: PathBuf,
-}
-
-impl Journal {
-    fn open(folder: Option<&Path>) -> Result<Self> {
-        let path = folder.map(|folder| folder.join("cells.jsonl"));
-        let mut journal = Self {
-            known: BTreeMap::new(),
-            reused: AtomicU64::new(0),
-            file: None,
-            path: path.clone().unwrap_or_default(),
-        };
-        let (Some(folder), Some(path)) = (folder, path) else {
-            return Ok(journal);
-        };
-        let fail = |source| Error::write(&path, source);
-        std::fs::create_dir_all(folder).map_err(fail)?;
-        let before = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(fail(error)),
-        };
-        for line in before.lines() {
-            // A line that is truncated because the program was stopped is a cell that is not finished.
-            if let Ok((key, counts)) = serde_json::from_str::<(String, Counts)>(line) {
-                journal.known.insert(key, counts);
-            }
-        }
-        let mut file = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .map_err(fail)?;
-        if !before.is_empty() && !before.ends_with('\n') {
-            file.write_all(b"\n").map_err(fail)?;
-        }
-        journal.file = Some(Mutex::new(file));
-        Ok(journal)
-    }
-
-    fn find(&self, key: &str) -> Option<Counts> {
-        let counts = self.known.get(key)?.clone();
-        self.reused.fetch_add(1, Ordering::Relaxed);
-        Some(counts)
-    }
-
-    fn add(&self, key: &str, counts: &Counts) -> Result<()> {
-        let Some(file) = &self.file else {
-            return Ok(());
-        };
-        let line = json!([key, counts]).to_string() + "\n";
-        // A worker that panicked ends the sweep in any case.
-        let mut file = file
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        file.write_all(line.as_bytes())
-            .map_err(|source| Error::write(&self.path, source))
-    }
-
-    fn reused(&self) -> u64 {
-        self.reused.load(Ordering::Relaxed)
-    }
 }

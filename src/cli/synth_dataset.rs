@@ -6,6 +6,8 @@ use serde_json::json;
 
 use super::output;
 use crate::base::io::ShownPath;
+use crate::base::limits;
+use crate::cli::ranges::number;
 use crate::dataset::synth::{SynthOptions, generate};
 use crate::dataset::write_sharegpt;
 
@@ -23,11 +25,11 @@ Examples:
   replay synth-dataset --starts-per-second 2 --output timed.jsonl")]
 pub(super) struct SynthDatasetArgs {
     /// Number of conversations
-    #[arg(long, short = 'n', value_name = "N", default_value_t = SynthOptions::default().conversations)]
+    #[arg(long, short = 'n', value_name = "N", default_value_t = SynthOptions::default().conversations, value_parser = number::<usize>(limits::COUNT))]
     conversations: usize,
 
     /// Seed of all random draws
-    #[arg(long, value_name = "N", default_value_t = SynthOptions::default().seed)]
+    #[arg(long, value_name = "N", default_value_t = SynthOptions::default().seed, value_parser = number::<u64>(limits::ANY))]
     seed: u64,
 
     /// File to write: .jsonl (a record a line) or .json (an array), optionally .gz or .zst; - is standard output
@@ -35,40 +37,24 @@ pub(super) struct SynthDatasetArgs {
     output: PathBuf,
 
     /// Fraction (0..1) of conversations with one of twelve shared system prompts (ShareGPT: 0.004)
-    #[arg(long, value_name = "FRACTION", value_parser = share, default_value_t = SynthOptions::default().system_prompt_share)]
+    #[arg(long, value_name = "FRACTION", default_value_t = SynthOptions::default().system_prompt_share, value_parser = number::<f64>(limits::FRACTION))]
     system_prompt_share: f64,
 
     /// Fraction (0..1) of conversations that open with a popular question or a popular instruction
-    #[arg(long, value_name = "FRACTION", value_parser = share, default_value_t = SynthOptions::default().shared_opening_share)]
+    #[arg(long, value_name = "FRACTION", default_value_t = SynthOptions::default().shared_opening_share, value_parser = number::<f64>(limits::FRACTION))]
     shared_opening_share: f64,
 
     /// Fraction (0..1) of conversations in Spanish, Chinese or German
-    #[arg(long, value_name = "FRACTION", value_parser = share, default_value_t = SynthOptions::default().other_language_share)]
+    #[arg(long, value_name = "FRACTION", default_value_t = SynthOptions::default().other_language_share, value_parser = number::<f64>(limits::FRACTION))]
     other_language_share: f64,
 
     /// Most turns of a conversation
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), default_value_t = 150)]
+    #[arg(long, value_name = "N", default_value_t = 150, value_parser = number::<u32>(limits::TURNS))]
     max_turns: u32,
 
     /// Give conversations timestamps at this rate [default: none]
-    #[arg(long, value_name = "RATE", value_parser = rate)]
+    #[arg(long, value_name = "RATE", value_parser = number::<f64>(limits::RATE))]
     starts_per_second: Option<f64>,
-}
-
-/// Parses a fraction from 0 to 1.
-fn share(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
-        _ => Err("expected a number from 0 to 1, such as 0.25".to_owned()),
-    }
-}
-
-/// Parses a positive rate.
-fn rate(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
-        _ => Err("expected a number above 0, such as 2 or 0.5".to_owned()),
-    }
 }
 
 impl SynthDatasetArgs {

@@ -5,6 +5,7 @@ use super::profiler::Measured;
 use crate::autoscale::placement::Placer;
 use crate::autoscale::{Autoscaler, signals::FleetKind};
 use crate::base::error::Result;
+use crate::base::limits::ALL_BLOCKS;
 use crate::cache::BlockTrace;
 use crate::cache::engine;
 use crate::sim::latency::{LatencyFactory, LatencyModel};
@@ -122,13 +123,20 @@ impl Scenario {
     /// Builds a cluster for one run with a seed.
     ///
     /// # Errors
-    /// As [`router::by_name`].
+    /// As [`router::by_name`], and caches that would not fit into memory.
     pub fn cluster<'a>(&'a self, workload: &Workload<'_>, seed: u64) -> Result<Cluster<'a>> {
         let config = &self.config;
         let contents = workload.blocks().map(BlockTrace::distinct);
         // A trace of hash ids has its own block size; the memory in tokens is unchanged.
         let own = config.cache.block_size;
         let size = workload.blocks().map_or(own, BlockTrace::block_size);
+        if contents.is_some() {
+            let kv = |kind: &Kind| f64::from(kind.instances) * f64::from(kind.resources.blocks);
+            ALL_BLOCKS.check(
+                "the number of blocks of all instances (pool.NAME.instances and pool.NAME.blocks)",
+                self.kinds.iter().map(kv).sum(),
+            )?;
+        }
         let mut pools = Vec::new();
         for (kind, sites) in self.kinds.iter().zip(&self.sites) {
             let blocks =

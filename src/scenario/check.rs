@@ -1,8 +1,8 @@
 //! Checks of a configuration that need no other file.
 
 use super::{ResizeSection, ScenarioConfig};
-use crate::base::check::positive;
 use crate::base::error::{Error, Result};
+use crate::base::limits::SOME_SECONDS;
 use crate::sim::Role;
 
 impl ScenarioConfig {
@@ -10,9 +10,9 @@ impl ScenarioConfig {
         if self.pool.is_empty() {
             return Err(no_pool());
         }
+        self.check_ranges()?;
         let mut names = Vec::new();
         for pool in &self.pool {
-            let key = |name: &str| format!("pool.{}.{name}", pool.name);
             if pool.name.is_empty() || names.contains(&&pool.name) {
                 return Err(Error::usage(
                     format!("two pools are named {:?}, or a pool has no name", pool.name),
@@ -20,38 +20,14 @@ impl ScenarioConfig {
                 ));
             }
             names.push(&pool.name);
-            for (name, number) in [("gpus", pool.gpus), ("blocks", pool.blocks.unwrap_or(1))] {
-                if number == 0 {
-                    return Err(Error::usage(
-                        format!("{} is 0", key(name)),
-                        "give 1 or more",
-                    ));
-                }
-            }
-            positive(&key("startup_seconds"), pool.startup_seconds, true)?;
-            positive(
-                &key("gpu_memory_utilization"),
-                pool.gpu_memory_utilization,
-                false,
-            )?;
         }
-        for (name, number, zero) in [
-            ("workload.time_scale", self.workload.time_scale, true),
-            ("transfer.gb_per_second", self.transfer.gb_per_second, false),
-            ("transfer.latency_ms", self.transfer.latency_ms, true),
-            ("slo.ttft_seconds", self.slo.ttft_seconds, false),
-            ("slo.tbt_seconds", self.slo.tbt_seconds, false),
-            (
-                "slo.e2e_seconds",
-                self.slo.e2e_seconds.unwrap_or(1.0),
-                false,
-            ),
-            ("end_seconds", self.end_seconds.unwrap_or(1.0), false),
+        for (name, seconds) in [
+            ("slo.ttft_seconds", Some(self.slo.ttft_seconds)),
+            ("slo.tbt_seconds", Some(self.slo.tbt_seconds)),
+            ("slo.e2e_seconds", self.slo.e2e_seconds),
+            ("end_seconds", self.end_seconds),
         ] {
-            positive(name, number, zero)?;
-        }
-        if self.cache.block_size == 0 {
-            return Err(Error::usage("cache.block_size is 0", "give 1 or more"));
+            SOME_SECONDS.check(name, seconds.unwrap_or(1.0))?;
         }
         // A pool that is empty at the start may grow later.
         let has = |roles: &[Role]| {

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::prelude::*;
 
 use super::inputs::{RunInputs, TraceInput};
-use super::layout::{self, RESULT_FILES, RunKey};
+use super::layout::{self, RunKey};
+use super::record::Present;
 use super::{Run, RunOptions, Scenario};
 use crate::base::error::{Error, Location, Result};
-use crate::base::io::StagedFolder;
 use crate::trace::format::{self, ReadOptions};
 use crate::trace::{Trace, format::WriteOptions};
 
@@ -69,21 +69,19 @@ pub struct Cell<'a> {
 /// Outcome of a cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CellResult {
-    /// The cell was run, and its results are written.
-    Completed,
+    /// The cell was run, and its results are written. If there were results that could not be used, the reason.
+    Completed(Option<String>),
     /// The cell already had results of the same inputs.
     UpToDate,
     /// The cell failed, for this reason.
     Failed(String),
 }
 
-/// The results of a cell, to be written: the cell, its inputs, its trace and its run.
+/// The results of a cell, to be written: the cell, its trace and its run.
 #[derive(Debug)]
 pub struct FinishedCell<'a> {
     /// The cell.
     pub cell: &'a Cell<'a>,
-    /// All inputs that determine the run.
-    pub inputs: &'a RunInputs,
     /// The simulated trace.
     pub trace: &'a Trace,
     /// The results of the simulation.
@@ -150,32 +148,62 @@ impl<'a> Grid<'a> {
                     .map_err(|error| error.to_string())
             })
             .collect();
-        let present: Vec<bool> = cells
+        let present: Vec<Present> = cells
             .iter()
             .zip(&inputs)
-            .map(|(cell, inputs)| {
-                let same = |inputs: &RunInputs| inputs.are_in(&cell.folder);
-                !self.force && inputs.as_ref().is_ok_and(same)
+            .map(|(cell, inputs)| match inputs {
+                Ok(inputs) if !self.force => inputs.present(&cell.folder),
+                _ => Present::Nothing,
             })
             .collect();
-        let trace = match present.iter().all(|present| *present) {
+        let trace = match present.iter().all(|present| *present == Present::Complete) {
             true => None,
             false => Some(self.read(served).map_err(|error| error.to_string())),
         };
         let run = |(index, cell): (usize, &Cell<'_>)| {
-            let result = match (&trace, &inputs[index]) {
-                _ if present[index] => CellResult::UpToDate,
-                (None, _) => CellResult::UpToDate,
-                (Some(Err(error)), _) | (_, Err(error)) => CellResult::Failed(error.clone()),
-                (Some(Ok(trace)), Ok(inputs)) => match one(cell, inputs, trace, save) {
-                    Ok(()) => CellResult::Completed,
-                    Err(error) => CellResult::Failed(error.to_string()),
-                },
+            let result = match (&present[index], &trace, &inputs[index]) {
+                (Present::Complete, ..) | (_, None, _) => CellResult::UpToDate,
+                (_, Some(Err(error)), _) | (.., Err(error)) => CellResult::Failed(error.clone()),
+                (present, Some(Ok(trace)), Ok(inputs)) => {
+                    match self.run_cell(cell, inputs, trace, save) {
+                        Ok(true) => CellResult::Completed(match present {
+                            Present::Other(why) => Some(why.clone()),
+                            _ => None,
+                        }),
+                        Ok(false) => CellResult::UpToDate,
+                        Err(error) => CellResult::Failed(error.to_string()),
+                    }
+                }
             };
             done.fetch_add(1, Ordering::Relaxed);
             result
         };
         cells.par_iter().enumerate().map(run).collect()
+    }
+
+    /// Runs a cell and writes its results; false if another process has written them meanwhile.
+    fn run_cell(
+        &self,
+        cell: &Cell<'_>,
+        inputs: &RunInputs,
+        trace: &Trace,
+        save: Save<'_>,
+    ) -> Result<bool> {
+        let run = cell
+            .scenario
+            .run_trace(trace, cell.seed, RunOptions::default())?;
+        let write = |folder: &Path| {
+            save(&FinishedCell {
+                cell,
+                trace,
+                run: &run,
+                folder,
+            })
+        };
+        match self.force {
+            true => inputs.record(&cell.folder, write).map(|()| true),
+            false => inputs.record_if_new(&cell.folder, write),
+        }
     }
 
     fn trace_input(&self, served: &GridTrace) -> Result<TraceInput, String> {
@@ -200,23 +228,6 @@ impl<'a> Grid<'a> {
         }
         read(&served.path, &self.reading.options)
     }
-}
-
-/// Runs a cell and passes its result to the writer.
-fn one(cell: &Cell<'_>, inputs: &RunInputs, trace: &Trace, save: Save<'_>) -> Result<()> {
-    let run = cell
-        .scenario
-        .run_trace(trace, cell.seed, RunOptions::default())?;
-    let folder = StagedFolder::begin(&cell.folder)?;
-    inputs.write(folder.path())?;
-    save(&FinishedCell {
-        cell,
-        inputs,
-        trace,
-        run: &run,
-        folder: folder.path(),
-    })?;
-    folder.finish(RESULT_FILES)
 }
 
 /// Reads a trace and rejects one without requests.
@@ -270,7 +281,8 @@ pub fn stretched_traces(
             let path = layout::stretched_trace(results, &name);
             if write {
                 let options = WriteOptions::default();
-                format::format("native")?.write(&trace.stretched(own / rate), &options, &path)?;
+                let stretched = trace.stretched(own / rate)?;
+                format::format("native")?.write(&stretched, &options, &path)?;
             }
             found.push(GridTrace {
                 path,

@@ -1,19 +1,13 @@
 //! The inputs of a run, recorded beside its results. A run with unchanged inputs need not be repeated.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::Xxh3;
 
 use super::ScenarioConfig;
-use super::layout::SUMMARY;
-use crate::base::error::{Error, Result};
-use crate::base::io::{open_packed, write_json};
-
-/// Name of the file in a run's folder.
-pub const INPUTS: &str = "inputs.json";
+use crate::base::digest::{digest_of, digest_of_text};
+use crate::base::error::Result;
 
 /// Configuration keys whose values are paths of files or folders. A test searches the sources for keys that are missing here.
 const PATH_KEYS: [&str; 5] = ["config", "file", "folder", "path", "profile_data_dir"];
@@ -81,14 +75,19 @@ impl RunInputs {
     /// # Errors
     /// A file that the configuration names but that cannot be read.
     pub fn new(config: &ScenarioConfig, seed: u64, trace: TraceInput) -> Result<Self> {
-        let text = config.to_toml();
-        let mut digest = Xxh3::new();
-        digest.update(text.as_bytes());
+        Self::of_files(&config.to_toml(), &config.named_files(), seed, trace)
+    }
+
+    /// Collects the inputs of a run whose configuration is this text and these files.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn of_files(config: &str, named: &[PathBuf], seed: u64, trace: TraceInput) -> Result<Self> {
         let mut files = BTreeMap::new();
-        for path in config.named_files() {
+        for path in named {
             // If the run needs a missing file, its preparation has failed already; otherwise the file does not affect the run.
             let digest = match path.exists() {
-                true => digest_of(&path)?,
+                true => digest_of(path)?,
                 false => "missing".to_owned(),
             };
             files.insert(path.display().to_string(), digest);
@@ -96,34 +95,36 @@ impl RunInputs {
         Ok(Self {
             build: crate::base::version::build_id().to_owned(),
             seed,
-            config: hex(&digest),
+            config: digest_of_text(config),
             trace,
             files,
         })
     }
 
-    /// Records the inputs in a run's folder, before its other files.
-    ///
-    /// # Errors
-    /// A file that cannot be written.
-    pub fn write(&self, folder: &Path) -> Result<()> {
-        let summary = folder.join(SUMMARY);
-        if summary.exists() {
-            std::fs::remove_file(&summary).map_err(|source| Error::write(&summary, source))?;
-        }
-        let value = serde_json::to_value(self).unwrap_or_default();
-        write_json(folder.join(INPUTS), &value)
-    }
-
-    /// Whether a folder holds the complete results of these inputs. Inputs without a digest never count as equal.
-    pub fn are_in(&self, folder: &Path) -> bool {
-        let read = |name: &str| std::fs::read(folder.join(name)).ok();
-        let whole = read(SUMMARY)
-            .is_some_and(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).is_ok());
-        let same = read(INPUTS)
-            .and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok())
-            .is_some_and(|own| own == *self);
-        whole && same && self.trace.digest.is_some()
+    /// What a run of other inputs has different; `None` if its results are those of these inputs.
+    pub(super) fn difference(&self, other: &Self) -> Option<&'static str> {
+        [
+            (
+                self.build != other.build,
+                "another version of this program wrote it",
+            ),
+            (
+                self.trace.digest.is_none(),
+                "the trace came from standard input",
+            ),
+            (
+                self.trace != other.trace,
+                "the trace, or how it is read, has changed",
+            ),
+            (self.seed != other.seed, "the seed has changed"),
+            (self.config != other.config, "the configuration has changed"),
+            (
+                self.files != other.files,
+                "a file that the configuration names has changed",
+            ),
+        ]
+        .into_iter()
+        .find_map(|(differs, what)| differs.then_some(what))
     }
 }
 
@@ -155,42 +156,6 @@ fn collect(value: &toml::Value, found: &mut Vec<PathBuf>) {
         toml::Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
         _ => {}
     }
-}
-
-/// Digest of a file's bytes, or of the names and bytes of all files in a folder.
-fn digest_of(path: &Path) -> Result<String> {
-    let mut digest = Xxh3::new();
-    add(path, &mut digest)?;
-    Ok(hex(&digest))
-}
-
-fn add(path: &Path, digest: &mut Xxh3) -> Result<()> {
-    let fail = |source| Error::read(path, source);
-    if path.is_dir() {
-        let mut below: Vec<PathBuf> = std::fs::read_dir(path)
-            .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
-            .map_err(fail)?;
-        below.sort();
-        for path in below {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            digest.update(name.as_bytes());
-            digest.update(b"\0");
-            add(&path, digest)?;
-        }
-        return Ok(());
-    }
-    let mut file = open_packed(path)?;
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer).map_err(fail)? {
-            0 => return Ok(()),
-            count => digest.update(&buffer[..count]),
-        }
-    }
-}
-
-fn hex(digest: &Xxh3) -> String {
-    format!("xxh3-128:{:032x}", digest.digest128())
 }
 
 #[cfg(test)]
@@ -230,38 +195,6 @@ mod tests {
         assert_ne!(RunInputs::new(&config, 2, same).unwrap(), first);
         config.slo.ttft_seconds += 0.1;
         assert_ne!(inputs(&config, &trace), first);
-    }
-
-    #[test]
-    fn a_folder_holds_a_run_once_its_summary_is_written() {
-        let folder = tempfile::tempdir().unwrap();
-        let trace = folder.path().join("trace.csv");
-        std::fs::write(&trace, "a").unwrap();
-        let config = ScenarioConfig::preset("llama-8b-pd-4-4", &[]).unwrap();
-        let own = inputs(&config, &trace);
-        let run = folder.path().join("run");
-        assert!(!own.are_in(&run));
-        own.write(&run).unwrap();
-        assert!(!own.are_in(&run), "no summary yet");
-        std::fs::write(run.join(SUMMARY), "{}").unwrap();
-        assert!(own.are_in(&run));
-        let other = RunInputs {
-            seed: 9,
-            ..own.clone()
-        };
-        assert!(!other.are_in(&run));
-        other.write(&run).unwrap();
-        assert!(!run.join(SUMMARY).exists(), "the other run's summary went");
-        let unknown = RunInputs {
-            trace: TraceInput {
-                digest: None,
-                ..own.trace.clone()
-            },
-            ..own
-        };
-        unknown.write(&run).unwrap();
-        std::fs::write(run.join(SUMMARY), "{}").unwrap();
-        assert!(!unknown.are_in(&run), "standard input is never the same");
     }
 
     #[test]

@@ -15,11 +15,11 @@ pub const DEPTH: usize = 7;
 /// Name of the policy folder of runs without autoscaling.
 pub const NO_AUTOSCALING: &str = "no_autoscaling";
 
-/// The file that is written last; a folder without it holds no complete run.
+/// This program's summary of a run; a folder without it holds no complete run.
 pub const SUMMARY: &str = "summary.json";
 
-/// The files by which a folder is taken for a run: this program's and SplitwiseSim's summary.
-pub const RESULT_FILES: &[&str] = &[SUMMARY, "summary.csv"];
+/// SplitwiseSim's summary of a run.
+pub const SUMMARY_CSV: &str = "summary.csv";
 
 /// Names of a run's folders, in the order of [`LAYOUT`]. No name contains a `/`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]

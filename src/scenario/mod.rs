@@ -12,6 +12,8 @@ mod overrides;
 mod prepare;
 mod presets;
 pub mod profiler;
+mod ranges;
+pub mod record;
 mod run;
 mod sections;
 mod sku;

@@ -62,6 +62,13 @@ pub(super) fn apply(mut table: Table, overrides: &[String]) -> Result<ScenarioCo
 /// [`Error::Usage`] for a text without `=` or a path that matches no key.
 pub fn set_key(table: &mut Table, text: &str) -> Result<()> {
     let fail = |remedy: &str| Error::usage(format!("override {text}"), remedy);
+    // A line break would end the value, and what follows would be ignored.
+    if text.contains(char::is_control) {
+        return Err(Error::usage(
+            format!("override {text:?}"),
+            "give one KEY=VALUE in one line; another key needs an override of its own",
+        ));
+    }
     let Some((path, value)) = text.split_once('=') else {
         return Err(fail("give KEY=VALUE, e.g. router.prompt=round-robin"));
     };
@@ -181,8 +188,29 @@ mod tests {
 
     #[test]
     fn what_fits_nowhere_is_refused() {
-        for bad in ["seed", "sead=1", "pool.c.instances=1", "seed.x=1", "seed=x"] {
+        for bad in [
+            "seed",
+            "sead=1",
+            "pool.c.instances=1",
+            "seed.x=1",
+            "seed=x",
+            "seed=1]",
+            "seed=\"1",
+            "seed=1=2",
+            "seed='1'",
+        ] {
             assert!(with(&[bad]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_override_is_one_line() {
+        for bad in ["seed=7\nname='x'", "seed=7\r", "se\ted=1", "seed=7\n[slo]"] {
+            let told = with(&[bad]).expect_err(bad).to_string();
+            let expected = format!(
+                "override {bad:?}; give one KEY=VALUE in one line; another key needs an override of its own"
+            );
+            assert_eq!(told, expected);
         }
     }
 }

@@ -4,12 +4,14 @@ use std::sync::atomic::AtomicU64;
 
 use super::Scenario;
 use crate::autoscale::{Autoscaler, ScalingLog};
-use crate::base::Result;
+use crate::base::error::{Error, Result};
 use crate::cache::BlockTrace;
 use crate::metrics::Serving;
 use crate::sim::latency::LatencyModel;
-use crate::sim::{Cluster, Controller, Objectives, PoolResources, Records, Simulation, Workload};
-use crate::trace::Trace;
+use crate::sim::{
+    Cluster, Controller, MOST_TICKS, Objectives, PoolResources, Records, Simulation, Workload,
+};
+use crate::trace::{Nanos, Trace};
 
 /// The outcome of one simulation.
 #[derive(Debug, Clone)]
@@ -41,13 +43,16 @@ pub(super) struct Yardstick<'a> {
 }
 
 /// Simulates a workload on a cluster, optionally with an autoscaler, and measures the result.
+///
+/// # Errors
+/// A run that goes on beyond the clock.
 pub(super) fn serve(
     workload: &Workload<'_>,
     mut cluster: Cluster<'_>,
     mut autoscaler: Option<Autoscaler>,
     yardstick: Yardstick<'_>,
     options: RunOptions<'_>,
-) -> Run {
+) -> Result<Run> {
     cluster.log_steps = options.log_steps;
     let mut simulation = Simulation::new(workload, cluster);
     if let Some(progress) = options.progress {
@@ -59,6 +64,12 @@ pub(super) fn serve(
             .run(),
         None => simulation.run(),
     };
+    if records.end > Nanos::LAST {
+        return Err(Error::usage(
+            "the simulation goes on beyond the clock, for more than 570 years",
+            "shorten the durations of the latency model or of the transfers, or set end_seconds",
+        ));
+    }
     let scaling = autoscaler.map(Autoscaler::into_log);
     let serving = Serving::new(
         &records,
@@ -67,11 +78,11 @@ pub(super) fn serve(
         &yardstick.objectives,
         yardstick.reference,
     );
-    Run {
+    Ok(Run {
         records,
         scaling,
         serving,
-    }
+    })
 }
 
 impl Scenario {
@@ -101,6 +112,9 @@ impl Scenario {
             true => Some(self.autoscaler()?),
             false => None,
         };
+        if let (Some(autoscaler), Some(last)) = (&autoscaler, workload.items().last()) {
+            check_intervals(last.arrival, autoscaler.interval())?;
+        }
         let resources = self.resources();
         let mut reference = self.reference();
         let yardstick = Yardstick {
@@ -109,6 +123,28 @@ impl Scenario {
             reference: reference.as_mut(),
         };
         let cluster = self.cluster(workload, seed)?;
-        Ok(serve(workload, cluster, autoscaler, yardstick, options))
+        let run = serve(workload, cluster, autoscaler, yardstick, options)?;
+        match &run.scaling {
+            Some(log) if log.ticks.len() as u64 >= MOST_TICKS => {
+                Err(too_many_intervals(log.ticks.len() as f64))
+            }
+            _ => Ok(run),
+        }
     }
+}
+
+/// Rejects a trace with more control intervals than can be recorded.
+fn check_intervals(last: Nanos, interval: Nanos) -> Result<()> {
+    let count = last.as_secs_f64() / interval.as_secs_f64();
+    match count < MOST_TICKS as f64 {
+        true => Ok(()),
+        false => Err(too_many_intervals(count)),
+    }
+}
+
+fn too_many_intervals(count: f64) -> Error {
+    Error::usage(
+        format!("the run has {count:.0} control intervals or more"),
+        format!("raise autoscaling.interval_seconds so that it has fewer than {MOST_TICKS}"),
+    )
 }

@@ -90,6 +90,9 @@ pub enum ScalingAction {
     Reinstate(u32),
 }
 
+/// A controller acts at most this often in a run: more ticks would neither end nor fit into memory.
+pub const MOST_TICKS: u64 = 1_000_000;
+
 /// Observes the cluster at fixed intervals and returns actions.
 pub trait Controller: Send + std::fmt::Debug {
     /// The control interval; the first tick is at its end.

@@ -22,7 +22,7 @@ pub mod transfer;
 mod workload;
 
 pub use cluster::{Cluster, InstanceFactory, InstanceSpec, Pacing, Pool, PoolResources, Resize};
-pub use controller::{ClusterView, ControlWindow, Controller, ScalingAction};
+pub use controller::{ClusterView, ControlWindow, Controller, MOST_TICKS, ScalingAction};
 pub use event_queue::{EventQueue, Key};
 pub use in_flight::{InFlightId, InFlightRequest, InFlightRequests, ServedPhases};
 pub use instance::{Instance, Role, State};

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::arrival::{ArrivalProcess, ServiceTime, ThinkTime};
 use super::{Content, Nanos, NewRequest, RateShape, Trace, TraceBuilder, TraceMeta};
 use crate::base::error::{Error, Result};
+use crate::base::limits::{CLOCK, RATE, SECONDS};
 use crate::base::random::stream;
 
 /// Which requests a conversation gives.
@@ -212,6 +213,17 @@ impl SessionTurns {
     }
 }
 
+/// Rejects a trace that goes on beyond the clock, where times would be cut off.
+fn check_clock(last: Nanos) -> Result<()> {
+    match CLOCK.holds(last.as_secs_f64()) {
+        true => Ok(()),
+        false => Err(Error::usage(
+            "the last request would arrive later than the clock goes, after more than 570 years",
+            "raise `rate`, or lower `turn_delay`",
+        )),
+    }
+}
+
 /// Collects sessions and assigns arrival times.
 #[derive(Debug)]
 pub struct Generator {
@@ -226,18 +238,8 @@ impl Generator {
     /// # Errors
     /// A rate or delay that is not a valid number.
     pub fn new(options: GenerateOptions) -> Result<Self> {
-        if !(options.rate.is_finite() && options.rate > 0.0) {
-            return Err(Error::usage(
-                format!("a rate of {}", options.rate),
-                "give a `rate` above 0",
-            ));
-        }
-        if !(options.turn_delay.is_finite() && options.turn_delay >= 0.0) {
-            return Err(Error::usage(
-                format!("a turn delay of {}", options.turn_delay),
-                "give a `turn_delay` of 0 or more seconds",
-            ));
-        }
+        RATE.check("`rate`", options.rate)?;
+        SECONDS.check("`turn_delay`", options.turn_delay)?;
         if options.arrival == ArrivalProcess::Timestamps && !options.rate_shape.is_steady() {
             return Err(Error::usage(
                 format!(
@@ -382,6 +384,8 @@ impl Generator {
             }
         }
         let trace = builder.finish(meta)?;
+        let last = trace.requests().last().map(|request| request.arrival);
+        check_clock(last.unwrap_or_default())?;
         Ok((trace, self.report))
     }
 

@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::Nanos;
 use crate::base::error::{Error, Result};
+use crate::base::limits::CLOCK;
 
 /// Kind of content of the requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,13 +184,20 @@ impl Trace {
     }
 
     /// The same requests with all arrival times multiplied by a factor; 0.5 doubles the rate.
-    #[must_use]
-    pub fn stretched(&self, factor: f64) -> Self {
+    ///
+    /// # Errors
+    /// A last arrival beyond the clock.
+    pub fn stretched(&self, factor: f64) -> Result<Self> {
         let mut trace = self.clone();
+        let last = self
+            .requests
+            .last()
+            .map_or(0.0, |last| last.arrival.as_secs_f64());
+        CLOCK.check("the last arrival, in seconds,", last * factor)?;
         for request in &mut trace.requests {
             request.arrival = Nanos((request.arrival.0 as f64 * factor).round() as u64);
         }
-        trace
+        Ok(trace)
     }
 
     /// Requests per second between the first arrival and the last; `None` if there are fewer than two different times.

@@ -491,15 +491,36 @@ fn numbers_that_make_no_sense() {
     let place = Place::new();
     place.gen_works("good.jsonl", "trace.jsonl");
     for (args, words) in [
-        (&["--rate", "0"][..], "--rate above 0"),
-        (&["--rate", "-1"], "--rate above 0"),
-        (&["--rate", "nan"], "--rate above 0"),
-        (&["--turn-delay", "-1"], "--turn-delay of 0 or more"),
-        (&["--max-model-len", "0"], "1 or more tokens"),
+        (
+            &["--rate", "0"][..],
+            "'--rate <N>': expected a number, from 1e-9 to 1000000000",
+        ),
+        (
+            &["--rate", "-1"],
+            "'--rate <N>': expected a number, from 1e-9 to 1000000000",
+        ),
+        (
+            &["--rate", "nan"],
+            "'--rate <N>': expected a number, from 1e-9 to 1000000000",
+        ),
+        (
+            &["--turn-delay", "-1"],
+            "'--turn-delay <SECONDS>': expected a number, from 0 to 1000000000",
+        ),
+        (
+            &["--max-model-len", "0"],
+            "'--max-model-len <TOKENS>': expected a whole number, from 1 to 1000000000",
+        ),
         (&["--max-model-len", "1"], "--max-model-len"),
-        (&["--arrival", "gamma", "--cv", "0"], "--cv above 0"),
+        (
+            &["--arrival", "gamma", "--cv", "0"],
+            "'--cv <N>': expected a number, from 0.001 to 1000",
+        ),
         (&["--arrival", "timestamps"], "timestamp"),
-        (&["--threads", "0"], "give 1 or more"),
+        (
+            &["--threads", "0"],
+            "expected a whole number, from 1 to 1024",
+        ),
         (
             &["--service-time", "linear:1"],
             "linear:PREFILL_MS,DECODE_MS",
@@ -519,7 +540,7 @@ fn numbers_that_make_no_sense() {
             &["--hold", "linear:1,1", "--engine", "ideal"],
             "use engine `vllm` or `sglang`",
         ),
-        (&["--block-size", "0"], "at least 1"),
+        (&["--block-size", "0"], "from 1 to 1048576"),
         (&["--num-gpu-blocks", "1"], "2 or more"),
     ] {
         let all = [&["analyze", "trace.jsonl", "--output-dir", "out"], args].concat();

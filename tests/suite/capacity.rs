@@ -140,7 +140,7 @@ fn complaints() {
                 "--tensor-parallel",
                 "0",
             ][..],
-            "give 1 or more",
+            "expected a whole number, from 1 to 1024",
         ),
         (
             &[

@@ -21,7 +21,7 @@ fn the_readme() {
 }
 
 /// The names of the commands below a command, from its help.
-fn commands(path: &[&str]) -> Vec<String> {
+pub(crate) fn commands(path: &[&str]) -> Vec<String> {
     let help = stdout(&[path, &["--help"]].concat());
     let mut names = Vec::new();
     let (_, listed) = help.split_once("Commands:\n").unwrap_or_default();

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::interpolate::Interpolation;
 use super::predictor::{self, PredictorOptions};
 use crate::base::error::{Error, Result};
+use crate::base::key_ranges::check_table;
 
 /// Origin of the planner's rules. The variant determines the defaults of keys that are not set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -340,6 +341,9 @@ impl PlannerConfig {
                 ),
                 "give more GPUs, or lower the minimum numbers of instances",
             );
+        }
+        if let Ok(table) = toml::Table::try_from(self) {
+            check_table("planner: ", &table)?;
         }
         predictor::by_name(&self.load_predictor_type, &self.predictor_options()).map(drop)
     }

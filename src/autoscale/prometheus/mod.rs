@@ -8,6 +8,7 @@ mod http;
 mod names;
 
 use super::planner::Observation;
+use crate::base::limits::INSTANCES;
 
 pub use http::{Http, Query, Sample};
 pub use names::{DYNAMO, Names, SERVERS, VLLM, by_name};
@@ -34,9 +35,6 @@ pub struct Source {
     /// PromQL query for the number of ready decode instances.
     pub ready_decode: Option<String>,
 }
-
-/// Most instances that a query may return.
-const MOST_INSTANCES: f64 = 1e6;
 
 /// A fault, as a phrase.
 type Found<T> = Result<T, String>;
@@ -291,9 +289,9 @@ impl Ask<'_> {
 
     fn instances(&self, query: &str) -> Found<u32> {
         match self.number(query)? {
-            Some(count) if count <= MOST_INSTANCES => Ok(count.round() as u32),
+            Some(count) if INSTANCES.holds(count) => Ok(count.round() as u32),
             Some(count) => Err(format!(
-                "`{query}` returns {count} as the number of instances, expected at most {MOST_INSTANCES}"
+                "`{query}` returns {count} as the number of instances, expected a number {INSTANCES}"
             )),
             None => Err(format!("`{query}` returns no number of instances")),
         }

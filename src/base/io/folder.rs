@@ -1,9 +1,8 @@
 //! Folders of results, which are whole or not there.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::temporary;
+use super::{FolderLock, temporary};
 use crate::base::error::{Error, Result};
 
 /// A folder whose files are written under a temporary name and get their place when all are written.
@@ -17,7 +16,7 @@ pub struct StagedFolder {
     /// The folder under its temporary name: beside the target, or in it if it exists.
     path: PathBuf,
     /// Tells other processes that this one is alive.
-    _lock: Option<File>,
+    _lock: FolderLock,
 }
 
 impl StagedFolder {
@@ -43,7 +42,7 @@ impl StagedFolder {
             create(&path, target).map_err(fail)?;
             let begun = Self {
                 target: target.to_path_buf(),
-                _lock: lock(&path),
+                _lock: FolderLock::to_write(&path),
                 path,
             };
             // Before the lock, another process may have taken the folder for abandoned.
@@ -58,7 +57,18 @@ impl StagedFolder {
         &self.path
     }
 
-    /// Moves everything to its place; files of the names `last` come last.
+    /// The paths of all files in it, in order.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a folder cannot be read.
+    pub fn files(&self) -> Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        list(&self.path, &mut files).map_err(|source| Error::read(&self.target, source))?;
+        files.sort();
+        Ok(files)
+    }
+
+    /// Moves everything to its place; files of the names `last` come last, in that order.
     ///
     /// # Errors
     /// [`Error::Io`] if a file cannot be moved.
@@ -68,7 +78,7 @@ impl StagedFolder {
         if std::fs::rename(&self.path, &self.target).is_err() {
             let folder = std::path::absolute(&self.target).map_err(fail)?;
             // Two processes do not mix their files.
-            let _lock = lock(&folder);
+            let _lock = FolderLock::to_write(&folder);
             for name in last {
                 match std::fs::remove_file(folder.join(name)) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -77,10 +87,9 @@ impl StagedFolder {
                     _ => {}
                 }
             }
-            let mut files = Vec::new();
-            list(&self.path, &mut files).map_err(fail)?;
-            let is_last = |file: &PathBuf| last.iter().any(|name| self.path.join(name) == *file);
-            files.sort_by_key(|file| (is_last(file), file.clone()));
+            let mut files = self.files()?;
+            let place = |file: &Path| last.iter().position(|name| self.path.join(name) == *file);
+            files.sort_by_cached_key(|file| (place(file), file.clone()));
             for file in files {
                 let relative = file.strip_prefix(&self.path).unwrap_or(&file);
                 let place = folder.join(relative);
@@ -175,13 +184,6 @@ fn create(new: &Path, target: &Path) -> std::io::Result<()> {
     };
     made.and_then(|()| std::fs::create_dir(new))
         .inspect_err(|_| temporary::remove_folder(new))
-}
-
-/// Waits for the lock of the folder; `None` where the file system has no locks.
-fn lock(folder: &Path) -> Option<File> {
-    let file = File::open(folder).ok()?;
-    file.lock().ok()?;
-    Some(file)
 }
 
 #[cfg(test)]

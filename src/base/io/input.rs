@@ -140,14 +140,6 @@ fn read_at_most(path: &Path, reader: impl Read, most: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Opens a file whose bytes are not unpacked, for digests.
-///
-/// # Errors
-/// As [`Input::open`].
-pub(crate) fn open_packed(path: &Path) -> Result<Box<dyn Read + Send>> {
-    Ok(open::open(path)?.reader)
-}
-
 /// Reads an archive, which its own reader unpacks; at most 1 GiB.
 ///
 /// # Errors

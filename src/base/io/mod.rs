@@ -3,6 +3,7 @@
 mod folder;
 mod input;
 mod line_limit;
+mod lock;
 mod open;
 mod output;
 mod packing;
@@ -13,9 +14,10 @@ mod shown_path;
 mod temporary;
 
 pub use folder::{NewFolder, StagedFolder};
+pub(crate) use input::read_packed;
 pub use input::{Input, LineReader, read_configuration, read_configuration_text};
-pub(crate) use input::{open_packed, read_packed};
 pub(crate) use line_limit::{LONGEST as LONGEST_LINE, too_long};
+pub use lock::FolderLock;
 pub(crate) use open::became_shorter;
 pub use output::{Compression, OutputFile, write_file, write_json};
 pub use pandas_float::parse_pandas_float;

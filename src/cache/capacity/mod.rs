@@ -19,6 +19,7 @@ pub use shapes::{Attention, Experts, Shapes};
 
 use super::engine::Capacity;
 use crate::base::error::{Error, Result};
+use crate::base::limits::BLOCKS;
 use crate::base::units::parse_bytes;
 
 /// A capacity as users write it.
@@ -76,12 +77,10 @@ impl Asked {
         distinct: u32,
         model: Option<&ModelConfig>,
     ) -> Result<Capacity> {
-        Ok(match self {
-            Self::Unbounded => Capacity::Unbounded,
-            Self::Blocks(blocks) => Capacity::Blocks(blocks),
-            Self::Fraction(part) => {
-                Capacity::Blocks(((part * f64::from(distinct)).round() as u32).max(1))
-            }
+        let blocks = match self {
+            Self::Unbounded => return Ok(Capacity::Unbounded),
+            Self::Blocks(blocks) => blocks,
+            Self::Fraction(part) => ((part * f64::from(distinct)).round() as u32).max(1),
             Self::Bytes(bytes) => {
                 let Some(model) = model else {
                     return Err(Error::usage(
@@ -99,15 +98,34 @@ impl Asked {
                         "give a larger capacity",
                     ));
                 }
-                Capacity::Blocks(blocks)
+                blocks
             }
-        })
+        };
+        match BLOCKS.holds(f64::from(blocks)) {
+            true => Ok(Capacity::Blocks(blocks)),
+            false => Err(Error::usage(
+                format!("a capacity of {blocks} blocks"),
+                format!("give {BLOCKS} blocks, or inf"),
+            )),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use crate::cache::capacity::*;
+
+    #[test]
+    fn a_capacity_fits_into_memory() {
+        for text in ["4294967295", "1e300%", "60000000"] {
+            let asked = Asked::parse(text).expect("parses");
+            let told = asked.resolve(16, 100, None).expect_err(text).to_string();
+            assert!(
+                told.ends_with(" blocks; give from 1 to 50000000 blocks, or inf"),
+                "{told}"
+            );
+        }
+    }
 
     #[test]
     fn a_size_becomes_blocks() {

@@ -10,7 +10,9 @@ use super::web_args::{TlsArgs, token};
 use crate::autoscale::planner::Decision;
 use crate::autoscale::web::{WebOptions, WebServer};
 use crate::base::error::Result;
+use crate::base::limits;
 use crate::cli::output;
+use crate::cli::ranges::number;
 
 /// How decisions are carried out. Nothing is scaled unless one of these is given.
 #[derive(Debug, Args)]
@@ -33,8 +35,7 @@ pub(super) struct ActArgs {
         long,
         value_name = "SECONDS",
         default_value_t = 60.0,
-        requires = "prometheus"
-    )]
+        requires = "prometheus", value_parser = number::<f64>(limits::TIMEOUT))]
     scale_timeout: f64,
 }
 
@@ -49,11 +50,6 @@ pub(super) struct Scaler<'a> {
 }
 
 impl ActArgs {
-    /// Timeout in seconds; the caller validates it.
-    pub(super) fn timeout_sec(&self) -> f64 {
-        self.scale_timeout
-    }
-
     /// The command and the webhook; `None` if neither is given.
     pub(super) fn scaler(&self, tls: &TlsArgs) -> Result<Option<Scaler<'_>>> {
         let timeout = Duration::from_secs_f64(self.scale_timeout);

@@ -10,6 +10,8 @@ use crate::autoscale::planner::PlannerConfig;
 use crate::autoscale::planner::profile_facts::{InstanceFacts, ProfileFacts};
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::read_configuration_text;
+use crate::base::limits;
+use crate::cli::ranges::number;
 use crate::cli::slo_args::duration;
 use crate::scenario::set_key;
 
@@ -30,7 +32,7 @@ pub(super) struct PlannerArgs {
     profile: Option<PathBuf>,
 
     /// Length of an interval between two decisions, in seconds [default: 60]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = number::<f64>(limits::INTERVAL))]
     interval: Option<f64>,
 
     /// Load predictor [default: constant]
@@ -38,7 +40,7 @@ pub(super) struct PlannerArgs {
     predictor: Option<String>,
 
     /// Number of past intervals that a predictor uses [default: 10]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::<i64>(limits::STEP))]
     window: Option<i64>,
 
     /// Rules of the planner: replay, dynamo or sagellm [default: replay]

@@ -15,7 +15,9 @@ use crate::autoscale::planner::{Budget, Decision, Planner, PlannerConfig};
 use crate::autoscale::prometheus::{self, Http, Source};
 use crate::autoscale::web::WebOptions;
 use crate::base::error::{Error, Result};
+use crate::base::limits;
 use crate::cli::output;
+use crate::cli::ranges::number;
 
 /// Where the cluster's measurements come from.
 #[derive(Debug, Args)]
@@ -62,7 +64,7 @@ pub(super) struct LiveArgs {
     ready_decode: Option<String>,
 
     /// Age in seconds at which a server's newest sample is too old [default: half the interval, at least 30]
-    #[arg(long, value_name = "SECONDS", requires = "prometheus")]
+    #[arg(long, value_name = "SECONDS", requires = "prometheus", value_parser = number::<f64>(limits::SOME_SECONDS))]
     stale_after: Option<f64>,
 
     /// Timeout of a query to Prometheus, in seconds
@@ -70,8 +72,7 @@ pub(super) struct LiveArgs {
         long,
         value_name = "SECONDS",
         default_value_t = 10.0,
-        requires = "prometheus"
-    )]
+        requires = "prometheus", value_parser = number::<f64>(limits::TIMEOUT))]
     timeout: f64,
 
     /// Decide once and exit, with exit code 2 if there are no measurements to decide on
@@ -79,7 +80,7 @@ pub(super) struct LiveArgs {
     once: bool,
 
     /// Exit after this many decisions [default: never]
-    #[arg(long, value_name = "N", requires = "prometheus")]
+    #[arg(long, value_name = "N", requires = "prometheus", value_parser = number::<u64>(limits::COUNT))]
     ticks: Option<u64>,
 
     /// Serve the latest decision as JSON over HTTP at this address, e.g. 127.0.0.1:9099
@@ -94,22 +95,6 @@ impl LiveArgs {
     /// Whether a Prometheus server is given.
     pub(super) fn is_asked(&self) -> bool {
         self.prometheus.is_some()
-    }
-
-    fn check(&self) -> Result<()> {
-        for (flag, value) in [
-            ("--timeout", Some(self.timeout)),
-            ("--stale-after", self.stale_after),
-            ("--scale-timeout", Some(self.act.timeout_sec())),
-        ] {
-            if let Some(value) = value.filter(|value| !(*value > 0.0 && *value <= LONGEST_SEC)) {
-                return Err(Error::usage(
-                    format!("{flag} {value}"),
-                    format!("give seconds above 0, at most {LONGEST_SEC}"),
-                ));
-            }
-        }
-        Ok(())
     }
 
     /// The Prometheus server; `None` if none is given.
@@ -139,7 +124,6 @@ pub(super) fn run(
     json: bool,
 ) -> anyhow::Result<()> {
     let live = &args.live;
-    live.check()?;
     let Some(server) = live.server()? else {
         return Err(Error::usage("nothing to plan for", "give a trace or --prometheus").into());
     };

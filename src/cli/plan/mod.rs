@@ -16,6 +16,8 @@ use self::config::PlannerArgs;
 use self::live::LiveArgs;
 use super::engine_args::{EngineArgs, EvictionSeedArgs};
 use crate::base::error::Error;
+use crate::base::limits;
+use crate::cli::ranges::number;
 
 /// Arguments of `replay plan`.
 #[derive(Debug, Args)]
@@ -56,11 +58,11 @@ pub(super) struct PlanArgs {
     planner: PlannerArgs,
 
     /// Prefill instances at the start [default: the minimum]
-    #[arg(long, value_name = "N", help_heading = "Planner")]
+    #[arg(long, value_name = "N", help_heading = "Planner", value_parser = number::<u32>(limits::INSTANCES))]
     prefill: Option<u32>,
 
     /// Decode instances at the start [default: the minimum]
-    #[arg(long, value_name = "N", help_heading = "Planner")]
+    #[arg(long, value_name = "N", help_heading = "Planner", value_parser = number::<u32>(limits::INSTANCES))]
     decode: Option<u32>,
 
     /// CSV file to write, one line per interval; - is standard output
@@ -78,7 +80,7 @@ pub(super) struct PlanArgs {
     cache: bool,
 
     /// Tokens per block [default: 16, or the block size of the trace's hash ids]
-    #[arg(long, value_name = "TOKENS", help_heading = "Cache")]
+    #[arg(long, value_name = "TOKENS", help_heading = "Cache", value_parser = number::<u32>(limits::BLOCK_SIZE))]
     block_size: Option<u32>,
 
     #[command(flatten)]

@@ -33,7 +33,7 @@ fn read(args: &PlanArgs, file: &Path, interval: f64) -> anyhow::Result<Vec<Inter
     } else {
         None
     };
-    let intervals = open_loop::intervals(&read.trace, interval, cached.as_deref());
+    let intervals = open_loop::intervals(&read.trace, interval, cached.as_deref())?;
     if intervals.is_empty() {
         return Err(Error::usage(
             format!(

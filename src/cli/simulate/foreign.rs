@@ -1,16 +1,15 @@
 //! Runs by the rules of SplitwiseSim and Vidur: reading inputs, printing and writing results.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use super::SimulateArgs;
-use crate::base::io::StagedFolder;
 use crate::cli::{output, typed_command};
 use crate::compat::{splitwise, vidur as vidur_files};
 use crate::report::studies;
 use crate::report::studies::simulation;
-use crate::scenario::layout::RESULT_FILES;
+use crate::scenario::inputs::{RunInputs, TraceInput};
 use crate::scenario::{ScenarioConfig, SplitwiseSetup, VidurSetup};
 
 /// Simulates by SplitwiseSim's rules.
@@ -32,9 +31,11 @@ pub(super) fn splitwise(
         figures["command"] = json!(typed_command());
         if let Some(folder) = args.folder(&input.trace, |trace| run.key(trace)) {
             let config = ScenarioConfig::of_splitwise(&run.config).to_toml();
-            let begun = StagedFolder::begin(&folder)?;
-            studies::splitwise::write(&run.report, run.options, &figures, &config, begun.path())?;
-            begun.finish(RESULT_FILES)?;
+            let source = TraceInput::new(&input.trace, None, None, None)?;
+            let tables: Vec<PathBuf> = args.perf_model.iter().cloned().collect();
+            RunInputs::of_files(&config, &tables, seed, source)?.record(&folder, |place| {
+                studies::splitwise::write(&run.report, run.options, &figures, &config, place)
+            })?;
             output::wrote(&folder);
         }
         if json {
@@ -56,8 +57,6 @@ pub(super) fn vidur(args: &SimulateArgs, config: &Path, json: bool) -> anyhow::R
         simulation::chrome_trace(&run.records, path)?;
     }
     if let Some(folder) = args.folder(&input.trace, |trace| setup.key(trace)) {
-        let begun = StagedFolder::begin(&folder)?;
-        vidur_files::write(begun.path(), &run.records, Some(setup.model_work()))?;
         let files = simulation::RunFiles {
             trace: &trace,
             records: &run.records,
@@ -67,8 +66,15 @@ pub(super) fn vidur(args: &SimulateArgs, config: &Path, json: bool) -> anyhow::R
             command: &typed_command(),
             seed: setup.config().seed,
         };
-        simulation::write(&files, begun.path())?;
-        begun.finish(RESULT_FILES)?;
+        let format = args.format.as_deref();
+        let source = TraceInput::new(&input.trace, format, None, None)?;
+        let named: Vec<PathBuf> = std::iter::once(config.to_path_buf())
+            .chain(args.vidur_tables.iter().cloned())
+            .collect();
+        RunInputs::of_files("", &named, files.seed, source)?.record(&folder, |place| {
+            vidur_files::write(place, &run.records, Some(setup.model_work()))?;
+            simulation::write(&files, place)
+        })?;
         output::wrote(&folder);
     }
     if json {

@@ -17,12 +17,13 @@ use super::trace_input::TraceArgs;
 use super::{measured, output};
 use crate::autoscale::policy::POLICIES;
 use crate::base::error::{Error, Result};
-use crate::base::io::StagedFolder;
+use crate::base::limits;
+use crate::cli::ranges::number;
 use crate::compat::splitwise::Hydra;
 use crate::compat::vidur;
 use crate::report::studies::simulation;
 use crate::scenario::inputs::{RunInputs, TraceInput};
-use crate::scenario::layout::{RESULT_FILES, RunKey, trace_name};
+use crate::scenario::layout::{RunKey, trace_name};
 use crate::scenario::{Compat, PRESETS, Run, RunOptions, Scenario};
 
 /// Arguments of `replay simulate`.
@@ -60,7 +61,7 @@ pub(super) struct SimulateArgs {
     cluster: ClusterArgs,
 
     /// Tokens per block [default: the configuration's, or the block size of the trace's hash ids]
-    #[arg(long, value_name = "TOKENS", help_heading = "Cluster")]
+    #[arg(long, value_name = "TOKENS", help_heading = "Cluster", value_parser = number::<u32>(limits::BLOCK_SIZE))]
     block_size: Option<u32>,
 
     /// Autoscaling policy (see --list-policies) [default: the configuration's]
@@ -72,8 +73,7 @@ pub(super) struct SimulateArgs {
         long,
         value_name = "N,..",
         value_delimiter = ',',
-        help_heading = "Cluster"
-    )]
+        help_heading = "Cluster", value_parser = number::<u64>(limits::ANY))]
     seeds: Vec<u64>,
 
     #[command(flatten)]
@@ -252,13 +252,6 @@ fn accurate(args: &SimulateArgs, scenario: &Scenario, json: bool) -> anyhow::Res
         };
         let (format, tokenizer) = (input.format.as_deref(), input.tokenizer.as_deref());
         let source = TraceInput::new(&input.trace, format, tokenizer, args.block_size)?;
-        let inputs = RunInputs::new(config, *seed, source)?;
-        let begun = StagedFolder::begin(&folder)?;
-        inputs.write(begun.path())?;
-        measured::write(scenario, begun.path())?;
-        if args.metrics.is_some() {
-            vidur::write(begun.path(), &run.records, None)?;
-        }
         let files = simulation::RunFiles {
             trace: &trace,
             records: &run.records,
@@ -268,8 +261,13 @@ fn accurate(args: &SimulateArgs, scenario: &Scenario, json: bool) -> anyhow::Res
             command: &super::typed_command(),
             seed: *seed,
         };
-        simulation::write(&files, begun.path())?;
-        begun.finish(RESULT_FILES)?;
+        RunInputs::new(config, *seed, source)?.record(&folder, |place| {
+            measured::write(scenario, place)?;
+            if args.metrics.is_some() {
+                vidur::write(place, &run.records, None)?;
+            }
+            simulation::write(&files, place)
+        })?;
         output::wrote(&folder);
     }
     show(&runs, json)

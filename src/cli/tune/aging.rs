@@ -8,6 +8,8 @@ use clap::{Args, ValueEnum};
 use super::super::output;
 use super::cluster::WorkloadArgs;
 use crate::base::error::Error;
+use crate::base::limits;
+use crate::cli::ranges::number;
 use crate::report::render::chart;
 use crate::report::studies::tuning;
 use crate::tune::aging::{AgingSweep, Fairness, RATIOS, study};
@@ -47,8 +49,7 @@ pub(super) struct AgingArgs {
         value_name = "N,..",
         help_heading = "Orders",
         value_delimiter = ',',
-        allow_negative_numbers = true
-    )]
+        allow_negative_numbers = true, value_parser = number::<f64>(limits::RATE))]
     ratios: Vec<f64>,
 
     /// Percentile of TTFT that orders are judged by
@@ -65,8 +66,7 @@ pub(super) struct AgingArgs {
         long,
         default_value_t = 0.95,
         value_name = "FRACTION",
-        help_heading = "Orders"
-    )]
+        help_heading = "Orders", value_parser = number::<f64>(limits::CONFIDENCE))]
     confidence: f64,
 
     /// Write aging.csv, aging.json and charts into this folder

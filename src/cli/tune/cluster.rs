@@ -6,6 +6,8 @@ use super::super::cluster_args::{ClusterArgs, require_accurate};
 use super::super::output;
 use super::super::trace_input::TraceArgs;
 use crate::base::error::{Error, Result};
+use crate::base::limits;
+use crate::cli::ranges::number;
 use crate::scenario::{ScenarioConfig, SchedulerConfig};
 use crate::sim::replica::{OptSarathiConfig, Policy};
 use crate::tune::{TraceVariants, with_opt_sarathi};
@@ -23,11 +25,11 @@ pub(super) struct WorkloadArgs {
     cluster: ClusterArgs,
 
     /// Token budget of a step [default: the configuration's, or 512]
-    #[arg(long, value_name = "TOKENS", help_heading = "Scheduler")]
+    #[arg(long, value_name = "TOKENS", help_heading = "Scheduler", value_parser = number::<u32>(limits::TOKENS))]
     chunk_size: Option<u32>,
 
     /// Maximum number of requests of a step [default: the configuration's, or 128]
-    #[arg(long, value_name = "N", help_heading = "Scheduler")]
+    #[arg(long, value_name = "N", help_heading = "Scheduler", value_parser = number::<u32>(limits::SEQUENCES))]
     max_num_seqs: Option<u32>,
 
     // The same as `--set scheduler.KEY=VALUE`.
@@ -40,8 +42,7 @@ pub(super) struct WorkloadArgs {
         value_name = "N,..",
         value_delimiter = ',',
         default_value = "0,1,2",
-        help_heading = "Seeds"
-    )]
+        help_heading = "Seeds", value_parser = number::<u64>(limits::ANY))]
     seeds: Vec<u64>,
 
     /// Keep the start times for every seed, which then decides only what is random in the cluster

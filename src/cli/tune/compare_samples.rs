@@ -9,7 +9,9 @@ use serde_json::json;
 use super::super::output;
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
+use crate::base::limits;
 use crate::base::table::TableReader;
+use crate::cli::ranges::number;
 use crate::metrics::statistics::{Comparison, Options, Statistic, compare, p_text, sentence};
 use crate::report::render::table::{pairs, table};
 use crate::tune::select::{Column, read_column};
@@ -52,15 +54,15 @@ pub(super) struct CompareSamplesArgs {
     higher_is_better: bool,
 
     /// Confidence level of the intervals; the significance level is 1 minus this
-    #[arg(long, default_value_t = 0.95, value_name = "FRACTION")]
+    #[arg(long, default_value_t = 0.95, value_name = "FRACTION", value_parser = number::<f64>(limits::CONFIDENCE))]
     confidence: f64,
 
     /// Number of bootstrap resamples
-    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = number::<usize>(limits::RESAMPLES))]
     resamples: usize,
 
     /// Seed of the resamples
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = number::<u64>(limits::ANY))]
     seed: u64,
 }
 

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::super::output;
 use super::python_int;
-use crate::base::error::Error;
+use crate::base::limits;
+use crate::cli::ranges::number;
 use crate::report::studies::tuning;
 use crate::tune::select::{
     Aggregate, RATIOS, SelectOptions, ThresholdRun, read_runs, select, text,
@@ -47,8 +48,7 @@ pub(super) struct ScoreArgs {
         alias = "w_request",
         default_value_t = 0.35,
         value_name = "WEIGHT",
-        allow_negative_numbers = true
-    )]
+        allow_negative_numbers = true, value_parser = number::<f64>(limits::WEIGHT))]
     w_request: f64,
 
     /// Weight of the P95 of prefill_e2e_time (TTFT)
@@ -57,8 +57,7 @@ pub(super) struct ScoreArgs {
         alias = "w_prefill",
         default_value_t = 0.35,
         value_name = "WEIGHT",
-        allow_negative_numbers = true
-    )]
+        allow_negative_numbers = true, value_parser = number::<f64>(limits::WEIGHT))]
     w_prefill: f64,
 
     /// Weight of the mean of prefill_time_execution_plus_preemption_normalized
@@ -67,8 +66,7 @@ pub(super) struct ScoreArgs {
         alias = "w_prefill_exec_norm",
         default_value_t = 0.2,
         value_name = "WEIGHT",
-        allow_negative_numbers = true
-    )]
+        allow_negative_numbers = true, value_parser = number::<f64>(limits::WEIGHT))]
     w_prefill_exec_norm: f64,
 
     /// Weight of the mean of request_execution_time_normalized
@@ -77,8 +75,7 @@ pub(super) struct ScoreArgs {
         alias = "w_request_exec_norm",
         default_value_t = 0.05,
         value_name = "WEIGHT",
-        allow_negative_numbers = true
-    )]
+        allow_negative_numbers = true, value_parser = number::<f64>(limits::WEIGHT))]
     w_request_exec_norm: f64,
 
     /// Weight of the mean of decode_time_execution_plus_preemption_normalized
@@ -87,8 +84,7 @@ pub(super) struct ScoreArgs {
         alias = "w_decode",
         default_value_t = 0.05,
         value_name = "WEIGHT",
-        allow_negative_numbers = true
-    )]
+        allow_negative_numbers = true, value_parser = number::<f64>(limits::WEIGHT))]
     w_decode: f64,
 
     /// How the ratios of several runs are combined
@@ -96,11 +92,11 @@ pub(super) struct ScoreArgs {
     run_agg: RunAgg,
 
     /// Confidence level of the intervals; the significance level is 1 minus this
-    #[arg(long, default_value_t = 0.95, value_name = "FRACTION")]
+    #[arg(long, default_value_t = 0.95, value_name = "FRACTION", value_parser = number::<f64>(limits::CONFIDENCE))]
     confidence: f64,
 
     /// Number of bootstrap resamples
-    #[arg(long, default_value_t = 4000, value_name = "N")]
+    #[arg(long, default_value_t = 4000, value_name = "N", value_parser = number::<usize>(limits::RESAMPLES))]
     resamples: usize,
 
     /// Where to print whether the recommendation can be told from chance: after it on standard output, on standard error, or
@@ -132,29 +128,11 @@ pub(super) struct SelectArgs {
 }
 
 pub(super) fn run(args: &SelectArgs, json: bool) -> anyhow::Result<()> {
-    args.score.check()?;
     let runs = read_runs(&args.root)?;
     args.score.report(&runs, &args.root, json)
 }
 
 impl ScoreArgs {
-    /// Rejects options with which no interval can be computed.
-    pub(super) fn check(&self) -> Result<(), Error> {
-        if !(self.confidence > 0.0 && self.confidence < 1.0) {
-            return Err(Error::usage(
-                format!("a confidence of {}", self.confidence),
-                "give a fraction between 0 and 1, e.g. 0.95",
-            ));
-        }
-        if self.resamples < 100 {
-            return Err(Error::usage(
-                format!("{} resamples", self.resamples),
-                "give at least 100",
-            ));
-        }
-        Ok(())
-    }
-
     fn options(&self) -> SelectOptions {
         SelectOptions {
             baseline: self.baseline,

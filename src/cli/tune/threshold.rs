@@ -10,6 +10,8 @@ use super::super::output;
 use super::cluster::WorkloadArgs;
 use super::select::ScoreArgs;
 use crate::base::error::{Error, Result};
+use crate::base::limits;
+use crate::cli::ranges::number;
 use crate::report::studies::tuning;
 use crate::sim::replica::Policy;
 use crate::tune::threshold::{parse_time, runs, time_name};
@@ -42,8 +44,7 @@ pub(super) struct ThresholdArgs {
         long,
         default_value_t = 10,
         value_name = "N",
-        help_heading = "Thresholds"
-    )]
+        help_heading = "Thresholds", value_parser = number::<u32>(limits::THRESHOLD))]
     max_threshold: u32,
 
     /// Step from one threshold to the next, from 0
@@ -51,8 +52,7 @@ pub(super) struct ThresholdArgs {
         long,
         default_value_t = 1,
         value_name = "N",
-        help_heading = "Thresholds"
-    )]
+        help_heading = "Thresholds", value_parser = number::<u32>(limits::STEP))]
     step: u32,
 
     /// Order of the requests in memory [default: the configuration's]
@@ -83,10 +83,6 @@ pub(super) struct ThresholdArgs {
 }
 
 pub(super) fn run(args: &ThresholdArgs, json: bool) -> anyhow::Result<()> {
-    args.score.check()?;
-    if args.step == 0 {
-        return Err(Error::usage("--step 0", "give 1 or more").into());
-    }
     let names = names(args)?;
     for name in &names {
         let folder = args.output_dir.join(name);

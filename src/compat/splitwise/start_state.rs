@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::config::{Config, InstanceConfig, Model, PoolConfig, StartState};
 use super::instance::{Instance, Pool};
 use crate::base::error::{Error, Result};
+use crate::base::limits::{GPUS, INSTANCES};
 use crate::sim::latency::{IterationTimes, SplitwiseTable};
 
 /// The GPUs of a server, under the server's name.
@@ -91,10 +92,17 @@ fn servers(config: &Config) -> Result<Vec<Server<'_>>> {
             names.push(&group.sku);
         }
     }
+    let count: u64 = config
+        .servers
+        .iter()
+        .map(|group| u64::from(group.count))
+        .sum();
+    INSTANCES.check("the number of `servers`", count as f64)?;
     let mut servers = Vec::new();
     for sku in names {
         for group in config.servers.iter().filter(|group| group.sku == sku) {
             let (gpu, gpus, gpu_memory) = group.resolve()?;
+            GPUS.check("`gpus` of a server", f64::from(gpus))?;
             let server = Server {
                 sku,
                 gpu,

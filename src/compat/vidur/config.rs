@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::base::check::Range;
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::{Input, read_configuration};
+use crate::base::limits::{BLOCK_SIZE, GPUS, INSTANCES, SECONDS, SEQUENCES};
 use crate::base::table::TableReader;
 use crate::sim::latency::{BatchingOverhead, VidurTable};
 use crate::sim::replica::{ReplicaScheduler, Sarathi, SarathiConfig, VllmV0, VllmV0Config};
@@ -198,6 +200,50 @@ impl VidurConfig {
                 "heads, tensor_parallel_size, block_size or num_replicas is 0".to_owned(),
                 "give at least 1",
             );
+        }
+        // Products of these dimensions fit into 64 bits.
+        const DIMENSION: Range = Range::of(1.0, 1e6);
+        const LAYERS: Range = Range::of(1.0, 10_000.0);
+        const HEADS: Range = Range::of(1.0, 10_000.0);
+        let generator = &self.request_generator_config;
+        for (name, range, number) in [
+            (
+                "num_replicas",
+                INSTANCES,
+                f64::from(self.cluster_config.num_replicas),
+            ),
+            (
+                "tensor_parallel_size",
+                GPUS,
+                replica.tensor_parallel_size as f64,
+            ),
+            (
+                "num_pipeline_stages",
+                GPUS,
+                f64::from(replica.num_pipeline_stages),
+            ),
+            ("num_layers", LAYERS, model.num_layers as f64),
+            ("num_q_heads", HEADS, model.num_q_heads as f64),
+            ("num_kv_heads", HEADS, model.num_kv_heads as f64),
+            ("embedding_dim", DIMENSION, model.embedding_dim as f64),
+            ("mlp_hidden_dim", DIMENSION, model.mlp_hidden_dim as f64),
+            (
+                "total_memory_gb",
+                Range::above(0.0, 1e6),
+                replica.device_config.total_memory_gb,
+            ),
+            ("block_size", BLOCK_SIZE, f64::from(scheduler.block_size)),
+            (
+                "batch_size_cap",
+                SEQUENCES,
+                f64::from(scheduler.batch_size_cap),
+            ),
+            ("max_tokens", DIMENSION, f64::from(generator.max_tokens)),
+            ("time_limit", SECONDS, self.time_limit),
+        ] {
+            if !range.holds(number) {
+                return refuse(format!("{name} is {number}"), &format!("give {range}"));
+            }
         }
         let known = ["sarathi", "vllm"];
         if !known.contains(&scheduler.name.as_str()) {

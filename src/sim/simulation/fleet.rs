@@ -1,6 +1,7 @@
 //! Starts, drains, parks and terminates instances, and carries out the controller's actions.
 
 use super::*;
+use crate::sim::controller::MOST_TICKS;
 
 impl Simulation<'_> {
     pub(super) fn set_state(&mut self, instance: u32, state: State) {
@@ -86,7 +87,10 @@ impl Simulation<'_> {
         self.window.clear();
         let alone = self.queue.peek().is_none();
         self.idle_ticks = if alone { self.idle_ticks + 1 } else { 0 };
-        if let Some(controller) = &self.controller {
+        self.ticks += 1;
+        if let Some(controller) = &self.controller
+            && self.ticks < MOST_TICKS
+        {
             let next = self.now + controller.interval();
             self.queue.push(next, Event::Tick);
         }

@@ -60,6 +60,8 @@ pub struct Simulation<'a> {
     window: ControlWindow,
     /// Number of consecutive ticks without any other event.
     idle_ticks: u32,
+    /// Number of ticks so far.
+    ticks: u64,
     state_changes: Vec<StateChange>,
     /// Instances whose state changed at the current time.
     touched: Vec<u32>,
@@ -115,6 +117,7 @@ impl<'a> Simulation<'a> {
             steps: Vec::new(),
             window: ControlWindow::default(),
             idle_ticks: 0,
+            ticks: 0,
             state_changes: Vec::new(),
             touched: Vec::new(),
             is_touched: Vec::new(),
@@ -172,6 +175,10 @@ impl<'a> Simulation<'a> {
                 && time > end
             {
                 self.now = end;
+                return self.close(Outcome::EndOfTime);
+            }
+            if time > Nanos::LAST {
+                self.now = time;
                 return self.close(Outcome::EndOfTime);
             }
             // Stops if the only remaining events are resizes, or ticks that change nothing.

@@ -72,7 +72,7 @@ impl Simulation<'_> {
                 TokenEvent::Gap(gap) => {
                     gaps.saturating_record(gap.0);
                     window.gaps += 1;
-                    window.gap_nanos += gap.0;
+                    window.gap_nanos = window.gap_nanos.saturating_add(gap.0);
                 }
             },
         );

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::key::{Key, rate};
 use crate::base::error::{Error, Result};
+use crate::base::limits::RATE;
 
 /// Patterns for each part of a [`Key`], at least one of which must match; an empty list matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -68,12 +69,13 @@ impl RunSelection {
     /// # Errors
     /// A text that is not a number above 0.
     pub fn parse_rates(texts: &[String]) -> Result<Vec<f64>> {
-        let one = |text: &String| match text.trim().parse::<f64>() {
-            Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
-            _ => Err(Error::usage(
-                format!("`{text}` is not a request rate"),
-                "give requests per second, e.g. 20,40,2.5",
-            )),
+        let one = |text: &String| {
+            RATE.parse(text).map_err(|_| {
+                Error::usage(
+                    format!("`{text}` is not a request rate"),
+                    format!("give requests per second {RATE}, e.g. 20,40,2.5"),
+                )
+            })
         };
         texts.iter().map(one).collect()
     }

@@ -1,7 +1,9 @@
 //! Sweeps over eviction policies, capacities and block sizes: the output of `sweep`.
 
+mod journal;
 mod page;
 
+pub use journal::Journal;
 pub(super) use page::read_page;
 
 use std::path::Path;
@@ -169,7 +171,6 @@ impl SweepFiles<'_> {
                 "preemptions",
                 "hit_gap_seconds",
                 "steps",
-                "seconds",
             ],
         )?;
         let optional = |value: Option<f64>| value.map_or(String::new(), float);
@@ -192,7 +193,6 @@ impl SweepFiles<'_> {
                 counts
                     .steps
                     .map_or(String::new(), |steps| steps.to_string()),
-                float(counts.seconds),
             ])?;
         }
         csv.finish()

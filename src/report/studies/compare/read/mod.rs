@@ -10,11 +10,13 @@ use serde_json::Value;
 
 use crate::base::Distribution;
 use crate::base::error::{Error, Location, Result};
+use crate::base::io::FolderLock;
 use crate::metrics::RequestRow;
 use crate::metrics::serving::{
     Attainment, Cost, Fleet, LIMITED, LIMITED_AT, Latencies, ScalingFigures, Steps, Unfinished,
     arrived, changes_so_far, finished, per_second, slowdowns,
 };
+use crate::scenario::record::check_results;
 use crate::sim::latency::SplitwiseTable;
 use crate::sim::{InstanceRecord, Objectives, Outcome};
 use crate::trace::Nanos;
@@ -108,6 +110,8 @@ impl Figures {
     /// A malformed file, or an incomplete run.
     pub fn read(folder: &Path, how: Reading) -> Result<Self> {
         let mut figures = Self::default();
+        let _lock = FolderLock::to_read(folder);
+        check_results(folder)?;
         let has = |name: &str| folder.join(name).is_file();
         if !has("summary.json") && has("config.toml") {
             return Err(Error::input(
