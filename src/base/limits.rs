@@ -83,6 +83,9 @@ pub const CONFIDENCE: Range = Range::of(0.001, 0.999_999);
 /// A percentile.
 pub const PERCENTILE: Range = Range::of(0.0, 100.0);
 
+/// A multiple of a rate.
+pub const MULTIPLE: Range = Range::of(0.0, 1e6);
+
 /// Resamples of a bootstrap.
 pub const RESAMPLES: Range = Range::of(100.0, 1e6);
 

@@ -28,14 +28,19 @@ impl Nanos {
         self.0 as f64 / SECOND as f64
     }
 
-    /// Parses decimal seconds exactly ("12.000000001"). Texts with an exponent are parsed as `f64`.
+    /// Parses decimal seconds exactly ("12.000000001"). Texts with an exponent are parsed as `f64`. `None` for
+    /// anything else, including times after [`LAST`](Self::LAST).
     pub fn parse_secs(text: &str) -> Option<Self> {
         let text = text.trim();
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
         let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
         if whole.is_empty() || !digits(whole) || !digits(fraction) {
             let seconds: f64 = text.parse().ok()?;
-            return (seconds.is_finite() && seconds >= 0.0).then(|| Self::from_secs_f64(seconds));
+            // NaN and infinity are in no range.
+            let range = 0.0..=Self::LAST.as_secs_f64();
+            return range
+                .contains(&seconds)
+                .then(|| Self::from_secs_f64(seconds));
         }
         let whole: u64 = whole.parse().ok()?;
         let mut nanos = 0;
@@ -45,7 +50,8 @@ impl Nanos {
         if fraction.as_bytes().get(9).is_some_and(|byte| *byte >= b'5') {
             nanos += 1;
         }
-        Some(Self(whole.checked_mul(SECOND)?.checked_add(nanos)?))
+        let time = Self(whole.checked_mul(SECOND)?.checked_add(nanos)?);
+        (time <= Self::LAST).then_some(time)
     }
 }
 
@@ -97,7 +103,17 @@ mod tests {
         ] {
             assert_eq!(Nanos::parse_secs(text), Some(Nanos(nanos)), "{text}");
         }
-        for text in ["", "-1", "x", "1.2.3", "nan", "inf", "99999999999999999999"] {
+        for text in [
+            "",
+            "-1",
+            "x",
+            "1.2.3",
+            "nan",
+            "inf",
+            "99999999999999999999",
+            "18000000000.1",
+            "1e300",
+        ] {
             let parsed = Nanos::parse_secs(text);
             assert!(parsed.is_none(), "{text}: {parsed:?}");
         }
@@ -105,7 +121,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn display_and_parse_are_inverse(nanos in any::<u64>()) {
+        fn display_and_parse_are_inverse(nanos in 0..=Nanos::LAST.0) {
             let text = Nanos(nanos).to_string();
             prop_assert_eq!(Nanos::parse_secs(&text), Some(Nanos(nanos)));
         }

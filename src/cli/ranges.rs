@@ -64,6 +64,10 @@ mod tests {
                 return;
             }
             for value in ABSURD {
+                // Weights may be negative.
+                if value == "-1" && id.starts_with("w_") {
+                    continue;
+                }
                 tried += 1;
                 let mut words: Vec<String> = path.split(' ').map(str::to_owned).collect();
                 words.push(format!("--{long}={value}"));

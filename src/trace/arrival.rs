@@ -5,6 +5,7 @@ use rand_pcg::Pcg64;
 
 use super::{Nanos, Service, TraceMeta};
 use crate::base::error::{Error, Result};
+use crate::base::limits::SECONDS;
 
 /// Arrival process of sessions.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -158,12 +159,7 @@ impl ServiceTime {
     /// # Errors
     /// Any other text.
     pub fn parse(text: &str) -> Result<Self> {
-        let number = |text: &str| {
-            text.trim()
-                .parse::<f64>()
-                .ok()
-                .filter(|n| n.is_finite() && *n >= 0.0)
-        };
+        let number = |text: &str| SECONDS.parse::<f64>(text).ok();
         let parsed = match text.strip_prefix("linear:") {
             Some(rest) => rest.split_once(',').and_then(|(prefill, decode)| {
                 Some(Self {

@@ -240,9 +240,10 @@ fn the_role_that_is_there_first_waits_for_the_other() {
 
 #[test]
 fn distance_costs_bandwidth_and_groups_stay_together() {
-    let sites = r#"topology.site=[
+    let sites = &r#"topology.site=[
         { name = "a", minipod = "m", bigpod = "b", gpus = [{ sku = "h100-80gb", count = 2 }] },
-        { name = "c", minipod = "n", bigpod = "b", gpus = [{ sku = "h100-80gb", count = 2 }] }]"#;
+        { name = "c", minipod = "n", bigpod = "b", gpus = [{ sku = "h100-80gb", count = 2 }] }]"#
+        .replace('\n', "");
     let slow = [
         "transfer.gb_per_second=0.0001",
         "transfer.latency_ms=0",

@@ -290,7 +290,7 @@ fn faults_are_told_in_one_line() {
         ),
         (
             &["plan", trace, "--interval", "0"],
-            "adjustment_interval_sec",
+            "expected a number, from 0.001 to 1000000000",
         ),
         (&["plan", trace, "--interval", "3600"], "smaller --interval"),
         (&["plan", trace, "--backtest"], "are not scored"),

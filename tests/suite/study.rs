@@ -97,7 +97,7 @@ fn bad_questions_are_refused() {
         assert!(told.contains(says), "{told}");
     };
     fails(&["--autoscaler", "heteroscal"], "heteroscale");
-    fails(&["--attainment", "1.5"], "--attainment 1.5");
+    fails(&["--attainment", "1.5"], "above 0 and up to 1");
     fails(&["--test-instances", "1"], "--test-instances");
     fails(
         &[

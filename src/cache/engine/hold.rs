@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::super::Facts;
 use crate::base::error::{Error, Result};
+use crate::base::limits::MILLISECONDS;
 use crate::trace::{Nanos, Service};
 
 /// Length of time for which a request holds its blocks.
@@ -32,8 +33,8 @@ impl Hold {
     /// [`Error::Usage`] for any other text.
     pub fn parse(text: &str) -> Result<Self> {
         let millis = |text: &str| {
-            let millis = text.trim().parse::<f64>().ok()?;
-            (millis.is_finite() && millis >= 0.0).then(|| Nanos::from_secs_f64(millis / 1e3))
+            let millis: f64 = MILLISECONDS.parse(text).ok()?;
+            Some(Nanos::from_secs_f64(millis / 1e3))
         };
         let parsed = match text.split_once(':') {
             None if text == "none" => Some(Self::None),

@@ -2,6 +2,7 @@
 
 use super::{ROUTERS, Router, Stage};
 use crate::base::error::{Error, Result};
+use crate::base::limits::FACTOR;
 use crate::base::registry::{Card, Named};
 
 /// Parameters and context from which a router is built.
@@ -86,9 +87,9 @@ pub fn by_name(text: &str, seed: u64, stage: Stage) -> Result<Box<dyn Router>> {
     }
     let number = match number {
         None => None,
-        Some(number) => match number.parse::<f64>() {
-            Ok(number) if number.is_finite() && number >= 0.0 => Some(number),
-            _ => return Err(ROUTERS.refuse(router, text)),
+        Some(number) => match FACTOR.parse(number) {
+            Ok(number) => Some(number),
+            Err(_) => return Err(ROUTERS.refuse(router, text)),
         },
     };
     Ok((router.build)(&RouterContext {

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{RateShape, Segment};
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::read_configuration;
+use crate::base::limits::{INTERVAL, MULTIPLE};
 use crate::base::units::parse_seconds;
 use crate::trace::Nanos;
 use crate::trace::format::{ReadOptions, read_trace};
@@ -70,8 +71,8 @@ impl<'a> Keys<'a> {
         };
         text.parse()
             .ok()
-            .filter(|factor: &f64| factor.is_finite() && *factor >= 0.0)
-            .ok_or_else(|| self.refuse(key, text, "a multiple of `rate`, 0 or more"))
+            .filter(|factor| MULTIPLE.holds(*factor))
+            .ok_or_else(|| self.refuse(key, text, &format!("a multiple of `rate`, {MULTIPLE}")))
     }
 
     /// Seconds, 0 or more.
@@ -84,13 +85,14 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// Seconds, more than 0.
+    /// Seconds, a millisecond or more.
     fn length(&self, key: &str, default: f64) -> Result<f64> {
         let time = self.time(key, default)?;
-        if time > 0.0 {
+        if INTERVAL.holds(time) {
             return Ok(time);
         }
-        Err(self.refuse(key, "0", "a time above 0"))
+        let text = self.text(key).unwrap_or_default();
+        Err(self.refuse(key, text, &format!("a time {INTERVAL} s")))
     }
 
     fn refuse(&self, key: &str, text: &str, wanted: &str) -> Error {
@@ -314,10 +316,11 @@ fn steps_of_file(path: &Path) -> Result<Vec<Segment>> {
 fn steps_of_trace(text: &str) -> Result<Vec<Segment>> {
     let (path, bin) = match text.rsplit_once(",bin=") {
         Some((path, bin)) => {
-            let bin = parse_seconds(bin).filter(|bin| *bin > 0.0).ok_or_else(|| {
+            let in_range = |bin: &f64| INTERVAL.holds(*bin);
+            let bin = parse_seconds(bin).filter(in_range).ok_or_else(|| {
                 Error::usage(
                     format!("the rate shape trace: bin={bin}"),
-                    "give seconds above 0, or a time such as 90s, 15m, 24h",
+                    format!("give seconds {INTERVAL}, or a time such as 90s, 15m, 24h"),
                 )
             })?;
             (path, bin)
@@ -387,7 +390,7 @@ mod tests {
             ),
             (
                 "diurnal:period=0",
-                "the rate shape diurnal: period=0; give a time above 0",
+                "the rate shape diurnal: period=0; give a time from 0.001",
             ),
             (
                 "diurnal:period=1w",
@@ -413,6 +416,18 @@ mod tests {
                 "the rate shape file names no file; give it as file:PATH",
             ),
             ("trace:t.jsonl,bin=0", "the rate shape trace: bin=0"),
+            (
+                "trace:t.jsonl,bin=1e-300",
+                "the rate shape trace: bin=1e-300; give seconds from 0.001 to 1000000000, or a time",
+            ),
+            (
+                "ramp:to=1e300",
+                "the rate shape ramp: to=1e300; give a multiple of `rate`, from 0 to 1000000",
+            ),
+            (
+                "square:period=1e-300",
+                "the rate shape square: period=1e-300; give a time from 0.001 to 1000000000 s",
+            ),
         ] {
             let error = RateShape::parse(text).expect_err(text).to_string();
             assert!(error.starts_with(expected), "{text}: {error}");
