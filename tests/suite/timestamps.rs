@@ -225,6 +225,18 @@ fn failures_of_burstgpt_are_counted_and_left_out() {
         (&summary["arrived"], &summary["trace_failures_left_out"]),
         (&2.into(), &1.into())
     );
+    let grid = folder.path().join("grid");
+    let output = replay(&[
+        "matrix",
+        text(&file),
+        "--preset",
+        "llama-8b-aggregated-4",
+        "--results",
+        text(&grid),
+    ]);
+    let note = String::from_utf8(output.stderr).unwrap();
+    let expected = "BurstGPT: 1 of 3 requests failed (no output tokens) and are left out";
+    assert!(note.contains(expected), "{note}");
     let output = replay(&["export", text(&file), "--to", "vidur", "--output", "-"]);
     let rows = String::from_utf8(output.stdout).unwrap();
     assert_eq!(
