@@ -416,6 +416,46 @@ fn tokens_come_from_files_or_the_environment_and_are_never_shown() {
     }
 }
 
+#[test]
+fn absurd_times_are_refused() {
+    for (flag, value, told) in [
+        (
+            "--timeout",
+            "1e300",
+            "--timeout 1e300; give seconds above 0, at most 31536000",
+        ),
+        (
+            "--stale-after",
+            "inf",
+            "--stale-after inf; give seconds above 0",
+        ),
+        (
+            "--scale-timeout",
+            "nan",
+            "--scale-timeout NaN; give seconds above 0",
+        ),
+        (
+            "--interval",
+            "1e300",
+            "an interval of 1e300 s for a live cluster; give 0.1 to 31536000 s",
+        ),
+        (
+            "--interval",
+            "1e-300",
+            "an interval of 1e-300 s for a live cluster",
+        ),
+    ] {
+        let output = run("http://127.0.0.1:1", &["--once", flag, value]);
+        let error = stderr(&output);
+        assert_eq!(
+            (output.status.code(), error.lines().count()),
+            (Some(2), 1),
+            "{error}"
+        );
+        assert!(error.contains(told), "{error}");
+    }
+}
+
 /// Whether a process runs; one that has ended and that nobody waited for does not.
 fn runs(process: &str) -> bool {
     let state = std::fs::read_to_string(format!("/proc/{process}/stat"));

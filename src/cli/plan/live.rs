@@ -104,7 +104,7 @@ impl LiveArgs {
         ] {
             if let Some(value) = value.filter(|value| !(*value > 0.0 && *value <= LONGEST_SEC)) {
                 return Err(Error::usage(
-                    format!("{flag} {value}"),
+                    format!("{flag} {value:?}"),
                     format!("give seconds above 0, at most {LONGEST_SEC}"),
                 ));
             }
@@ -132,6 +132,9 @@ impl LiveArgs {
 /// Longest timeout and interval, in seconds: a year.
 const LONGEST_SEC: f64 = 31_536_000.0;
 
+/// Shortest interval between two looks at a live cluster, in seconds.
+const SHORTEST_INTERVAL_SEC: f64 = 0.1;
+
 pub(super) fn run(
     args: &PlanArgs,
     config: PlannerConfig,
@@ -154,10 +157,10 @@ pub(super) fn run(
         }
     }
     let interval = config.adjustment_interval_sec;
-    if interval > LONGEST_SEC {
+    if !(SHORTEST_INTERVAL_SEC..=LONGEST_SEC).contains(&interval) {
         return Err(Error::usage(
-            format!("an interval of {interval} s"),
-            format!("give at most {LONGEST_SEC} s"),
+            format!("an interval of {interval:?} s for a live cluster"),
+            format!("give {SHORTEST_INTERVAL_SEC} to {LONGEST_SEC} s"),
         )
         .into());
     }
