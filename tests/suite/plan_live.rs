@@ -127,7 +127,7 @@ fn once_without_measurements_fails() {
 /// Exit code 2, one line with the address and a remedy, and no decision.
 #[track_caller]
 fn fails(url: &str, told: &str) {
-    let output = run(url, &["--once", "--timeout", "0.5"]);
+    let output = run(url, &["--once", "--timeout", "3"]);
     let error = stderr(&output);
     assert_eq!(output.status.code(), Some(2), "{told}: {error}");
     assert!(error.contains(told), "{told}: {error}");
@@ -248,7 +248,7 @@ fn only_success_of_the_post_counts_as_scaled() {
             "0.2",
             "--json",
             "--scale-timeout",
-            "1",
+            "3",
         ];
         let output = run(
             &prometheus.url("http"),
