@@ -124,7 +124,14 @@ impl WebServer {
         let uri: Uri = url
             .parse()
             .map_err(|_| refuse("is not an address", example))?;
-        if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
+        let host = uri.host().unwrap_or_default();
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        // `port_u16` is also `None` for a port beyond 65535.
+        let wrong_port = authority.len() > host.len() && uri.port_u16().is_none();
+        if wrong_port || url.contains('#') {
+            return Err(refuse("has a port or a part that no address has", example));
+        }
+        if !matches!(uri.scheme_str(), Some("http" | "https")) || host.is_empty() {
             return Err(refuse("is not an http or https address", example));
         }
         let roots = match &options.ca_file {
@@ -292,7 +299,16 @@ mod tests {
             let error = WebServer::new(url, "prometheus", &options).err();
             error.map(|error| error.to_string()).unwrap_or_default()
         };
-        for url in ["", "host:9090", "ftp://host", "http://", "http:// x"] {
+        for url in [
+            "",
+            "host:9090",
+            "ftp://host",
+            "http://",
+            "http:// x",
+            "http://host:99999",
+            "http://host:",
+            "http://host/#x",
+        ] {
             assert!(refused(url).contains("give an address"), "{url}");
         }
         let found = refused("https://me:hidden@host/x");
@@ -300,7 +316,9 @@ mod tests {
             found.contains("user name or a password") && !found.contains("hidden"),
             "{found}"
         );
-        assert_eq!(refused("https://host/prefix/"), "");
+        for url in ["https://host/prefix/", "http://[::1]:9090", "http://[::1]"] {
+            assert_eq!(refused(url), "");
+        }
     }
 
     #[test]

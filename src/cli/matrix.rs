@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
+use serde_json::Value;
 
 use super::cluster_args::ClustersArgs;
 use super::compare::SloArgs;
-use super::trace_input::TraceArgs;
+use super::trace_input::{TraceArgs, tell_failures};
 use super::{compare, measured, output};
 use crate::base::error::Result;
 use crate::base::limits;
@@ -19,6 +21,7 @@ use crate::report::studies::simulation;
 use crate::scenario::Scenario;
 use crate::scenario::grid::{self, Cell, CellResult, FinishedCell, Grid, GridReading, GridTrace};
 use crate::scenario::layout::RunKey;
+use crate::trace::format::FAILURES;
 
 /// Arguments of `replay matrix`.
 #[derive(Debug, Args)]
@@ -136,7 +139,15 @@ pub(super) fn run(args: &MatrixArgs, json: bool) -> anyhow::Result<()> {
         let lines: Vec<String> = cells.iter().map(command).collect();
         return output::print(&lines.join("\n"));
     }
+    // Failed requests that were left out, and requests, of each trace that was served.
+    let failures: Mutex<BTreeMap<usize, (u64, u64)>> = Mutex::default();
     let save = |finished: &FinishedCell<'_>| {
+        let counts = &finished.trace.meta.counts;
+        if let Some(count) = counts.get(FAILURES).and_then(Value::as_u64) {
+            let requests = finished.trace.requests().len() as u64;
+            let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+            failures.insert(finished.cell.trace, (count, requests));
+        }
         let files = simulation::RunFiles {
             trace: finished.trace,
             records: &finished.run.records,
@@ -154,6 +165,12 @@ pub(super) fn run(args: &MatrixArgs, json: bool) -> anyhow::Result<()> {
     let results = output::with_progress("runs", cells.len() as u64, &done, || {
         grid.run(&cells, &save, &done)
     });
+    let failures = failures
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    for (trace, (count, requests)) in failures {
+        tell_failures(&grid.traces[trace].name, count, requests);
+    }
     let (mut completed, mut present, mut failed) = (0, 0, 0);
     let mut replaced: BTreeMap<&str, Vec<&Path>> = BTreeMap::new();
     for (cell, result) in cells.iter().zip(&results) {

@@ -1,5 +1,6 @@
 //! The options that name a trace and set how it is read.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -30,26 +31,26 @@ pub(super) struct TraceArgs {
     pub(super) tokenizer: Option<String>,
 }
 
-/// States how many requests a reader left out because they failed.
-fn left_out(read: &ReadTrace) -> Option<String> {
-    let failures = read.report.failures;
-    (failures > 0).then(|| {
-        format!(
-            "{} of {} requests failed (no output tokens) and are left out; --format {}-all keeps them",
+/// Prints how many failed requests the reader of a trace left out, if any.
+pub(super) fn tell_failures(place: impl Display, failures: u64, requests: u64) {
+    if failures > 0 {
+        output::note(&format!(
+            "{place}: {} of {} requests failed (no output tokens) and are left out; --format burstgpt-all keeps them",
             thousands(failures),
-            thousands(failures + read.report.records),
-            read.format
-        )
-    })
+            thousands(failures + requests)
+        ));
+    }
 }
 
 impl TraceArgs {
     /// Reads the trace. With `tolerate`, malformed lines are counted instead of rejected.
     pub(super) fn read(&self, block_size: Option<u32>, tolerate: bool) -> Result<ReadTrace> {
         let read = format::read_trace(&self.trace, &self.options(block_size, tolerate)?)?;
-        if let Some(left_out) = left_out(&read) {
-            output::note(&format!("{}: {left_out}", self.trace.display()));
-        }
+        tell_failures(
+            self.trace.display(),
+            read.report.failures,
+            read.report.records,
+        );
         Ok(read)
     }
 

@@ -369,13 +369,15 @@ impl<'a> Analyzer<'a> {
         } else {
             run.prompt
         };
-        let mut kept = std::mem::take(&mut self.kept);
-        kept.clear();
-        if self.bounded {
+        if evicted.is_empty() {
+            self.keep_books(run, request.arrival, &outcome, came, &evicted);
+        } else {
+            let mut kept = std::mem::take(&mut self.kept);
+            kept.clear();
             kept.extend(came.iter().copied().filter(|block| engine.keeps(*block)));
+            self.keep_books(run, request.arrival, &outcome, &kept, &evicted);
+            self.kept = kept;
         }
-        self.keep_books(run, request.arrival, &outcome, &kept, &evicted);
-        self.kept = kept;
         self.evicted = evicted;
     }
 

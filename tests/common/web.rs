@@ -46,7 +46,8 @@ impl Server {
         Self::with(answer, None)
     }
 
-    /// The same with TLS, under a certificate for `localhost` and `127.0.0.1` of the authority in `tls/authority.pem`.
+    /// The same with TLS, under a certificate for `localhost` and `127.0.0.1` of the authority in `tls/authority.pem`. Both are valid
+    /// until 2126; `openssl req -x509` and `openssl x509 -req` made them, and the authority's key was thrown away.
     pub fn start_tls(answer: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
         use rustls::pki_types::pem::PemObject;
         use rustls::pki_types::{CertificateDer, PrivateKeyDer};

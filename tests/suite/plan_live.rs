@@ -127,7 +127,7 @@ fn once_without_measurements_fails() {
 /// Exit code 2, one line with the address and a remedy, and no decision.
 #[track_caller]
 fn fails(url: &str, told: &str) {
-    let output = run(url, &["--once", "--timeout", "0.5"]);
+    let output = run(url, &["--once", "--timeout", "3"]);
     let error = stderr(&output);
     assert_eq!(output.status.code(), Some(2), "{told}: {error}");
     assert!(error.contains(told), "{told}: {error}");
@@ -248,7 +248,7 @@ fn only_success_of_the_post_counts_as_scaled() {
             "0.2",
             "--json",
             "--scale-timeout",
-            "1",
+            "3",
         ];
         let output = run(
             &prometheus.url("http"),
@@ -413,6 +413,46 @@ fn tokens_come_from_files_or_the_environment_and_are_never_shown() {
             error.starts_with(&told) && !error.contains("secret"),
             "{error}"
         );
+    }
+}
+
+#[test]
+fn absurd_times_are_refused() {
+    for (flag, value, told) in [
+        (
+            "--timeout",
+            "1e300",
+            "--timeout 1e300; give seconds above 0, at most 31536000",
+        ),
+        (
+            "--stale-after",
+            "inf",
+            "--stale-after inf; give seconds above 0",
+        ),
+        (
+            "--scale-timeout",
+            "nan",
+            "--scale-timeout NaN; give seconds above 0",
+        ),
+        (
+            "--interval",
+            "1e300",
+            "an interval of 1e300 s for a live cluster; give 0.1 to 31536000 s",
+        ),
+        (
+            "--interval",
+            "1e-300",
+            "an interval of 1e-300 s for a live cluster",
+        ),
+    ] {
+        let output = run("http://127.0.0.1:1", &["--once", flag, value]);
+        let error = stderr(&output);
+        assert_eq!(
+            (output.status.code(), error.lines().count()),
+            (Some(2), 1),
+            "{error}"
+        );
+        assert!(error.contains(told), "{error}");
     }
 }
 

@@ -210,6 +210,33 @@ fn failures_of_burstgpt_are_counted_and_left_out() {
         (&3.into(), &0.into())
     );
     assert_eq!(all["requests_without_output"], 1);
+    let results = folder.path().join("results");
+    stdout(&[
+        "simulate",
+        text(&file),
+        "--preset",
+        "llama-8b-aggregated-4",
+        "--output-dir",
+        text(&results),
+    ]);
+    let summary = std::fs::read(results.join("summary.json")).unwrap();
+    let summary: serde_json::Value = serde_json::from_slice(&summary).unwrap();
+    assert_eq!(
+        (&summary["arrived"], &summary["trace_failures_left_out"]),
+        (&2.into(), &1.into())
+    );
+    let grid = folder.path().join("grid");
+    let output = replay(&[
+        "matrix",
+        text(&file),
+        "--preset",
+        "llama-8b-aggregated-4",
+        "--results",
+        text(&grid),
+    ]);
+    let note = String::from_utf8(output.stderr).unwrap();
+    let expected = "BurstGPT: 1 of 3 requests failed (no output tokens) and are left out";
+    assert!(note.contains(expected), "{note}");
     let output = replay(&["export", text(&file), "--to", "vidur", "--output", "-"]);
     let rows = String::from_utf8(output.stdout).unwrap();
     assert_eq!(

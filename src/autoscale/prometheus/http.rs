@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::autoscale::web::{WebOptions, WebServer};
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 
 /// Value of one series at one time.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,9 +36,16 @@ impl Http {
     /// The server at an address such as `http://localhost:9090`; does not send a query.
     ///
     /// # Errors
-    /// As [`WebServer::new`].
+    /// As [`WebServer::new`], and an address with a query.
     pub fn new(address: &str, options: &WebOptions) -> Result<Self> {
-        WebServer::new(address, "prometheus", options).map(Self)
+        let server = WebServer::new(address, "prometheus", options)?;
+        if address.contains('?') {
+            return Err(Error::usage(
+                format!("`prometheus` {}: the address holds a query", server.shown()),
+                "give the address alone, e.g. http://localhost:9090",
+            ));
+        }
+        Ok(Self(server))
     }
 
     /// The server.
@@ -159,6 +166,12 @@ mod tests {
             ..WebOptions::default()
         };
         let http = Http::new("http://127.0.0.1:1/", &options).unwrap();
+        let query = Http::new("http://127.0.0.1:1/?key=hidden", &options).unwrap_err();
+        let query = query.to_string();
+        assert!(
+            query.contains("holds a query") && !query.contains("hidden"),
+            "{query}"
+        );
         let problem = http.instant("up", None).unwrap_err();
         assert!(problem.contains("does not answer"), "{problem}");
     }

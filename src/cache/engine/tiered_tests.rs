@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{
     CacheEngine, Capacity, EngineKind, EngineOptions, Outcome, Shape, Tier, TierSummary, Tiered,
-    build,
+    UseOrder, build,
 };
 use crate::cache::{BlockTrace, HashScheme};
 use crate::trace::{Content, Nanos, NewRequest, Trace, TraceBuilder, TraceMeta};
@@ -131,6 +131,36 @@ fn by_hand() {
 }
 
 #[test]
+fn a_refresh_follows_the_order_of_use() {
+    // Blocks A to E; two fit in the upper tier and three in the lower. Last block first, with the oldest first:
+    // request  above  below
+    // A B      B A
+    // C D      D C    B A        B and A written
+    // A B hit  B A    A D C      B and A refreshed in this order; D and C written, and B is evicted from the lower tier
+    // E        A E    D C B      B written, and A is evicted from the lower tier
+    // First block first, A and B change places. If B were refreshed last, it would stay in the lower tier, and need no writing.
+    let prompts = [vec![1, 2], vec![3, 4], vec![1, 2], vec![5]];
+    for order in [None, Some(UseOrder::TailFirst), Some(UseOrder::HeadFirst)] {
+        let (trace, blocks) = blocks_of(&prompts);
+        let tiers = tiers_of(&[Some(2), Some(3)]);
+        let options = EngineOptions {
+            order,
+            ..options(tiers[0].capacity)
+        };
+        let mut engine = Tiered::new(&blocks, &tiers, &options).expect("fits");
+        let outcomes = replay(&mut engine, &trace, &blocks);
+        let hits: Vec<_> = outcomes.iter().map(|outcome| outcome.hit_blocks).collect();
+        assert_eq!(hits, [0, 0, 2, 0]);
+        let lower = engine.counts()[1];
+        assert_eq!(
+            (lower.blocks_read, lower.blocks_in, lower.blocks_out),
+            (2, 5, 2),
+            "{order:?}"
+        );
+    }
+}
+
+#[test]
 fn only_the_prefix_rule_has_tiers() {
     let (_, blocks) = blocks_of(&[vec![1]]);
     let error = Tiered::new(&blocks, &tiers_of(&[Some(1)]), &EngineOptions::default())
@@ -145,6 +175,22 @@ fn prompts() -> impl Strategy<Value = Vec<Vec<u32>>> {
 }
 
 proptest! {
+    #[test]
+    fn books_balance_after_every_request(
+        prompts in prompts(),
+        sizes in prop::collection::vec(1u32..9, 1..4),
+    ) {
+        let sizes: Vec<_> = sizes.into_iter().map(Some).collect();
+        let (outcomes, _, resident) = tiered(&prompts, &sizes);
+        let sum = |of: fn(&Outcome) -> u32| outcomes.iter().map(of).sum::<u32>();
+        prop_assert_eq!(sum(|o| o.new_blocks) - sum(|o| o.evicted), resident);
+        for count in 1..prompts.len() {
+            let (some, _, resident) = tiered(&prompts[..count], &sizes);
+            let kept = some.iter().map(|o| i64::from(o.new_blocks) - i64::from(o.evicted));
+            prop_assert_eq!(kept.sum::<i64>(), i64::from(resident));
+        }
+    }
+
     #[test]
     fn one_tier_is_the_ideal_cache(prompts in prompts(), size in 1u32..20) {
         let (expected, held) = ideal(&prompts, Some(size));

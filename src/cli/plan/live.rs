@@ -117,6 +117,9 @@ impl LiveArgs {
 /// Longest timeout and interval, in seconds: a year.
 const LONGEST_SEC: f64 = 31_536_000.0;
 
+/// Shortest interval between two looks at a live cluster, in seconds.
+const SHORTEST_INTERVAL_SEC: f64 = 0.1;
+
 pub(super) fn run(
     args: &PlanArgs,
     config: PlannerConfig,
@@ -138,10 +141,10 @@ pub(super) fn run(
         }
     }
     let interval = config.adjustment_interval_sec;
-    if interval > LONGEST_SEC {
+    if !(SHORTEST_INTERVAL_SEC..=LONGEST_SEC).contains(&interval) {
         return Err(Error::usage(
-            format!("an interval of {interval} s"),
-            format!("give at most {LONGEST_SEC} s"),
+            format!("an interval of {interval:?} s for a live cluster"),
+            format!("give {SHORTEST_INTERVAL_SEC} to {LONGEST_SEC} s"),
         )
         .into());
     }

@@ -7,7 +7,7 @@ use crate::base::io::Input;
 use crate::trace::{Content, Nanos, NewRequest, Request, Trace, TraceBuilder};
 
 use super::lines::{Fault, beyond, each_row, finish, foreign, plausible, tokens};
-use super::{ReadOptions, ReadReport, WriteReport, bytes};
+use super::{FAILURES, ReadOptions, ReadReport, WriteReport, bytes};
 use crate::base::table::Row;
 
 /// Arrival, prompt and output: the required columns, which come first in the list of names.
@@ -96,7 +96,11 @@ pub(super) fn read(
     })?;
     report.records -= failures;
     report.failures = failures;
-    Ok((finish(builder, foreign(format), &path)?, report))
+    let mut meta = foreign(format);
+    if failures > 0 {
+        meta.counts.insert(FAILURES.into(), failures.into());
+    }
+    Ok((finish(builder, meta, &path)?, report))
 }
 
 /// Writes a header and a line for each request; `line` formats a request and its number.

@@ -32,6 +32,9 @@ mod vllm_sim;
 mod vllm_sim_request;
 mod vllm_sim_text;
 
+/// Name of the count, among those of a trace, of the requests that failed on the traced system and were left out by its reader.
+pub const FAILURES: &str = "failures_left_out";
+
 /// Options for reading a trace.
 #[derive(Debug, Clone, Default)]
 pub struct ReadOptions {

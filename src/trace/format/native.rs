@@ -358,7 +358,7 @@ mod tests {
         let back = again(&written);
         assert_eq!(back.requests(), trace.requests());
         let bad = text.replace("2.000000001", "-1");
-        testing::refuses(&[(&bad, "expected seconds of 0 or more, found -1")]);
+        testing::refuses(&[(&bad, "expected seconds from 0 to 18446744073, found -1")]);
     }
 
     #[test]

@@ -183,8 +183,11 @@ impl<'a> Scanner<'a> {
     /// Parses a time in seconds, 0 or more.
     pub(super) fn seconds(&mut self) -> Result<Nanos, Fault> {
         let text = self.number()?;
-        Nanos::parse_secs(text)
-            .ok_or_else(|| Fault::new(format!("expected seconds of 0 or more, found {text}")))
+        Nanos::parse_secs(text).ok_or_else(|| {
+            Fault::new(format!(
+                "expected seconds from 0 to 18446744073, found {text}"
+            ))
+        })
     }
 
     /// Parses a whole number that fits 32 bits.

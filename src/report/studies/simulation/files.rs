@@ -13,6 +13,7 @@ use crate::base::table::{CsvFile, float};
 use crate::metrics::Serving;
 use crate::sim::{InstanceRecord, Records};
 use crate::trace::Trace;
+use crate::trace::format::FAILURES;
 
 /// A finished run, with the other data that its files contain.
 #[derive(Debug)]
@@ -56,6 +57,9 @@ pub fn write(run: &RunFiles<'_>, folder: &Path) -> Result<()> {
         (summary.as_object_mut(), super::value(run.serving))
     {
         all.extend(figures);
+        if let Some(count) = run.trace.meta.counts.get(FAILURES) {
+            all.insert(format!("trace_{FAILURES}"), count.clone());
+        }
     }
     // Written last: a folder with this file is complete.
     write_json(folder.join("summary.json"), &summary)
