@@ -4,7 +4,9 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_hook};
-use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
+use std::time::Duration;
 
 thread_local! {
     /// How many calls of [`guarded`] this thread is in.
@@ -43,6 +45,116 @@ pub fn guarded<T>(code: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
+/// The watch of the process, if it has one.
+static WATCH: OnceLock<Watch> = OnceLock::new();
+/// Ticks of the watch's clock since the first timed call; 0 before.
+static TICKS: AtomicU64 = AtomicU64::new(0);
+/// What each thread runs.
+static THREADS: Mutex<Vec<Arc<Running>>> = Mutex::new(Vec::new());
+/// Time between two ticks.
+const TICK: Duration = Duration::from_millis(100);
+
+struct Watch {
+    limit: Duration,
+    overdue: fn(&str, Duration),
+}
+
+/// The timed call of one thread.
+#[derive(Default)]
+struct Running {
+    /// Tick at which it began; 0 if there is none.
+    since: AtomicU64,
+    /// What is run, as messages name it.
+    what: Mutex<Arc<str>>,
+}
+
+thread_local! {
+    static RUNNING: Arc<Running> = {
+        let running = Arc::new(Running::default());
+        locked(&THREADS).push(Arc::clone(&running));
+        running
+    };
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sets what happens when a call of [`timed`] takes longer than a limit, for the life of the process. `overdue` is given what
+/// ran and the limit, on a thread of its own; it must end the process, because nothing can end the call.
+pub fn watch(limit: Duration, overdue: fn(&str, Duration)) {
+    // A second watch would contradict the first.
+    let _ = WATCH.set(Watch { limit, overdue });
+}
+
+/// Runs foreign code whose steps cannot all be counted: the process's [`watch`] ends it when it takes too long.
+///
+/// Only ticks of a clock that runs with the process are compared, so a call costs two stores, and a suspended process does not
+/// time out.
+pub fn timed<T>(what: &Arc<str>, code: impl FnOnce() -> T) -> T {
+    let Some(watch) = WATCH.get() else {
+        return code();
+    };
+    static STARTED: Once = Once::new();
+    STARTED.call_once(|| {
+        TICKS.store(1, Ordering::Relaxed);
+        // Without the thread nothing is watched; limits of other kinds remain.
+        let _ = std::thread::Builder::new()
+            .name("watch".to_owned())
+            .spawn(|| tick(watch));
+    });
+    RUNNING.with(|running| {
+        {
+            let mut name = locked(&running.what);
+            if !Arc::ptr_eq(&name, what) {
+                name.clone_from(what);
+            }
+        }
+        running
+            .since
+            .store(TICKS.load(Ordering::Relaxed), Ordering::Release);
+        let result = code();
+        running.since.store(0, Ordering::Release);
+        result
+    })
+}
+
+fn tick(watch: &Watch) {
+    let most = u64::try_from(watch.limit.as_nanos() / TICK.as_nanos()).unwrap_or(u64::MAX);
+    loop {
+        std::thread::sleep(TICK);
+        let now = TICKS.fetch_add(1, Ordering::Relaxed) + 1;
+        let threads = locked(&THREADS);
+        let late = threads.iter().find(|running| {
+            let since = running.since.load(Ordering::Acquire);
+            since != 0 && now - since > most
+        });
+        if let Some(running) = late {
+            let what = locked(&running.what).clone();
+            (watch.overdue)(&what, watch.limit);
+            return;
+        }
+    }
+}
+
+/// Stack for code that may recurse as deeply as its limits allow, in bytes. Only the part that is used takes memory.
+const DEEP_STACK: usize = 128 << 20;
+
+/// Runs foreign code that may recurse deeply, on a thread with a large stack; otherwise as [`guarded`].
+///
+/// # Errors
+/// The code panicked, or the thread could not be started.
+pub fn on_deep_stack<T: Send>(code: impl FnOnce() -> T + Send) -> Result<T, String> {
+    std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().stack_size(DEEP_STACK);
+        let started = builder.spawn_scoped(scope, || guarded(code));
+        let thread = started.map_err(|error| format!("could not be started: {error}"))?;
+        thread
+            .join()
+            .unwrap_or_else(|panic| Err(format!("panicked: {}", message(&*panic))))
+    })
+}
+
 /// File name and line of a panic.
 fn place(panic: &PanicHookInfo<'_>) -> Option<String> {
     let location = panic.location()?;
@@ -72,5 +184,18 @@ mod tests {
         let outer = guarded(|| (guarded(|| panic!("inner")).is_err(), 7));
         assert_eq!(outer, Ok((true, 7)));
         assert_eq!(DEPTH.get(), 0);
+    }
+
+    #[test]
+    fn deep_recursion_fits() {
+        fn deep(levels: u64) -> u64 {
+            let room = std::hint::black_box([levels; 64]);
+            if levels == 0 {
+                0
+            } else {
+                deep(levels - 1) + room[0] / levels
+            }
+        }
+        assert_eq!(on_deep_stack(|| deep(40_000)), Ok(40_000));
     }
 }

@@ -34,11 +34,13 @@ mod tune;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::global::GlobalArgs;
-use crate::base::error::Error;
+use crate::base::error::{Error, Location};
+use crate::base::foreign;
 use crate::base::version::VERSION_WITH_COMMIT;
 use crate::report::render::shell::quoted;
 
@@ -129,6 +131,7 @@ pub fn main() -> ExitCode {
     for note in &notes {
         output::note(&format!("note: {note}"));
     }
+    foreign::watch(LONGEST_RENDERING, overdue);
     let result = output::set_threads(cli.global.threads).and_then(|()| run(cli));
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -139,6 +142,23 @@ pub fn main() -> ExitCode {
             ExitCode::from(if failed { 1 } else { 2 })
         }
     }
+}
+
+/// Maximum time to render one conversation with a chat template; other limits end almost all that do not end by themselves.
+const LONGEST_RENDERING: Duration = Duration::from_secs(5);
+
+/// Ends the program when a chat template takes too long.
+fn overdue(template: &str, limit: Duration) {
+    let error = Error::input(
+        Location::file(template),
+        format!(
+            "the chat template takes more than {} s for one conversation",
+            limit.as_secs()
+        ),
+        "correct the template, or choose another one",
+    );
+    output::complain(&error.to_string());
+    std::process::exit(2);
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {

@@ -205,6 +205,7 @@ fn one(cell: &Cell<'_>, inputs: &RunInputs, trace: &Trace, save: Save<'_>) -> Re
         .scenario
         .run_trace(trace, cell.seed, RunOptions::default())?;
     inputs.write(&cell.folder)?;
+    cell.scenario.config().keep_script(&cell.folder)?;
     save(&FinishedCell {
         cell,
         inputs,

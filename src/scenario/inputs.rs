@@ -5,15 +5,19 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::ScenarioConfig;
 use super::layout::SUMMARY;
 use crate::base::error::{Error, Result};
-use crate::base::io::write_json;
+use crate::base::io::{Input, write_file, write_json};
 
 /// Name of the file in a run's folder.
 pub const INPUTS: &str = "inputs.json";
+
+/// Name of the copy of a policy's script in a run's folder.
+pub const SCRIPT: &str = "script.rhai";
 
 /// Configuration keys whose values are paths of files or folders. A test searches the sources for keys that are missing here.
 const PATH_KEYS: [&str; 5] = ["config", "file", "folder", "path", "profile_data_dir"];
@@ -31,6 +35,9 @@ pub struct RunInputs {
     pub trace: TraceInput,
     /// Digests, by path, of the files that the configuration names: scripts, profiles, latency tables, models.
     pub files: BTreeMap<String, String>,
+    /// SHA-256 of the autoscaling policy's script, of which the folder has a copy; `None` without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script_sha256: Option<String>,
 }
 
 /// A trace file and the options with which it was read.
@@ -99,6 +106,7 @@ impl RunInputs {
             config: hex(&digest),
             trace,
             files,
+            script_sha256: config.script()?.map(|text| sha256(&text)),
         })
     }
 
@@ -128,7 +136,44 @@ impl RunInputs {
     }
 }
 
+/// SHA-256 in hex.
+fn sha256(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl ScenarioConfig {
+    /// The autoscaling policy's script, if it is one in a file that exists.
+    fn script(&self) -> Result<Option<Vec<u8>>> {
+        let table = toml::Table::try_from(self).unwrap_or_default();
+        let text = |keys: [&str; 2]| {
+            let section = table.get("autoscaling")?;
+            let value = match keys {
+                [key, ""] => section.get(key)?,
+                [section_key, key] => section.get(section_key)?.get(key)?,
+            };
+            value.as_str().map(str::to_owned)
+        };
+        let path = text(["script", "path"]).filter(|path| Path::new(path).is_file());
+        match path {
+            Some(path) if text(["policy", ""]).as_deref() == Some("script") => {
+                Input::open(&path)?.read_to_end().map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Keeps a copy of the autoscaling policy's script in a run's folder, so that the run can be repeated from there.
+    ///
+    /// # Errors
+    /// A script that cannot be read, or a copy that cannot be written.
+    pub fn keep_script(&self, folder: &Path) -> Result<()> {
+        match self.script()? {
+            Some(text) => write_file(folder.join(SCRIPT), &text),
+            None => Ok(()),
+        }
+    }
+
     /// Files and folders that the configuration names, without duplicates.
     pub fn named_files(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();

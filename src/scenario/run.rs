@@ -41,13 +41,16 @@ pub(super) struct Yardstick<'a> {
 }
 
 /// Simulates a workload on a cluster, optionally with an autoscaler, and measures the result.
+///
+/// # Errors
+/// The autoscaling policy failed.
 pub(super) fn serve(
     workload: &Workload<'_>,
     mut cluster: Cluster<'_>,
     mut autoscaler: Option<Autoscaler>,
     yardstick: Yardstick<'_>,
     options: RunOptions<'_>,
-) -> Run {
+) -> Result<Run> {
     cluster.log_steps = options.log_steps;
     let mut simulation = Simulation::new(workload, cluster);
     if let Some(progress) = options.progress {
@@ -59,7 +62,7 @@ pub(super) fn serve(
             .run(),
         None => simulation.run(),
     };
-    let scaling = autoscaler.map(Autoscaler::into_log);
+    let scaling = autoscaler.map(Autoscaler::into_log).transpose()?;
     let serving = Serving::new(
         &records,
         scaling.as_ref(),
@@ -67,11 +70,11 @@ pub(super) fn serve(
         &yardstick.objectives,
         yardstick.reference,
     );
-    Run {
+    Ok(Run {
         records,
         scaling,
         serving,
-    }
+    })
 }
 
 impl Scenario {
@@ -95,7 +98,8 @@ impl Scenario {
     /// Simulates a workload; the same workload and seed give the same run.
     ///
     /// # Errors
-    /// An autoscaling policy that cannot be built for this cluster, or a router that is not registered.
+    /// An autoscaling policy that cannot be built for this cluster or that fails during the run, or a router that is not
+    /// registered.
     pub fn run(&self, workload: &Workload<'_>, seed: u64, options: RunOptions<'_>) -> Result<Run> {
         let autoscaler = match self.config().autoscaling.is_on() {
             true => Some(self.autoscaler()?),
@@ -109,6 +113,6 @@ impl Scenario {
             reference: reference.as_mut(),
         };
         let cluster = self.cluster(workload, seed)?;
-        Ok(serve(workload, cluster, autoscaler, yardstick, options))
+        serve(workload, cluster, autoscaler, yardstick, options)
     }
 }

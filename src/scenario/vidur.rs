@@ -63,7 +63,7 @@ impl VidurSetup {
             ..RunOptions::default()
         };
         let cluster = config.cluster(&self.table);
-        Ok(serve(&workload, cluster, None, yardstick, options))
+        serve(&workload, cluster, None, yardstick, options)
     }
 
     /// The key of a run's results; `trace` is the trace's name.

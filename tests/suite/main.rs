@@ -13,6 +13,7 @@ mod commands;
 mod compare;
 mod determinism;
 mod documented;
+mod foreign_code;
 mod generate;
 mod hand_worked;
 mod html_page;

@@ -248,6 +248,7 @@ fn accurate(args: &SimulateArgs, scenario: &Scenario, json: bool) -> anyhow::Res
         let (format, tokenizer) = (input.format.as_deref(), input.tokenizer.as_deref());
         let source = TraceInput::new(&input.trace, format, tokenizer, args.block_size)?;
         RunInputs::new(config, *seed, source)?.write(&folder)?;
+        config.keep_script(&folder)?;
         measured::write(scenario, &folder)?;
         if args.metrics.is_some() {
             vidur::write(&folder, &run.records, None)?;
