@@ -186,8 +186,8 @@ impl Walk<'_, '_, '_> {
         let mut size = 2;
         match object.repr() {
             ObjectRepr::Map => {
-                if self.kept && is_live(object.type_name()) {
-                    return Err(unkept("a namespace"));
+                if let Some(what) = live(object.type_name()).filter(|_| self.kept) {
+                    return Err(unkept(what));
                 }
                 for (key, value) in object.try_iter_pairs().into_iter().flatten() {
                     size += 4 + self.size(&key, depth + 1)? + self.size(&value, depth + 1)?;
@@ -209,9 +209,15 @@ impl Walk<'_, '_, '_> {
     }
 }
 
-/// Whether the engine changes such an object later.
-fn is_live(type_name: &str) -> bool {
-    type_name.ends_with("::Namespace") || type_name.contains("::vm::")
+/// What an object is that the engine changes later, by the name of its type in the engine.
+fn live(type_name: &str) -> Option<&'static str> {
+    if type_name.ends_with("::Namespace") {
+        Some("a namespace")
+    } else if type_name.contains("::vm::") {
+        Some("a macro or another object")
+    } else {
+        None
+    }
 }
 
 fn unkept(what: &str) -> Error {

@@ -206,8 +206,5 @@ fn check_plain(value: &Dynamic, depth: usize) -> Result<(), String> {
     if is_plain {
         return Ok(());
     }
-    Err(format!(
-        "keeps a {} in `this`, which can hold numbers, texts, arrays and maps",
-        value.type_name()
-    ))
+    Err("keeps something other than numbers, texts, arrays and maps in `this`".to_owned())
 }

@@ -329,7 +329,7 @@ mod tests {
             ),
             (
                 "this.x = s.ttft;",
-                "keeps a Sample in `this`, which can hold numbers, texts, arrays and maps",
+                "keeps something other than numbers, texts, arrays and maps in `this`",
             ),
             (
                 "for i in 0..4 { this[`k${i}`] = []; this[`k${i}`].pad(500, i); }",
