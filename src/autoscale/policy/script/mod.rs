@@ -362,8 +362,15 @@ mod tests {
             fault(&long)
         );
         assert!(fault("fn decide(s) { eval(\"1\") }").contains("eval"));
+        let curried = fault("fn decide(s) {\n let f = Fn(\"g\"); f = f.curry(f); }");
         assert!(
-            fault("fn decide(s) { let f = Fn(\"g\"); loop { f = f.curry(f); } }").contains("curry")
+            curried.starts_with("autoscaling.script.code:2: Expecting name of a property;"),
+            "{curried}"
+        );
+        let curried = fault("fn decide(s) {\n let f = curry(Fn(\"g\"), 1); }");
+        assert!(
+            curried.starts_with("autoscaling.script.code:2: reserved keyword 'curry' is disabled;"),
+            "{curried}"
         );
     }
 
