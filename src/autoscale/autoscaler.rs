@@ -8,7 +8,7 @@ use super::placement::Placer;
 use super::policy::{PolicyContext, ScalingPolicy};
 use super::signals::{FleetKind, Signals};
 use crate::base::check::positive;
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::sim::Objectives;
 use crate::sim::{ClusterView, Controller, Instance, ScalingAction, State};
 use crate::trace::Nanos;
@@ -28,6 +28,8 @@ pub struct Autoscaler {
     aside: Vec<(u32, Option<f64>)>,
     targets: Vec<(FleetKind, u32)>,
     log: ScalingLog,
+    /// The policy's problem, which ended the run.
+    fault: Option<Error>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -89,12 +91,16 @@ impl Autoscaler {
                 counts: ScalingCounts::default(),
             },
             policy,
+            fault: None,
         })
     }
 
     /// Its log, after the run.
-    pub fn into_log(self) -> ScalingLog {
-        self.log
+    ///
+    /// # Errors
+    /// The problem of the policy that ended the run.
+    pub fn into_log(self) -> Result<ScalingLog> {
+        self.fault.map_or(Ok(self.log), Err)
     }
 
     /// Parked instances return if latency exceeds its limit, and drain if it did not until their time.
@@ -232,6 +238,10 @@ impl Autoscaler {
 }
 
 impl Controller for Autoscaler {
+    fn has_failed(&self) -> bool {
+        self.fault.is_some()
+    }
+
     fn interval(&self) -> Nanos {
         self.interval
     }
@@ -262,6 +272,10 @@ impl Controller for Autoscaler {
             }
         }
         let decision = self.policy.decide(&signals);
+        self.fault = self.policy.fault();
+        if self.fault.is_some() {
+            return Vec::new();
+        }
         let gpus = self.placer.gpus(&self.log.fleets);
         let (moves, bounds) = self.bounds.bound(&signals, &decision, &gpus);
         notes.extend(bounds.iter().map(|note| (*note).to_owned()));

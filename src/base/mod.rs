@@ -1,10 +1,11 @@
-//! Utilities that all other folders use: time, random streams, quantiles, CSV tables, the error type, input and output, the
-//! version.
+//! Utilities that all other folders use: time, random streams, quantiles, CSV tables, the error type, a guard for foreign code,
+//! input and output, the version.
 
 pub mod check;
 pub mod digest;
 pub mod distribution;
 pub mod error;
+pub mod foreign;
 mod identity;
 pub mod io;
 pub mod key_ranges;

@@ -37,13 +37,15 @@ mod tune;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::global::GlobalArgs;
 pub use self::process::Allocator;
-use crate::base::error::Error;
+use crate::base::error::{Error, Location};
 use crate::base::version::VERSION_WITH_COMMIT;
+use crate::base::{foreign, io};
 use crate::report::render::shell::quoted;
 
 /// How much prefill a prefix cache saves on your traffic, and how a cluster would serve the rest
@@ -137,6 +139,7 @@ pub fn main() -> ExitCode {
     for note in &notes {
         output::note(&format!("note: {note}"));
     }
+    foreign::watch(LONGEST_RENDERING, overdue);
     let threads = process::start_threads(cli.global.threads);
     let result = threads.map_err(Into::into).and_then(|()| run(cli));
     match result {
@@ -148,6 +151,24 @@ pub fn main() -> ExitCode {
             ExitCode::from(if failed { 1 } else { 2 })
         }
     }
+}
+
+/// Maximum time to render one conversation with a chat template; other limits end almost all that do not end by themselves.
+const LONGEST_RENDERING: Duration = Duration::from_secs(5);
+
+/// Ends the program when a chat template takes too long.
+fn overdue(template: &str, limit: Duration) {
+    let error = Error::input(
+        Location::file(template),
+        format!(
+            "the chat template takes more than {} s for one conversation",
+            limit.as_secs()
+        ),
+        "correct the template, or choose another one",
+    );
+    output::complain(&error.to_string());
+    io::try_remove_all_and_stop();
+    std::process::exit(2);
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {

@@ -231,7 +231,10 @@ fn serve_all(
             };
             let folder = key.path(results);
             let inputs = args.inputs(path, &choice.config)?;
-            inputs.record(&folder, |place| simulation::write(&files, place))?;
+            inputs.record(&folder, |place| {
+                choice.config.keep_script(place)?;
+                simulation::write(&files, place)
+            })?;
             let (policy, setting) = (&choice.trial.policy, &choice.trial.setting);
             Ok(Trial::new(policy, setting, &run.serving))
         })

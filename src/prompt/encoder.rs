@@ -29,6 +29,13 @@ pub enum EncodeError {
     Rejected(String),
     /// The template or the tokenizer failed.
     Failed(String),
+    /// The template exceeds a limit or makes its engine panic.
+    Unusable {
+        /// Line of the template, if known.
+        line: Option<u64>,
+        /// What it does.
+        problem: String,
+    },
 }
 
 impl From<TemplateError> for EncodeError {
@@ -36,6 +43,7 @@ impl From<TemplateError> for EncodeError {
         match error {
             TemplateError::Rejected(message) => Self::Rejected(message),
             TemplateError::Failed(message) => Self::Failed(message),
+            TemplateError::Unusable { line, problem } => Self::Unusable { line, problem },
         }
     }
 }

@@ -193,6 +193,7 @@ impl<'a> Grid<'a> {
             .scenario
             .run_trace(trace, cell.seed, RunOptions::default())?;
         let write = |folder: &Path| {
+            cell.scenario.config().keep_script(folder)?;
             save(&FinishedCell {
                 cell,
                 trace,

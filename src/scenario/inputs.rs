@@ -4,10 +4,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::ScenarioConfig;
 use crate::base::digest::{digest_of, digest_of_text};
 use crate::base::error::Result;
+use crate::base::io::{read_configuration, write_file};
+
+/// Name of the copy of a policy's script in a run's folder.
+pub const SCRIPT: &str = "script.rhai";
 
 /// Configuration keys whose values are paths of files or folders. A test searches the sources for keys that are missing here.
 const PATH_KEYS: [&str; 5] = ["config", "file", "folder", "path", "profile_data_dir"];
@@ -25,6 +30,9 @@ pub struct RunInputs {
     pub trace: TraceInput,
     /// Digests, by path, of the files that the configuration names: scripts, profiles, latency tables, models.
     pub files: BTreeMap<String, String>,
+    /// SHA-256 of the autoscaling policy's script, of which the folder has a copy; `None` without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script_sha256: Option<String>,
 }
 
 /// A trace file and the options with which it was read.
@@ -75,7 +83,11 @@ impl RunInputs {
     /// # Errors
     /// A file that the configuration names but that cannot be read.
     pub fn new(config: &ScenarioConfig, seed: u64, trace: TraceInput) -> Result<Self> {
-        Self::of_files(&config.to_toml(), &config.named_files(), seed, trace)
+        let script = config.script()?;
+        Ok(Self {
+            script_sha256: script.map(|text| sha256(&text)),
+            ..Self::of_files(&config.to_toml(), &config.named_files(), seed, trace)?
+        })
     }
 
     /// Collects the inputs of a run whose configuration is this text and these files.
@@ -98,6 +110,7 @@ impl RunInputs {
             config: digest_of_text(config),
             trace,
             files,
+            script_sha256: None,
         })
     }
 
@@ -128,7 +141,44 @@ impl RunInputs {
     }
 }
 
+/// SHA-256 in hex.
+fn sha256(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl ScenarioConfig {
+    /// The autoscaling policy's script, if it is one in a file that exists.
+    fn script(&self) -> Result<Option<Vec<u8>>> {
+        let table = toml::Table::try_from(self).unwrap_or_default();
+        let text = |keys: [&str; 2]| {
+            let section = table.get("autoscaling")?;
+            let value = match keys {
+                [key, ""] => section.get(key)?,
+                [section_key, key] => section.get(section_key)?.get(key)?,
+            };
+            value.as_str().map(str::to_owned)
+        };
+        let path = text(["script", "path"]).filter(|path| Path::new(path).is_file());
+        match path {
+            Some(path) if text(["policy", ""]).as_deref() == Some("script") => {
+                read_configuration(&path).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Keeps a copy of the autoscaling policy's script in a run's folder, so that the run can be repeated from there.
+    ///
+    /// # Errors
+    /// A script that cannot be read, or a copy that cannot be written.
+    pub fn keep_script(&self, folder: &Path) -> Result<()> {
+        match self.script()? {
+            Some(text) => write_file(folder.join(SCRIPT), &text),
+            None => Ok(()),
+        }
+    }
+
     /// Files and folders that the configuration names, without duplicates.
     pub fn named_files(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();

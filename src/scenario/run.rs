@@ -45,7 +45,7 @@ pub(super) struct Yardstick<'a> {
 /// Simulates a workload on a cluster, optionally with an autoscaler, and measures the result.
 ///
 /// # Errors
-/// A run that goes on beyond the clock.
+/// A run that goes on beyond the clock, or an autoscaling policy that failed.
 pub(super) fn serve(
     workload: &Workload<'_>,
     mut cluster: Cluster<'_>,
@@ -70,7 +70,7 @@ pub(super) fn serve(
             "shorten the durations of the latency model or of the transfers, or set end_seconds",
         ));
     }
-    let scaling = autoscaler.map(Autoscaler::into_log);
+    let scaling = autoscaler.map(Autoscaler::into_log).transpose()?;
     let serving = Serving::new(
         &records,
         scaling.as_ref(),
@@ -106,7 +106,8 @@ impl Scenario {
     /// Simulates a workload; the same workload and seed give the same run.
     ///
     /// # Errors
-    /// An autoscaling policy that cannot be built for this cluster, or a router that is not registered.
+    /// An autoscaling policy that cannot be built for this cluster or that fails during the run, or a router that is not
+    /// registered.
     pub fn run(&self, workload: &Workload<'_>, seed: u64, options: RunOptions<'_>) -> Result<Run> {
         let autoscaler = match self.config().autoscaling.is_on() {
             true => Some(self.autoscaler()?),

@@ -103,4 +103,9 @@ pub trait Controller: Send + std::fmt::Debug {
 
     /// Called when an instance has become ready.
     fn ready(&mut self, view: &ClusterView<'_, '_>, instance: u32) -> Vec<ScalingAction>;
+
+    /// Whether the run must end at once because the controller cannot go on; its records are then incomplete.
+    fn has_failed(&self) -> bool {
+        false
+    }
 }

@@ -50,6 +50,16 @@ struct Encoded {
     refused: Vec<(String, EncodeError)>,
 }
 
+impl Encoded {
+    /// Line and problem of the template, if it must not be used further.
+    fn unusable(&self) -> Option<(Option<u64>, &str)> {
+        self.refused.iter().find_map(|(_, error)| match error {
+            EncodeError::Unusable { line, problem } => Some((*line, &**problem)),
+            _ => None,
+        })
+    }
+}
+
 /// Builds a trace from indexed conversation files.
 ///
 /// `done` counts the chats that are read, for a progress bar.
@@ -75,18 +85,22 @@ pub fn build_trace(
     let mut from = 0;
     while from < dataset.len() && taken < most {
         let upto = (from + BATCH).min(dataset.len());
-        let batch: Vec<Result<Encoded>> = (from..upto)
+        // An unusable template ends the batch; other problems are looked at in the order of the conversations.
+        let batch: Result<Vec<Result<Encoded>>> = (from..upto)
             .into_par_iter()
             .map_init(
                 || PromptEncoder::new(template, &growth, tokenizer),
                 |encoder, chat| {
                     let encoded = encode_chat(dataset, chat, encoder, options);
                     done.fetch_add(1, Ordering::Relaxed);
-                    encoded
+                    match encoded.as_ref().ok().and_then(Encoded::unusable) {
+                        Some((line, problem)) => Err(template.unusable(line, problem)),
+                        None => Ok(encoded),
+                    }
                 },
             )
             .collect();
-        for encoded in batch {
+        for encoded in batch? {
             if taken >= most {
                 break;
             }
@@ -216,7 +230,7 @@ fn refuse(
             format!("the chat template rejects it: {words}"),
             "remove the conversation, leave `strict` out to skip it, or set another `chat_template`",
         ),
-        EncodeError::Failed(words) => (
+        EncodeError::Failed(words) | EncodeError::Unusable { problem: words, .. } => (
             format!("the chat template fails: {words}"),
             "repair the template, or set another `chat_template`",
         ),

@@ -131,6 +131,7 @@ fn shared_tokenizers_render_as_they_did_when_the_oracle_agreed() {
                     Ok(text) => hash.update(format!("ok {text}\0")),
                     Err(TemplateError::Rejected(why)) => hash.update(format!("rejected {why}\0")),
                     Err(TemplateError::Failed(_)) => hash.update("failed\0"),
+                    Err(error) => panic!("{error}"),
                 }
             }
         }
@@ -188,6 +189,7 @@ fn templates_render_and_encode_as_in_transformers() {
                 Err(TemplateError::Failed(_)) => {
                     assert!(expected["failed"].is_string(), "{name}: {line}");
                 }
+                Err(error) => panic!("{name}: {error}"),
             }
             compared += 1;
         }
@@ -249,6 +251,7 @@ fn oracle_agrees() {
                 Ok(text) => json!({ "ok": text }),
                 Err(TemplateError::Rejected(message)) => json!({ "rejected": message }),
                 Err(TemplateError::Failed(message)) => json!({ "failed": message }),
+                Err(error) => json!({ "unusable": error.to_string() }),
             };
             // Messages of failures are each engine's own.
             let same =

@@ -11,6 +11,7 @@ mod course_project;
 mod curve;
 mod formats_real;
 mod harness;
+mod hostile;
 mod incremental;
 mod latency_tables;
 mod libcachesim_cases;
@@ -31,6 +32,7 @@ fn main() -> std::process::ExitCode {
         course_project::TESTS,
         curve::TESTS,
         formats_real::TESTS,
+        hostile::TESTS,
         incremental::TESTS,
         latency_tables::TESTS,
         libcachesim_cases::TESTS,

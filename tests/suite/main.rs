@@ -14,6 +14,7 @@ mod compare;
 mod determinism;
 mod documented;
 mod everywhere;
+mod foreign_code;
 mod generate;
 mod hand_worked;
 mod html_page;

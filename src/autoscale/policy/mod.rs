@@ -115,6 +115,11 @@ pub trait ScalingPolicy: Send + std::fmt::Debug {
     /// Returns the desired instances for the signals of one control interval. The caller applies bounds, cooldowns and budgets
     /// afterwards.
     fn decide(&mut self, signals: &Signals) -> Decision;
+
+    /// The problem because of which the last decision must not be used and the run ends, e.g. of a script that fails.
+    fn fault(&mut self) -> Option<Error> {
+        None
+    }
 }
 
 /// The [`ScalingPolicy::check`] of policies that scale the prefill and the decode fleet together.

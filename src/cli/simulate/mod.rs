@@ -262,6 +262,7 @@ fn accurate(args: &SimulateArgs, scenario: &Scenario, json: bool) -> anyhow::Res
             seed: *seed,
         };
         RunInputs::new(config, *seed, source)?.record(&folder, |place| {
+            config.keep_script(place)?;
             measured::write(scenario, place)?;
             if args.metrics.is_some() {
                 vidur::write(place, &run.records, None)?;

@@ -13,11 +13,8 @@ pub(super) enum Token {
 pub(super) fn tokens(source: &str) -> Vec<Token> {
     let mut found = Vec::new();
     let mut rest = source;
-    while let Some(at) = ["{{", "{%", "{#"]
-        .iter()
-        .filter_map(|open| rest.find(open))
-        .min()
-    {
+    let opens = |pair: &[u8]| pair[0] == b'{' && matches!(pair[1], b'{' | b'%' | b'#');
+    while let Some(at) = rest.as_bytes().windows(2).position(opens) {
         let close = match &rest[at..at + 2] {
             "{{" => "}}",
             "{%" => "%}",

@@ -2,14 +2,19 @@
 //!
 //! Source: `_cached_compile_jinja_template` of `transformers/utils/chat_template_utils.py`.
 
-use minijinja::formatting::{FormatStyle, format};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehavior, Value};
 
-use super::operators::{ITER_FILTER, REM_FILTER};
+use super::bindings::{ARGUMENT_FILTER, BOUND_FILTER, KEPT_FILTER};
+use super::operators::{CHARGED_FILTER, CONCAT_FILTER, ITER_FILTER, MUL_FILTER, REM_FILTER};
 use super::python::{self, Day, JsonStyle};
-use super::strings;
+use super::{arithmetic, limits, strings};
+
+/// Function that gives back the fuel that exceeds the steps of a rendering.
+pub(super) const STEPS_FUNCTION: &str = "__steps";
+/// Variable with the steps of a rendering.
+pub(super) const STEPS_VARIABLE: &str = "__most_steps";
 
 /// Argument of `raise_exception`, as the source of the engine's error.
 #[derive(Debug, thiserror::Error)]
@@ -28,54 +33,92 @@ pub(super) fn environment(day: Day) -> Result<Environment<'static>, Error> {
     env.set_auto_escape_callback(|_| AutoEscape::None);
     env.set_undefined_behavior(UndefinedBehavior::Lenient);
     env.set_unknown_method_callback(strings::method);
-    env.set_formatter(|out, _state, value| {
+    env.set_formatter(|out, state, value| {
         match value.as_str() {
             Some(text) => out.write_str(text),
-            None => out.write_str(&python::str(value)),
+            None => out.write_str(&python::str(state, value)?),
         }
         .map_err(Error::from)
     });
+    // The same messages in every build of the program.
+    env.set_debug(false);
+    env.set_fuel(Some(limits::MOST_STEPS));
+    env.add_function(STEPS_FUNCTION, |state: &State| -> Result<(), Error> {
+        let steps = state
+            .lookup(STEPS_VARIABLE)
+            .and_then(|steps| u64::try_from(steps).ok());
+        state.consume_fuel(limits::MOST_STEPS - steps.unwrap_or_default())
+    });
+    // Jinja2 has none of these. They make values that change with a namespace, or print everything.
+    for filter in ["chain", "zip"] {
+        env.remove_filter(filter);
+    }
+    env.remove_global("debug");
 
     env.add_function(
         "raise_exception",
-        |message: Value| -> Result<Value, Error> {
-            let message = python::str(&message);
+        |state: &State, message: Value| -> Result<Value, Error> {
+            let mut message = python::str(state, &message)?;
+            message.truncate(message.floor_char_boundary(limits::MESSAGE));
             Err(Error::new(ErrorKind::InvalidOperation, message.clone())
                 .with_source(Raised(message)))
         },
     );
-    env.add_function("strftime_now", move |format: &str| day.strftime(format));
+    env.add_function(
+        "strftime_now",
+        move |state: &State, format: &str| -> Result<String, Error> {
+            // A directive of two characters gives at most 24.
+            limits::charge(state, format.len().saturating_mul(12))?;
+            Ok(day.strftime(format))
+        },
+    );
 
     env.add_filter("tojson", tojson);
-    env.add_filter("string", |value: &Value| match value.as_str() {
-        Some(_) => value.clone(),
-        None => Value::from(python::str(value)),
+    env.add_filter("string", |state: &State, value: &Value| {
+        match value.as_str() {
+            Some(_) => Ok(value.clone()),
+            None => python::str(state, value).map(Value::from),
+        }
     });
     env.add_filter(
         "trim",
-        |value: &Value, chars: Option<Value>| -> Result<Value, Error> {
-            let text = Value::from(python::str(value));
-            strings::strip(
-                if value.as_str().is_some() {
-                    value
-                } else {
-                    &text
-                },
-                chars.as_ref(),
-                true,
-                true,
-            )
+        |state: &State, value: &Value, chars: Option<Value>| -> Result<Value, Error> {
+            if value.as_str().is_some() {
+                return strings::strip(state, value, chars.as_ref(), true, true);
+            }
+            let text = Value::from(python::str(state, value)?);
+            strings::strip(state, &text, chars.as_ref(), true, true)
         },
     );
-    env.add_filter(REM_FILTER, rem);
-    env.add_filter(ITER_FILTER, |value: &Value| match value.as_str() {
-        Some(text) => Ok(text.chars().map(Value::from).collect()),
-        None if value.is_none() => Err(Error::new(
-            ErrorKind::InvalidOperation,
-            "'NoneType' object is not iterable",
-        )),
-        None => Ok(value.clone()),
+    env.add_filter(CHARGED_FILTER, charged);
+    env.add_filter(BOUND_FILTER, limits::bounded);
+    env.add_filter(ARGUMENT_FILTER, limits::argument);
+    env.add_filter(KEPT_FILTER, limits::kept);
+    env.add_filter(REM_FILTER, arithmetic::rem);
+    env.add_filter(MUL_FILTER, arithmetic::mul);
+    env.add_filter(CONCAT_FILTER, arithmetic::concat);
+    env.add_filter(ITER_FILTER, |state: &State, value: &Value| {
+        match value.as_str() {
+            Some(text) => {
+                limits::charge(state, text.len().saturating_mul(32))?;
+                Ok(text.chars().map(Value::from).collect())
+            }
+            None if value.is_none() => Err(Error::new(
+                ErrorKind::InvalidOperation,
+                "'NoneType' object is not iterable",
+            )),
+            None => Ok(value.clone()),
+        }
     });
+    for (name, is_upper) in [("upper", true), ("lower", false)] {
+        env.add_test(name, move |value: &Value| {
+            value.as_str().is_some_and(|text| {
+                let upper = text.contains(char::is_uppercase);
+                let lower = text.contains(char::is_lowercase);
+                upper != lower && upper == is_upper
+            })
+        });
+    }
 
     // Jinja2 requires only `len()` and `[]` of a sequence: strings, dicts and undefined have them.
     env.add_test("sequence", |value: &Value| {
@@ -98,8 +141,38 @@ pub(super) fn environment(day: Day) -> Result<Environment<'static>, Error> {
     Ok(env)
 }
 
+/// Calls a filter of the engine after charging what it may print of its arguments.
+fn charged(
+    state: &mut State,
+    value: &Value,
+    name: &str,
+    args: Rest<Value>,
+) -> Result<Value, Error> {
+    let mut all = Vec::with_capacity(1 + args.len());
+    all.push(value.clone());
+    all.extend(args.iter().cloned());
+    for arg in all.iter().filter(|arg| arg.as_object().is_some()) {
+        limits::size(state, arg)?;
+    }
+    state.apply_filter(name, &all).map_err(|error| {
+        if error.kind() == ErrorKind::UnknownFilter && error.detail().is_none() {
+            Error::new(
+                ErrorKind::UnknownFilter,
+                format!("filter {name} is unknown"),
+            )
+        } else {
+            error
+        }
+    })
+}
+
 /// `tojson` as transformers defines it: `json.dumps` without escapes for HTML.
-fn tojson(value: &Value, args: Rest<Value>, kwargs: Kwargs) -> Result<String, Error> {
+fn tojson(
+    state: &State,
+    value: &Value,
+    args: Rest<Value>,
+    kwargs: Kwargs,
+) -> Result<String, Error> {
     let argument = |at: usize, name: &str| -> Result<Option<Value>, Error> {
         let given = match args.get(at) {
             Some(value) => Some(value.clone()),
@@ -107,14 +180,21 @@ fn tojson(value: &Value, args: Rest<Value>, kwargs: Kwargs) -> Result<String, Er
         };
         Ok(given.filter(|value| !value.is_none()))
     };
-    let indent = argument(1, "indent")?.map(|value| match value.as_str() {
-        Some(text) => text.to_owned(),
-        None => " ".repeat(value.as_usize().unwrap_or(0)),
-    });
+    let indent = match argument(1, "indent")? {
+        Some(value) => Some(match value.as_str() {
+            Some(text) => text.to_owned(),
+            None => {
+                let width = value.as_usize().unwrap_or(0);
+                limits::width("an indent", width as u64)?;
+                " ".repeat(width)
+            }
+        }),
+        None => None,
+    };
     let separators = match argument(2, "separators")? {
         Some(pair) => (
-            python::str(&pair.get_item(&Value::from(0))?),
-            python::str(&pair.get_item(&Value::from(1))?),
+            python::str(state, &pair.get_item(&Value::from(0))?)?,
+            python::str(state, &pair.get_item(&Value::from(1))?)?,
         ),
         None if indent.is_some() => (",".to_owned(), ": ".to_owned()),
         None => (", ".to_owned(), ": ".to_owned()),
@@ -127,62 +207,6 @@ fn tojson(value: &Value, args: Rest<Value>, kwargs: Kwargs) -> Result<String, Er
     };
     kwargs.assert_all_used()?;
     let mut out = String::new();
-    python::json(&mut out, value, &style, 0)?;
+    python::json(&mut out, state, value, &style, 0)?;
     Ok(out)
-}
-
-/// Python's `%`: formatting for strings, the floored remainder for numbers.
-fn rem(_state: &State, left: &Value, right: &Value) -> Result<Value, Error> {
-    if let Some(text) = left.as_str() {
-        let args = if right.is_tuple() {
-            right.try_iter()?.collect()
-        } else {
-            vec![right.clone()]
-        };
-        // Containers are printed by Python's rules, which minijinja's formatter does not implement.
-        let args: Vec<Value> = args
-            .into_iter()
-            .map(|value| match value.kind() {
-                ValueKind::Seq | ValueKind::Iterable => Value::from(python::str(&value)),
-                _ => value,
-            })
-            .collect();
-        return format(FormatStyle::Printf, text, &args).map(Value::from);
-    }
-    let number = |value: &Value| matches!(value.kind(), ValueKind::Number | ValueKind::Bool);
-    if number(left) && number(right) {
-        if let (Ok(a), Ok(b)) = (i128::try_from(left.clone()), i128::try_from(right.clone()))
-            && !is_float(left)
-            && !is_float(right)
-        {
-            if let Some(remainder) = a.checked_rem(b) {
-                let floored = if remainder != 0 && (remainder < 0) != (b < 0) {
-                    remainder + b
-                } else {
-                    remainder
-                };
-                return Ok(
-                    i64::try_from(floored).map_or_else(|_| Value::from(floored), Value::from)
-                );
-            }
-        } else {
-            let (a, b) = (f64::try_from(left.clone())?, f64::try_from(right.clone())?);
-            if b != 0.0 {
-                let remainder = a % b;
-                return Ok(Value::from(match remainder == 0.0 {
-                    true => 0.0_f64.copysign(b),
-                    false if (remainder < 0.0) != (b < 0.0) => remainder + b,
-                    false => remainder,
-                }));
-            }
-        }
-    }
-    Err(Error::new(
-        ErrorKind::InvalidOperation,
-        format!("cannot calculate {} % {}", left.kind(), right.kind()),
-    ))
-}
-
-fn is_float(value: &Value) -> bool {
-    value.kind() == ValueKind::Number && !value.is_integer()
 }

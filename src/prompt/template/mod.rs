@@ -2,9 +2,16 @@
 //!
 //! The engine is minijinja. Where it differs from Jinja2 as transformers sets it up, the source is rewritten when it is
 //! compiled (`source`), or the environment has Python's own filters, tests and methods (`engine`, `strings`, `python`).
+//!
+//! A template is foreign code: `limits` bounds what it computes, keeps and prints.
 
+mod arithmetic;
+mod bindings;
 mod engine;
+mod formats;
+mod limits;
 mod load;
+mod nesting;
 mod operators;
 mod python;
 mod source;
@@ -17,6 +24,7 @@ use minijinja::{Environment, Value};
 use sha2::{Digest, Sha256};
 
 use crate::base::error::{Error, Location, Result};
+use crate::base::foreign::{guarded, timed};
 use crate::dataset::Message;
 use python::Day;
 
@@ -57,12 +65,23 @@ pub enum TemplateError {
     /// The template or minijinja failed; Jinja2 would fail too, or minijinja lacks a feature.
     #[error("the chat template failed: {0}")]
     Failed(String),
+    /// The template exceeds a limit or makes the engine panic. Any other conversation may end so, too, after as much work:
+    /// nothing more should be rendered.
+    #[error("the chat template {problem}")]
+    Unusable {
+        /// Line of the template, if known.
+        line: Option<u64>,
+        /// What it does.
+        problem: String,
+    },
 }
 
 /// Messages converted to minijinja's form once, for any number of renderings.
 #[derive(Debug, Clone)]
 pub struct PreparedMessages {
     values: Vec<Value>,
+    /// Bytes of the contents up to each message.
+    bytes: Vec<usize>,
 }
 
 impl PreparedMessages {
@@ -129,7 +148,9 @@ impl ChatTemplate {
         }
         env.add_global("tools", ());
         env.add_global("documents", ());
-        env.add_template_owned(TEMPLATE, rewritten)
+        let measured = format!("{{% do {}() %}}{rewritten}", engine::STEPS_FUNCTION);
+        guarded(|| env.add_template_owned(TEMPLATE, measured))
+            .map_err(|panic| invalid(None, format!("the template engine {panic}")))?
             .map_err(engine_error)?;
         let inner = Inner {
             source: source.to_owned(),
@@ -201,13 +222,21 @@ impl ChatTemplate {
                 }
             })
             .collect();
-        PreparedMessages { values }
+        let bytes = messages.iter().scan(0, |sum, message| {
+            *sum += message.content.len();
+            Some(*sum)
+        });
+        PreparedMessages {
+            values,
+            bytes: bytes.collect(),
+        }
     }
 
     /// Renders the first `upto` messages, or all if there are fewer.
     ///
     /// # Errors
-    /// [`TemplateError::Rejected`] if the template rejects the conversation, else [`TemplateError::Failed`].
+    /// [`TemplateError::Rejected`] if the template rejects the conversation, [`TemplateError::Unusable`] if it exceeds a limit,
+    /// else [`TemplateError::Failed`].
     pub fn render(
         &self,
         prepared: &PreparedMessages,
@@ -215,17 +244,50 @@ impl ChatTemplate {
         add_generation_prompt: bool,
     ) -> Result<String, TemplateError> {
         let upto = upto.min(prepared.len());
+        let bytes = upto.checked_sub(1).map_or(0, |last| prepared.bytes[last]);
+        self.render_within(
+            limits::steps(upto, bytes),
+            &prepared.values[..upto],
+            add_generation_prompt,
+        )
+    }
+
+    fn render_within(
+        &self,
+        steps: u64,
+        messages: &[Value],
+        add_generation_prompt: bool,
+    ) -> Result<String, TemplateError> {
         let context = minijinja::context! {
-            messages => prepared.values[..upto].to_vec(),
+            messages => messages.to_vec(),
             add_generation_prompt => add_generation_prompt,
+            __most_steps => steps,
         };
-        self.inner
-            .env
-            .get_template(TEMPLATE)
-            .and_then(|template| template.render(context))
+        let render = || self.inner.env.get_template(TEMPLATE)?.render(context);
+        timed(&self.name, || guarded(render))
+            .map_err(|panic| TemplateError::Unusable {
+                line: None,
+                problem: format!("makes the template engine fail: it {panic}"),
+            })?
             .map_err(|error| {
+                if let Some((line, problem)) = limits::limit_of(&error, steps) {
+                    return TemplateError::Unusable { line, problem };
+                }
                 rejected(&error).unwrap_or_else(|| TemplateError::Failed(error.to_string()))
             })
+    }
+
+    /// The error that ends a command because of an unusable template.
+    pub fn unusable(&self, line: Option<u64>, problem: &str) -> Error {
+        let at = Location {
+            path: self.name().into(),
+            line,
+        };
+        Error::input(
+            at,
+            format!("the chat template {problem}"),
+            "correct the template, or set another `chat_template`",
+        )
     }
 }
 
@@ -258,4 +320,38 @@ fn rejected(error: &minijinja::Error) -> Option<TemplateError> {
         cause = error.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::dataset::Role;
+    use crate::prompt::template::*;
+
+    #[test]
+    fn the_built_in_templates_take_less_than_a_twentieth_of_their_steps() {
+        for (count, text) in [
+            (0, ""),
+            (2, "hi"),
+            (400, "a\nb "),
+            (40, &*"long ".repeat(5_000)),
+        ] {
+            let said = |index: usize| Message {
+                role: if index.is_multiple_of(2) {
+                    Role::User
+                } else {
+                    Role::Assistant
+                },
+                content: text.to_owned(),
+            };
+            let messages: Vec<Message> = (0..count).map(said).collect();
+            let steps = limits::steps(count, count * text.len());
+            for name in ChatTemplate::builtin_names() {
+                let template = ChatTemplate::builtin(name).expect("built in");
+                let prepared = template.messages(&messages);
+                let within = template.render_within(steps / 20, &prepared.values, true);
+                assert_eq!(within, template.render(&prepared, count, true), "{name}");
+                assert!(within.is_ok(), "{name}: {within:?}");
+            }
+        }
+    }
 }

@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use minijinja::value::ValueKind;
-use minijinja::{Error, ErrorKind, Value};
+use minijinja::{Error, ErrorKind, State, Value};
+
+use super::limits;
 
 /// `str.isspace` of one character; unlike Rust's, it is true for the separators U+001C to U+001F.
 pub(super) fn is_space(c: char) -> bool {
@@ -11,51 +13,58 @@ pub(super) fn is_space(c: char) -> bool {
 }
 
 /// `str(value)`.
-pub(super) fn str(value: &Value) -> String {
+pub(super) fn str(state: &State, value: &Value) -> Result<String, Error> {
     match value.as_str() {
-        Some(text) => text.to_owned(),
-        None if value.is_undefined() => String::new(),
+        Some(text) => {
+            limits::charge(state, text.len())?;
+            Ok(text.to_owned())
+        }
+        None if value.is_undefined() => Ok(String::new()),
         None => {
             let mut out = String::new();
-            repr(&mut out, value);
-            out
+            repr(&mut out, state, value, 0)?;
+            Ok(out)
         }
     }
 }
 
-/// Appends `repr(value)`.
-pub(super) fn repr(out: &mut String, value: &Value) {
+/// Appends `repr(value)`; `depth` is the number of lists and dicts around it.
+fn repr(out: &mut String, state: &State, value: &Value, depth: usize) -> Result<(), Error> {
+    limits::charge(state, 0)?;
+    limits::printable(depth)?;
     match value.kind() {
-        ValueKind::String => repr_text(out, value.as_str().unwrap_or_default()),
+        ValueKind::String => {
+            let text = value.as_str().unwrap_or_default();
+            limits::charge(state, text.len().saturating_mul(4))?;
+            repr_text(out, text);
+        }
         ValueKind::Undefined => out.push_str("Undefined"),
         ValueKind::Number if !value.is_integer() => {
             out.push_str(&float(f64::try_from(value.clone()).unwrap_or(f64::NAN)));
         }
         ValueKind::Seq | ValueKind::Iterable => {
-            let items: Vec<Value> = value.try_iter().map(Iterator::collect).unwrap_or_default();
-            let (open, close) = match (value.is_tuple(), items.len()) {
-                (true, 1) => ("(", ",)"),
-                (true, _) => ("(", ")"),
-                (false, _) => ("[", "]"),
-            };
-            out.push_str(open);
-            for (at, item) in items.iter().enumerate() {
-                out.push_str(if at > 0 { ", " } else { "" });
-                repr(out, item);
+            let is_tuple = value.is_tuple();
+            let mut count = 0;
+            out.push(if is_tuple { '(' } else { '[' });
+            for item in value.try_iter().into_iter().flatten() {
+                out.push_str(if count > 0 { ", " } else { "" });
+                repr(out, state, &item, depth + 1)?;
+                count += 1;
             }
-            out.push_str(close);
+            out.push_str(match (is_tuple, count) {
+                (true, 1) => ",)",
+                (true, _) => ")",
+                (false, _) => "]",
+            });
         }
         ValueKind::Map => {
             out.push('{');
-            let keys = value
-                .try_iter()
-                .map(Iterator::collect::<Vec<_>>)
-                .unwrap_or_default();
-            for (at, key) in keys.iter().enumerate() {
+            for (at, key) in value.try_iter().into_iter().flatten().enumerate() {
                 out.push_str(if at > 0 { ", " } else { "" });
-                repr(out, key);
+                repr(out, state, &key, depth + 1)?;
                 out.push_str(": ");
-                repr(out, &value.get_item(key).unwrap_or_default());
+                let value = value.get_item(&key).unwrap_or_default();
+                repr(out, state, &value, depth + 1)?;
             }
             out.push('}');
         }
@@ -64,6 +73,7 @@ pub(super) fn repr(out: &mut String, value: &Value) {
             let _ = write!(out, "{value}");
         }
     }
+    Ok(())
 }
 
 fn repr_text(out: &mut String, text: &str) {
@@ -131,10 +141,18 @@ pub(super) struct JsonStyle {
 /// Appends `json.dumps(value)`; values that JSON cannot represent are an error, as in Python.
 pub(super) fn json(
     out: &mut String,
+    state: &State,
     value: &Value,
     style: &JsonStyle,
     depth: usize,
 ) -> Result<(), Error> {
+    limits::charge(state, 0)?;
+    limits::printable(depth)?;
+    let text = |out: &mut String, text: &str| -> Result<(), Error> {
+        limits::charge(state, text.len().saturating_mul(6))?;
+        json_text(out, text, style.ascii);
+        Ok(())
+    };
     match value.kind() {
         ValueKind::None => out.push_str("null"),
         ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
@@ -148,30 +166,33 @@ pub(super) fn json(
             }),
             number => out.push_str(&float(number)),
         },
-        ValueKind::String => json_text(out, value.as_str().unwrap_or_default(), style.ascii),
+        ValueKind::String => text(out, value.as_str().unwrap_or_default())?,
         ValueKind::Seq | ValueKind::Iterable => {
-            let items: Vec<Value> = value.try_iter()?.collect();
-            json_group(out, ('[', ']'), items.len(), style, depth, |out, at| {
-                json(out, &items[at], style, depth + 1)
+            let items = value.try_iter()?;
+            json_group(out, state, ('[', ']'), items, style, depth, |out, item| {
+                json(out, state, &item, style, depth + 1)
             })?;
         }
         ValueKind::Map => {
-            let mut keys: Vec<Value> = value.try_iter()?.collect();
+            let mut keys = Vec::new();
+            for key in value.try_iter()? {
+                limits::charge(state, 32)?;
+                keys.push(key);
+            }
             if style.sort_keys {
                 keys.sort();
             }
-            json_group(out, ('{', '}'), keys.len(), style, depth, |out, at| {
-                let key = &keys[at];
+            json_group(out, state, ('{', '}'), keys, style, depth, |out, key| {
                 match key.as_str() {
-                    Some(text) => json_text(out, text, style.ascii),
+                    Some(key) => text(out, key)?,
                     None => {
-                        let mut text = String::new();
-                        json(&mut text, key, style, 0)?;
-                        json_text(out, &text, style.ascii);
+                        let mut name = String::new();
+                        json(&mut name, state, &key, style, depth + 1)?;
+                        text(out, &name)?;
                     }
                 }
                 out.push_str(&style.separators.1);
-                json(out, &value.get_item(key)?, style, depth + 1)
+                json(out, state, &value.get_item(&key)?, style, depth + 1)
             })?;
         }
         kind => {
@@ -186,24 +207,30 @@ pub(super) fn json(
 
 fn json_group(
     out: &mut String,
+    state: &State,
     (open, close): (char, char),
-    len: usize,
+    items: impl IntoIterator<Item = Value>,
     style: &JsonStyle,
     depth: usize,
-    mut item: impl FnMut(&mut String, usize) -> Result<(), Error>,
+    mut item: impl FnMut(&mut String, Value) -> Result<(), Error>,
 ) -> Result<(), Error> {
+    let margin = style.indent.as_ref().map_or(0, String::len) * (depth + 1);
+    let (comma, colon) = &style.separators;
     out.push(open);
-    for at in 0..len {
-        if at > 0 {
-            out.push_str(&style.separators.0);
+    let mut is_empty = true;
+    for value in items {
+        limits::charge(state, margin + comma.len() + colon.len())?;
+        if !is_empty {
+            out.push_str(comma);
         }
+        is_empty = false;
         if let Some(indent) = &style.indent {
             out.push('\n');
             out.push_str(&indent.repeat(depth + 1));
         }
-        item(out, at)?;
+        item(out, value)?;
     }
-    if let Some(indent) = style.indent.as_ref().filter(|_| len > 0) {
+    if let Some(indent) = style.indent.as_ref().filter(|_| !is_empty) {
         out.push('\n');
         out.push_str(&indent.repeat(depth));
     }

@@ -2,10 +2,13 @@
 //!
 //! Whitespace control (`trim_blocks`, `lstrip_blocks`, `-` and `+` marks, raw blocks) is done here, by the rules of
 //! `jinja2/lexer.py` 3.1, because minijinja differs in edge cases. The other differences are in tokens only: string
-//! escapes, `generation` tags, and `%`, which is string formatting in Python. Line numbers are preserved for error
-//! messages.
+//! escapes, `generation` tags, and `%`, which is string formatting in Python; and filters that keep a rendering within its
+//! limits. Line numbers are preserved for error messages.
 
-use super::operators::{format_operators, iterate_as_python};
+use super::bindings::{ARGUMENT_FILTER, check_bindings};
+use super::limits;
+use super::nesting::{Expression, Statements};
+use super::operators::{charge_filters, format_operators, iterate_as_python};
 use super::python::is_space;
 
 /// A source that Jinja2's lexer rejects.
@@ -40,7 +43,19 @@ pub(super) fn rewrite(source: &str) -> Result<String, LexError> {
     let source = source.replace("\r\n", "\n").replace('\r', "\n");
     let source = source.strip_suffix('\n').unwrap_or(&source);
     let mut writer = Writer::default();
-    let mut lexer = Lexer { source, at: 0 };
+    let mut lexer = Lexer {
+        source,
+        at: 0,
+        slices: 0,
+    };
+    if source.len() > limits::SOURCE_BYTES {
+        return Err(lexer.error(format!(
+            "it has {} bytes, more than {}",
+            source.len(),
+            limits::SOURCE_BYTES
+        )));
+    }
+    let mut statements = Statements::default();
     // Whether the preceding text ended a line: only then does `lstrip_blocks` strip leading blanks.
     let mut line_starting = true;
     while lexer.at < source.len() {
@@ -80,6 +95,11 @@ pub(super) fn rewrite(source: &str) -> Result<String, LexError> {
             _ => {
                 let block = mark == b'%';
                 let (tokens, close_sign) = lexer.tag(block)?;
+                if block {
+                    statements
+                        .count(&tokens)
+                        .map_err(|problem| lexer.error(problem))?;
+                }
                 writer.tag(block, tokens);
                 line_starting = lexer.close(close_sign, block, &mut writer);
             }
@@ -140,6 +160,8 @@ fn raw_block(
 struct Lexer<'s> {
     source: &'s str,
     at: usize,
+    /// Slices so far.
+    slices: usize,
 }
 
 impl<'s> Lexer<'s> {
@@ -171,6 +193,7 @@ impl<'s> Lexer<'s> {
     fn tag(&mut self, block: bool) -> Result<(Vec<Token>, Option<char>), LexError> {
         let end = if block { "%}" } else { "}}" };
         let mut tokens: Vec<Token> = Vec::new();
+        let mut expression = Expression::new();
         let mut depth = 0_usize;
         let mut lines = 0;
         loop {
@@ -191,6 +214,7 @@ impl<'s> Lexer<'s> {
                             newlines: lines,
                         });
                     }
+                    self.slices += expression.slices;
                     return Ok((tokens, signed.map(|_| first)));
                 }
             }
@@ -231,6 +255,12 @@ impl<'s> Lexer<'s> {
             } else {
                 return Err(self.error(format!("unexpected char {first:?}")));
             };
+            expression
+                .count(&kind)
+                .map_err(|problem| self.error(problem))?;
+            if self.slices + expression.slices > limits::SLICES {
+                return Err(self.error(format!("it has more than {} slices", limits::SLICES)));
+            }
             let inside = newlines(&rest[..len]);
             self.at += len;
             // Adjacent string literals are concatenated, as in Python.
@@ -430,7 +460,10 @@ impl Writer {
                 _ => {}
             }
         }
+        charge_filters(&mut tokens);
+        let mut bound = Vec::new();
         if block {
+            bound = check_bindings(&mut tokens);
             iterate_as_python(&mut tokens);
         }
         format_operators(&mut tokens);
@@ -452,6 +485,15 @@ impl Writer {
             }
         }
         self.out.push_str(if block { " %}" } else { " }}" });
+        for name in bound {
+            self.out.push_str("{% set ");
+            self.out.push_str(&name);
+            self.out.push_str(" = ");
+            self.out.push_str(&name);
+            self.out.push('|');
+            self.out.push_str(ARGUMENT_FILTER);
+            self.out.push_str(" %}");
+        }
     }
 }
 
@@ -484,11 +526,11 @@ mod tests {
         let rem = |source: &str| rewrite(source).unwrap_or_else(|error| error.problem);
         assert_eq!(
             rem("{{ '%s' % x.y|f(1) ~ 2 }}"),
-            "{{ ( \"%s\" ) | __python_mod ( x .y | f ( 1 ) ) ~ 2 }}"
+            "{{ ( \"%s\" ) | __python_mod ( x .y | __charged ( \"f\" , 1 ) ) | __python_concat ( 2 ) }}"
         );
         assert_eq!(
             rem("{{ a + b * c % -d == e }}"),
-            "{{ a + ( b * c ) | __python_mod ( - d ) == e }}"
+            "{{ a + ( b ) | __python_mul ( c ) | __python_mod ( - d ) == e }}"
         );
         assert_eq!(
             rem("{% if not a[0] % 2 %}"),

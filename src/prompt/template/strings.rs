@@ -1,10 +1,11 @@
 //! Python's string methods, where minijinja-contrib lacks them or differs.
 
-use minijinja::value::{Kwargs, Tuple, from_args};
+use minijinja::value::{Kwargs, Rest, Tuple, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
-use super::python::is_space;
+use super::python::{self, is_space};
+use super::{formats, limits};
 
 /// minijinja's callback for methods of values.
 pub(super) fn method(
@@ -14,12 +15,37 @@ pub(super) fn method(
     args: &[Value],
 ) -> Result<Value, Error> {
     let Some(text) = value.as_str() else {
+        if name == "count" {
+            // It compares the argument with all items.
+            limits::size(state, value)?;
+        }
         return unknown_method_callback(state, value, name, args);
     };
+    charge(state, text, args)?;
     match name {
+        "replace" => {
+            let (old, new, kwargs): (&str, &str, Rest<Value>) = from_args(args)?;
+            drop(kwargs);
+            if new.len() > old.len() {
+                let times = match old {
+                    "" => text.chars().count() + 1,
+                    _ => text.matches(old).count(),
+                };
+                limits::charge(state, text.len() + times.saturating_mul(new.len()))?;
+            }
+            unknown_method_callback(state, value, name, args)
+        }
+        "format" => {
+            formats::charge_braces(state, text, args)?;
+            unknown_method_callback(state, value, name, args)
+        }
+        "join" => {
+            let (items,): (&Value,) = from_args(args)?;
+            join(state, text, items)
+        }
         "strip" | "lstrip" | "rstrip" => {
             let (chars,): (Option<&Value>,) = from_args(args)?;
-            strip(value, chars, name != "rstrip", name != "lstrip")
+            strip(state, value, chars, name != "rstrip", name != "lstrip")
         }
         "split" | "rsplit" => {
             let (separator, most, kwargs): (Option<Value>, Option<i64>, Kwargs) = from_args(args)?;
@@ -37,12 +63,22 @@ pub(super) fn method(
                 .unwrap_or(usize::MAX);
             let separator = separator.filter(|value| !value.is_none());
             match &separator {
-                None => Ok(split_blank(text, most, name == "rsplit")),
-                Some(separator) => split(text, argument(separator)?, most, name == "rsplit"),
+                None => {
+                    limits::charge(state, 32 * text.split(is_space).count())?;
+                    Ok(split_blank(text, most, name == "rsplit"))
+                }
+                Some(separator) => {
+                    let separator = argument(separator)?;
+                    if !separator.is_empty() {
+                        limits::charge(state, 32 * text.matches(separator).count())?;
+                    }
+                    split(text, separator, most, name == "rsplit")
+                }
             }
         }
         "splitlines" => {
             let (keep,): (Option<bool>,) = from_args(args)?;
+            limits::charge(state, 32 * text.matches(ends_line).count())?;
             Ok(split_lines(text, keep.unwrap_or(false)))
         }
         "isspace" => {
@@ -97,6 +133,37 @@ pub(super) fn method(
     }
 }
 
+/// Charges a method for reading its string and its arguments, and for a result that is three times as long: upper case can be.
+fn charge(state: &State, text: &str, args: &[Value]) -> Result<(), Error> {
+    let mut bytes = text.len().saturating_mul(3);
+    for arg in args {
+        bytes = bytes.saturating_add(match arg.as_str() {
+            Some(text) => text.len(),
+            None if arg.as_object().is_some() => limits::size(state, arg)?,
+            None => 0,
+        });
+    }
+    limits::charge(state, bytes)
+}
+
+fn join(state: &State, separator: &str, items: &Value) -> Result<Value, Error> {
+    let mut out = String::new();
+    for (at, item) in items.try_iter()?.enumerate() {
+        limits::charge(state, separator.len())?;
+        if at > 0 {
+            out.push_str(separator);
+        }
+        match item.as_str() {
+            Some(text) => {
+                limits::charge(state, text.len())?;
+                out.push_str(text);
+            }
+            None => out.push_str(&python::str(state, &item)?),
+        }
+    }
+    Ok(Value::from(out))
+}
+
 fn argument(value: &Value) -> Result<&str, Error> {
     value
         .as_str()
@@ -105,6 +172,7 @@ fn argument(value: &Value) -> Result<&str, Error> {
 
 /// `strip` at a string's start, end or both; returns the value itself if nothing is removed.
 pub(super) fn strip(
+    state: &State,
     value: &Value,
     chars: Option<&Value>,
     start: bool,
@@ -115,6 +183,9 @@ pub(super) fn strip(
         Some(chars) => Some(argument(chars)?),
         None => None,
     };
+    if let Some(set) = set.filter(|set| set.len() > 8) {
+        limits::charge(state, text.len().saturating_mul(set.len()))?;
+    }
     let goes = |c: char| set.map_or_else(|| is_space(c), |set| set.contains(c));
     let mut kept = text;
     if start {
@@ -182,12 +253,15 @@ fn split_blank(text: &str, most: usize, from_right: bool) -> Value {
     Value::from_iter(found)
 }
 
+fn ends_line(c: char) -> bool {
+    matches!(c, '\n'..='\r' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
 /// `splitlines`, which recognises more line ends than Rust's `lines`.
 fn split_lines(text: &str, keep: bool) -> Value {
-    let ends = |c: char| matches!(c, '\n'..='\r' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}');
     let mut found = Vec::new();
     let mut rest = text;
-    while let Some(at) = rest.find(ends) {
+    while let Some(at) = rest.find(ends_line) {
         let end = rest[at..].chars().next().map_or(0, char::len_utf8);
         let end = if rest[at..].starts_with("\r\n") {
             2

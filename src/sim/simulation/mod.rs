@@ -197,6 +197,9 @@ impl<'a> Simulation<'a> {
                 }
             }
             self.settle();
+            if self.controller.as_ref().is_some_and(|c| c.has_failed()) {
+                return self.close(Outcome::EndOfTime);
+            }
         }
         // No event remains: no instance could serve the remaining requests.
         self.close(Outcome::NoInstance)
