@@ -14,6 +14,7 @@ use super::engine_args::{CacheArgs, EvictionSeedArgs};
 use super::output;
 use super::trace_input::TraceArgs;
 use crate::base::error::{Error, Result};
+use crate::base::io::open_journal;
 use crate::cache::BlockTrace;
 use crate::cache::capacity::{Asked, ModelConfig};
 use crate::cache::curve::{Curve, Rules, exact};
@@ -314,11 +315,7 @@ impl Journal {
                 journal.known.insert(key, counts);
             }
         }
-        let mut file = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .map_err(fail)?;
+        let mut file = open_journal(&path)?;
         if !before.is_empty() && !before.ends_with('\n') {
             file.write_all(b"\n").map_err(fail)?;
         }

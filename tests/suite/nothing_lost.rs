@@ -194,6 +194,13 @@ fn an_output_that_is_an_input_is_refused() {
         assert!(told.contains("which this output would replace"), "{told}");
         assert_eq!(snapshot(place.folder.path()), before, "{line}");
     }
+    // The journal of a sweep is appended to, not replaced.
+    std::fs::create_dir(place.path("s")).unwrap();
+    std::fs::hard_link(place.path("t.jsonl"), place.path("s/cells.jsonl")).unwrap();
+    assert_eq!(
+        place.fails(&["sweep", "t.jsonl", "-o", "s"]),
+        "s/cells.jsonl: is the same file as the input t.jsonl, which this output would replace; give the output another name"
+    );
     // A file of a result folder that is a link to the input.
     assert_eq!(
         place.fails(&["analyze", "t.jsonl", "-o", "o"]),
