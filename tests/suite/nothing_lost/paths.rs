@@ -75,6 +75,22 @@ fn any_bytes_make_a_path() {
 }
 
 #[test]
+fn an_option_that_is_text_names_its_remedy() {
+    let place = Place::new();
+    let words = [
+        OsString::from("analyze"),
+        "t.jsonl".into(),
+        "--tokenizer".into(),
+        OsStr::from_bytes(b"a\xff").into(),
+    ];
+    assert_eq!(
+        place.fails(&words),
+        "an option that is text, such as a tokenizer or a name, has bytes that are not UTF-8; \
+         name the file through a link whose name is UTF-8"
+    );
+}
+
+#[test]
 fn a_list_of_files_keeps_commas_of_files() {
     let place = Place::new();
     let config = place.works(&["simulate", "--print-config"]);
