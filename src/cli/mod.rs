@@ -224,7 +224,14 @@ fn refuse(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() || error.kind() == DisplayHelpOnMissingArgumentOrSubcommand {
         error.exit();
     }
-    let (problem, remedy) = usage_parts(&error.render().to_string());
+    let (problem, remedy) = match error.kind() {
+        clap::error::ErrorKind::InvalidUtf8 => (
+            "an option that is text, such as a tokenizer or a name, has bytes that are not UTF-8"
+                .to_owned(),
+            "name the file through a link whose name is UTF-8".to_owned(),
+        ),
+        _ => usage_parts(&error.render().to_string()),
+    };
     output::complain(&Error::usage(problem, remedy).to_string());
     ExitCode::from(2)
 }

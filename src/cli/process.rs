@@ -4,8 +4,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
@@ -20,6 +20,9 @@ use crate::base::io;
 /// A process that may not start a thread or open a file.
 pub(super) fn prepare() -> Result<()> {
     io::refuse_overwriting();
+    if let Ok(mut reserved) = RESERVED.lock() {
+        reserved.reserve_exact(RESERVE);
+    }
     // A handler that does nothing to the program: the write then fails with EFBIG.
     let exceeded = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(SIGXFSZ, exceeded).map_err(no_handler)?;
@@ -127,7 +130,13 @@ const NO_MEMORY: &[u8] =
     b"error: not enough memory for this input and these options; free memory, raise its limit \
 (`ulimit -v`), or give a smaller input\n";
 
-/// Ends the process. Nothing here needs memory.
+/// Bytes that are given back before unfinished folders are removed, because listing a folder needs memory.
+const RESERVE: usize = 4 << 20;
+
+/// The reserve; its pages are never touched, so it costs addresses and no memory.
+static RESERVED: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+/// Ends the process. What is needed here comes from the reserve.
 #[cold]
 fn end_without_memory() {
     thread_local! {
@@ -145,6 +154,9 @@ fn end_without_memory() {
         }
     }
     let _ = std::io::stderr().write_all(NO_MEMORY);
+    if let Ok(mut reserved) = RESERVED.try_lock() {
+        drop(std::mem::take(&mut *reserved));
+    }
     io::try_remove_all_and_stop();
     std::process::exit(2);
 }

@@ -19,7 +19,7 @@ pub use input::{Input, LineReader, read_configuration, read_configuration_text};
 pub(crate) use line_limit::{LONGEST as LONGEST_LINE, too_long};
 pub use lock::FolderLock;
 pub(crate) use open::became_shorter;
-pub use output::{Compression, OutputFile, write_file, write_json};
+pub use output::{Compression, OutputFile, open_journal, write_file, write_json};
 pub use pandas_float::parse_pandas_float;
 pub use python_float::PythonFloat;
 #[cfg(feature = "cli")]

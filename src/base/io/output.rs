@@ -239,6 +239,20 @@ impl Write for OutputFile {
     }
 }
 
+/// Opens a journal, to which lines are appended; it is created if it does not exist.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be opened; [`Error::Input`] if it is an input of the command line.
+pub fn open_journal(path: impl AsRef<Path>) -> Result<File> {
+    let path = path.as_ref();
+    if let Ok(meta) = path.metadata() {
+        same_file::overwrites(path, &meta)?;
+    }
+    let mut options = File::options();
+    let opened = options.create(true).append(true).open(path);
+    opened.map_err(|source| Error::write(path, source))
+}
+
 /// Writes a small file in one call. If that fails, an earlier file of the same name remains unchanged.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::base::digest::digest_of_text;
 use crate::base::error::{Error, Result};
-use crate::base::io::{FolderLock, write_file};
+use crate::base::io::{FolderLock, open_journal, write_file};
 use crate::base::version::build_id;
 use crate::cache::sweep::Counts;
 
@@ -48,11 +48,7 @@ impl Journal {
         let fail = |source| Error::write(&journal.path, source);
         std::fs::create_dir_all(folder).map_err(fail)?;
         let before = read(&journal.path)?;
-        let mut file = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(&journal.path)
-            .map_err(fail)?;
+        let mut file = open_journal(&journal.path)?;
         if !before.is_empty() && !before.ends_with('\n') {
             file.write_all(b"\n").map_err(fail)?;
         }
