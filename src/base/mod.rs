@@ -1,9 +1,10 @@
-//! Utilities that all other folders use: time, random streams, quantiles, CSV tables, the error type, input and output, the
-//! version.
+//! Utilities that all other folders use: time, random streams, quantiles, CSV tables, the error type, a guard for foreign code,
+//! input and output, the version.
 
 pub mod check;
 pub mod distribution;
 pub mod error;
+pub mod foreign;
 mod identity;
 pub mod io;
 mod nanos;

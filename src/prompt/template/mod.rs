@@ -17,6 +17,7 @@ use minijinja::{Environment, Value};
 use sha2::{Digest, Sha256};
 
 use crate::base::error::{Error, Location, Result};
+use crate::base::foreign::guarded;
 use crate::dataset::Message;
 use python::Day;
 
@@ -129,7 +130,8 @@ impl ChatTemplate {
         }
         env.add_global("tools", ());
         env.add_global("documents", ());
-        env.add_template_owned(TEMPLATE, rewritten)
+        guarded(|| env.add_template_owned(TEMPLATE, rewritten))
+            .map_err(|panic| invalid(None, format!("the template engine {panic}")))?
             .map_err(engine_error)?;
         let inner = Inner {
             source: source.to_owned(),
@@ -219,10 +221,9 @@ impl ChatTemplate {
             messages => prepared.values[..upto].to_vec(),
             add_generation_prompt => add_generation_prompt,
         };
-        self.inner
-            .env
-            .get_template(TEMPLATE)
-            .and_then(|template| template.render(context))
+        let rendered = guarded(|| self.inner.env.get_template(TEMPLATE)?.render(context));
+        rendered
+            .map_err(|panic| TemplateError::Failed(format!("the template engine {panic}")))?
             .map_err(|error| {
                 rejected(&error).unwrap_or_else(|| TemplateError::Failed(error.to_string()))
             })
