@@ -27,8 +27,10 @@ pub struct Turn<'a> {
 pub enum EncodeError {
     /// The template rejects the conversation.
     Rejected(String),
-    /// The template or the tokenizer failed.
+    /// The template failed.
     Failed(String),
+    /// The tokenizer failed.
+    Tokenizer(String),
 }
 
 impl From<TemplateError> for EncodeError {
@@ -342,7 +344,7 @@ pub fn encode_text(
 }
 
 fn encode(tokenizer: &dyn Tokenizer, text: &str, ids: &mut Vec<u32>) -> Result<(), EncodeError> {
-    tokenizer.encode(text, ids).map_err(EncodeError::Failed)
+    tokenizer.encode(text, ids).map_err(EncodeError::Tokenizer)
 }
 
 /// The questions with a reply: number of the turn, and index of the message.

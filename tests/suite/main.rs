@@ -30,3 +30,4 @@ mod simulation;
 mod sla_profile;
 mod study;
 mod threshold_cases;
+mod tokenizers;
