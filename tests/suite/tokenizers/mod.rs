@@ -191,7 +191,7 @@ fn files_that_the_library_would_fail_on_are_refused_with_one_line() {
         ),
         (
             split(&"(a|b)".repeat(4_000)),
-            "the pattern `(a|b)(a|b)(a|b)(a|b)(a|b)(a|b)(a|b)(a|b)`...: it has 20000 bytes, at most 10000 are accepted",
+            "the pattern `(a|b)(a|b)(a|b)(a|b)(a|b)(a|b)(a|b)(a|b)...`: it has 20000 bytes, at most 10000 are accepted",
         ),
         (split(r"\bx"), r"the pattern `\bx`: `\b` is not supported"),
         (
@@ -383,4 +383,28 @@ fn a_text_that_a_tokenizer_cannot_encode_names_the_tokenizer() {
          vocabulary; set another --tokenizer\n"
     );
     assert!(!folder.path().join("t.jsonl").exists());
+}
+
+#[test]
+fn a_pattern_that_takes_too_many_steps_names_the_tokenizer() {
+    let folder = folder(&[]);
+    let pattern = json!({"Regex": r"(\w+)+\1!|\s"});
+    let pre_tokenizer =
+        json!({"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": false});
+    let file = bpe(json!({"pre_tokenizer": pre_tokenizer}));
+    std::fs::write(folder.path().join("tokenizer.json"), file).unwrap();
+    let chat = format!(
+        r#"{{"id": "c", "messages": [{{"role": "user", "content": "{}"}}, {{"role": "assistant", "content": "a"}}]}}"#,
+        "a".repeat(40)
+    );
+    std::fs::write(folder.path().join("chat.jsonl"), chat).unwrap();
+    let (code, stderr) = generate(folder.path());
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(
+        stderr.starts_with(
+            "error: ./tokenizer.json: the tokenizer cannot encode conversation `c`: the pattern `(["
+        ) && stderr
+            .ends_with("Max limit for backtracking count exceeded; set another --tokenizer\n"),
+        "{stderr}"
+    );
 }
