@@ -408,3 +408,19 @@ fn a_pattern_that_takes_too_many_steps_names_the_tokenizer() {
         "{stderr}"
     );
 }
+
+#[test]
+fn a_wrong_merge_is_named_in_a_large_vocabulary_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokenizer.json");
+    let mut file: Value = serde_json::from_slice(&read("gpt2.json")).unwrap();
+    file["model"]["merges"][3] = json!(["t", "q"]);
+    std::fs::write(&path, file.to_string()).unwrap();
+    let error = tokenizer::load(text(&path)).err().unwrap().to_string();
+    assert!(
+        error.contains(
+            "`model.merges`, number 4: `tq` of the merge `t q` is not in the vocabulary; give"
+        ),
+        "{error}"
+    );
+}

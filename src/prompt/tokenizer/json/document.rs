@@ -157,7 +157,12 @@ impl<'a> Bpe<'a> {
         }
         let prefix = model.continuing_subword_prefix.as_deref().unwrap_or("");
         let suffix = model.end_of_word_suffix.as_deref().unwrap_or("");
-        check_merges(&entries.vocab, &merges, prefix)?;
+        let longest = entries.vocab.keys().map(String::len).max().unwrap_or(0);
+        let fits = |(left, right): &(String, String)| left.len() + right.len() <= longest;
+        // The library returns an error for a merge of unknown tokens, but assumes that no merge is longer than all tokens.
+        if !prefix.is_empty() || !merges.iter().all(fits) {
+            check_merges(&entries.vocab, &merges, prefix)?;
+        }
         Ok(Self {
             vocab: entries.vocab,
             largest: entries.largest,
@@ -168,6 +173,20 @@ impl<'a> Bpe<'a> {
             byte_fallback: model.byte_fallback.unwrap_or(false),
             ignore_merges: model.ignore_merges.unwrap_or(false),
         })
+    }
+}
+
+impl Document<'_> {
+    /// Checks that both parts of every merge and its result are tokens.
+    ///
+    /// # Errors
+    /// The first merge of which that is not so.
+    pub(super) fn check_merges(&self) -> Result<(), String> {
+        match &self.bpe {
+            // With a prefix, they were checked when the model was read.
+            Some(bpe) if !bpe.has_affixes => check_merges(&bpe.vocab, &bpe.merges, ""),
+            _ => Ok(()),
+        }
     }
 }
 

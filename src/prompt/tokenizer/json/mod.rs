@@ -58,8 +58,16 @@ fn build(text: &str) -> Result<(Engine, Cuts), String> {
     let rules = cuts::Rules::of(&document);
     let mut added = document.added_tokens.clone();
     let engine = match document.pipeline_steps() {
-        Some(steps) => Engine::Pipeline(guarded(|| Pipeline::build(document, steps))??),
+        Some(steps) => match guarded(|| Pipeline::build(document, steps))? {
+            Ok(pipeline) => Engine::Pipeline(pipeline),
+            Err(problem) => {
+                // Tells which merge is wrong, if that is what the library found.
+                Document::parse(text)?.check_merges()?;
+                return Err(problem);
+            }
+        },
         None => {
+            document.check_merges()?;
             drop(document);
             let released = guarded(|| Released::build(text))??;
             // The reference numbers added tokens by itself, which need not give the ids of the file.
