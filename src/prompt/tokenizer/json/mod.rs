@@ -2,8 +2,9 @@
 //!
 //! Files of the kinds that have been compared id by id go to the `tokenizers` crate's pipeline (1.0), which is the faster one
 //! (`pipeline`). All others go to its released implementation, which is the reference itself (`released`). What either
-//! would not survive is refused before it gets there (`document`).
+//! would not survive is refused before it gets there (`check`).
 
+mod check;
 mod cuts;
 mod document;
 mod pipeline;
