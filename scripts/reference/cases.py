@@ -11,9 +11,9 @@ GENERATED_TRACE = "trace_generated.jsonl.gz"
 
 
 def write_gzip(path, text):
-    """Writes compressed text whose bytes depend on nothing but the text."""
+    """Writes compressed text, or bytes, such that the file depends on nothing but the text."""
     with open(path, "wb") as file, gzip.GzipFile("", "wb", 9, file, mtime=0) as packed:
-        packed.write(text.encode())
+        packed.write(text if isinstance(text, bytes) else text.encode())
 
 
 def write_case(folder, name, rows, summary):

@@ -55,7 +55,8 @@ pub(super) struct ConversationArgs {
     #[arg(required = true, value_name = "CONVERSATIONS", help_heading = Resettable::Reset)]
     input: Vec<PathBuf>,
 
-    /// Built-in tokenizer (qwen2, qwen3, llama3, gpt2, cl100k, o200k, chars), a tokenizer.json or a model folder
+    /// Built-in tokenizer (qwen2, qwen3, llama3, gpt2, cl100k, o200k, chars), the file of a model's tokenizer (tokenizer.json,
+    /// tekken.json, tokenizer.model, tiktoken.model) or a model folder
     #[arg(
         long,
         default_value = tokenizer::DEFAULT,
@@ -321,6 +322,17 @@ pub(super) fn load_model(
             None => ChatTemplate::builtin(default_template(tokenizer)),
         },
     };
+    let file = path.is_dir().then(|| tokenizer::file_in(path)).flatten();
+    if let Some(name) = file
+        .filter(|_| is_file)
+        .and_then(|file| Some(file.file_name()?.to_owned()))
+        && !name.to_string_lossy().starts_with("tokenizer.json")
+    {
+        output::note(&format!(
+            "the tokenizer is read from {} of the folder, which has no tokenizer.json",
+            name.to_string_lossy()
+        ));
+    }
     let tokenizer = tokenizer::load(tokenizer)?;
     Ok((tokenizer, template?))
 }

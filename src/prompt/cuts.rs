@@ -26,6 +26,9 @@ pub struct AddedToken {
     /// Whether it is matched in normalised text.
     #[serde(default)]
     pub normalized: bool,
+    /// Whether it is a special token, which decoding may leave out.
+    #[serde(default)]
+    pub special: bool,
     /// Whether a plain search finds the token exactly where the tokenizer does.
     #[serde(skip, default = "yes")]
     pub foreseeable: bool,
@@ -45,6 +48,7 @@ impl AddedToken {
             rstrip: false,
             single_word: false,
             normalized: false,
+            special: true,
             foreseeable: true,
         }
     }
@@ -117,15 +121,7 @@ impl Cuts {
             .filter(|_| !added.is_empty());
         // A token that contains a line end could span a cut at one.
         let line_safe = line_safe && !added.iter().any(|token| token.text.contains('\n'));
-        // A token inside another one could be found in a part where the whole has the other.
-        let nested = |token: &AddedToken| {
-            added
-                .iter()
-                .any(|other| other.text != token.text && other.text.contains(&token.text))
-        };
-        let all_simple = added
-            .iter()
-            .all(|token| token.is_simple() && !nested(token));
+        let all_simple = added.iter().all(AddedToken::is_simple) && !is_any_nested(&added);
         Self {
             anywhere: false,
             finder,
@@ -138,6 +134,24 @@ impl Cuts {
     /// Whether every position is safe.
     pub fn is_anywhere(&self) -> bool {
         self.anywhere
+    }
+
+    /// Divides `text` at its added tokens, found by a plain search: passes on each part between them, and each token with its
+    /// id.
+    pub fn each_token<'t>(&self, text: &'t str, mut each: impl FnMut(&'t str, Option<u32>)) {
+        let mut start = 0;
+        let found = self.finder.iter().flat_map(|finder| finder.find_iter(text));
+        for found in found {
+            if found.start() > start {
+                each(&text[start..found.start()], None);
+            }
+            let id = self.added[found.pattern().as_usize()].id;
+            each(&text[found.range()], Some(id));
+            start = found.end();
+        }
+        if start < text.len() {
+            each(&text[start..], None);
+        }
     }
 
     /// The text of an added token.
@@ -219,6 +233,17 @@ impl Cuts {
         text_upto(start, text.len(), &mut each);
         true
     }
+}
+
+/// Whether an added token is part of another one: it could be found in a part of a text where the whole has the other.
+fn is_any_nested(added: &[AddedToken]) -> bool {
+    let Ok(finder) = AhoCorasick::new(added.iter().map(|token| &token.text)) else {
+        return true;
+    };
+    added.iter().any(|token| {
+        let mut found = finder.find_overlapping_iter(&token.text);
+        found.any(|found| found.range() != (0..token.text.len()))
+    })
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub struct Turn<'a> {
 pub enum EncodeError {
     /// The template rejects the conversation.
     Rejected(String),
-    /// The template or the tokenizer failed.
+    /// The template failed.
     Failed(String),
     /// The template exceeds a limit or makes its engine panic.
     Unusable {
@@ -36,6 +36,8 @@ pub enum EncodeError {
         /// What it does.
         problem: String,
     },
+    /// The tokenizer failed.
+    Tokenizer(String),
 }
 
 impl From<TemplateError> for EncodeError {
@@ -350,7 +352,7 @@ pub fn encode_text(
 }
 
 fn encode(tokenizer: &dyn Tokenizer, text: &str, ids: &mut Vec<u32>) -> Result<(), EncodeError> {
-    tokenizer.encode(text, ids).map_err(EncodeError::Failed)
+    tokenizer.encode(text, ids).map_err(EncodeError::Tokenizer)
 }
 
 /// The questions with a reply: number of the turn, and index of the message.

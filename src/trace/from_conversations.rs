@@ -110,7 +110,7 @@ pub fn build_trace(
                 report.time_form = one_form(dataset, &report.load.times)?;
             }
             for (id, error) in encoded.refused {
-                refuse(dataset, &id, error, take.strict, &mut report)?;
+                refuse(dataset, tokenizer, &id, error, take.strict, &mut report)?;
             }
             for (id, timestamp, turns) in encoded.sessions {
                 if taken < most {
@@ -220,6 +220,7 @@ fn encode_chat(
 
 fn refuse(
     dataset: &Dataset,
+    tokenizer: &dyn Tokenizer,
     id: &str,
     error: EncodeError,
     strict: bool,
@@ -234,6 +235,13 @@ fn refuse(
             format!("the chat template fails: {words}"),
             "repair the template, or set another `chat_template`",
         ),
+        EncodeError::Tokenizer(words) => {
+            return Err(Error::input(
+                Location::file(&tokenizer.identity().name),
+                format!("the tokenizer cannot encode conversation `{id}`: {words}"),
+                "set another `tokenizer`",
+            ));
+        }
     };
     if strict {
         let path = dataset

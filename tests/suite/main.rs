@@ -37,3 +37,4 @@ mod sla_profile;
 mod study;
 mod threshold_cases;
 mod timestamps;
+mod tokenizers;

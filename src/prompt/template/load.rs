@@ -111,7 +111,10 @@ fn folder_of(path: &Path) -> Option<PathBuf> {
         return Some(path.to_path_buf());
     }
     let name = path.file_name()?.to_string_lossy();
-    name.starts_with("tokenizer").then(|| match path.parent() {
+    let is_tokenizer = ["tokenizer", "tekken", "tiktoken", "qwen.tiktoken"]
+        .iter()
+        .any(|start| name.starts_with(start));
+    is_tokenizer.then(|| match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
         _ => PathBuf::from("."),
     })

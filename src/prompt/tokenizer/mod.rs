@@ -2,15 +2,23 @@
 
 mod builtin;
 mod chars;
-mod huggingface;
+mod json;
+mod merge;
+mod patterns;
+mod ranks;
+mod sentencepiece;
+mod tekken;
+mod tiktoken;
 
-use std::path::Path;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
-pub use huggingface::HuggingFace;
+pub use json::HuggingFace;
 
-use super::cuts::Cuts;
+use super::cuts::{AddedToken, Cuts};
 use crate::base::Identity;
 use crate::base::error::{Error, Location, Result};
+use crate::base::io::Input;
 
 /// Turns text into token ids. No special tokens are added; those that a chat template printed are found in the text.
 pub trait Tokenizer: Send + Sync {
@@ -43,7 +51,19 @@ pub fn builtin_names() -> Vec<&'static str> {
 /// Name of the tokenizer that is used unless another is chosen.
 pub const DEFAULT: &str = "qwen2";
 
-/// Loads a tokenizer: a built-in name, a `tokenizer.json` (also compressed), or a folder that has one.
+/// Files of a model folder that describe a tokenizer, the preferred one first.
+const FILES: [&str; 5] = [
+    "tokenizer.json",
+    "tekken.json",
+    "tokenizer.model",
+    "tiktoken.model",
+    "qwen.tiktoken",
+];
+
+/// Largest file of a tokenizer, decompressed, in bytes. The largest known ones have 35 MB.
+const LARGEST_FILE: u64 = 512 << 20;
+
+/// Loads a tokenizer: a built-in name, one of the files of [`file_in`] (also compressed), or a folder that has one.
 ///
 /// # Errors
 /// An unknown name, a file that cannot be read, or a file that is not a tokenizer.
@@ -56,28 +76,153 @@ pub fn load(spec: &str) -> Result<Box<dyn Tokenizer>> {
     }
     let path = Path::new(spec);
     if path.is_dir() {
-        let Some(file) = find_in(path, "tokenizer.json") else {
+        let Some(file) = file_in(path) else {
             return Err(Error::input(
                 Location::file(path),
-                "the folder has no tokenizer.json",
-                "give a Hugging Face model folder, or the tokenizer.json itself",
+                format!("the folder has none of {}", FILES.join(", ")),
+                "give a model folder, or the file of its tokenizer",
             ));
         };
-        return Ok(Box::new(HuggingFace::load(&file)?));
+        return load_file(&file);
     }
     if path.exists() {
-        return Ok(Box::new(HuggingFace::load(path)?));
+        return load_file(path);
     }
-    if spec.contains(['/', '\\']) || spec.ends_with(".json") {
+    if spec.contains(['/', '\\']) || spec.ends_with(".json") || spec.ends_with(".model") {
         return Err(Error::read(path, std::io::ErrorKind::NotFound.into()));
     }
     Err(Error::unknown_name("tokenizer", spec, &builtin_names()))
 }
 
+/// The file of a model folder that describes its tokenizer: `tokenizer.json`, `tekken.json`, `tokenizer.model`,
+/// `tiktoken.model` or `qwen.tiktoken`, whichever comes first in this order.
+pub fn file_in(folder: &Path) -> Option<PathBuf> {
+    FILES.iter().find_map(|name| find_in(folder, name))
+}
+
+/// Loads a file by its content.
+fn load_file(path: &Path) -> Result<Box<dyn Tokenizer>> {
+    let bytes = read(path)?;
+    let identity = Identity {
+        name: path.display().to_string(),
+        sha256: super::sha256_hex(&bytes),
+    };
+    let start = bytes.trim_ascii_start();
+    let refuse = |problem, remedy: &str| Error::input(Location::file(path), problem, remedy);
+    if !start.starts_with(b"{") && !start.starts_with(b"[") {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let config = Config::read(folder)?;
+        return if tiktoken::is_ranks(&bytes) {
+            tiktoken::load(identity, &bytes, config)
+                .map_err(|problem| refuse(problem, "give the model's tokenizer.json"))
+        } else {
+            sentencepiece::load(identity, &bytes, config).map_err(|problem| {
+                refuse(
+                    problem,
+                    "give the model's tokenizer.json, or a sentencepiece or tiktoken model",
+                )
+            })
+        };
+    }
+    const JSON: &str = "give a tokenizer.json that Hugging Face's `tokenizers` reads, a tekken.json, or a built-in name";
+    let text = std::str::from_utf8(&bytes).map_err(|_| refuse("not UTF-8".into(), JSON))?;
+    match tekken::parse(text) {
+        Some(described) => described
+            .and_then(|described| tekken::load(identity, described))
+            .map_err(|problem| refuse(problem, "give a tekken.json that mistral-common reads")),
+        None => HuggingFace::parse(identity, text)
+            .map(|tokenizer| Box::new(tokenizer) as Box<dyn Tokenizer>)
+            .map_err(|problem| refuse(problem, JSON)),
+    }
+}
+
+/// Reads a whole file, plain or compressed.
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    Input::open(path)?
+        .into_reader()
+        .take(LARGEST_FILE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Error::read(path, error))?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(Error::input(
+            Location::file(path),
+            format!("more than {} MB of data", LARGEST_FILE >> 20),
+            "give the file of a tokenizer, of which the largest have 35 MB",
+        ));
+    }
+    Ok(bytes)
+}
+
 /// Path of the file `name` in `folder`, plain or compressed (`.gz`, `.zst`), or `None` if there is none.
-pub fn find_in(folder: &Path, name: &str) -> Option<std::path::PathBuf> {
+pub fn find_in(folder: &Path, name: &str) -> Option<PathBuf> {
     ["", ".gz", ".zst"]
         .iter()
         .map(|ending| folder.join(format!("{name}{ending}")))
         .find(|path| path.is_file())
+}
+
+/// Checks that no added token has matching rules of its own, which only a `tokenizer.json` describes in full.
+fn plain_only(added: &[AddedToken]) -> Result<(), String> {
+    let odd = |token: &&AddedToken| token.lstrip || token.rstrip || token.single_word;
+    match added.iter().find(odd) {
+        Some(token) => Err(format!(
+            "tokenizer_config.json: the added token `{}` absorbs spaces or matches whole words only, which is supported in a \
+             tokenizer.json only",
+            token.text
+        )),
+        None => Ok(()),
+    }
+}
+
+/// What the `tokenizer_config.json` beside a `tokenizer.model` or a `tiktoken.model` says.
+#[derive(Default)]
+struct Config {
+    /// `added_tokens_decoder`.
+    added: Vec<AddedToken>,
+    /// Whether `legacy` or `add_prefix_space` is false.
+    own_spaces: bool,
+}
+
+impl Config {
+    fn read(folder: &Path) -> Result<Self> {
+        let Some(path) = find_in(folder, "tokenizer_config.json") else {
+            return Ok(Self::default());
+        };
+        Self::parse(&read(&path)?).map_err(|problem| {
+            Error::input(
+                Location::file(&path),
+                problem,
+                "give the configuration that belongs to the tokenizer, or remove it",
+            )
+        })
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let config: serde_json::Value =
+            serde_json::from_slice(bytes).map_err(|error| format!("not JSON: {error}"))?;
+        let mut added = Vec::new();
+        let tokens = config.get("added_tokens_decoder");
+        for (id, token) in tokens
+            .and_then(serde_json::Value::as_object)
+            .into_iter()
+            .flatten()
+        {
+            let mut token = token.clone();
+            token["id"] = id
+                .parse::<u32>()
+                .map_err(|_| {
+                    format!("`added_tokens_decoder` has the key `{id}`, which is not an id")
+                })?
+                .into();
+            let token = serde_json::from_value(token)
+                .map_err(|error| format!("`added_tokens_decoder`, id {id}: {error}"))?;
+            added.push(token);
+        }
+        let off = |key: &str| config.get(key).and_then(serde_json::Value::as_bool) == Some(false);
+        Ok(Self {
+            added,
+            own_spaces: off("legacy") || off("add_prefix_space"),
+        })
+    }
 }

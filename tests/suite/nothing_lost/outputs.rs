@@ -154,7 +154,10 @@ fn an_unfinished_folder_is_no_result() {
         let output = place.command(&words).output().unwrap();
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{told}");
-        assert!(told.contains("summary.json is missing; run it again"), "{told}");
+        assert!(
+            told.contains("summary.json is missing; run it again"),
+            "{told}"
+        );
     }
     // A new folder of a command that fails goes again.
     let told = refused(&place.bash("ulimit -f 1; exec $R analyze t.jsonl -o new/a"));
