@@ -50,11 +50,68 @@ pub(super) struct RecordRef {
     end: usize,
 }
 
-/// A record with the id that assigns it to a chat.
-#[derive(Debug)]
-pub(super) struct Indexed {
-    pub(super) record: RecordRef,
-    pub(super) id: Option<String>,
+/// The records of files, in order, each with the id that assigns it to a chat: 32 bytes and the id for each.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    /// Each record, and where its id ends in `ids`.
+    records: Vec<(RecordRef, usize)>,
+    ids: String,
+    /// Number of records before those of this index.
+    before: usize,
+}
+
+impl Index {
+    /// No records yet, behind `before` others.
+    fn behind(before: usize) -> Self {
+        Self {
+            before,
+            ..Self::default()
+        }
+    }
+
+    /// Adds a record; one without an id gets its number.
+    fn push(&mut self, record: RecordRef, id: Option<String>) {
+        match id {
+            Some(id) => self.ids.push_str(&id),
+            None => self
+                .ids
+                .push_str(&(self.before + self.records.len()).to_string()),
+        }
+        self.records.push((record, self.ids.len()));
+    }
+
+    /// Adds the records of another index, which is behind this one.
+    pub(super) fn append(&mut self, other: Self) {
+        if self.records.is_empty() {
+            *self = other;
+            return;
+        }
+        let length = self.ids.len();
+        self.ids.push_str(&other.ids);
+        let moved = other.records.into_iter();
+        self.records
+            .extend(moved.map(|(record, end)| (record, length + end)));
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    pub(super) fn record(&self, number: usize) -> RecordRef {
+        self.records[number].0
+    }
+
+    pub(super) fn id(&self, number: usize) -> &str {
+        let from = match number.checked_sub(1) {
+            Some(before) => self.records[before].1,
+            None => 0,
+        };
+        &self.ids[from..self.records[number].1]
+    }
 }
 
 #[derive(Deserialize)]
@@ -121,19 +178,21 @@ impl Source {
     pub(super) fn index(
         &self,
         source: usize,
+        before: usize,
         strict: bool,
         report: &mut LoadReport,
-    ) -> Result<Vec<Indexed>> {
+    ) -> Result<Index> {
         let bytes: &[u8] = &self.content;
         let start = bytes.iter().position(|byte| {
             !byte.is_ascii_whitespace() && *byte != 0xef && *byte != 0xbb && *byte != 0xbf
         });
         let Some(start) = start else {
-            return Ok(Vec::new());
+            return Ok(Index::default());
         };
+        let found = Index::behind(before);
         match bytes[start] {
-            b'[' => self.index_array(source, start, strict, report),
-            b'{' => self.index_lines(source, start, strict, report),
+            b'[' => self.index_array(source, start, found, strict, report),
+            b'{' => self.index_lines(source, start, found, strict, report),
             _ => Err(Error::input(
                 self.location(start),
                 format!(
@@ -149,9 +208,10 @@ impl Source {
         &self,
         source: usize,
         start: usize,
+        mut found: Index,
         strict: bool,
         report: &mut LoadReport,
-    ) -> Result<Vec<Indexed>> {
+    ) -> Result<Index> {
         let text = std::str::from_utf8(&self.content[start..]).map_err(|error| {
             Error::input(
                 self.location(start + error.valid_up_to()),
@@ -159,7 +219,6 @@ impl Source {
                 "convert the file to UTF-8",
             )
         })?;
-        let mut found = Vec::new();
         let base = self.content.as_ptr() as usize;
         let mut keep = |raw: &RawValue| {
             let from = raw.get().as_ptr() as usize - base;
@@ -168,10 +227,7 @@ impl Source {
                 start: from,
                 end: from + raw.get().len(),
             };
-            found.push(Indexed {
-                record,
-                id: id_of(raw.get().as_bytes()),
-            });
+            found.push(record, id_of(raw.get().as_bytes()));
         };
         let mut parser = serde_json::Deserializer::from_str(text);
         let result = Elements(&mut keep)
@@ -204,11 +260,11 @@ impl Source {
         &self,
         source: usize,
         start: usize,
+        mut found: Index,
         strict: bool,
         report: &mut LoadReport,
-    ) -> Result<Vec<Indexed>> {
+    ) -> Result<Index> {
         let bytes: &[u8] = &self.content;
-        let mut found = Vec::new();
         let mut from = start;
         while from < bytes.len() {
             let length = memchr_newline(&bytes[from..]);
@@ -217,7 +273,7 @@ impl Source {
             if !line.is_empty() {
                 if found.is_empty() && !is_json(line) && report.skipped.is_empty() {
                     // Perhaps objects over several lines, one after the other.
-                    if let Some(all) = self.index_objects(source, from) {
+                    if let Some(all) = self.index_objects(source, from, found.before) {
                         return Ok(all);
                     }
                 }
@@ -227,10 +283,7 @@ impl Source {
                     end,
                 };
                 if line[0] == b'{' && id_is_cheap(line) {
-                    found.push(Indexed {
-                        record,
-                        id: id_of(line),
-                    });
+                    found.push(record, id_of(line));
                 } else {
                     let reason = if std::str::from_utf8(line).is_err() {
                         Reason::NotUtf8
@@ -265,10 +318,10 @@ impl Source {
         Ok(found)
     }
 
-    fn index_objects(&self, source: usize, start: usize) -> Option<Vec<Indexed>> {
+    fn index_objects(&self, source: usize, start: usize, before: usize) -> Option<Index> {
         let text = std::str::from_utf8(&self.content[start..]).ok()?;
         let base = self.content.as_ptr() as usize;
-        let mut found = Vec::new();
+        let mut found = Index::behind(before);
         for raw in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
             let raw = raw.ok()?;
             let from = raw.get().as_ptr() as usize - base;
@@ -277,10 +330,7 @@ impl Source {
                 start: from,
                 end: from + raw.get().len(),
             };
-            found.push(Indexed {
-                record,
-                id: id_of(raw.get().as_bytes()),
-            });
+            found.push(record, id_of(raw.get().as_bytes()));
         }
         Some(found)
     }
