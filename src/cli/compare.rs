@@ -1,13 +1,17 @@
 //! `replay compare`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 
 use clap::Args;
+use serde_json::Value;
 
 use super::output;
 pub(super) use super::slo_args::SloArgs;
+use crate::base::error::Result;
+use crate::report::studies::compare::pairs::{self, Pair};
 use crate::report::studies::compare::{
-    PolicyComparison, Reading, RunSelection, files, pairs, text,
+    FoundRuns, PolicyComparison, Reading, RunSelection, ScenarioGroup, files, text,
 };
 
 /// Arguments of `replay compare`.
@@ -114,7 +118,8 @@ impl SloArgs {
 
 pub(super) fn run(args: &CompareArgs, json: bool) -> anyhow::Result<()> {
     let selection = args.selection.selection()?;
-    let study = PolicyComparison::read(&args.results, &selection, args.slo.reading(args.quick))?;
+    let found = FoundRuns::find(&args.results, &selection)?;
+    let study = read(found, args.slo.reading(args.quick))?;
     tell(&study);
     let folder = args
         .output_dir
@@ -124,13 +129,46 @@ pub(super) fn run(args: &CompareArgs, json: bool) -> anyhow::Result<()> {
     let scenarios = study.scenarios();
     let pairs: Vec<_> = match args.quick {
         true => vec![Vec::new(); scenarios.len()],
-        false => scenarios.iter().map(pairs::pairs).collect(),
+        false => pairs(&scenarios),
     };
     let value = text::json(&study, &pairs, &command);
-    files::write(&study, &value, &folder)?;
+    write(&study, &value, &folder)?;
     output::result(json, || Ok(value), || text::text(&study, &pairs))?;
     output::wrote(&folder);
     Ok(())
+}
+
+/// Reads runs with a progress bar.
+pub(super) fn read(found: FoundRuns<'_>, reading: Reading) -> Result<PolicyComparison> {
+    let done = AtomicU64::new(0);
+    let total = found.len() as u64;
+    output::with_progress("runs read", total, &done, || found.read(reading, &done))
+}
+
+/// Writes the files of a comparison with a progress bar.
+pub(super) fn write(study: &PolicyComparison, value: &Value, folder: &Path) -> Result<()> {
+    let done = AtomicU64::new(0);
+    let total = study.scenarios().len();
+    output::with_progress("scenarios written", total as u64, &done, || {
+        files::write(study, value, folder, &done)
+    })?;
+    if total > files::MOST_DRAWN {
+        output::note(&format!(
+            "charts are those of the first {} of {total} scenarios; select others with --traces, --cluster, --start-state, --scheduler or --model",
+            files::MOST_DRAWN
+        ));
+    }
+    Ok(())
+}
+
+/// Compares the policies of each scenario with each other, with a progress bar.
+pub(super) fn pairs(scenarios: &[ScenarioGroup<'_>]) -> Vec<Vec<Pair>> {
+    let done = AtomicU64::new(0);
+    let total: usize = scenarios.iter().map(pairs::count).sum();
+    output::with_progress("pairs compared", total as u64, &done, || {
+        let scenarios = scenarios.iter();
+        scenarios.map(|one| pairs::pairs(one, &done)).collect()
+    })
 }
 
 /// Maximum number of missing cells that are listed one by one; the others are counted.

@@ -15,8 +15,8 @@ use crate::prompt::template::{ChatTemplate, SpecialTokens};
 use crate::prompt::tokenizer::{self, Tokenizer};
 use crate::trace::arrival::{ARRIVALS, ArrivalProcess, ServiceTime, THINK_TIMES, ThinkTime};
 use crate::trace::{
-    BuildReport, GenerateOptions, Mode, Overlong, RateShape, RateUnit, TakeOptions, Trace,
-    build_trace,
+    ArrangedTrace, BuildReport, GenerateOptions, Mode, Overlong, RateShape, RateUnit, TakeOptions,
+    Trace, arrange_trace, build_trace,
 };
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -349,11 +349,7 @@ impl Conversations {
     /// Builds one trace.
     pub(super) fn build(&self, options: &GenerateOptions) -> Result<(Trace, BuildReport)> {
         let done = AtomicU64::new(0);
-        let what = match options.mode {
-            Mode::Single => "single-turn",
-            Mode::Multi => "multi-turn",
-        };
-        output::with_progress(what, self.dataset.len() as u64, &done, || {
+        output::with_progress(what(options.mode), self.dataset.len() as u64, &done, || {
             build_trace(
                 &self.dataset,
                 &self.template,
@@ -363,6 +359,35 @@ impl Conversations {
                 &done,
             )
         })
+    }
+
+    /// Arranges one trace that is written to `output`.
+    pub(super) fn arrange(
+        &self,
+        options: &GenerateOptions,
+        output: &Path,
+    ) -> Result<(ArrangedTrace, BuildReport)> {
+        let done = AtomicU64::new(0);
+        let what = what(options.mode);
+        output::with_progress(what, self.dataset.len() as u64, &done, || {
+            arrange_trace(
+                &self.dataset,
+                &self.template,
+                self.tokenizer.as_ref(),
+                options,
+                self.take,
+                output,
+                &done,
+            )
+        })
+    }
+}
+
+/// What a progress bar counts.
+fn what(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Single => "single-turn",
+        Mode::Multi => "multi-turn",
     }
 }
 

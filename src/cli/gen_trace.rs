@@ -1,6 +1,7 @@
 //! `replay gen-trace`
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -50,15 +51,18 @@ pub(super) fn run(args: &GenTraceArgs, json: bool) -> anyhow::Result<()> {
     };
     let options = args.conversations.generate_options(mode)?;
     let conversations = args.conversations.open()?;
-    let (trace, report) = conversations.build(&options)?;
+    let (trace, report) = conversations.arrange(&options, &args.output)?;
     warn_about(&report);
-    format::format("native")?.write(&trace, &format::WriteOptions::default(), &args.output)?;
+    let done = AtomicU64::new(0);
+    output::with_progress("requests written", trace.len() as u64, &done, || {
+        format::write_arranged(&trace, &args.output, &done)
+    })?;
     let text = || {
         format!(
             "{}\ntrace    {} requests of {} sessions: {} prompt tokens, {} output tokens, over {:.1} s",
             describe(&report),
-            thousands(trace.requests().len() as u64),
-            thousands(trace.sessions().len() as u64),
+            thousands(trace.len() as u64),
+            thousands(trace.sessions() as u64),
             thousands(trace.prompt_tokens()),
             thousands(trace.output_tokens()),
             trace.span().as_secs_f64(),
@@ -73,8 +77,8 @@ pub(super) fn run(args: &GenTraceArgs, json: bool) -> anyhow::Result<()> {
         Ok(json!({
             "output": ShownPath(&args.output),
             "records": report.load.records,
-            "requests": trace.requests().len(),
-            "sessions": trace.sessions().len(),
+            "requests": trace.len(),
+            "sessions": trace.sessions(),
             "prompt_tokens": trace.prompt_tokens(),
             "output_tokens": trace.output_tokens(),
             "span_seconds": trace.span().as_secs_f64(),

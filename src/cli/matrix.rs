@@ -16,7 +16,7 @@ use crate::base::error::Result;
 use crate::base::limits;
 use crate::cli::ranges::number;
 use crate::report::render::shell::quoted;
-use crate::report::studies::compare::{PolicyComparison, RunSelection, files, pairs, text};
+use crate::report::studies::compare::{FoundRuns, RunSelection, text};
 use crate::report::studies::simulation;
 use crate::scenario::Scenario;
 use crate::scenario::grid::{self, Cell, CellResult, FinishedCell, Grid, GridReading, GridTrace};
@@ -317,15 +317,16 @@ impl MatrixArgs {
             schedulers: names(|key| &key.scheduler),
             ..RunSelection::default()
         };
-        let study = PolicyComparison::read(&self.results, &selection, self.slo.reading(false))?;
+        let found = FoundRuns::find(&self.results, &selection)?;
+        let study = compare::read(found, self.slo.reading(false))?;
         compare::tell(&study);
-        let pairs: Vec<_> = study.scenarios().iter().map(pairs::pairs).collect();
+        let pairs = compare::pairs(&study.scenarios());
         let value = text::json(&study, &pairs, &super::typed_command());
         let folder = self
             .output_dir
             .clone()
             .unwrap_or_else(|| self.results.join("comparison"));
-        files::write(&study, &value, &folder)?;
+        compare::write(&study, &value, &folder)?;
         output::result(json, || Ok(value), || text::text(&study, &pairs))?;
         output::wrote(&folder);
         Ok(())

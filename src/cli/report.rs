@@ -9,7 +9,7 @@ use super::compare::{SelectionArgs, SloArgs};
 use super::output;
 use crate::base::error::Error;
 use crate::base::io::ShownPath;
-use crate::report::studies::compare::{PolicyComparison, animation, page, pairs};
+use crate::report::studies::compare::{FoundRuns, animation, page};
 use crate::report::studies::result_folder::ResultKind;
 
 /// Arguments of `replay report`.
@@ -21,6 +21,7 @@ Examples:
   replay report output/results                        (runs of `simulate --results`, by policy)
   replay report output/results --animate growth.gif   (the same as the load grows)
   replay report output/sweep --output sweep.html      (of `sweep` or `curve`)
+  replay report output/run                            (of one run of `simulate --output-dir`)
   replay report output/first                          (of `experiment` or `analyze`)")]
 pub(super) struct ReportArgs {
     /// Folder of results
@@ -61,11 +62,12 @@ pub(super) fn run(args: &ReportArgs, json: bool) -> anyhow::Result<()> {
         return wrote(json, &[&path]);
     }
     let selection = args.selection.selection()?;
-    let study = PolicyComparison::read(&args.folder, &selection, args.slo.reading(false))?;
+    let found = FoundRuns::find(&args.folder, &selection)?.with_distributions();
+    let study = super::compare::read(found, args.slo.reading(false))?;
     super::compare::tell(&study);
     let scenarios = study.scenarios();
-    let pairs: Vec<_> = scenarios.iter().map(pairs::pairs).collect();
-    page::page(&study, &pairs, &command)?.write(&path)?;
+    let pairs = super::compare::pairs(&scenarios);
+    page::page(&study, &pairs, &command).write(&path)?;
     let mut written = vec![path.as_path()];
     if let Some(path) = &args.animate {
         let [scenario] = scenarios.as_slice() else {

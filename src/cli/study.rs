@@ -14,9 +14,7 @@ use crate::base::error::{Error, Result};
 use crate::base::io::{NewFolder, write_file};
 use crate::base::limits;
 use crate::cli::ranges::number;
-use crate::report::studies::compare::{
-    PolicyComparison, Reading, RunSelection, files, page, pairs, text,
-};
+use crate::report::studies::compare::{FoundRuns, Reading, RunSelection, page, text};
 use crate::report::studies::{simulation, study as written};
 use crate::scenario::inputs::{RunInputs, TraceInput};
 use crate::scenario::layout::{RunKey, trace_name};
@@ -243,11 +241,13 @@ fn serve_all(
 
 /// Writes tables, charts and the page of all runs.
 fn compare_all(results: &Path, folder: &Path, command: &str) -> anyhow::Result<()> {
-    let study = PolicyComparison::read(results, &RunSelection::default(), Reading::default())?;
+    let selection = RunSelection::default();
+    let found = FoundRuns::find(results, &selection)?.with_distributions();
+    let study = compare::read(found, Reading::default())?;
     compare::tell(&study);
-    let pairs: Vec<_> = study.scenarios().iter().map(pairs::pairs).collect();
+    let pairs = compare::pairs(&study.scenarios());
     let value = text::json(&study, &pairs, command);
-    files::write(&study, &value, &folder.join("comparison"))?;
-    page::page(&study, &pairs, command)?.write(&folder.join("report.html"))?;
+    compare::write(&study, &value, &folder.join("comparison"))?;
+    page::page(&study, &pairs, command).write(&folder.join("report.html"))?;
     Ok(())
 }

@@ -2,13 +2,15 @@
 //! data.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 use serde_json::json;
 
 use super::arrival::ArrivalProcess;
-use super::generate::{GenerateOptions, GenerateReport, Generator, SessionTurns};
+use super::generate::{ArrangedTrace, GenerateOptions, GenerateReport, Generator, SessionTurns};
+use super::spool::Spool;
 use super::{Identity, Mode, Nanos, Trace, TraceMeta};
 use crate::base::error::{Error, Location, Result};
 use crate::dataset::sharegpt::{Dataset, LoadReport, TimeForms};
@@ -74,7 +76,45 @@ pub fn build_trace(
     take: TakeOptions,
     done: &AtomicU64,
 ) -> Result<(Trace, BuildReport)> {
-    let mut generator = Generator::new(options.clone())?;
+    let generator = Generator::new(options.clone(), Spool::in_memory())?;
+    let (generator, mut report) = encode(dataset, template, tokenizer, generator, take, done)?;
+    let (trace, generate) = generator.finish(meta(template, tokenizer, &report))?;
+    report.generate = generate;
+    Ok((trace, report))
+}
+
+/// Arranges the same trace without building it, so that it can be written. Memory is bounded by a batch of conversations, an
+/// index of about 200 bytes for each conversation and 50 for each request, and 64 MiB of ids; other ids are in a temporary file
+/// near `output`.
+///
+/// # Errors
+/// As [`build_trace`], and a temporary file that cannot be written.
+pub fn arrange_trace(
+    dataset: &Dataset,
+    template: &ChatTemplate,
+    tokenizer: &dyn Tokenizer,
+    options: &GenerateOptions,
+    take: TakeOptions,
+    output: &Path,
+    done: &AtomicU64,
+) -> Result<(ArrangedTrace, BuildReport)> {
+    let generator = Generator::new(options.clone(), Spool::beside(output))?;
+    let (generator, mut report) = encode(dataset, template, tokenizer, generator, take, done)?;
+    let trace = generator.arrange(meta(template, tokenizer, &report))?;
+    report.generate = trace.report().clone();
+    Ok((trace, report))
+}
+
+/// Renders and tokenizes the conversations, in batches.
+fn encode(
+    dataset: &Dataset,
+    template: &ChatTemplate,
+    tokenizer: &dyn Tokenizer,
+    mut generator: Generator,
+    take: TakeOptions,
+    done: &AtomicU64,
+) -> Result<(Generator, BuildReport)> {
+    let options = generator.options().clone();
     let growth = Growth::learn(template);
     let mut report = BuildReport {
         load: dataset.report().clone(),
@@ -91,7 +131,7 @@ pub fn build_trace(
             .map_init(
                 || PromptEncoder::new(template, &growth, tokenizer),
                 |encoder, chat| {
-                    let encoded = encode_chat(dataset, chat, encoder, options);
+                    let encoded = encode_chat(dataset, chat, encoder, &options);
                     done.fetch_add(1, Ordering::Relaxed);
                     match encoded.as_ref().ok().and_then(Encoded::unusable) {
                         Some((line, problem)) => Err(template.unusable(line, problem)),
@@ -115,7 +155,7 @@ pub fn build_trace(
             for (id, timestamp, turns) in encoded.sessions {
                 if taken < most {
                     taken += 1;
-                    generator.push(&id, timestamp, turns)?;
+                    generator.push(&id, timestamp, &turns)?;
                 }
             }
         }
@@ -125,9 +165,7 @@ pub fn build_trace(
     if generator.is_empty() {
         return Err(nothing_left(dataset, template, &report));
     }
-    let (trace, generate) = generator.finish(meta(template, tokenizer, &report))?;
-    report.generate = generate;
-    Ok((trace, report))
+    Ok((generator, report))
 }
 
 /// Why no conversation gave a request, by the first reason met.

@@ -8,14 +8,17 @@ pub mod inspect;
 mod model;
 mod rate_shape;
 mod replayer;
+mod spool;
 
 pub use crate::base::{Identity, Nanos};
-pub use from_conversations::{BuildReport, TakeOptions, build_trace};
+pub use from_conversations::{BuildReport, TakeOptions, arrange_trace, build_trace};
 pub use generate::{
-    GenerateOptions, GenerateReport, Generator, Mode, Overlong, RateUnit, SessionTurns,
+    ArrangedTrace, GenerateOptions, GenerateReport, Generator, Mode, Overlong, RateUnit,
+    SessionTurns,
 };
 pub use model::{
     Content, ExtraKeys, NewRequest, Request, Service, Span, Trace, TraceBuilder, TraceMeta,
 };
 pub use rate_shape::RateShape;
 pub use replayer::{TokenReplay, Tokens};
+pub use spool::Spool;

@@ -128,3 +128,71 @@ fn a_folder_without_its_charts_is_refused() {
     );
     assert_eq!(page(&out), before, "the page of `analyze` is left alone");
 }
+
+/// A run of `simulate --output-dir` has a page with the figures of its summary, with an autoscaler and without, on separate
+/// fleets and on one.
+#[test]
+fn the_page_of_a_run_has_the_figures_of_its_summary() {
+    let folder = tempfile::tempdir().expect("folder");
+    let trace = folder.path().join("trace.csv");
+    let mut lines = "arrived_at,num_prefill_tokens,num_decode_tokens\n".to_owned();
+    for n in 0..60 {
+        lines += &format!("{}.5,{},{}\n", n / 4, 200 + n, 20 + n % 7);
+    }
+    std::fs::write(&trace, lines).expect("writes");
+    for (preset, policy, has_ratio) in [
+        ("llama-8b-pd-4-4", "kpa", true),
+        ("llama-8b-aggregated-4", "no_autoscaling", false),
+    ] {
+        let out = folder.path().join(preset);
+        stdout(&[
+            "simulate",
+            text(&trace),
+            "--preset",
+            preset,
+            "--autoscaler",
+            policy,
+            "--output-dir",
+            text(&out),
+        ]);
+        stdout(&["report", text(&out)]);
+        let found = page(&out);
+        let summary = std::fs::read_to_string(out.join("summary.json")).expect("a summary");
+        let summary: serde_json::Value = serde_json::from_str(&summary).expect("JSON");
+        assert_eq!(summary["finished"], 60);
+        let cells = cells(&found);
+        let beside = |name: &str| {
+            let row = found.split_once(&format!("scope=\"row\">{name}</th>"));
+            let (_, rest) = row.expect("a row");
+            let (_, rest) = rest.split_once("<td").expect("a cell");
+            let (_, rest) = rest.split_once('>').expect("its text");
+            rest.split_once('<').expect("its end").0.to_owned()
+        };
+        assert_eq!(beside("requests that arrived"), "60");
+        let tokens = summary["output_tokens"].as_u64().expect("tokens");
+        let digits: String = beside("output tokens")
+            .chars()
+            .filter(char::is_ascii_digit)
+            .collect();
+        assert_eq!(digits, tokens.to_string());
+        assert!(cells.contains(&"E2E P99"), "limits of slowdowns");
+        let all = charts(&found);
+        let names: Vec<&str> = all
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(|chart| chart["name"].as_str())
+            .collect();
+        for name in ["load", "instances", "ttft_time", "ttft_cdf", "e2e_cdf"] {
+            assert!(names.contains(&name), "{name} in {names:?}");
+        }
+        let fleet = all.as_array().expect("a list").iter();
+        let mut fleet = fleet.filter(|chart| chart["name"] == "instances");
+        let series = fleet.next().expect("instances")["variants"][0]["series"].clone();
+        let named = |name: &str| {
+            let all = series.as_array().expect("series").iter();
+            all.into_iter().any(|one| one["name"] == name)
+        };
+        assert_eq!((named("prefill"), named("all")), (has_ratio, true));
+    }
+}

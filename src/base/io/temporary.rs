@@ -122,14 +122,7 @@ impl Unfinished {
 
 /// A file in the folder for temporary files that has no name and ends with the process.
 pub(crate) fn nameless_file() -> io::Result<File> {
-    let path = std::env::temp_dir().join(name(OsStr::new("records")));
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .open(&path)?;
-    std::fs::remove_file(&path)?;
-    Ok(file)
+    tempfile::tempfile()
 }
 
 /// A name that no other process and no other thread uses, also if the process number is used again.

@@ -36,11 +36,68 @@ impl RecordRef {
     }
 }
 
-/// A record with the id that assigns it to a chat.
-#[derive(Debug)]
-pub(super) struct Indexed {
-    pub(super) record: RecordRef,
-    pub(super) id: Option<String>,
+/// The records of files, in order, each with the id that assigns it to a chat: 32 bytes and the id for each.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    /// Each record, and where its id ends in `ids`.
+    records: Vec<(RecordRef, usize)>,
+    ids: String,
+    /// Number of records before those of this index.
+    before: usize,
+}
+
+impl Index {
+    /// No records yet, behind `before` others.
+    fn behind(before: usize) -> Self {
+        Self {
+            before,
+            ..Self::default()
+        }
+    }
+
+    /// Adds a record; one without an id gets its number.
+    fn push(&mut self, record: RecordRef, id: Option<String>) {
+        match id {
+            Some(id) => self.ids.push_str(&id),
+            None => self
+                .ids
+                .push_str(&(self.before + self.records.len()).to_string()),
+        }
+        self.records.push((record, self.ids.len()));
+    }
+
+    /// Adds the records of another index, which is behind this one.
+    pub(super) fn append(&mut self, other: Self) {
+        if self.records.is_empty() {
+            *self = other;
+            return;
+        }
+        let length = self.ids.len();
+        self.ids.push_str(&other.ids);
+        let moved = other.records.into_iter();
+        self.records
+            .extend(moved.map(|(record, end)| (record, length + end)));
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    pub(super) fn record(&self, number: usize) -> RecordRef {
+        self.records[number].0
+    }
+
+    pub(super) fn id(&self, number: usize) -> &str {
+        let from = match number.checked_sub(1) {
+            Some(before) => self.records[before].1,
+            None => 0,
+        };
+        &self.ids[from..self.records[number].1]
+    }
 }
 
 #[derive(Deserialize)]
@@ -69,17 +126,18 @@ struct Indexer<'a> {
     strict: bool,
     store: Store,
     report: &'a mut LoadReport,
-    found: Vec<Indexed>,
+    found: Index,
 }
 
 impl Source {
-    /// Reads a file and indexes it as the source of this number.
+    /// Reads a file and indexes it as the source of this number, behind `before` records of other sources.
     pub(super) fn open(
         path: &Path,
         number: usize,
+        before: usize,
         strict: bool,
         report: &mut LoadReport,
-    ) -> Result<(Self, Vec<Indexed>)> {
+    ) -> Result<(Self, Index)> {
         let mut input = Input::open(path)?;
         if input.peek()?.is_empty() {
             return Err(Error::input(
@@ -95,7 +153,7 @@ impl Source {
             strict,
             store: Store::new(file),
             report,
-            found: Vec::new(),
+            found: Index::behind(before),
         };
         match stream.next_byte()? {
             None => {}
@@ -163,7 +221,7 @@ impl Indexer<'_> {
             place,
             line: at.line.unwrap_or(1),
         };
-        self.found.push(Indexed { record, id });
+        self.found.push(record, id);
         Ok(())
     }
 

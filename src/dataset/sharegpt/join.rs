@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::index::{Indexed, RecordRef};
+use super::index::{Index, RecordRef};
 use super::record::{Parsed, RawMessage};
 use super::report::{LoadReport, Reason};
 use crate::dataset::time::Timestamp;
@@ -40,6 +40,20 @@ pub(super) struct Chat {
     pub(super) parts: Vec<Part>,
 }
 
+/// The chats of an index, in order of first occurrence.
+#[derive(Debug)]
+pub(super) enum Chats {
+    /// Every record is a chat.
+    Records,
+    /// Records are chunks of chats.
+    Joined {
+        /// Records by chat and index of their first message.
+        records: Vec<usize>,
+        /// Where the records of each chat end.
+        ends: Vec<usize>,
+    },
+}
+
 /// Splits `abc_17` into (`abc`, 17).
 fn chunk_id(id: &str) -> Option<(&str, u64)> {
     let (chat, start) = id.rsplit_once('_')?;
@@ -47,50 +61,82 @@ fn chunk_id(id: &str) -> Option<(&str, u64)> {
     (digits && !chat.is_empty()).then(|| start.parse().ok().map(|start| (chat, start)))?
 }
 
-/// Groups records into chats, in order of first occurrence.
-pub(super) fn group(records: Vec<Indexed>, join: Join) -> Vec<Chat> {
-    let has_form = |record: &Indexed| record.id.as_deref().and_then(chunk_id).is_some();
-    let join = match join {
-        Join::Auto if records.iter().all(has_form) => true,
-        Join::Always => true,
-        _ => false,
-    };
-    let mut chats: Vec<Chat> = Vec::new();
-    let mut by_id: HashMap<String, usize> = HashMap::new();
-    for (number, Indexed { record, id }) in records.into_iter().enumerate() {
-        let id = id.unwrap_or_else(|| number.to_string());
-        match chunk_id(&id).filter(|_| join) {
-            Some((chat, start)) => {
-                let part = Part {
-                    record,
-                    start,
-                    id: id.clone(),
+impl Chats {
+    /// Groups records into chats.
+    pub(super) fn group(index: &Index, join: Join) -> Self {
+        let has_form = |record| chunk_id(index.id(record)).is_some();
+        let join = match join {
+            Join::Auto if (0..index.len()).all(has_form) => true,
+            Join::Always => true,
+            _ => false,
+        };
+        if !join {
+            return Self::Records;
+        }
+        let mut chats: HashMap<&str, usize> = HashMap::new();
+        let mut count = 0;
+        // The chat and the first message of each record; records whose ids are not those of chunks are chats of their own.
+        let mut records: Vec<(usize, u64, usize)> = (0..index.len())
+            .map(|record| {
+                let mut new = || {
+                    count += 1;
+                    count - 1
                 };
-                match by_id.get(chat) {
-                    Some(index) => chats[*index].parts.push(part),
-                    None => {
-                        by_id.insert(chat.to_owned(), chats.len());
-                        chats.push(Chat {
-                            id: chat.to_owned(),
-                            parts: vec![part],
-                        });
-                    }
+                match chunk_id(index.id(record)) {
+                    Some((chat, start)) => (*chats.entry(chat).or_insert_with(new), start, record),
+                    None => (new(), 0, record),
                 }
-            }
-            None => chats.push(Chat {
-                id: id.clone(),
-                parts: vec![Part {
-                    record,
-                    start: 0,
-                    id,
-                }],
-            }),
+            })
+            .collect();
+        records.sort_unstable();
+        let chats = records.chunk_by(|a, b| a.0 == b.0);
+        let ends = chats.scan(0, |end, chat| {
+            *end += chat.len();
+            Some(*end)
+        });
+        Self::Joined {
+            ends: ends.collect(),
+            records: records.iter().map(|(_, _, record)| *record).collect(),
         }
     }
-    for chat in &mut chats {
-        chat.parts.sort_by_key(|part| part.start);
+
+    /// Number of chats of the index.
+    pub(super) fn len(&self, index: &Index) -> usize {
+        match self {
+            Self::Records => index.len(),
+            Self::Joined { ends, .. } => ends.len(),
+        }
     }
-    chats
+
+    /// One chat of the index.
+    pub(super) fn chat(&self, index: &Index, number: usize) -> Chat {
+        let part = |record: usize, start: u64| Part {
+            record: index.record(record),
+            start,
+            id: index.id(record).to_owned(),
+        };
+        match self {
+            Self::Records => Chat {
+                id: index.id(number).to_owned(),
+                parts: vec![part(number, 0)],
+            },
+            Self::Joined { records, ends } => {
+                let from = number.checked_sub(1).map_or(0, |before| ends[before]);
+                let records = &records[from..ends[number]];
+                let id = index.id(records[0]);
+                Chat {
+                    id: chunk_id(id).map_or(id, |(chat, _)| chat).to_owned(),
+                    parts: records
+                        .iter()
+                        .map(|record| {
+                            let start = chunk_id(index.id(*record)).map_or(0, |(_, start)| start);
+                            part(*record, start)
+                        })
+                        .collect(),
+                }
+            }
+        }
+    }
 }
 
 /// A conversation while it is assembled from raw messages.

@@ -16,8 +16,8 @@ pub use index::RecordRef;
 pub use join::Join;
 pub use report::{LoadReport, Reason, Skipped, TimeForms};
 
-use index::Source;
-use join::Chat;
+use index::{Index, Source};
+use join::Chats;
 use rayon::prelude::*;
 
 use super::Conversation;
@@ -36,7 +36,8 @@ pub struct LoadOptions {
 #[derive(Debug)]
 pub struct Dataset {
     sources: Vec<Source>,
-    chats: Vec<Chat>,
+    index: Index,
+    chats: Chats,
     options: LoadOptions,
     report: LoadReport,
 }
@@ -49,9 +50,11 @@ impl Dataset {
     pub fn open(paths: &[PathBuf], options: LoadOptions) -> Result<Self> {
         let mut report = LoadReport::default();
         let mut sources = Vec::new();
-        let mut records = Vec::new();
+        let mut index = Index::default();
         for path in paths {
-            let (source, found) = Source::open(path, sources.len(), options.strict, &mut report)?;
+            let number = sources.len();
+            let (source, found) =
+                Source::open(path, number, index.len(), options.strict, &mut report)?;
             if found.is_empty() {
                 return Err(Error::input(
                     Location::file(path),
@@ -59,13 +62,14 @@ impl Dataset {
                     "give a ShareGPT file: a JSON array or JSON lines of objects with `conversations` or `messages`",
                 ));
             }
-            records.extend(found);
+            index.append(found);
             sources.push(source);
         }
-        report.records += records.len() as u64;
-        let chats = join::group(records, options.join);
+        report.records += index.len() as u64;
+        let chats = Chats::group(&index, options.join);
         Ok(Self {
             sources,
+            index,
             chats,
             options,
             report,
@@ -74,12 +78,12 @@ impl Dataset {
 
     /// Number of chats: groups of records. Each gives one conversation or, if it is broken, none or several.
     pub fn len(&self) -> usize {
-        self.chats.len()
+        self.chats.len(&self.index)
     }
 
     /// Whether there are no chats.
     pub fn is_empty(&self) -> bool {
-        self.chats.is_empty()
+        self.len() == 0
     }
 
     /// File and line of a record.
@@ -98,7 +102,7 @@ impl Dataset {
     /// With `strict`, the first unusable record.
     pub fn load(&self, chat: usize) -> Result<(Vec<Conversation>, LoadReport)> {
         let mut report = LoadReport::default();
-        let chat = &self.chats[chat];
+        let chat = self.chats.chat(&self.index, chat);
         let texts = chat
             .parts
             .iter()
@@ -112,7 +116,7 @@ impl Dataset {
             }
         }
         let mut conversations = Vec::new();
-        let (joined, behind_gap) = join::join(chat, parts, self.options.join, &mut report);
+        let (joined, behind_gap) = join::join(&chat, parts, self.options.join, &mut report);
         for record in behind_gap {
             self.skip(record, Reason::BehindGap, &mut report)?;
         }

@@ -107,7 +107,7 @@ pub fn draw(n: usize, random: &mut Pcg64) -> usize {
 }
 
 /// Number of resamples per random stream; a fixed number makes the result independent of the number of threads.
-const CHUNK: usize = 100;
+pub(super) const CHUNK: usize = 100;
 
 /// A sample, prepared for resampling.
 struct Drawn {
@@ -188,19 +188,34 @@ impl Drawn {
     /// The statistic without each value in turn.
     fn jackknife(&self) -> Vec<f64> {
         match self.statistic {
-            Statistic::Mean => {
-                let sum: f64 = self.values.iter().sum();
-                let rest = (self.values.len() - 1) as f64;
-                self.values
-                    .iter()
-                    .map(|value| (sum - value) / rest)
-                    .collect()
-            }
+            Statistic::Mean => means_without_each(&self.values),
             Statistic::Quantile(_) => (0..self.values.len())
                 .map(|index| self.without(index))
                 .collect(),
         }
     }
+}
+
+/// The mean of all values but one, for each value.
+fn means_without_each(values: &[f64]) -> Vec<f64> {
+    let sum: f64 = values.iter().sum();
+    let rest = (values.len() - 1) as f64;
+    values.iter().map(|value| (sum - value) / rest).collect()
+}
+
+/// The statistics of both samples without each value in turn: one group of pairs, or one group per sample.
+fn left_out(
+    point: (f64, f64),
+    (of_a, of_b): (Vec<f64>, Vec<f64>),
+    paired: bool,
+) -> Vec<Vec<(f64, f64)>> {
+    if paired {
+        return vec![of_a.into_iter().zip(of_b).collect()];
+    }
+    vec![
+        of_a.into_iter().map(|a| (a, point.1)).collect(),
+        of_b.into_iter().map(|b| (point.0, b)).collect(),
+    ]
 }
 
 /// Statistics of both samples in each resample, and without each value (jackknife).
@@ -243,19 +258,22 @@ impl Resamples {
         };
         let chunks: Vec<usize> = (0..count.div_ceil(CHUNK)).collect();
         let pairs: Vec<Vec<(f64, f64)>> = chunks.into_par_iter().map(chunk).collect();
-        let (of_a, of_b) = (first.jackknife(), second.jackknife());
-        let left_out = if paired {
-            vec![of_a.into_iter().zip(of_b).collect()]
-        } else {
-            vec![
-                of_a.into_iter().map(|a| (a, point.1)).collect(),
-                of_b.into_iter().map(|b| (point.0, b)).collect(),
-            ]
-        };
+        let left_out = left_out(point, (first.jackknife(), second.jackknife()), paired);
         Self {
             point,
             pairs: pairs.concat(),
             left_out,
+        }
+    }
+
+    /// Takes the means of both samples in resamples that were drawn elsewhere, e.g. by [`super::shared_means`].
+    pub fn of_means(a: &[f64], b: &[f64], paired: bool, pairs: Vec<(f64, f64)>) -> Self {
+        let point = (Statistic::Mean.of(a), Statistic::Mean.of(b));
+        let without = (means_without_each(a), means_without_each(b));
+        Self {
+            point,
+            pairs,
+            left_out: left_out(point, without, paired),
         }
     }
 
@@ -273,15 +291,12 @@ impl Resamples {
 
     /// BCa interval, which corrects for bias and skew; where the corrections are NaN, the percentile interval.
     pub fn bca(&self, contrast: Contrast, confidence: f64) -> Interval {
-        let groups: Vec<Vec<f64>> = self
-            .left_out
-            .iter()
-            .map(|group| group.iter().map(|pair| contrast.of(*pair)).collect())
-            .collect();
-        bca(
+        let groups = self.left_out.iter();
+        let groups = groups.map(|group| group.iter().map(|pair| contrast.of(*pair)));
+        corrected(
             &self.sorted(contrast),
             contrast.of(self.point),
-            &groups,
+            acceleration(groups),
             confidence,
         )
     }
@@ -321,22 +336,33 @@ pub fn percentile_interval(sorted: &[f64], confidence: f64) -> Interval {
 /// Efron's bias-corrected and accelerated interval. `sorted` are resampled values, `left_out` those without each member
 /// of each sample. Several samples share the acceleration as in `scipy.stats.bootstrap`.
 pub fn bca(sorted: &[f64], point: f64, left_out: &[Vec<f64>], confidence: f64) -> Interval {
-    let normal = Normal::standard();
-    let below = sorted.partition_point(|value| *value < point);
-    let up_to = sorted.partition_point(|value| *value <= point);
-    let bias = normal.inverse_cdf((below + up_to) as f64 / (2 * sorted.len()) as f64);
+    let groups = left_out.iter().map(|group| group.iter().copied());
+    corrected(sorted, point, acceleration(groups), confidence)
+}
+
+/// The acceleration of [`bca`]: how fast the standard error changes with the statistic, from the statistics without each member
+/// of each sample.
+fn acceleration<G: ExactSizeIterator<Item = f64> + Clone>(groups: impl Iterator<Item = G>) -> f64 {
     let (mut cubes, mut squares) = (0.0, 0.0);
-    for group in left_out {
+    for group in groups {
         let n = group.len() as f64;
-        let mean = group.iter().sum::<f64>() / n;
-        let influence = group.iter().map(|value| (n - 1.0) * (mean - value));
+        let mean = group.clone().sum::<f64>() / n;
+        let influence = group.map(|value| (n - 1.0) * (mean - value));
         let (cube, square) = influence.fold((0.0, 0.0), |(cube, square), u| {
             (cube + u * u * u, square + u * u)
         });
         cubes += cube / (n * n * n);
         squares += square / (n * n);
     }
-    let acceleration = cubes / (6.0 * squares.powf(1.5));
+    cubes / (6.0 * squares.powf(1.5))
+}
+
+/// The interval of [`bca`] with a known acceleration.
+fn corrected(sorted: &[f64], point: f64, acceleration: f64, confidence: f64) -> Interval {
+    let normal = Normal::standard();
+    let below = sorted.partition_point(|value| *value < point);
+    let up_to = sorted.partition_point(|value| *value <= point);
+    let bias = normal.inverse_cdf((below + up_to) as f64 / (2 * sorted.len()) as f64);
     let tail = (1.0 - confidence) / 2.0;
     let level = |tail: f64| {
         let z = bias + normal.inverse_cdf(tail);

@@ -3,9 +3,11 @@
 use serde::Serialize;
 
 use super::bootstrap::{Contrast, Interval, Resamples, Statistic};
-use super::effect::{Effect, effect};
+use super::effect::{Effect, effect_of_sorted};
+use super::sample::SortedSample;
 use super::student::{paired_t, reach, welch, welch_error};
-use super::{Test, mann_whitney, mean_and_variance, signed_rank};
+use super::u_test::mann_whitney_sorted;
+use super::{Test, mean_and_variance, signed_rank};
 use crate::base::error::{Error, Result};
 
 /// Below this number of values, the interval of means is Student's, because a bootstrap of few values is too narrow.
@@ -129,6 +131,28 @@ impl Comparison {
 /// [`Error::Usage`] for fewer than two values, values that are not finite, samples of different length that should be
 /// pairs, or options out of range.
 pub fn compare(a: &[f64], b: &[f64], options: &Options) -> Result<Comparison> {
+    let resamples = |a: &[f64], b: &[f64]| {
+        let Options {
+            statistic, paired, ..
+        } = *options;
+        Resamples::new(statistic, a, b, paired, options.resamples, options.seed)
+    };
+    check(a, b, options)?;
+    let (a, b) = (SortedSample::new(a.to_vec()), SortedSample::new(b.to_vec()));
+    compare_resampled(&a, &b, options, resamples)
+}
+
+/// The same of samples that are sorted already; `resamples` makes the resamples of both, and options of resampling are not used.
+///
+/// # Errors
+/// As [`compare`].
+pub fn compare_resampled(
+    sample_a: &SortedSample,
+    sample_b: &SortedSample,
+    options: &Options,
+    resamples: impl FnOnce(&[f64], &[f64]) -> Resamples,
+) -> Result<Comparison> {
+    let (a, b) = (sample_a.values(), sample_b.values());
     check(a, b, options)?;
     let Options {
         statistic,
@@ -136,12 +160,13 @@ pub fn compare(a: &[f64], b: &[f64], options: &Options) -> Result<Comparison> {
         confidence,
         ..
     } = *options;
-    let resamples = Resamples::new(statistic, a, b, paired, options.resamples, options.seed);
+    let resamples = resamples(a, b);
     let (value_a, value_b) = resamples.point;
+    let u_test = mann_whitney_sorted(sample_a.sorted(), sample_b.sorted());
     let tests = if paired {
         vec![paired_t(a, b), signed_rank(a, b)]
     } else {
-        vec![welch(a, b), mann_whitney(a, b)]
+        vec![welch(a, b), u_test]
     };
     let (p, test) = match statistic {
         Statistic::Mean => (tests[0].p, tests[0].name),
@@ -160,10 +185,10 @@ pub fn compare(a: &[f64], b: &[f64], options: &Options) -> Result<Comparison> {
         (true, true) => student_relative(a, b, paired, confidence),
         (true, false) => Some(resamples.bca(Contrast::Relative, confidence)),
     };
-    let sample = |values: &[f64], value| {
-        let (mean, variance) = mean_and_variance(values);
+    let sample = |sample: &SortedSample, value| {
+        let (mean, variance) = sample.mean_and_variance();
         Sample {
-            count: values.len(),
+            count: sample.values().len(),
             mean,
             deviation: variance.sqrt(),
             value,
@@ -171,13 +196,13 @@ pub fn compare(a: &[f64], b: &[f64], options: &Options) -> Result<Comparison> {
     };
     Ok(Comparison {
         statistic: statistic.name(),
-        a: sample(a, value_a),
-        b: sample(b, value_b),
+        a: sample(sample_a, value_a),
+        b: sample(sample_b, value_b),
         difference: value_a - value_b,
         difference_interval,
         relative: known.then(|| value_a / value_b - 1.0),
         relative_interval,
-        effect: effect(a, b),
+        effect: effect_of_sorted(sample_a, sample_b, u_test.statistic),
         tests,
         p,
         test,

@@ -3,7 +3,8 @@
 use serde::Serialize;
 use statrs::function::gamma::ln_gamma;
 
-use super::{mann_whitney, mean_and_variance};
+use super::sample::SortedSample;
+use super::u_test::mann_whitney_sorted;
 
 /// Effect sizes of a first sample against a second; they are below 0 if the first has the smaller values.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -21,8 +22,18 @@ pub struct Effect {
 
 /// Computes the effect sizes; each sample needs two values.
 pub fn effect(a: &[f64], b: &[f64]) -> Effect {
-    let (na, nb) = (a.len() as f64, b.len() as f64);
-    let ((mean_a, var_a), (mean_b, var_b)) = (mean_and_variance(a), mean_and_variance(b));
+    let (a, b) = (SortedSample::new(a.to_vec()), SortedSample::new(b.to_vec()));
+    effect_of_sorted(
+        &a,
+        &b,
+        mann_whitney_sorted(a.sorted(), b.sorted()).statistic,
+    )
+}
+
+/// The same of samples whose U is known.
+pub(super) fn effect_of_sorted(a: &SortedSample, b: &SortedSample, u: f64) -> Effect {
+    let (na, nb) = (a.values().len() as f64, b.values().len() as f64);
+    let ((mean_a, var_a), (mean_b, var_b)) = (a.mean_and_variance(), b.mean_and_variance());
     let df = na + nb - 2.0;
     let pooled = (((na - 1.0) * var_a + (nb - 1.0) * var_b) / df).sqrt();
     let difference = mean_a - mean_b;
@@ -35,7 +46,7 @@ pub fn effect(a: &[f64], b: &[f64]) -> Effect {
     Effect {
         cohens_d,
         hedges_g: cohens_d * correction,
-        cliffs_delta: 2.0 * mann_whitney(a, b).statistic / (na * nb) - 1.0,
+        cliffs_delta: 2.0 * u / (na * nb) - 1.0,
         relative: difference / mean_b,
     }
 }

@@ -5,6 +5,8 @@ mod compare;
 mod effect;
 mod exact;
 mod finding;
+mod sample;
+mod shared;
 mod signed_rank;
 mod student;
 mod u_test;
@@ -12,10 +14,12 @@ mod u_test;
 pub use bootstrap::{
     Contrast, Interval, Resamples, Statistic, bca, draw, percentile_interval, two_sided,
 };
-pub use compare::{Comparison, Options, Sample, Threshold, compare, holm};
+pub use compare::{Comparison, Options, Sample, Threshold, compare, compare_resampled, holm};
 pub use effect::{Effect, effect};
 pub use exact::exact_mean;
 pub use finding::{Finding, p_text, sentence};
+pub use sample::SortedSample;
+pub use shared::{SharedPair, SharedSample, independent_means, shared_means};
 pub use signed_rank::signed_rank;
 pub use student::{paired_t, welch};
 pub use u_test::{mann_whitney, midranks};

@@ -24,6 +24,29 @@ pub fn midranks(values: &[f64]) -> (Vec<f64>, f64) {
     (ranks, ties)
 }
 
+/// The sum of the midranks of a first sample among both, and the sum of `t^3 - t` over groups of `t` equal values of both; the
+/// samples are in ascending order. Sums of ranks are exact up to 2^53.
+fn rank_sum(a: &[f64], b: &[f64]) -> (f64, f64) {
+    let (mut from_a, mut from_b, mut ranks, mut ties) = (0, 0, 0.0, 0.0);
+    loop {
+        let value = match (a.get(from_a), b.get(from_b)) {
+            (None, None) => return (ranks, ties),
+            (Some(a), Some(b)) => f64::min(*a, *b),
+            (Some(value), None) | (None, Some(value)) => *value,
+        };
+        let begin = (from_a + from_b) as f64;
+        let until = |values: &[f64], from: usize| {
+            let same = values[from..].iter().take_while(|other| **other == value);
+            from + same.count()
+        };
+        let (to_a, to_b) = (until(a, from_a), until(b, from_b));
+        let size = (to_a - from_a + to_b - from_b) as f64;
+        ranks += (to_a - from_a) as f64 * (begin + f64::midpoint(1.0, size));
+        ties += size * size * size - size;
+        (from_a, from_b) = (to_a, to_b);
+    }
+}
+
 /// Probability that a standard normal variable is at least `z`.
 pub(super) fn normal_above(z: f64) -> f64 {
     libm::erfc(z / std::f64::consts::SQRT_2) / 2.0
@@ -32,10 +55,20 @@ pub(super) fn normal_above(z: f64) -> f64 {
 /// The two-sided U test: exact for small samples without ties, otherwise by the normal distribution with corrections
 /// for ties and continuity.
 pub fn mann_whitney(a: &[f64], b: &[f64]) -> Test {
+    let sorted = |values: &[f64]| {
+        let mut values = values.to_vec();
+        values.sort_unstable_by(f64::total_cmp);
+        values
+    };
+    mann_whitney_sorted(&sorted(a), &sorted(b))
+}
+
+/// The same test of samples in ascending order.
+pub(super) fn mann_whitney_sorted(a: &[f64], b: &[f64]) -> Test {
     let (na, nb) = (a.len() as f64, b.len() as f64);
     let n = na + nb;
-    let (ranks, ties) = midranks(&[a, b].concat());
-    let u = ranks[..a.len()].iter().sum::<f64>() - na * (na + 1.0) / 2.0;
+    let (ranks, ties) = rank_sum(a, b);
+    let u = ranks - na * (na + 1.0) / 2.0;
     let larger = u.max(na * nb - u);
     let exact = if ties == 0.0 && a.len().min(b.len()) <= EXACT {
         exact_above(larger as usize, a.len().min(b.len()), a.len().max(b.len()))
@@ -92,6 +125,23 @@ mod tests {
     fn ranks_by_hand() {
         let (ranks, ties) = midranks(&[3.0, 1.0, 3.0, 2.0]);
         assert_eq!((ranks, ties), (vec![3.5, 1.0, 3.5, 2.0], 6.0));
+    }
+
+    #[test]
+    fn rank_sums_of_sorted_samples_are_those_of_midranks() {
+        let mut random = crate::base::random::stream(5, "rank sums", 0);
+        for (na, nb, kinds) in [(1, 1, 1), (7, 4, 3), (50, 80, 1000), (90, 30, 12)] {
+            let mut sample = |n: usize| -> Vec<f64> {
+                let mut draw = || crate::metrics::statistics::draw(kinds, &mut random);
+                (0..n).map(|_| draw() as f64 / 8.0 - 1.0).collect()
+            };
+            let (mut a, mut b) = (sample(na), sample(nb));
+            let (ranks, ties) = midranks(&[&*a, &*b].concat());
+            a.sort_unstable_by(f64::total_cmp);
+            b.sort_unstable_by(f64::total_cmp);
+            assert_eq!(rank_sum(&a, &b), (ranks[..na].iter().sum(), ties));
+        }
+        assert_eq!(rank_sum(&[-0.0], &[0.0]), (1.5, 6.0));
     }
 
     /// Counts all ways to choose the first sample.

@@ -6,6 +6,7 @@ pub mod curve;
 pub mod experiment;
 mod json_file;
 pub mod result_folder;
+mod run;
 pub mod sharing;
 pub mod simulation;
 pub mod splitwise;

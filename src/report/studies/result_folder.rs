@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{curve, experiment, sharing, sweep};
+use super::{curve, experiment, run, sharing, sweep};
 use crate::base::error::{Error, Location, Result};
 use crate::report::render::html::Page;
 
@@ -17,6 +17,8 @@ pub enum ResultKind {
     Experiment,
     /// Results of `analyze`.
     Analysis,
+    /// One run of `simulate --output-dir`.
+    Run,
     /// Anything else; `simulate --results` writes runs in subfolders.
     Other,
 }
@@ -33,6 +35,8 @@ impl ResultKind {
             Self::Experiment
         } else if has("requests.csv") && has("summary.json") {
             Self::Analysis
+        } else if run::is_run(folder) {
+            Self::Run
         } else {
             Self::Other
         }
@@ -48,6 +52,7 @@ impl ResultKind {
             Self::Curve => curve::read_page(folder, command),
             Self::Experiment => experiment::read_page(folder),
             Self::Analysis => sharing::read_page(folder),
+            Self::Run => run::read_page(folder, command),
             Self::Other => Err(Error::input(
                 Location::file(folder),
                 "has no results for which `report` can make a page",

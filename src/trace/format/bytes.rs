@@ -38,20 +38,42 @@ impl Sink {
         Ok(())
     }
 
+    /// Appends a line of JSON.
+    pub(super) fn header(&mut self, header: &impl serde::Serialize, path: &Path) -> Result<()> {
+        let header = serde_json::to_vec(header)
+            .map_err(|error| Error::write(path, std::io::Error::other(error)))?;
+        self.buffer.extend_from_slice(&header);
+        self.buffer.push(b'\n');
+        Ok(())
+    }
+
     /// Formats items on all cores and writes them in order; the next batch is formatted while one is written.
     pub(super) fn all<T: Sync>(
         &mut self,
         items: &[T],
         format: impl Fn(&T, &mut Vec<u8>) + Sync,
     ) -> Result<()> {
+        self.all_with(items, |_| Ok(()), |item, (), out| format(item, out))
+    }
+
+    /// As [`Self::all`], with data that `load` gets for each batch.
+    pub(super) fn all_with<T: Sync, L: Sync + Send>(
+        &mut self,
+        items: &[T],
+        load: impl Fn(&[T]) -> Result<L> + Sync,
+        format: impl Fn(&T, &L, &mut Vec<u8>) + Sync,
+    ) -> Result<()> {
         self.flush()?;
-        let format_batch = |batch: &[T]| -> Vec<Vec<u8>> {
+        let format_batch = |batch: &[T]| -> Result<Vec<Vec<u8>>> {
+            let loaded = load(batch)?;
             let pieces = batch.par_chunks(PIECE).map(|piece| {
                 let mut out = Vec::with_capacity(1 << 16);
-                piece.iter().for_each(|item| format(item, &mut out));
+                piece
+                    .iter()
+                    .for_each(|item| format(item, &loaded, &mut out));
                 out
             });
-            pieces.collect()
+            Ok(pieces.collect())
         };
         let mut ready = Vec::new();
         for batch in items.chunks(BATCH).chain([&[][..]]) {
@@ -62,7 +84,7 @@ impl Sink {
             };
             let (written, next) = rayon::join(write, || format_batch(batch));
             written.map_err(|source| Error::write(&self.path, source))?;
-            ready = next;
+            ready = next?;
         }
         Ok(())
     }

@@ -282,6 +282,18 @@ pub fn names(choose: impl Fn(&dyn TraceFormat) -> bool) -> Vec<&'static str> {
         .collect()
 }
 
+/// Writes a trace that is not in memory in the format `native`. `done` counts the requests, for a progress bar.
+///
+/// # Errors
+/// A file that cannot be written, or a temporary file that cannot be read.
+pub fn write_arranged(
+    trace: &crate::trace::ArrangedTrace,
+    path: &Path,
+    done: &std::sync::atomic::AtomicU64,
+) -> Result<()> {
+    native::write_arranged(trace, path, done)
+}
+
 /// Returns the format of a name.
 ///
 /// # Errors

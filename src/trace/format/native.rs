@@ -2,14 +2,16 @@
 //!
 //! Defined in this file. A change that older readers would misread increments [`VERSION`].
 
+use std::io::Write as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Map, Value};
 
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::Input;
 use crate::base::registry::Card;
-use crate::trace::Request;
+use crate::trace::generate::{ArrangedTrace, Planned};
 use crate::trace::{
     Content, ExtraKeys, Identity, Nanos, NewRequest, Trace, TraceBuilder, TraceMeta,
 };
@@ -109,17 +111,33 @@ impl TraceFormat for Native {
         path: &Path,
     ) -> Result<WriteReport> {
         let mut sink = bytes::Sink::create(path)?;
-        let header = serde_json::to_vec(&head_of(trace))
-            .map_err(|error| Error::write(path, std::io::Error::other(error)))?;
-        sink.buffer.extend_from_slice(&header);
-        sink.buffer.push(b'\n');
+        let counts = Counts {
+            requests: trace.requests().len() as u64,
+            sessions: trace.sessions().len() as u64,
+            prompt_tokens: trace.prompt_tokens(),
+            output_tokens: trace.output_tokens(),
+        };
+        sink.header(&head_of(&trace.meta, trace.content(), &counts), path)?;
         let ids_key = match trace.content() {
             Content::Tokens => Some("tokens"),
             Content::HashIds { .. } => Some("hash_ids"),
             Content::Lengths => None,
         };
         sink.all(trace.requests(), |request, out| {
-            push_request(trace, request, ids_key, out);
+            let line = Line {
+                id: &request.id,
+                session: &trace.sessions()[request.session as usize],
+                turn: request.turn,
+                arrival: request.arrival,
+                input_length: request.input_length,
+                output_length: request.output_length,
+                service_time: request.service_time,
+                shared: request.shared,
+                fresh: ids_key.map(|key| (key, trace.ids(request.fresh))),
+                output: trace.ids(request.output),
+                extra: Some(trace.extra_keys(request)),
+            };
+            line.push(out);
         })?;
         sink.finish()?;
         Ok(WriteReport {
@@ -129,54 +147,118 @@ impl TraceFormat for Native {
     }
 }
 
-/// Appends a request's line.
-fn push_request(trace: &Trace, request: &Request, ids_key: Option<&str>, out: &mut Vec<u8>) {
-    out.push(b'{');
-    bytes::key(out, "request_id");
-    bytes::string(out, &request.id);
-    bytes::key(out, "session_id");
-    bytes::string(out, &trace.sessions()[request.session as usize]);
-    bytes::number(out, "turn", request.turn);
-    bytes::key(out, "arrival_time");
-    out.extend_from_slice(request.arrival.to_string().as_bytes());
-    bytes::number(out, "input_length", request.input_length);
-    bytes::number(out, "output_length", request.output_length);
-    if let Some(time) = request.service_time {
-        bytes::key(out, "service_time");
-        out.extend_from_slice(time.to_string().as_bytes());
-    }
-    bytes::number(out, "shared", request.shared);
-    if let Some(key) = ids_key {
-        bytes::key(out, key);
-        bytes::ids(out, trace.ids(request.fresh));
-    }
-    if !request.output.is_empty() {
-        bytes::key(out, "output");
-        bytes::ids(out, trace.ids(request.output));
-    }
-    let extra = trace.extra_keys(request);
-    for (key, value) in [("lora", &extra.lora), ("cache_salt", &extra.cache_salt)] {
-        if let Some(value) = value {
-            bytes::key(out, key);
-            bytes::string(out, value);
-        }
-    }
-    out.extend_from_slice(b"}\n");
+/// What a line says of a request.
+struct Line<'a> {
+    id: &'a str,
+    session: &'a str,
+    turn: u32,
+    arrival: Nanos,
+    input_length: u32,
+    output_length: u32,
+    service_time: Option<Nanos>,
+    shared: u32,
+    /// The key of the prompt's ids, and the ids; `None` for traces of lengths.
+    fresh: Option<(&'static str, &'a [u32])>,
+    output: &'a [u32],
+    extra: Option<&'a ExtraKeys>,
 }
 
-fn head_of(trace: &Trace) -> Header {
-    let (content, block_size) = match trace.content() {
+impl Line<'_> {
+    /// Appends the line.
+    fn push(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        bytes::key(out, "request_id");
+        bytes::string(out, self.id);
+        bytes::key(out, "session_id");
+        bytes::string(out, self.session);
+        bytes::number(out, "turn", self.turn);
+        bytes::key(out, "arrival_time");
+        // Writing to memory cannot fail.
+        let _ = write!(out, "{}", self.arrival);
+        bytes::number(out, "input_length", self.input_length);
+        bytes::number(out, "output_length", self.output_length);
+        if let Some(time) = self.service_time {
+            bytes::key(out, "service_time");
+            let _ = write!(out, "{time}");
+        }
+        bytes::number(out, "shared", self.shared);
+        if let Some((key, ids)) = self.fresh {
+            bytes::key(out, key);
+            bytes::ids(out, ids);
+        }
+        if !self.output.is_empty() {
+            bytes::key(out, "output");
+            bytes::ids(out, self.output);
+        }
+        if let Some(extra) = self.extra {
+            for (key, value) in [("lora", &extra.lora), ("cache_salt", &extra.cache_salt)] {
+                if let Some(value) = value {
+                    bytes::key(out, key);
+                    bytes::string(out, value);
+                }
+            }
+        }
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+/// Writes a trace that is not in memory. `done` counts the requests, for a progress bar.
+///
+/// # Errors
+/// A file that cannot be written, or a temporary file that cannot be read.
+pub(super) fn write_arranged(trace: &ArrangedTrace, path: &Path, done: &AtomicU64) -> Result<()> {
+    let mut sink = bytes::Sink::create(path)?;
+    let counts = Counts {
+        requests: trace.len() as u64,
+        sessions: trace.sessions() as u64,
+        prompt_tokens: trace.prompt_tokens(),
+        output_tokens: trace.output_tokens(),
+    };
+    sink.header(&head_of(&trace.meta, Content::Tokens, &counts), path)?;
+    let load = |batch: &[Planned]| {
+        done.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        trace.ids(batch)
+    };
+    sink.all_with(&trace.planned, load, |planned, ids, out| {
+        let request = trace.request(planned);
+        let line = Line {
+            id: &format!("{}_turn{}", request.session, request.turn),
+            session: request.session,
+            turn: request.turn,
+            arrival: request.arrival,
+            input_length: request.input_length,
+            output_length: request.output_length,
+            service_time: None,
+            shared: request.shared,
+            fresh: Some(("tokens", ids.range(&request.fresh))),
+            output: ids.range(&request.output),
+            extra: None,
+        };
+        line.push(out);
+    })?;
+    sink.finish()
+}
+
+/// Counts of a file itself: readers detect a truncated file by them.
+struct Counts {
+    requests: u64,
+    sessions: u64,
+    prompt_tokens: u64,
+    output_tokens: u64,
+}
+
+fn head_of(meta: &TraceMeta, content: Content, found: &Counts) -> Header {
+    let (content, block_size) = match content {
         Content::Tokens => ("tokens", None),
         Content::HashIds { block_size } => ("hash_ids", Some(block_size)),
         Content::Lengths => ("lengths", None),
     };
-    let meta = trace.meta.clone();
+    let meta = meta.clone();
     let mut counts = meta.counts;
-    // These counts are always those of the file itself: readers detect a truncated file by them.
-    counts.insert("requests".into(), trace.requests().len().into());
-    counts.insert("sessions".into(), trace.sessions().len().into());
-    counts.insert("prompt_tokens".into(), trace.prompt_tokens().into());
-    counts.insert("output_tokens".into(), trace.output_tokens().into());
+    counts.insert("requests".into(), found.requests.into());
+    counts.insert("sessions".into(), found.sessions.into());
+    counts.insert("prompt_tokens".into(), found.prompt_tokens.into());
+    counts.insert("output_tokens".into(), found.output_tokens.into());
     Header {
         format: FORMAT.into(),
         version: VERSION,

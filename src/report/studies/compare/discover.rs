@@ -1,5 +1,6 @@
 //! Search for runs below a results folder, and for the combinations that are missing.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -117,15 +118,20 @@ pub(super) fn missing(comparison: &PolicyComparison, selection: &RunSelection) -
         }
         let mut seeds = owned(scenario.seeds());
         add(&mut seeds, &mut selection.named_seeds().map(str::to_owned));
+        let names = |run: &&ComparedRun| {
+            let Key {
+                policy,
+                trace,
+                seed,
+                ..
+            } = &run.key;
+            [policy, trace, seed].map(|name| name.as_str().to_owned())
+        };
+        let there: HashSet<[String; 3]> = scenario.runs.iter().map(names).collect();
         for policy in &policies {
             for trace in &traces {
                 for seed in &seeds {
-                    let same = |run: &&&ComparedRun| {
-                        run.key.policy == *policy
-                            && run.key.trace == *trace
-                            && run.key.seed == *seed
-                    };
-                    if scenario.runs.iter().any(|run| same(&run)) {
+                    if there.contains(&[policy.clone(), trace.clone(), seed.clone()]) {
                         continue;
                     }
                     let Some(like) = scenario.runs.first() else {

@@ -1,6 +1,7 @@
 //! The files of a comparison: charts, JSON, and CSV with the column names of SplitwiseSim's scripts.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::charts;
 use super::read::{METRICS, PERCENTILES};
@@ -35,12 +36,21 @@ fn spare_full_comparison(folder: &Path) -> Result<()> {
     }
 }
 
-/// Writes `results_summary.csv` and `comparison.json`, and for each scenario `summary_table.csv` and the charts. If there are
-/// several scenarios, each has its own folder.
+/// Maximum number of scenarios whose charts are drawn; drawing them takes most of the time of a comparison.
+pub const MOST_DRAWN: usize = 6;
+
+/// Writes `results_summary.csv` and `comparison.json`, and for each scenario `summary_table.csv` and, for the first
+/// [`MOST_DRAWN`], the charts. If there are several scenarios, each has its own folder. `done` counts the scenarios, for a
+/// progress bar.
 ///
 /// # Errors
-/// A file that cannot be written, arrival times that cannot be read, or a quick comparison that would replace a full one.
-pub fn write(comparison: &PolicyComparison, json: &serde_json::Value, folder: &Path) -> Result<()> {
+/// A file that cannot be written, or a quick comparison that would replace a full one.
+pub fn write(
+    comparison: &PolicyComparison,
+    json: &serde_json::Value,
+    folder: &Path,
+    done: &AtomicU64,
+) -> Result<()> {
     if comparison.reading.quick {
         spare_full_comparison(folder)?;
     }
@@ -49,13 +59,16 @@ pub fn write(comparison: &PolicyComparison, json: &serde_json::Value, folder: &P
     if !comparison.reading.quick {
         results_summary(comparison, &folder.join("results_summary.csv"))?;
     }
-    for scenario in comparison.scenarios() {
+    for (number, scenario) in comparison.scenarios().iter().enumerate() {
         let own = match scenario.label.as_str() {
             "" => folder.to_path_buf(),
             label => folder.join(label),
         };
-        summary_table(&scenario, &own.join("summary_table.csv"))?;
-        charts::save(&charts::all(&scenario, comparison.reading.quick)?, &own)?;
+        summary_table(scenario, &own.join("summary_table.csv"))?;
+        if number < MOST_DRAWN {
+            charts::save(&charts::all(scenario, comparison.reading.quick), &own)?;
+        }
+        done.fetch_add(1, Ordering::Relaxed);
     }
     write_json(folder.join("comparison.json"), json)?;
     begun.finish(&["comparison.json"])

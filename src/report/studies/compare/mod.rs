@@ -12,14 +12,19 @@ pub mod select;
 pub mod style;
 pub mod text;
 
+use std::collections::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 use serde::Serialize;
 
 pub use discover::Missing;
 pub use key::Key;
-pub use read::{Figures, METRIC_NAMES, METRICS, PERCENTILES, Reading, arrivals};
+pub(in crate::report::studies) use page::DEFINITIONS;
+pub use read::{Figures, METRIC_NAMES, METRICS, PERCENTILES, Reading, Shares};
+pub(in crate::report::studies) use read::{instance_lines, requests};
 pub use select::RunSelection;
 pub use style::Styles;
 
@@ -68,27 +73,85 @@ pub struct PolicyComparison {
     pub styles: Styles,
 }
 
-impl PolicyComparison {
-    /// Finds and reads the selected runs below `root`.
+/// The selected runs of a results folder, before they are read.
+#[derive(Debug, Clone)]
+pub struct FoundRuns<'a> {
+    root: &'a Path,
+    selection: &'a RunSelection,
+    keys: Vec<Key>,
+    skipped: Vec<Skipped>,
+    /// Number of points to which distributions of times are thinned; 0 if they are not kept.
+    points: usize,
+}
+
+/// Maximum number of points in all distributions of a page together; they take about a third of its size.
+const ALL_POINTS: usize = 90_000;
+
+/// Maximum and minimum number of points to which one distribution is thinned.
+const POINTS: (usize, usize) = (400, 12);
+
+impl<'a> FoundRuns<'a> {
+    /// Finds the selected runs below `root`.
     ///
     /// # Errors
-    /// A root that is not a folder, or below which no selected run can be read.
-    pub fn read(root: &Path, selection: &RunSelection, reading: Reading) -> Result<Self> {
-        let found = discover::find(root)?;
-        let wanted: Vec<Key> = found
-            .keys
-            .into_iter()
-            .filter(|key| selection.takes(key))
-            .collect();
-        let read: Vec<(Key, PathBuf, Result<Figures>)> = wanted
+    /// A root that is not a folder.
+    pub fn find(root: &'a Path, selection: &'a RunSelection) -> Result<Self> {
+        let mut found = discover::find(root)?;
+        found.keys.retain(|key| selection.takes(key));
+        Ok(Self {
+            root,
+            selection,
+            keys: found.keys,
+            skipped: found.skipped,
+            points: 0,
+        })
+    }
+
+    /// Keeps the distributions of times that a page shows.
+    #[must_use]
+    pub fn with_distributions(mut self) -> Self {
+        let without_seed = |key: &Key| Key {
+            seed: String::new(),
+            ..key.clone()
+        };
+        let shown: std::collections::HashSet<Key> = self.keys.iter().map(without_seed).collect();
+        let points = ALL_POINTS / (METRICS.len() * shown.len()).max(1);
+        self.points = points.clamp(POINTS.1, POINTS.0);
+        self
+    }
+
+    /// Number of runs.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether there are no runs.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Reads the runs. `done` counts them, for a progress bar.
+    ///
+    /// # Errors
+    /// No run that can be read.
+    pub fn read(self, reading: Reading, done: &AtomicU64) -> Result<PolicyComparison> {
+        let Self {
+            root,
+            selection,
+            keys,
+            mut skipped,
+            points,
+        } = self;
+        let read: Vec<(Key, PathBuf, Result<Figures>)> = keys
             .into_par_iter()
             .map(|key| {
                 let folder = key.path(root);
-                let figures = Figures::read(&folder, reading);
+                let figures = Figures::read(&folder, reading, points);
+                done.fetch_add(1, Ordering::Relaxed);
                 (key, folder, figures)
             })
             .collect();
-        let (mut runs, mut skipped) = (Vec::new(), found.skipped);
+        let mut runs = Vec::new();
         for (key, folder, figures) in read {
             match figures {
                 Ok(figures) => runs.push(ComparedRun {
@@ -116,7 +179,7 @@ impl PolicyComparison {
         }
         let styles = Styles::new(runs.iter().map(|run| run.key.policy.as_str()));
         runs.sort_by(|a, b| order(&styles, &a.key, &b.key));
-        let mut comparison = Self {
+        let mut comparison = PolicyComparison {
             root: root.to_path_buf(),
             reading,
             runs,
@@ -127,7 +190,9 @@ impl PolicyComparison {
         comparison.missing = discover::missing(&comparison, selection);
         Ok(comparison)
     }
+}
 
+impl PolicyComparison {
     /// Returns groups of runs that can be compared with each other.
     pub fn scenarios(&self) -> Vec<ScenarioGroup<'_>> {
         let mut scenarios: Vec<ScenarioGroup<'_>> = Vec::new();
@@ -137,6 +202,7 @@ impl PolicyComparison {
                 _ => scenarios.push(ScenarioGroup {
                     parts: parts(&run.key),
                     runs: vec![run],
+                    by_policy: HashMap::new(),
                     label: String::new(),
                     comparison: self,
                 }),
@@ -155,6 +221,12 @@ impl PolicyComparison {
                 .map(|(name, _)| *name)
                 .collect();
             scenario.label = names.join("__");
+            let mut from = 0;
+            for runs in scenario.runs.chunk_by(|a, b| a.key.policy == b.key.policy) {
+                let range = from..from + runs.len();
+                from = range.end;
+                scenario.by_policy.insert(&runs[0].key.policy, range);
+            }
         }
         scenarios
     }
@@ -199,6 +271,8 @@ pub struct ScenarioGroup<'a> {
     parts: [&'a str; 5],
     /// The runs, by policy, trace, seed.
     pub runs: Vec<&'a ComparedRun>,
+    /// The place of each policy's runs.
+    by_policy: HashMap<&'a str, Range<usize>>,
     /// The parts of the path in which this group differs from the others; empty if it is the only one.
     pub label: String,
     /// The comparison of which this group is a member.
@@ -245,10 +319,8 @@ impl<'a> ScenarioGroup<'a> {
 
     /// Returns the runs of one policy.
     pub fn of_policy(&self, policy: &str) -> impl Iterator<Item = &'a ComparedRun> {
-        self.runs
-            .iter()
-            .copied()
-            .filter(move |run| run.key.policy == policy)
+        let range = self.by_policy.get(policy).cloned().unwrap_or_default();
+        self.runs[range].iter().copied()
     }
 
     /// Returns a policy's figure on a trace: the mean over seeds.

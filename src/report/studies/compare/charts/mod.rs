@@ -20,10 +20,7 @@ pub(super) use over_time::{first, load, over_time};
 const MOST_TRACES: usize = 3;
 
 /// Returns all charts of a scenario; for a quick comparison only those that need no more than `summary.csv`.
-///
-/// # Errors
-/// Arrival times that cannot be read.
-pub fn all(scenario: &ScenarioGroup<'_>, quick: bool) -> Result<Vec<Panels>> {
+pub fn all(scenario: &ScenarioGroup<'_>, quick: bool) -> Vec<Panels> {
     let mut panels: Vec<Panels> = (0..3)
         .map(|metric| by_rate::times(scenario, metric))
         .collect();
@@ -33,11 +30,11 @@ pub fn all(scenario: &ScenarioGroup<'_>, quick: bool) -> Result<Vec<Panels>> {
         panels.push(by_rate::bars(scenario));
         panels.push(cost::cost_vs_slo(scenario));
         panels.push(over_time::pd_ratio(scenario));
-        panels.push(over_time::instances(scenario)?);
+        panels.push(over_time::instances(scenario));
         panels.push(over_time::events(scenario));
     }
     panels.retain(|panels| !panels.is_empty());
-    Ok(panels)
+    panels
 }
 
 /// Writes charts into a folder.

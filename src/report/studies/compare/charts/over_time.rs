@@ -2,17 +2,13 @@
 
 use super::by_rate::policy_bars;
 use super::{MOST_TRACES, kept, spread};
-use crate::base::error::Result;
 use crate::metrics::serving::{ScalingFigures, Steps};
 use crate::report::render::chart::{Axis, Chart, Look, Marks, Panels, Scale, Series};
-use crate::report::studies::compare::read::{Figures, arrivals};
+use crate::report::studies::compare::read::Figures;
 use crate::report::studies::compare::{ComparedRun, ScenarioGroup};
 
 /// Maximum number of points of a line over time; more cannot be distinguished.
 const MOST_STEPS: usize = 600;
-
-/// Number of bins of the arrival rate.
-const BINS: usize = 80;
 
 /// The first seed's run of a policy on a trace.
 pub(in crate::report::studies::compare) fn first<'a>(
@@ -113,7 +109,7 @@ pub(super) fn pd_ratio(scenario: &ScenarioGroup<'_>) -> Panels {
 }
 
 /// The arrival rate above the ready instances, one column per trace.
-pub(super) fn instances(scenario: &ScenarioGroup<'_>) -> Result<Panels> {
+pub(super) fn instances(scenario: &ScenarioGroup<'_>) -> Panels {
     let traces: Vec<&str> = spread(&scenario.traces(), MOST_TRACES);
     let mut rows: [Vec<Chart>; 4] = Default::default();
     for trace in &traces {
@@ -124,7 +120,7 @@ pub(super) fn instances(scenario: &ScenarioGroup<'_>) -> Result<Panels> {
             continue;
         }
         let some = |steps: &Steps| steps.iter().any(|step| step.1 > 0.0);
-        rows[0].push(load(scenario, trace)?);
+        rows[0].push(load(scenario, trace));
         rows[1].push(over_time(scenario, trace, "prefill instances", &|run| {
             let fleet = run.figures.fleet.as_ref()?;
             some(&fleet.prefill).then(|| fleet.prefill.clone())
@@ -144,43 +140,27 @@ pub(super) fn instances(scenario: &ScenarioGroup<'_>) -> Result<Panels> {
     } else {
         vec![load, all]
     };
-    Ok(Panels {
+    Panels {
         name: "instances_over_time",
         title: format!("Load and instances over time{}", seed_note(scenario)),
         columns,
         charts: rows.into_iter().filter(full).flatten().collect(),
-    })
+    }
 }
 
 /// Arrivals per second in bins of equal length.
 pub(in crate::report::studies::compare) fn load(
     scenario: &ScenarioGroup<'_>,
     trace: &str,
-) -> Result<Chart> {
-    let mut times = Vec::new();
-    for run in scenario.runs.iter().filter(|run| run.key.trace == trace) {
-        times = arrivals(&run.folder)?;
-        if !times.is_empty() {
-            break;
-        }
-    }
-    let last = times.last().copied().unwrap_or(0.0);
+) -> Chart {
+    let of_trace = || scenario.runs.iter().filter(|run| run.key.trace == trace);
+    let known = of_trace().find(|run| !run.figures.load.is_empty());
     let mut series = Vec::new();
-    if last > 0.0 {
-        let width = last / BINS as f64;
-        let mut counts = vec![0u32; BINS];
-        for time in &times {
-            counts[((time / width) as usize).min(BINS - 1)] += 1;
-        }
-        let mut steps: Steps = counts
-            .iter()
-            .enumerate()
-            .map(|(bin, count)| (bin as f64 * width, f64::from(*count) / width))
-            .collect();
-        steps.push((last, 0.0));
+    if let Some(run) = known {
+        let mut steps = run.figures.load.clone();
+        let last = steps.last().map_or(0.0, |step| step.0);
         // The time axis has the same end as that of the instances below.
-        let ends = scenario.runs.iter().filter(|run| run.key.trace == trace);
-        let ends = ends.filter_map(|run| Some(run.figures.fleet.as_ref()?.end));
+        let ends = of_trace().filter_map(|run| Some(run.figures.fleet.as_ref()?.end));
         steps.push((ends.fold(last, f64::max), 0.0));
         series.push(Series {
             name: "arrivals".into(),
@@ -189,14 +169,14 @@ pub(in crate::report::studies::compare) fn load(
             marks: Marks::Step(steps),
         });
     }
-    Ok(Chart {
+    Chart {
         name: "panel",
         title: trace.to_owned(),
         x: Axis::new("time (s)", Scale::Linear),
         y: Axis::new("arrivals (1/s)", Scale::Linear),
         categories: Vec::new(),
         series,
-    })
+    }
 }
 
 /// Numbers of scaling events and flaps, and changes over time.

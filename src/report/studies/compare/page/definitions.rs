@@ -1,7 +1,7 @@
 //! Definitions of the figures on a page.
 
 /// Returns the definitions of all figures, the page's last section.
-pub(super) const DEFINITIONS: &str = "\
+pub(in crate::report::studies) const DEFINITIONS: &str = "\
 <h2>How it was counted</h2>
 <details>
 <summary>Definitions of the figures</summary>

@@ -1,38 +1,18 @@
 //! Cumulative distributions of requests' times, thinned so that a page stays small.
 
-use rayon::prelude::*;
-
 use crate::report::render::chart::{Axis, Chart, Look, Marks, Scale, Series};
 use crate::report::render::number::thousands;
-use crate::report::studies::compare::read::{METRIC_NAMES, requests, times};
+use crate::report::studies::compare::read::METRIC_NAMES;
 use crate::report::studies::compare::{ScenarioGroup, charts};
 
-/// Maximum number of points in all distributions of a page together; they take about a third of its size.
-const ALL_POINTS: usize = 90_000;
-
-/// Maximum and minimum number of points to which one distribution is thinned.
-const POINTS: (usize, usize) = (400, 12);
-
-/// The limit to which distributions are thinned, and how far they were thinned.
+/// How far distributions were thinned.
+#[derive(Default)]
 pub(super) struct Thinning {
-    points: usize,
     most: usize,
     kept: usize,
 }
 
 impl Thinning {
-    pub(super) fn new(scenarios: &[ScenarioGroup<'_>], quick: bool) -> Self {
-        let curves =
-            |scenario: &ScenarioGroup<'_>| 3 * scenario.policies().len() * scenario.traces().len();
-        let curves: usize = scenarios.iter().map(curves).sum();
-        let points = if quick { 0 } else { ALL_POINTS / curves.max(1) };
-        Self {
-            points: points.clamp(POINTS.1, POINTS.0),
-            most: 0,
-            kept: 0,
-        }
-    }
-
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if self.kept > 0 {
@@ -53,29 +33,18 @@ pub(super) fn distributions(
     thinning: &mut Thinning,
 ) -> Vec<Chart> {
     let policies = scenario.policies();
-    let read: Vec<Option<[Vec<f64>; 3]>> = policies
-        .par_iter()
-        .map(|policy| {
-            let run = charts::first(scenario, policy, trace)?;
-            let rows = requests(&run.folder).ok().flatten()?.rows;
-            let finished = || rows.iter().filter(|row| row.is_finished()).map(times);
-            Some(std::array::from_fn(|metric| {
-                let mut values: Vec<f64> = finished().filter_map(|times| times[metric]).collect();
-                values.sort_unstable_by(f64::total_cmp);
-                values
-            }))
-        })
-        .collect();
     let names = ["ttft_cdf", "tbt_cdf", "e2e_cdf"];
     let mut all = Vec::new();
     for metric in 0..METRIC_NAMES.len() {
         let mut series = Vec::new();
-        for (policy, times) in policies.iter().zip(&read) {
-            let Some(times) = times else { continue };
-            let values = &times[metric];
-            let points = shares(values, thinning.points);
-            thinning.most = thinning.most.max(values.len());
-            if points.len() < values.len() {
+        for policy in &policies {
+            let Some(run) = charts::first(scenario, policy, trace) else {
+                continue;
+            };
+            let shares = &run.figures.distributions[metric];
+            let points = shares.points.clone();
+            thinning.most = thinning.most.max(shares.count);
+            if points.len() < shares.count {
                 thinning.kept = thinning.kept.max(points.len());
             }
             let look = Look {
@@ -99,40 +68,4 @@ pub(super) fn distributions(
         });
     }
     all
-}
-
-/// Points of a cumulative distribution: a value and the fraction of all values up to it, at even fractions.
-fn shares(sorted: &[f64], most: usize) -> Vec<(f64, f64)> {
-    let count = sorted.len();
-    if count == 0 {
-        return Vec::new();
-    }
-    let kept = count.min(most.max(2));
-    let mut points: Vec<(f64, f64)> = (0..kept)
-        .map(|n| {
-            let index = if kept == 1 {
-                0
-            } else {
-                n * (count - 1) / (kept - 1)
-            };
-            (sorted[index], (index + 1) as f64 / count as f64)
-        })
-        .collect();
-    points.dedup();
-    points
-}
-#[cfg(test)]
-mod tests {
-    use crate::report::studies::compare::page::distributions::*;
-
-    #[test]
-    fn distributions_keep_their_ends_and_stay_short() {
-        let values: Vec<f64> = (1..=100_000).map(f64::from).collect();
-        let points = shares(&values, 200);
-        assert_eq!(points.len(), 200);
-        assert_eq!(points[0], (1.0, 1e-5));
-        assert_eq!(points[199], (100_000.0, 1.0));
-        assert_eq!(shares(&[2.0], 200), [(2.0, 1.0)]);
-        assert_eq!(shares(&[], 200), []);
-    }
 }

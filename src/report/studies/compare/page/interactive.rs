@@ -1,7 +1,6 @@
 //! Charts that a page shows according to the chosen percentile and trace.
 
 use super::distributions::{Thinning, distributions};
-use crate::base::error::Result;
 use crate::metrics::serving::{Fleet, SLOWDOWN_LIMITS};
 use crate::report::render::chart::{Chart, Scale};
 use crate::report::studies::compare::read::{Figures, METRIC_NAMES, PERCENTILES};
@@ -110,7 +109,7 @@ pub(super) fn of_trace(
     scenario: &ScenarioGroup<'_>,
     trace: &str,
     thinning: &mut Thinning,
-) -> Result<Vec<Chart>> {
+) -> Vec<Chart> {
     let mut all = Vec::new();
     let name = |mut chart: Chart, name: &'static str, title: &str| {
         chart.name = name;
@@ -124,7 +123,7 @@ pub(super) fn of_trace(
         "Cost against requests that missed the SLO",
     ));
     all.extend(distributions(scenario, trace, thinning));
-    let load = charts::load(scenario, trace)?;
+    let load = charts::load(scenario, trace);
     all.push(name(load, "load", "Arrivals"));
     type Steps = fn(&Fleet) -> &Vec<(f64, f64)>;
     let over_time: [(&'static str, &str, &str, Steps); 4] = [
@@ -155,5 +154,5 @@ pub(super) fn of_trace(
         all.push(name(chart, id, title));
     }
     all.retain(|chart| !chart.is_empty());
-    Ok(all)
+    all
 }

@@ -7,29 +7,32 @@ mod tables;
 
 use serde_json::json;
 
-use super::charts::counted;
+use super::charts::{counted, spread};
 use super::pairs::Pair;
 use super::text::answer;
 use super::{ComparedRun, PolicyComparison, ScenarioGroup};
-use crate::base::error::Result;
 use crate::base::io::ShownPath;
 use crate::report::render::chart::Chart;
 use crate::report::render::html::{Page, Variant};
 use crate::report::render::number::thousands;
-use definitions::DEFINITIONS;
+pub(in crate::report::studies) use definitions::DEFINITIONS;
 use distributions::Thinning;
 use interactive::{by_rate, of_trace};
 use tables::{overview, pair_table, runs};
 
+/// Maximum number of scenarios with charts and tables of their own, so that a browser can show the page.
+const MOST_SCENARIOS: usize = 12;
+
+/// Maximum number of traces of a scenario with charts of their own.
+const MOST_TRACES: usize = 12;
+
 /// Builds the page of a comparison.
-///
-/// # Errors
-/// A file that cannot be read.
-pub fn page(comparison: &PolicyComparison, pairs: &[Vec<Pair>], command: &str) -> Result<Page> {
+pub fn page(comparison: &PolicyComparison, pairs: &[Vec<Pair>], command: &str) -> Page {
     let scenarios = comparison.scenarios();
     let (mut variants, mut tables) = (Vec::new(), Vec::new());
-    let mut thinning = Thinning::new(&scenarios, comparison.reading.quick);
-    for (scenario, pairs) in scenarios.iter().zip(pairs) {
+    let mut thinning = Thinning::default();
+    let shown = scenarios.iter().zip(pairs).take(MOST_SCENARIOS);
+    for (scenario, pairs) in shown {
         let label = scenario.label.clone();
         let mut add = |chart: Chart, mut choices: Vec<(&'static str, String)>| {
             if !label.is_empty() {
@@ -41,8 +44,8 @@ pub fn page(comparison: &PolicyComparison, pairs: &[Vec<Pair>], command: &str) -
             add(chart, choices);
         }
         if !comparison.reading.quick {
-            for trace in scenario.traces() {
-                for chart in of_trace(scenario, trace, &mut thinning)? {
+            for trace in spread(&scenario.traces(), MOST_TRACES) {
+                for chart in of_trace(scenario, trace, &mut thinning) {
                     add(chart, vec![("trace", trace.to_owned())]);
                 }
             }
@@ -75,7 +78,8 @@ pub fn page(comparison: &PolicyComparison, pairs: &[Vec<Pair>], command: &str) -
             "requests simulated".to_owned(),
         ),
     ];
-    let mut notes = thinning.notes();
+    let mut notes = left_out(&scenarios);
+    notes.extend(thinning.notes());
     notes.extend(
         comparison
             .skipped
@@ -100,7 +104,7 @@ pub fn page(comparison: &PolicyComparison, pairs: &[Vec<Pair>], command: &str) -
         [one] => format!("{}: {}", one.title(), counted(one)),
         several => format!("{} scenarios", several.len()),
     };
-    Ok(Page {
+    Page {
         title: "Autoscaling policies side by side".into(),
         lead,
         answer: answer(comparison),
@@ -119,7 +123,32 @@ pub fn page(comparison: &PolicyComparison, pairs: &[Vec<Pair>], command: &str) -
             "configuration of a run": comparison.runs.first().and_then(configuration),
         }),
         command: command.into(),
-    })
+    }
+}
+
+/// Notes on scenarios, traces and pairs that the page does not show.
+fn left_out(scenarios: &[ScenarioGroup<'_>]) -> Vec<String> {
+    let mut notes = Vec::new();
+    if scenarios.len() > MOST_SCENARIOS {
+        notes.push(format!(
+            "Charts and tables of policies are those of the first {MOST_SCENARIOS} of {} scenarios; select others with --traces, --cluster, --start-state, --scheduler or --model. The answer and the table of runs cover all.",
+            scenarios.len()
+        ));
+    }
+    let most = scenarios.iter().map(|scenario| scenario.traces().len());
+    if let Some(most) = most.max().filter(|most| *most > MOST_TRACES) {
+        notes.push(format!(
+            "Charts of single traces are those of {MOST_TRACES} of up to {most} traces; select others with --traces."
+        ));
+    }
+    let pairs: usize = scenarios.iter().map(super::pairs::left_out).sum();
+    if pairs > 0 {
+        notes.push(format!(
+            "{} pairs of policies are not compared with each other, because they are too many; each policy is compared with the first. Select fewer with --autoscaler.",
+            thousands(pairs as u64)
+        ));
+    }
+    notes
 }
 
 /// A run's effective configuration, from its folder.

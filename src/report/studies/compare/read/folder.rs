@@ -1,7 +1,7 @@
 //! Reads a run's folder as the rows from which [`crate::metrics::serving`] computes figures. The files are this program's or
 //! SplitwiseSim's. Data that a file does not contain is omitted; malformed data is an error.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -20,9 +20,9 @@ use crate::trace::Nanos;
 
 /// The requests of a run.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::report::studies::compare) struct Requests {
+pub(in crate::report::studies) struct Requests {
     /// One row for each request in the file.
-    pub(in crate::report::studies::compare) rows: Vec<RequestRow>,
+    pub(in crate::report::studies) rows: Vec<RequestRow>,
     /// Whether the file has every request of the trace, in trace order. SplitwiseSim's `detailed/0.csv` has only the finished
     /// requests, in order of completion.
     pub(in crate::report::studies::compare) is_whole: bool,
@@ -32,24 +32,20 @@ pub(in crate::report::studies::compare) struct Requests {
 ///
 /// # Errors
 /// A file that cannot be read.
-pub(in crate::report::studies::compare) fn requests(folder: &Path) -> Result<Option<Requests>> {
-    let own = folder.join("request.csv");
-    let foreign = folder.join("detailed/0.csv");
-    let (path, is_whole) = match (own.is_file(), foreign.is_file()) {
-        (true, _) => (own, true),
-        (false, true) => (foreign, false),
-        (false, false) => return Ok(None),
+pub(in crate::report::studies) fn requests(folder: &Path) -> Result<Option<Requests>> {
+    let Some((path, is_whole)) = request_file(folder) else {
+        return Ok(None);
     };
     const COLUMNS: [&[&str]; 9] = [
-        &["outcome"],
+        OUTCOME,
         &["arrival_time", "arrival_timestamp"],
         &["prompt_tokens", "prompt_sizes"],
         &["output_tokens", "token_sizes"],
         &["cached_tokens"],
         &["queue_time", "queue_times"],
-        &["ttft", "ttft_times"],
-        &["tbt", "tbt_times"],
-        &["e2e", "response_times"],
+        TTFT,
+        TBT,
+        E2E,
     ];
     let mut rows = Vec::new();
     table(&path, &COLUMNS)?.each_row(|row| {
@@ -69,6 +65,55 @@ pub(in crate::report::studies::compare) fn requests(folder: &Path) -> Result<Opt
         Ok(())
     })?;
     Ok(Some(Requests { rows, is_whole }))
+}
+
+/// The times of a run's requests, without the other columns.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::report::studies::compare) struct RequestTimes {
+    /// TTFT, TBT and E2E of each request in the file, in seconds; NaN for a time that the request does not have, and for requests
+    /// that did not finish.
+    pub(in crate::report::studies::compare) times: [Vec<f64>; 3],
+    /// As [`Requests::is_whole`].
+    pub(in crate::report::studies::compare) is_whole: bool,
+}
+
+/// Reads the times of requests from the same file as [`requests`].
+///
+/// # Errors
+/// A file that cannot be read.
+pub(in crate::report::studies::compare) fn request_times(
+    folder: &Path,
+) -> Result<Option<RequestTimes>> {
+    let Some((path, is_whole)) = request_file(folder) else {
+        return Ok(None);
+    };
+    const COLUMNS: [&[&str]; 4] = [OUTCOME, TTFT, TBT, E2E];
+    let mut times: [Vec<f64>; 3] = Default::default();
+    table(&path, &COLUMNS)?.each_row(|row| {
+        let found: [Option<f64>; 3] = std::array::from_fn(|metric| row.finite(metric + 1));
+        let is_finished = outcome(row.text(0)?, found[2].is_some()) == Outcome::Finished;
+        for (times, time) in times.iter_mut().zip(found) {
+            times.push(time.filter(|_| is_finished).unwrap_or(f64::NAN));
+        }
+        Ok(())
+    })?;
+    Ok(Some(RequestTimes { times, is_whole }))
+}
+
+const OUTCOME: &[&str] = &["outcome"];
+const TTFT: &[&str] = &["ttft", "ttft_times"];
+const TBT: &[&str] = &["tbt", "tbt_times"];
+const E2E: &[&str] = &["e2e", "response_times"];
+
+/// The file with a run's requests, and whether it has every request of the trace.
+fn request_file(folder: &Path) -> Option<(PathBuf, bool)> {
+    let own = folder.join("request.csv");
+    let foreign = folder.join("detailed/0.csv");
+    match (own.is_file(), foreign.is_file()) {
+        (true, _) => Some((own, true)),
+        (false, true) => Some((foreign, false)),
+        (false, false) => None,
+    }
 }
 
 /// Opens a CSV file of a run.
@@ -126,6 +171,28 @@ pub(super) fn instances(folder: &Path) -> Result<Option<Vec<InstanceRecord>>> {
         Ok(())
     })?;
     Ok(Some(lives))
+}
+
+/// Cells of `instances.csv` as text, a line for each instance; cells of columns that the file lacks are empty. `None` if the file
+/// does not exist.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(in crate::report::studies) fn instance_lines(
+    folder: &Path,
+    columns: &[&str],
+) -> Result<Option<Vec<Vec<String>>>> {
+    let path = folder.join("instances.csv");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let mut lines = Vec::new();
+    table(&path, columns)?.each_row(|row| {
+        let cells = (0..columns.len()).map(|column| row.text(column).map(str::to_owned));
+        lines.push(cells.collect::<Result<_, Fault>>()?);
+        Ok(())
+    })?;
+    Ok(Some(lines))
 }
 
 /// The role of an instance, from its role column or from its pool's name in SplitwiseSim's files.

@@ -21,7 +21,9 @@ use crate::sim::latency::SplitwiseTable;
 use crate::sim::{InstanceRecord, Objectives, Outcome};
 use crate::trace::Nanos;
 
-pub(super) use folder::{Requests, requests};
+use folder::Requests;
+pub(super) use folder::{RequestTimes, request_times};
+pub(in crate::report::studies) use folder::{instance_lines, requests};
 
 /// The three compared times, as named in columns.
 pub const METRICS: [&str; 3] = LIMITED;
@@ -70,12 +72,68 @@ pub struct Figures {
     /// Cumulative number of started and drained instances over time.
     #[serde(skip)]
     pub changes: Steps,
+    /// Arrivals per second over time, in bins of equal length.
+    #[serde(skip)]
+    pub load: Steps,
+    /// Cumulative distributions of TTFT, TBT and E2E of finished requests; empty if they were not asked for.
+    #[serde(skip)]
+    pub distributions: [Shares; 3],
     /// A hash of all requests' outcomes and times; runs with equal results have equal hashes.
     #[serde(skip)]
     pub digest: Option<u64>,
     /// The command line of the run.
     #[serde(skip)]
     pub command: Option<String>,
+}
+
+/// A cumulative distribution, thinned.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Shares {
+    /// A value and the fraction of all values up to it, at even fractions.
+    pub points: Vec<(f64, f64)>,
+    /// Number of values before thinning.
+    pub count: usize,
+}
+
+impl Shares {
+    /// Thins the distribution of values, in any order, to at most `most` points (at least two).
+    fn of(mut values: Vec<f64>, most: usize) -> Self {
+        values.sort_unstable_by(f64::total_cmp);
+        let count = values.len();
+        let kept = count.min(most.max(2));
+        let point = |n: usize| {
+            let index = match kept {
+                1 => 0,
+                _ => n * (count - 1) / (kept - 1),
+            };
+            (values[index], (index + 1) as f64 / count as f64)
+        };
+        let mut points: Vec<(f64, f64)> = (0..kept).map(point).collect();
+        points.dedup();
+        Self { points, count }
+    }
+}
+
+/// Number of bins of the arrival rate.
+const BINS: usize = 80;
+
+/// Arrivals per second in bins of equal length; empty if there are none after time 0.
+fn load(arrivals: impl Iterator<Item = f64> + Clone) -> Steps {
+    let last = arrivals.clone().fold(0.0, f64::max);
+    if last <= 0.0 {
+        return Steps::new();
+    }
+    let width = last / BINS as f64;
+    let mut counts = vec![0u32; BINS];
+    for time in arrivals {
+        counts[((time / width) as usize).min(BINS - 1)] += 1;
+    }
+    let bins = counts.iter().enumerate();
+    let mut steps: Steps = bins
+        .map(|(bin, count)| (bin as f64 * width, f64::from(*count) / width))
+        .collect();
+    steps.push((last, 0.0));
+    steps
 }
 
 /// Options for reading a run.
@@ -104,11 +162,11 @@ impl Reading {
 }
 
 impl Figures {
-    /// Reads a run's folder.
+    /// Reads a run's folder; `points` is the number of points to which distributions are thinned, 0 for none.
     ///
     /// # Errors
     /// A malformed file, or an incomplete run.
-    pub fn read(folder: &Path, how: Reading) -> Result<Self> {
+    pub fn read(folder: &Path, how: Reading, points: usize) -> Result<Self> {
         let mut figures = Self::default();
         let _lock = FolderLock::to_read(folder);
         check_results(folder)?;
@@ -140,6 +198,13 @@ impl Figures {
         let end = end(summary.as_ref(), requests.as_ref(), instances.as_deref());
         if let Some(requests) = &requests {
             figures.take_requests(requests, &objectives(summary.as_ref(), how), end);
+            if points > 0 {
+                figures.distributions = std::array::from_fn(|metric| {
+                    let finished = requests.rows.iter().filter(|row| row.is_finished());
+                    let values = finished.filter_map(|row| times(row)[metric]);
+                    Shares::of(values.collect(), points)
+                });
+            }
         }
         if let Some(instances) = &instances {
             let end = end.unwrap_or_default();
@@ -184,6 +249,8 @@ impl Figures {
         self.finished = Some(done);
         self.oom = Unfinished::of(rows).too_large > 0;
         self.digest = requests.is_whole.then(|| digest(rows));
+        let arrived_rows = rows.iter().filter(|row| row.outcome != Outcome::NotArrived);
+        self.load = load(arrived_rows.filter_map(|row| row.arrival));
         let rate = |count| per_second(count, end?.as_secs_f64());
         self.requests_per_second = rate(done);
         // SplitwiseSim's files lack requests that did not finish, so the number of requests that arrived is unknown.
@@ -252,20 +319,8 @@ fn study_slowdowns(rows: &[RequestRow]) -> Option<Grid> {
     Some([&slow.ttft, &slow.tbt, &slow.e2e].map(at_percentiles))
 }
 
-/// Arrival times of a run's requests, in order; empty if no file has them.
-///
-/// # Errors
-/// A file that cannot be read.
-pub fn arrivals(folder: &Path) -> Result<Vec<f64>> {
-    let rows = requests(folder)?.map_or_else(Vec::new, |requests| requests.rows);
-    let arrived = rows.iter().filter(|row| row.outcome != Outcome::NotArrived);
-    let mut times: Vec<f64> = arrived.filter_map(|row| row.arrival).collect();
-    times.sort_by(f64::total_cmp);
-    Ok(times)
-}
-
 /// TTFT, TBT and E2E of a row.
-pub(super) fn times(row: &RequestRow) -> [Option<f64>; 3] {
+fn times(row: &RequestRow) -> [Option<f64>; 3] {
     [row.ttft, row.tbt, row.e2e]
 }
 
@@ -317,6 +372,27 @@ mod tests {
         assert_eq!(end(None, None, None), None);
         let told = serde_json::json!({"end_seconds": 9.0});
         assert_eq!(seconds(end(Some(&told), Some(&requests), None)), Some(9.0));
+    }
+
+    #[test]
+    fn distributions_keep_their_ends_and_stay_short() {
+        let values: Vec<f64> = (1..=100_000).rev().map(f64::from).collect();
+        let shares = Shares::of(values, 200);
+        assert_eq!((shares.points.len(), shares.count), (200, 100_000));
+        assert_eq!(shares.points[0], (1.0, 1e-5));
+        assert_eq!(shares.points[199], (100_000.0, 1.0));
+        assert_eq!(Shares::of(vec![2.0], 200).points, [(2.0, 1.0)]);
+        assert_eq!(Shares::of(Vec::new(), 200).points, []);
+    }
+
+    #[test]
+    fn load_counts_every_arrival_once() {
+        let times = [0.0, 3.0, 3.0, 160.0];
+        let steps = load(times.into_iter());
+        assert_eq!(steps.len(), BINS + 1);
+        assert_eq!(steps[..3], [(0.0, 0.5), (2.0, 1.0), (4.0, 0.0)]);
+        assert_eq!(steps[79..], [(158.0, 0.5), (160.0, 0.0)]);
+        assert_eq!(load([0.0].into_iter()), []);
     }
 
     #[test]
