@@ -494,7 +494,7 @@ mod tests {
         assert_eq!((seen.ready_prefill, seen.ready_decode), (2, 7));
         for (count, told) in [
             (-1.0, "0 or more"),
-            (1e30, "at most 1000000"),
+            (1e30, "expected a number from 0 to 10000"),
             (f64::NAN, "no number"),
         ] {
             let found = fault_of(&source, &with("count(up", Ok(count)));
