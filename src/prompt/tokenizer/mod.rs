@@ -1,6 +1,7 @@
 //! Tokenizers: from text to the token ids that the model's own tokenizer gives.
 
 mod builtin;
+mod byte_level;
 mod chars;
 mod json;
 mod merge;
@@ -9,6 +10,7 @@ mod ranks;
 mod sentencepiece;
 mod tekken;
 mod tiktoken;
+mod words;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
