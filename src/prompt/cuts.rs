@@ -136,6 +136,11 @@ impl Cuts {
         self.anywhere
     }
 
+    /// Whether a plain search finds all added tokens exactly where the tokenizer does.
+    pub fn finds_all(&self) -> bool {
+        self.all_simple
+    }
+
     /// Divides `text` at its added tokens, found by a plain search: passes on each part between them, and each token with its
     /// id.
     pub fn each_token<'t>(&self, text: &'t str, mut each: impl FnMut(&'t str, Option<u32>)) {

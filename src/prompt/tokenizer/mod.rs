@@ -1,6 +1,7 @@
 //! Tokenizers: from text to the token ids that the model's own tokenizer gives.
 
 mod builtin;
+mod byte_level;
 mod chars;
 mod json;
 mod merge;
@@ -9,6 +10,7 @@ mod ranks;
 mod sentencepiece;
 mod tekken;
 mod tiktoken;
+mod words;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -111,8 +113,19 @@ fn load_file(path: &Path) -> Result<Box<dyn Tokenizer>> {
     let refuse = |problem, remedy: &str| Error::input(Location::file(path), problem, remedy);
     if !start.starts_with(b"{") && !start.starts_with(b"[") {
         let folder = path.parent().unwrap_or(Path::new(""));
-        let config = Config::read(folder)?;
-        return if tiktoken::is_ranks(&bytes) {
+        let is_ranks = tiktoken::is_ranks(&bytes);
+        let mut config = Config::default();
+        if let Some(file) = find_in(folder, "tokenizer_config.json") {
+            config = Config::read(&file)?;
+            config.check(!is_ranks).map_err(|problem| {
+                let remedy = format!(
+                    "give the model's tokenizer.json in place of {}",
+                    path.display()
+                );
+                Error::input(Location::file(&file), problem, remedy)
+            })?;
+        }
+        return if is_ranks {
             tiktoken::load(identity, &bytes, config)
                 .map_err(|problem| refuse(problem, "give the model's tokenizer.json"))
         } else {
@@ -162,19 +175,6 @@ pub fn find_in(folder: &Path, name: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// Checks that no added token has matching rules of its own, which only a `tokenizer.json` describes in full.
-fn plain_only(added: &[AddedToken]) -> Result<(), String> {
-    let odd = |token: &&AddedToken| token.lstrip || token.rstrip || token.single_word;
-    match added.iter().find(odd) {
-        Some(token) => Err(format!(
-            "tokenizer_config.json: the added token `{}` absorbs spaces or matches whole words only, which is supported in a \
-             tokenizer.json only",
-            token.text
-        )),
-        None => Ok(()),
-    }
-}
-
 /// What the `tokenizer_config.json` beside a `tokenizer.model` or a `tiktoken.model` says.
 #[derive(Default)]
 struct Config {
@@ -185,17 +185,34 @@ struct Config {
 }
 
 impl Config {
-    fn read(folder: &Path) -> Result<Self> {
-        let Some(path) = find_in(folder, "tokenizer_config.json") else {
-            return Ok(Self::default());
-        };
-        Self::parse(&read(&path)?).map_err(|problem| {
+    fn read(path: &Path) -> Result<Self> {
+        Self::parse(&read(path)?).map_err(|problem| {
             Error::input(
-                Location::file(&path),
+                Location::file(path),
                 problem,
                 "give the configuration that belongs to the tokenizer, or remove it",
             )
         })
+    }
+
+    /// Checks that the configuration asks for nothing that only a `tokenizer.json` describes in full.
+    fn check(&self, sentencepiece: bool) -> Result<(), String> {
+        if sentencepiece && self.own_spaces {
+            return Err(
+                "`legacy` or `add_prefix_space` is false: spaces after special tokens then differ from those of the \
+                 sentencepiece library"
+                    .into(),
+            );
+        }
+        let odd = |token: &&AddedToken| token.lstrip || token.rstrip || token.single_word;
+        match self.added.iter().find(odd) {
+            Some(token) => Err(format!(
+                "the added token `{}` absorbs spaces or matches whole words only (`lstrip`, `rstrip`, `single_word`), which \
+                 is supported in a tokenizer.json only",
+                token.text
+            )),
+            None => Ok(()),
+        }
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, String> {

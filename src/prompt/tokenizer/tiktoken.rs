@@ -24,7 +24,7 @@ struct Published {
     specials: &'static [(&'static str, u32)],
 }
 
-const PUBLISHED: [Published; 6] = [
+const PUBLISHED: [Published; 7] = [
     Published {
         name: "Llama 3",
         sha256: "82e9d31979e92ab929cd544440f129d9ecd797b69e327f80f17e1c50d5551b55",
@@ -36,6 +36,35 @@ const PUBLISHED: [Published; 6] = [
             ("<|start_header_id|>", 128_006),
             ("<|end_header_id|>", 128_007),
             ("<|eot_id|>", 128_009),
+        ],
+    },
+    Published {
+        name: "Llama 4",
+        sha256: "d0bdbaf59b0762c8c807617e2d8ea51420eb1b1de266df2495be755c8e0ed6ed",
+        pattern: O200K,
+        nfc: false,
+        specials: &[
+            ("<|begin_of_text|>", 200_000),
+            ("<|end_of_text|>", 200_001),
+            ("<|fim_prefix|>", 200_002),
+            ("<|fim_middle|>", 200_003),
+            ("<|fim_suffix|>", 200_004),
+            ("<|header_start|>", 200_005),
+            ("<|header_end|>", 200_006),
+            ("<|eom|>", 200_007),
+            ("<|eot|>", 200_008),
+            ("<|step|>", 200_009),
+            ("<|python_start|>", 200_016),
+            ("<|python_end|>", 200_017),
+            ("<|finetune_right_pad|>", 200_018),
+            ("<|image_start|>", 200_080),
+            ("<|image_end|>", 200_081),
+            ("<|tile_x_separator|>", 200_084),
+            ("<|tile_y_separator|>", 200_085),
+            ("<|image|>", 200_090),
+            ("<|patch|>", 200_092),
+            ("<|reasoning_thinking_start|>", 201_142),
+            ("<|reasoning_thinking_end|>", 201_143),
         ],
     },
     Published {
@@ -159,7 +188,6 @@ pub(super) fn load(
             .map(|(text, id)| AddedToken::plain(text, *id))
             .collect(),
     };
-    super::plain_only(&added)?;
     let described = Description {
         tokens,
         pattern: published.pattern,

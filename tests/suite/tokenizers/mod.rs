@@ -278,7 +278,7 @@ fn broken_models_of_other_formats_are_refused() {
     );
     refused(
         b"YQ== 0\nYg== 1\n",
-        "a tiktoken vocabulary of 2 tokens that is none of Llama 3, Qwen, Kimi K2, o200k, cl100k, r50k",
+        "a tiktoken vocabulary of 2 tokens that is none of Llama 3, Llama 4, Qwen, Kimi K2, o200k, cl100k, r50k",
     );
     refused(b"YQ== 0\nYg== 7\n", "line 2: the rank is 7, expected 1");
     refused(
@@ -314,6 +314,39 @@ fn broken_models_of_other_formats_are_refused() {
             encode_text(tokenizer.as_ref(), "the cat <sep> \u{1F600}", &mut ids).unwrap();
         }
     }
+}
+
+#[test]
+fn a_configuration_that_needs_a_tokenizer_json_is_refused_with_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, config) = (
+        folder.path().join("tokenizer.model"),
+        folder.path().join("tokenizer_config.json"),
+    );
+    std::fs::write(&model, read("bpe.model")).unwrap();
+    let spaces = "`legacy` or `add_prefix_space` is false: spaces after special tokens then differ from those of the \
+                  sentencepiece library";
+    let odd = "the added token `<x>` absorbs spaces or matches whole words only (`lstrip`, `rstrip`, `single_word`), which \
+               is supported in a tokenizer.json only";
+    let token = |flag: &str| json!({"added_tokens_decoder": {"1": {"content": "<x>", flag: true}}});
+    for (content, problem) in [
+        (json!({"legacy": false}), spaces),
+        (json!({"add_prefix_space": false}), spaces),
+        (token("lstrip"), odd),
+        (token("rstrip"), odd),
+        (token("single_word"), odd),
+    ] {
+        std::fs::write(&config, content.to_string()).unwrap();
+        let error = tokenizer::load(text(&model)).err().unwrap().to_string();
+        let expected = format!(
+            "{}: {problem}; give the model's tokenizer.json in place of {}",
+            text(&config),
+            text(&model)
+        );
+        assert_eq!(error, expected);
+    }
+    std::fs::write(&config, json!({"legacy": true}).to_string()).unwrap();
+    assert!(tokenizer::load(text(&model)).is_ok());
 }
 
 /// A folder with a chat and the files of a tokenizer.

@@ -2,7 +2,6 @@
 //! memory or time.
 
 use serde_json::Value;
-use tokenizers::models::bpe::{Merges, Vocab};
 
 use crate::prompt::cuts::AddedToken;
 
@@ -12,32 +11,6 @@ use crate::prompt::cuts::AddedToken;
 /// reserved, but not more holes than this.
 pub(super) fn largest_allowed(entries: usize) -> u64 {
     4 * entries as u64 + (1 << 20)
-}
-
-/// Checks that both parts of every merge and its result are tokens.
-pub(super) fn check_merges(vocab: &Vocab, merges: &Merges, prefix: &str) -> Result<(), String> {
-    let mut result = String::new();
-    for (number, (left, right)) in merges.iter().enumerate() {
-        let Some(rest) = right.strip_prefix(prefix) else {
-            return Err(format!(
-                "`model.merges`, number {}: `{right}` does not begin with `continuing_subword_prefix`, which is `{prefix}`",
-                number + 1
-            ));
-        };
-        result.clear();
-        result.push_str(left);
-        result.push_str(rest);
-        if let Some(missing) = [left, right, &result]
-            .into_iter()
-            .find(|token| !vocab.contains_key(token.as_str()))
-        {
-            return Err(format!(
-                "`model.merges`, number {}: `{missing}` of the merge `{left} {right}` is not in the vocabulary",
-                number + 1
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// Most added tokens that are accepted, because the library's time grows with their square. The largest known have 20,000.

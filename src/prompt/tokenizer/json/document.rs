@@ -1,15 +1,13 @@
 //! The parts of a `tokenizer.json`, read once, with the checks that keep the library from failing on them.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use tokenizers::models::bpe::{Merges, Vocab};
 
-use super::check::{check_added, check_growth, check_merges, largest_allowed};
+use super::check::{check_added, check_growth};
+use super::vocabulary::{Merge, Vocabulary, merges};
 use crate::prompt::cuts::AddedToken;
 
 /// A `tokenizer.json` whose vocabulary is consistent.
@@ -24,10 +22,9 @@ pub(super) struct Document<'a> {
 
 /// A BPE model.
 pub(super) struct Bpe<'a> {
-    pub(super) vocab: Vocab,
-    /// The largest id of the vocabulary.
-    pub(super) largest: u32,
-    pub(super) merges: Merges,
+    pub(super) vocabulary: Vocabulary,
+    /// The merges, the first of which ranks first.
+    pub(super) merges: Vec<Merge>,
     pub(super) unk_token: Option<Cow<'a, str>>,
     /// Whether a subword carries a prefix or a suffix.
     pub(super) has_affixes: bool,
@@ -115,13 +112,13 @@ impl<'a> Document<'a> {
         let vocab = model.vocab.ok_or("`model` has no `vocab`")?;
         let (entries, largest, bpe) = match kind {
             "BPE" => {
-                let entries = entries(vocab)?;
-                let bpe = Bpe::new(&model, entries)?;
-                (bpe.vocab.len(), bpe.largest, Some(bpe))
+                let bpe = Bpe::new(&model, Vocabulary::parse(vocab)?)?;
+                let vocabulary = &bpe.vocabulary;
+                (vocabulary.len(), vocabulary.largest(), Some(bpe))
             }
             "WordPiece" | "WordLevel" => {
-                let entries = entries(vocab)?;
-                (entries.vocab.len(), entries.largest, None)
+                let vocabulary = Vocabulary::parse(vocab)?;
+                (vocabulary.len(), vocabulary.largest(), None)
             }
             "Unigram" => {
                 let entries = scores(vocab, model.unk_id)?;
@@ -146,11 +143,7 @@ impl<'a> Document<'a> {
 }
 
 impl<'a> Bpe<'a> {
-    fn new(model: &ModelParts<'a>, entries: Entries) -> Result<Self, String> {
-        let merges = match model.merges {
-            Some(merges) => part::<MergeList>("model.merges", merges)?.0,
-            None => Merges::new(),
-        };
+    fn new(model: &ModelParts<'a>, vocabulary: Vocabulary) -> Result<Self, String> {
         if let Some(dropout) = model.dropout.filter(|share| *share != 0.0) {
             return Err(format!(
                 "`model.dropout` is {dropout}: ids would be drawn by lot; expected 0 or null"
@@ -158,15 +151,12 @@ impl<'a> Bpe<'a> {
         }
         let prefix = model.continuing_subword_prefix.as_deref().unwrap_or("");
         let suffix = model.end_of_word_suffix.as_deref().unwrap_or("");
-        let longest = entries.vocab.keys().map(String::len).max().unwrap_or(0);
-        let fits = |(left, right): &(String, String)| left.len() + right.len() <= longest;
-        // The library returns an error for a merge of unknown tokens, but assumes that no merge is longer than all tokens.
-        if !prefix.is_empty() || !merges.iter().all(fits) {
-            check_merges(&entries.vocab, &merges, prefix)?;
-        }
+        let merges = match model.merges {
+            Some(raw) => merges(raw, &vocabulary, prefix)?,
+            None => Vec::new(),
+        };
         Ok(Self {
-            vocab: entries.vocab,
-            largest: entries.largest,
+            vocabulary,
             merges,
             unk_token: model.unk_token.clone(),
             has_affixes: !prefix.is_empty() || !suffix.is_empty(),
@@ -174,20 +164,6 @@ impl<'a> Bpe<'a> {
             byte_fallback: model.byte_fallback.unwrap_or(false),
             ignore_merges: model.ignore_merges.unwrap_or(false),
         })
-    }
-}
-
-impl Document<'_> {
-    /// Checks that both parts of every merge and its result are tokens.
-    ///
-    /// # Errors
-    /// The first merge of which that is not so.
-    pub(super) fn check_merges(&self) -> Result<(), String> {
-        match &self.bpe {
-            // With a prefix, they were checked when the model was read.
-            Some(bpe) if !bpe.has_affixes => check_merges(&bpe.vocab, &bpe.merges, ""),
-            _ => Ok(()),
-        }
     }
 }
 
@@ -211,82 +187,10 @@ fn part<'a, T: Deserialize<'a>>(name: &str, raw: &'a RawValue) -> Result<T, Stri
 }
 
 /// The message of an error without its place, which would count from the beginning of the part.
-fn plain(error: &serde_json::Error) -> String {
+pub(super) fn plain(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let end = text.rfind(" at line ").unwrap_or(text.len());
     text[..end].to_owned()
-}
-
-/// A vocabulary of tokens and ids.
-struct Entries {
-    vocab: Vocab,
-    largest: u32,
-}
-
-fn entries(raw: &RawValue) -> Result<Entries, String> {
-    let mut deserializer = serde_json::Deserializer::from_str(raw.get());
-    // An entry takes about this many bytes of JSON.
-    let entries = VocabSeed(raw.get().len() / 20)
-        .deserialize(&mut deserializer)
-        .map_err(|error| format!("`model.vocab`: {}", plain(&error)))?;
-    let count = entries.vocab.len();
-    if count == 0 {
-        return Err("`model.vocab` is empty".into());
-    }
-    if u64::from(entries.largest) > largest_allowed(count) {
-        return Err(format!(
-            "`model.vocab` has {count} tokens, but an id of {}; at most {} is accepted for so many",
-            entries.largest,
-            largest_allowed(count)
-        ));
-    }
-    let mut uses = vec![0_u8; entries.largest as usize + 1];
-    entries
-        .vocab
-        .values()
-        .for_each(|id| uses[*id as usize] = uses[*id as usize].saturating_add(1));
-    match uses.iter().position(|uses| *uses > 1) {
-        Some(id) => Err(format!("`model.vocab` gives the id {id} to several tokens")),
-        None => Ok(entries),
-    }
-}
-
-struct VocabSeed(usize);
-
-impl<'de> DeserializeSeed<'de> for VocabSeed {
-    type Value = Entries;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Entries, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for VocabSeed {
-    type Value = Entries;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of tokens and their ids")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
-        let mut vocab = Vocab::with_capacity(self.0);
-        let mut largest = 0;
-        while let Some(token) = map.next_key::<String>()? {
-            let Ok(id) = map.next_value::<u32>() else {
-                return Err(A::Error::custom(format!(
-                    "the id of `{token}` is not a whole number from 0 to {}",
-                    u32::MAX
-                )));
-            };
-            largest = largest.max(id);
-            if let Some(other) = vocab.insert(token, id) {
-                return Err(A::Error::custom(format!(
-                    "a token has two ids, {other} and {id}"
-                )));
-            }
-        }
-        Ok(Entries { vocab, largest })
-    }
 }
 
 /// Checks the `[token, score]` pairs of a Unigram model; returns their number.
@@ -304,73 +208,5 @@ fn scores(raw: &RawValue, unk_id: Option<u64>) -> Result<usize, String> {
             pairs.len()
         )),
         _ => Ok(pairs.len()),
-    }
-}
-
-/// The merges, as pairs or as text with one space.
-struct MergeList(Merges);
-
-impl<'de> Deserialize<'de> for MergeList {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct List;
-        impl<'de> Visitor<'de> for List {
-            type Value = MergeList;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of merges")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<MergeList, A::Error> {
-                let mut merges = Merges::new();
-                while let Some(merge) = seq.next_element::<Merge>()? {
-                    merges.extend(merge.0);
-                }
-                Ok(MergeList(merges))
-            }
-        }
-        deserializer.deserialize_seq(List)
-    }
-}
-
-/// One merge; none for the version line of a `merges.txt`.
-struct Merge(Option<(String, String)>);
-
-impl<'de> Deserialize<'de> for Merge {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct One;
-        impl<'de> Visitor<'de> for One {
-            type Value = Merge;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(
-                    "a merge, as two tokens or as a text of two tokens with a space between them",
-                )
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Merge, E> {
-                if text.starts_with("#version") {
-                    return Ok(Merge(None));
-                }
-                match text.split_once(' ') {
-                    Some((left, right)) if !right.contains(' ') => {
-                        Ok(Merge(Some((left.to_owned(), right.to_owned()))))
-                    }
-                    _ => Err(E::custom(format!(
-                        "the merge `{text}` is not two tokens with a space between them"
-                    ))),
-                }
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Merge, A::Error> {
-                let missing = || A::Error::custom("a merge has less than two tokens");
-                let left = seq.next_element()?.ok_or_else(missing)?;
-                let right = seq.next_element()?.ok_or_else(missing)?;
-                match seq.next_element::<String>()? {
-                    None => Ok(Merge(Some((left, right)))),
-                    Some(_) => Err(A::Error::custom("a merge has more than two tokens")),
-                }
-            }
-        }
-        deserializer.deserialize_any(One)
     }
 }

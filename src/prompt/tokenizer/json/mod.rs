@@ -1,23 +1,29 @@
 //! A model's own `tokenizer.json`.
 //!
-//! Files of the kinds that have been compared id by id go to the `tokenizers` crate's pipeline (1.0), which is the faster one
-//! (`pipeline`). All others go to its released implementation, which is the reference itself (`released`). What either
-//! would not survive is refused before it gets there (`check`).
+//! The usual vocabularies of bytes are encoded by this program, which has its tables ready in a fraction of the time
+//! (`merges`), until there is so much text that the library's faster encoding pays. Other kinds that have been compared id by id go to the `tokenizers` crate's pipeline (1.0, `pipeline`), and all
+//! others to its released implementation, which is the reference itself (`released`). What either would not survive is
+//! refused before it gets there (`check`).
 
 mod check;
 mod cuts;
 mod document;
+mod merges;
 mod pipeline;
 mod regex;
 mod released;
+mod vocabulary;
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::Tokenizer;
+use super::byte_level::ByteLevel;
 use crate::base::Identity;
 use crate::base::foreign::guarded;
 use crate::prompt::cuts::Cuts;
 use document::Document;
+use merges::Merges;
 use pipeline::Pipeline;
 use released::Released;
 
@@ -32,8 +38,58 @@ pub struct HuggingFace {
 
 /// The implementation that encodes.
 enum Engine {
+    Bytes(Box<Bytes>),
     Pipeline(Pipeline),
     Released(Box<Released>),
+}
+
+/// Text after which the pipeline's tables pay, in bytes: it takes longer to build them, but less time for each text.
+const MUCH_TEXT: usize = 1 << 20;
+
+/// Encoder of the usual vocabularies of bytes: this program's own, and the pipeline once there is much text.
+struct Bytes {
+    own: ByteLevel<Merges>,
+    /// The file, from which the pipeline is built.
+    file: String,
+    /// Bytes of text so far.
+    seen: AtomicUsize,
+    /// Whether a thread builds the pipeline, or has built it.
+    begun: AtomicBool,
+    pipeline: OnceLock<Pipeline>,
+}
+
+impl Bytes {
+    fn new(own: ByteLevel<Merges>, file: &str) -> Self {
+        Self {
+            own,
+            file: file.to_owned(),
+            seen: AtomicUsize::new(0),
+            begun: AtomicBool::new(false),
+            pipeline: OnceLock::new(),
+        }
+    }
+
+    /// Appends the ids of `text`; both encoders give the same.
+    fn encode(&self, text: &str, cuts: &Cuts, ids: &mut Vec<u32>) -> Result<(), String> {
+        if self.pipeline.get().is_none() {
+            let seen = self.seen.fetch_add(text.len(), Ordering::Relaxed);
+            // Other threads go on with this program's own encoder until the pipeline is there.
+            if seen + text.len() > MUCH_TEXT && !self.begun.swap(true, Ordering::Relaxed) {
+                let built = guarded(|| {
+                    let document = Document::parse(&self.file).ok()?;
+                    let steps = document.pipeline_steps()?;
+                    Pipeline::build(document, steps).ok()
+                });
+                if let Ok(Some(pipeline)) = built {
+                    self.pipeline.get_or_init(|| pipeline);
+                }
+            }
+        }
+        match self.pipeline.get() {
+            Some(pipeline) => pipeline.encode(text, ids),
+            None => self.own.encode(text, cuts, ids),
+        }
+    }
 }
 
 impl HuggingFace {
@@ -55,30 +111,25 @@ impl HuggingFace {
 
 /// The implementation for this file, and where text may be divided for it.
 fn build(text: &str) -> Result<(Engine, Cuts), String> {
-    let document = Document::parse(text)?;
+    let mut document = Document::parse(text)?;
     let rules = cuts::Rules::of(&document);
     let mut added = document.added_tokens.clone();
-    let engine = match document.pipeline_steps() {
-        Some(steps) => match guarded(|| Pipeline::build(document, steps))? {
-            Ok(pipeline) => Engine::Pipeline(pipeline),
-            Err(problem) => {
-                // Tells which merge is wrong, if that is what the library found.
-                Document::parse(text)?.check_merges()?;
-                return Err(problem);
-            }
-        },
-        None => {
-            document.check_merges()?;
-            drop(document);
-            let released = guarded(|| Released::build(text))??;
-            // The reference numbers added tokens by itself, which need not give the ids of the file.
-            for token in &mut added {
-                token.id = released.id(&token.text).unwrap_or(token.id);
-            }
-            Engine::Released(Box::new(released))
+    let Some(steps) = document.pipeline_steps() else {
+        drop(document);
+        let released = guarded(|| Released::build(text))??;
+        // The reference numbers added tokens by itself, which need not give the ids of the file.
+        for token in &mut added {
+            token.id = released.id(&token.text).unwrap_or(token.id);
         }
+        return Ok((Engine::Released(Box::new(released)), rules.cuts(added)));
     };
-    Ok((engine, rules.cuts(added)))
+    let cuts = rules.cuts(added);
+    let usual = merges::takes(&document, &steps) && cuts.finds_all();
+    let engine = match document.bpe.take_if(|_| usual) {
+        Some(bpe) => Engine::Bytes(Box::new(Bytes::new(merges::encoder(bpe, steps), text))),
+        None => Engine::Pipeline(guarded(|| Pipeline::build(document, steps))??),
+    };
+    Ok((engine, cuts))
 }
 
 impl Tokenizer for HuggingFace {
@@ -95,6 +146,7 @@ impl Tokenizer for HuggingFace {
             return Err(problem.clone());
         }
         guarded(|| match &self.engine {
+            Engine::Bytes(encoder) => encoder.encode(text, &self.cuts, ids),
             Engine::Pipeline(pipeline) => pipeline.encode(text, ids),
             Engine::Released(released) => released.encode(text, ids),
         })
@@ -103,6 +155,7 @@ impl Tokenizer for HuggingFace {
 
     fn decode(&self, ids: &[u32]) -> Result<String, String> {
         guarded(|| match &self.engine {
+            Engine::Bytes(encoder) => encoder.own.merging.decode(ids, &self.cuts),
             Engine::Pipeline(pipeline) => pipeline.decode(ids),
             Engine::Released(released) => released.decode(ids),
         })?

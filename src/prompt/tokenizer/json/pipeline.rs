@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tokenizers::decoders::DecoderRuntime;
-use tokenizers::models::bpe::{BpeConfig, PipelineBPE};
+use tokenizers::models::bpe::{BpeConfig, PipelineBPE, Vocab};
 use tokenizers::normalizers::replace::ReplacePattern;
 use tokenizers::normalizers::{NFC, NFKC, Prepend, Replace};
 use tokenizers::pipeline::{
@@ -29,9 +29,9 @@ pub(super) struct Pipeline {
 
 /// The steps before the model, if the pipeline takes them.
 pub(super) struct Steps {
-    normalizers: Vec<PipelineNormalizer>,
-    pre_tokenizer: PipelinePreTokenizer,
-    byte_level: bool,
+    pub(super) normalizers: Vec<PipelineNormalizer>,
+    pub(super) pre_tokenizer: PipelinePreTokenizer,
+    pub(super) byte_level: bool,
     /// Tokens `<0xNN>` that the vocabulary lacks and that no text needs.
     unneeded: Vec<String>,
 }
@@ -64,14 +64,14 @@ impl Document<'_> {
     /// Whether the added tokens that the vocabulary lacks follow it without a gap, in the file's order, and the others have
     /// the vocabulary's ids: then every implementation gives them the same ids.
     fn gives_ids_in_order(&self, bpe: &Bpe<'_>) -> bool {
-        let size = bpe.vocab.len();
+        let size = bpe.vocabulary.len();
         let mut next = size;
         self.added_tokens.iter().all(|token| {
-            let known = bpe.vocab.get(&token.text).copied();
+            let known = bpe.vocabulary.id(&token.text);
             let expected = known.map_or(next, |id| id as usize);
             next += usize::from(known.is_none());
             token.id as usize == expected
-        }) && (next == size || bpe.largest as usize == size - 1)
+        }) && (next == size || bpe.vocabulary.largest() as usize == size - 1)
     }
 }
 
@@ -80,15 +80,14 @@ impl Bpe<'_> {
     fn has_all_bytes(&self) -> bool {
         (0..=0xBF).chain(0xC2..=0xF4_u8).all(|byte| {
             let token = BYTES_CHAR_LOOKUP[byte as usize];
-            self.vocab
-                .contains_key(token.encode_utf8(&mut [0; 4]) as &str)
+            self.vocabulary.id(token.encode_utf8(&mut [0; 4])).is_some()
         })
     }
 
     /// The missing tokens of the byte fallback, if none of them is ever needed: a byte below 0x80 is a character of its own,
     /// and needs no fallback if the vocabulary has that character.
     fn unneeded_bytes(&self) -> Option<Vec<String>> {
-        let known = |token: &str| self.vocab.contains_key(token);
+        let known = |token: &str| self.vocabulary.id(token).is_some();
         if !self.byte_fallback
             || self
                 .unk_token
@@ -209,7 +208,7 @@ impl Pipeline {
     /// The message of the library.
     pub(super) fn build(document: Document<'_>, steps: Steps) -> Result<Self, String> {
         let words = |error: tokenizers::Error| error.to_string();
-        let Some(mut bpe) = document.bpe else {
+        let Some(bpe) = document.bpe else {
             return Err("not a BPE".into());
         };
         let mut added = AddedVocabulary::new();
@@ -224,18 +223,23 @@ impl Pipeline {
         added
             .add_tokens(
                 tokens,
-                bpe.vocab.len(),
-                |token| bpe.vocab.get(token).copied(),
+                bpe.vocabulary.len(),
+                |token| bpe.vocabulary.id(token),
                 Some(&NormalizerChain(&steps.normalizers)),
             )
             .map_err(words)?;
-        let first_free = bpe.largest as usize + document.added_tokens.len() + 1;
+        let tokens = bpe.vocabulary.iter();
+        let mut vocab: Vocab = tokens.map(|(token, id)| (token.to_owned(), id)).collect();
+        let first_free = bpe.vocabulary.largest() as usize + document.added_tokens.len() + 1;
         for (id, token) in (first_free as u32..).zip(steps.unneeded) {
-            bpe.vocab.insert(token, id);
+            vocab.insert(token, id);
         }
+        let text = |id: u32| bpe.vocabulary.text(id).unwrap_or_default().to_owned();
+        let merges = bpe.merges.iter();
+        let merges = merges.map(|merge| (text(merge.left), text(merge.right)));
         let model = PipelineBPE::from_config(BpeConfig {
-            vocab: bpe.vocab,
-            merges: bpe.merges,
+            vocab,
+            merges: merges.collect(),
             byte_level: steps.byte_level,
             unk_token: bpe.unk_token.map(Into::into),
             fuse_unk: bpe.fuse_unk,

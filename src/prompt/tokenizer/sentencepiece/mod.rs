@@ -31,13 +31,6 @@ pub(super) fn load(
     config: Config,
 ) -> Result<Box<dyn Tokenizer>, String> {
     let file = ModelFile::parse(bytes)?;
-    if config.own_spaces {
-        return Err(
-            "`legacy` or `add_prefix_space` of tokenizer_config.json is false: spaces after special tokens then differ from \
-             the sentencepiece library's"
-                .into(),
-        );
-    }
     let added = added(&file, config.added)?;
     let normalizer = Normalizer::new(&file)?;
     Ok(Box::new(SentencePiece {
@@ -69,7 +62,6 @@ fn added(file: &ModelFile, configured: Vec<AddedToken>) -> Result<Vec<AddedToken
             added.push(token);
         }
     }
-    super::plain_only(&added)?;
     Ok(added)
 }
 

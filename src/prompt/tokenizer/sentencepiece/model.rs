@@ -136,17 +136,20 @@ impl Model {
             let mut at = 0;
             while let Some(character) = text[at..].chars().next() {
                 let fixed = user_defined(self.user_defined.as_ref(), &text[at..]);
+                let from = at;
                 at += fixed.unwrap_or(character.len_utf8());
-                symbols.push(at, fixed.is_some());
+                let piece = &text[from..at];
+                let id = self.ids.get(piece).copied().unwrap_or(self.unknown);
+                symbols.push(at, id, fixed.is_some());
             }
-            symbols.merge(|range| {
-                let piece = &self.pieces[*self.ids.get(&text[range])? as usize];
+            symbols.merge(|pair| {
+                let id = *self.ids.get(&text[pair.range])?;
+                let piece = &self.pieces[id as usize];
                 let mergeable = matches!(piece.kind, Kind::Normal | Kind::UserDefined);
-                mergeable.then_some(Reverse(Score(piece.score)))
+                mergeable.then_some((Reverse(Score(piece.score)), id))
             });
-            for range in symbols.ranges() {
-                let piece = &text[range];
-                push(piece, self.ids.get(piece).copied().unwrap_or(self.unknown));
+            for (range, id) in symbols.each() {
+                push(&text[range], id);
             }
         });
     }
