@@ -41,16 +41,19 @@ fn add(path: &Path, digest: &mut Xxh3) -> Result<()> {
         return Ok(());
     }
     let mut file = std::fs::File::open(path).map_err(fail)?;
-    let mut buffer = vec![0; 1 << 20];
+    let most = 1 << 20;
+    let size = file.metadata().map_err(fail)?.len().min(most);
+    // Not filled with zeros first, which would cost more than the digest of a small file.
+    let mut buffer = Vec::with_capacity(size as usize + 1);
     let mut bytes: u64 = 0;
     loop {
-        match file.read(&mut buffer).map_err(fail)? {
-            0 => break,
-            count => {
-                digest.update(&buffer[..count]);
-                bytes += count as u64;
-            }
+        buffer.clear();
+        let part = file.by_ref().take(most).read_to_end(&mut buffer);
+        if part.map_err(fail)? == 0 {
+            break;
         }
+        digest.update(&buffer);
+        bytes += buffer.len() as u64;
     }
     // The size after the bytes separates a file from the next file of a folder.
     digest.update(&bytes.to_le_bytes());

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::quantile::percentile_sorted;
 use super::quantile::{between, ranks};
+use super::sorting::sort_floats;
 
 /// Count, mean, extremes and percentiles of a set of values. For an empty set the count is 0 and every figure is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
@@ -35,7 +36,7 @@ pub struct Distribution {
 impl Distribution {
     /// Computes the distribution of values, which are sorted in place. Quantiles are numpy's, see [`super::quantile`].
     pub fn from_values(values: &mut [f64]) -> Self {
-        values.sort_unstable_by(f64::total_cmp);
+        sort_floats(values);
         let count = values.len() as u64;
         Self::build(count, values.iter().sum(), |q| percentile_sorted(values, q))
     }

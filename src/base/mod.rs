@@ -16,6 +16,7 @@ pub mod quantile;
 pub mod random;
 pub mod registry;
 pub mod shell;
+pub mod sorting;
 pub mod table;
 pub mod units;
 pub mod version;

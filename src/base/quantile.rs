@@ -28,6 +28,25 @@ pub fn percentile_sorted(values: &[f64], q: f64) -> Option<f64> {
     Some(between(values[low], values[high], fraction))
 }
 
+/// The quantiles (0 to 1, in rising order) of values in any order, which are reordered in part; `None` if there are no values.
+/// They are those of [`percentile_sorted`], without sorting all values.
+pub fn percentiles<const N: usize>(values: &mut [f64], quantiles: [f64; N]) -> [Option<f64>; N] {
+    let count = values.len();
+    if count == 0 {
+        return [None; N];
+    }
+    let mut from = 0;
+    quantiles.map(|q| {
+        let (low, high, fraction) = ranks(count, q);
+        let (_, below, rest) = values[from..].select_nth_unstable_by(low - from, f64::total_cmp);
+        let below = *below;
+        let above = rest.iter().copied().min_by(f64::total_cmp);
+        from = low;
+        let above = above.filter(|_| high > low).unwrap_or(below);
+        Some(between(below, above, fraction))
+    })
+}
+
 /// The median of values in rising order, as numpy, pandas and Python's `statistics` compute it: the middle value, or the mean
 /// of the two middle values. `None` if there are no values.
 pub fn median(sorted: &[f64]) -> Option<f64> {
@@ -58,6 +77,17 @@ mod tests {
             assert_eq!(percentile_sorted(&values, q), Some(expected), "{q}");
         }
         assert_eq!(percentile_sorted(&[7.0], 0.3), Some(7.0));
+        assert_eq!(percentiles(&mut [], [0.5]), [None]);
+        let mut random = crate::base::random::stream(4, "quantiles", 0);
+        for count in [1, 2, 3, 10, 101, 1000] {
+            let mut draw = || rand::Rng::next_u32(&mut random) % 500;
+            let mut values: Vec<f64> = (0..count).map(|_| f64::from(draw()) / 7.0).collect();
+            let mut sorted = values.clone();
+            sorted.sort_unstable_by(f64::total_cmp);
+            let quantiles = [0.0, 0.5, 0.9, 0.99, 1.0];
+            let expected = quantiles.map(|q| percentile_sorted(&sorted, q));
+            assert_eq!(percentiles(&mut values, quantiles), expected);
+        }
         assert_eq!(percentile_sorted(&[], 0.3), None);
     }
 

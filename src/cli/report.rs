@@ -1,14 +1,16 @@
 //! `replay report`
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 
 use clap::Args;
 use serde_json::json;
 
 use super::compare::{SelectionArgs, SloArgs};
 use super::output;
-use crate::base::error::Error;
+use crate::base::error::{Error, Result};
 use crate::base::io::ShownPath;
+use crate::report::render::html::Page;
 use crate::report::studies::compare::{FoundRuns, animation, page};
 use crate::report::studies::result_folder::ResultKind;
 
@@ -58,7 +60,7 @@ pub(super) fn run(args: &ReportArgs, json: bool) -> anyhow::Result<()> {
             )
             .into());
         }
-        kind.page(&args.folder, &command)?.write(&path)?;
+        write(&path, || kind.page(&args.folder, &command))?;
         return wrote(json, &[&path]);
     }
     let selection = args.selection.selection()?;
@@ -67,7 +69,7 @@ pub(super) fn run(args: &ReportArgs, json: bool) -> anyhow::Result<()> {
     super::compare::tell(&study);
     let scenarios = study.scenarios();
     let pairs = super::compare::pairs(&scenarios);
-    page::page(&study, &pairs, &command).write(&path)?;
+    write(&path, || Ok(page::page(&study, &pairs, &command)))?;
     let mut written = vec![path.as_path()];
     if let Some(path) = &args.animate {
         let [scenario] = scenarios.as_slice() else {
@@ -85,6 +87,13 @@ pub(super) fn run(args: &ReportArgs, json: bool) -> anyhow::Result<()> {
         written.push(path);
     }
     wrote(json, &written)
+}
+
+/// Builds and writes a page with a progress bar.
+pub(super) fn write(path: &Path, page: impl FnOnce() -> Result<Page>) -> Result<()> {
+    output::with_progress("pages written", 1, &AtomicU64::new(0), || {
+        page()?.write(path)
+    })
 }
 
 /// Reports the files that were written: as the result with JSON, as notes otherwise.

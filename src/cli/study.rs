@@ -248,6 +248,8 @@ fn compare_all(results: &Path, folder: &Path, command: &str) -> anyhow::Result<(
     let pairs = compare::pairs(&study.scenarios());
     let value = text::json(&study, &pairs, command);
     compare::write(&study, &value, &folder.join("comparison"))?;
-    page::page(&study, &pairs, command).write(&folder.join("report.html"))?;
+    super::report::write(&folder.join("report.html"), || {
+        Ok(page::page(&study, &pairs, command))
+    })?;
     Ok(())
 }

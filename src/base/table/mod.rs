@@ -2,6 +2,7 @@
 //!
 //! [`TableReader`] reads all CSV files, and [`CsvFile`] writes them.
 
+mod cells;
 mod read;
 mod write;
 

@@ -1,9 +1,9 @@
 //! Reads a CSV file row by row; columns are found by their names.
 
 use std::borrow::Cow;
-use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
+use super::cells::{Cells, Rows};
 use crate::base::error::{Error, Fault, Location, Result};
 use crate::base::io::Input;
 
@@ -28,8 +28,8 @@ impl ColumnNames for &[&str] {
 /// A reader of a CSV file with a header. Column names are compared without regard to case and surrounding blanks; empty lines
 /// are skipped.
 pub(crate) struct TableReader {
-    reader: csv::Reader<Box<dyn BufRead + Send>>,
-    record: csv::ByteRecord,
+    rows: Rows,
+    cells: Cells,
     layout: Layout,
     /// Whether every row must have as many cells as the header.
     full_rows: bool,
@@ -57,14 +57,12 @@ impl TableReader {
         required: usize,
     ) -> Result<Self> {
         let path = input.path().to_path_buf();
-        let mut reader = csv::ReaderBuilder::new()
-            .flexible(true)
-            .from_reader(input.into_reader());
-        let header = reader
-            .byte_headers()
-            .map_err(|error| unreadable(&path, error))?;
-        let header: Vec<String> = header
-            .iter()
+        let mut rows = Rows::new(input.into_reader());
+        let mut cells = Cells::default();
+        rows.next(&mut cells)
+            .map_err(|source| Error::read(&path, source))?;
+        let header: Vec<String> = (0..cells.len())
+            .filter_map(|place| cells.get(place))
             .map(|name| String::from_utf8_lossy(name.trim_ascii()).into_owned())
             .collect();
         let first = |column: &N| {
@@ -83,8 +81,8 @@ impl TableReader {
         let places: Vec<Option<usize>> = wanted.iter().map(place).collect();
         let required: Vec<usize> = (0..required).collect();
         let table = Self {
-            reader,
-            record: csv::ByteRecord::new(),
+            rows,
+            cells,
             layout: Layout {
                 path,
                 header,
@@ -160,17 +158,17 @@ impl TableReader {
     /// A file that cannot be read, or a row of another length after [`Self::with_full_rows`].
     pub(crate) fn next_row(&mut self) -> Result<Option<Row<'_>>> {
         let more = self
-            .reader
-            .read_byte_record(&mut self.record)
-            .map_err(|error| unreadable(&self.layout.path, error))?;
+            .rows
+            .next(&mut self.cells)
+            .map_err(|source| Error::read(&self.layout.path, source))?;
         let row = Row {
-            record: &self.record,
+            cells: &self.cells,
             layout: &self.layout,
         };
-        if more && self.full_rows && self.record.len() != self.layout.header.len() {
+        if more && self.full_rows && self.cells.len() != self.layout.header.len() {
             let problem = format!(
                 "has {} cells, and the header has {}",
-                self.record.len(),
+                self.cells.len(),
                 self.layout.header.len()
             );
             return Err(row.error(row.fault(problem)));
@@ -195,24 +193,24 @@ impl TableReader {
 
 /// A row of a [`TableReader`]. `column` is always the index of a requested column, `place` a position in the file.
 pub(crate) struct Row<'a> {
-    record: &'a csv::ByteRecord,
+    cells: &'a Cells,
     layout: &'a Layout,
 }
 
 impl<'a> Row<'a> {
     /// Line of the file on which the row starts; the first line is 1.
     pub(crate) fn line(&self) -> u64 {
-        self.record.position().map_or(1, csv::Position::line)
+        self.cells.line()
     }
 
     /// Number of cells.
     pub(crate) fn len(&self) -> usize {
-        self.record.len()
+        self.cells.len()
     }
 
     /// The cell at a position, exactly as in the file; `None` beyond the last cell.
     pub(crate) fn cell(&self, place: usize) -> Option<Cow<'a, str>> {
-        self.record.get(place).map(String::from_utf8_lossy)
+        self.cells.get(place).map(String::from_utf8_lossy)
     }
 
     /// The cell of a requested column without surrounding blanks; empty if the file lacks the column.
@@ -225,10 +223,10 @@ impl<'a> Row<'a> {
 
     /// Like [`Self::text`], by position.
     pub(crate) fn text_at(&self, place: usize) -> Result<&'a str, Fault> {
-        let Some(cell) = self.record.get(place) else {
+        let Some(cell) = self.cells.get(place) else {
             return Err(self.fault(format!(
                 "has {} columns, `{}` is missing (truncated line)",
-                self.record.len(),
+                self.cells.len(),
                 self.name_at(place)
             )));
         };
@@ -294,14 +292,6 @@ impl<'a> Row<'a> {
 
     fn name_at(&self, place: usize) -> &'a str {
         self.layout.header.get(place).map_or("", String::as_str)
-    }
-}
-
-/// Only the operating system can cause such an error, because rows of any length and any bytes are accepted.
-fn unreadable(path: &Path, error: csv::Error) -> Error {
-    match error.into_kind() {
-        csv::ErrorKind::Io(source) => Error::read(path, source),
-        other => Error::read(path, std::io::Error::other(format!("{other:?}"))),
     }
 }
 

@@ -47,19 +47,21 @@ impl Attainment {
     /// Compares requests with objectives.
     pub fn of(requests: &[RequestRow], objectives: &Objectives) -> Self {
         let base = arrived(requests);
-        let count = |met: &dyn Fn([bool; 3]) -> bool| {
-            let met = |r: &&RequestRow| met(kept(r, objectives));
-            requests.iter().filter(met).count() as u64
-        };
-        let all = count(&|[ttft, tbt, e2e]| ttft && tbt && e2e);
+        let (mut all, mut each) = (0, [0; 3]);
+        for request in requests {
+            let kept = kept(request, objectives);
+            all += u64::from(kept == [true; 3]);
+            for (count, kept) in each.iter_mut().zip(kept) {
+                *count += u64::from(kept);
+            }
+        }
+        let [ttft, tbt, e2e] = each;
         Self {
             requests: all,
             all: ratio(all, base),
-            ttft: ratio(count(&|kept| kept[0]), base),
-            tbt: ratio(count(&|kept| kept[1]), base),
-            e2e: objectives
-                .e2e_seconds
-                .and_then(|_| ratio(count(&|kept| kept[2]), base)),
+            ttft: ratio(ttft, base),
+            tbt: ratio(tbt, base),
+            e2e: objectives.e2e_seconds.and_then(|_| ratio(e2e, base)),
         }
     }
 }

@@ -7,6 +7,8 @@ use rayon::prelude::*;
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, Normal};
 
+use super::jackknife::accelerations;
+use super::sample::SortedSample;
 use crate::base::error::{Error, Result};
 use crate::base::quantile::{between, percentile_sorted, ranks};
 use crate::base::random::stream;
@@ -224,8 +226,29 @@ pub struct Resamples {
     /// Statistics of the original samples.
     pub point: (f64, f64),
     pairs: Vec<(f64, f64)>,
-    /// Statistics without each value in turn: one group per sample, or one group of pairs.
-    left_out: Vec<Vec<(f64, f64)>>,
+    left_out: LeftOut,
+}
+
+/// What BCa intervals need of the samples without each value in turn.
+#[derive(Debug, Clone)]
+enum LeftOut {
+    /// The statistics: one group per sample, or one group of pairs.
+    Statistics(Vec<Vec<(f64, f64)>>),
+    /// The accelerations that follow from them, of the difference and of the ratio.
+    Accelerations(f64, f64),
+}
+
+impl LeftOut {
+    fn acceleration(&self, contrast: Contrast) -> f64 {
+        match (self, contrast) {
+            (Self::Statistics(groups), _) => {
+                let groups = groups.iter();
+                acceleration(groups.map(|group| group.iter().map(|pair| contrast.of(*pair))))
+            }
+            (Self::Accelerations(difference, _), Contrast::Difference) => *difference,
+            (Self::Accelerations(_, relative), Contrast::Relative) => *relative,
+        }
+    }
 }
 
 impl Resamples {
@@ -262,18 +285,32 @@ impl Resamples {
         Self {
             point,
             pairs: pairs.concat(),
-            left_out,
+            left_out: LeftOut::Statistics(left_out),
         }
     }
 
     /// Takes the means of both samples in resamples that were drawn elsewhere, e.g. by [`super::shared_means`].
-    pub fn of_means(a: &[f64], b: &[f64], paired: bool, pairs: Vec<(f64, f64)>) -> Self {
-        let point = (Statistic::Mean.of(a), Statistic::Mean.of(b));
-        let without = (means_without_each(a), means_without_each(b));
+    pub fn of_means(
+        a: &SortedSample,
+        b: &SortedSample,
+        paired: bool,
+        pairs: Vec<(f64, f64)>,
+    ) -> Self {
+        let point = (a.mean_and_variance().0, b.mean_and_variance().0);
+        let left_out = if paired {
+            let (difference, relative) = accelerations(a.values(), b.values(), point);
+            LeftOut::Accelerations(difference, relative)
+        } else {
+            let without = (
+                means_without_each(a.values()),
+                means_without_each(b.values()),
+            );
+            LeftOut::Statistics(left_out(point, without, false))
+        };
         Self {
             point,
             pairs,
-            left_out: left_out(point, without, paired),
+            left_out,
         }
     }
 
@@ -291,12 +328,10 @@ impl Resamples {
 
     /// BCa interval, which corrects for bias and skew; where the corrections are NaN, the percentile interval.
     pub fn bca(&self, contrast: Contrast, confidence: f64) -> Interval {
-        let groups = self.left_out.iter();
-        let groups = groups.map(|group| group.iter().map(|pair| contrast.of(*pair)));
         corrected(
             &self.sorted(contrast),
             contrast.of(self.point),
-            acceleration(groups),
+            self.left_out.acceleration(contrast),
             confidence,
         )
     }

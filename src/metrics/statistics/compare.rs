@@ -131,15 +131,14 @@ impl Comparison {
 /// [`Error::Usage`] for fewer than two values, values that are not finite, samples of different length that should be
 /// pairs, or options out of range.
 pub fn compare(a: &[f64], b: &[f64], options: &Options) -> Result<Comparison> {
-    let resamples = |a: &[f64], b: &[f64]| {
+    check(a, b, options)?;
+    let (sample_a, sample_b) = (SortedSample::new(a.to_vec()), SortedSample::new(b.to_vec()));
+    compare_resampled(&sample_a, &sample_b, options, || {
         let Options {
             statistic, paired, ..
         } = *options;
         Resamples::new(statistic, a, b, paired, options.resamples, options.seed)
-    };
-    check(a, b, options)?;
-    let (a, b) = (SortedSample::new(a.to_vec()), SortedSample::new(b.to_vec()));
-    compare_resampled(&a, &b, options, resamples)
+    })
 }
 
 /// The same of samples that are sorted already; `resamples` makes the resamples of both, and options of resampling are not used.
@@ -150,7 +149,7 @@ pub fn compare_resampled(
     sample_a: &SortedSample,
     sample_b: &SortedSample,
     options: &Options,
-    resamples: impl FnOnce(&[f64], &[f64]) -> Resamples,
+    resamples: impl FnOnce() -> Resamples,
 ) -> Result<Comparison> {
     let (a, b) = (sample_a.values(), sample_b.values());
     check(a, b, options)?;
@@ -160,7 +159,7 @@ pub fn compare_resampled(
         confidence,
         ..
     } = *options;
-    let resamples = resamples(a, b);
+    let resamples = resamples();
     let (value_a, value_b) = resamples.point;
     let u_test = mann_whitney_sorted(sample_a.sorted(), sample_b.sorted());
     let tests = if paired {

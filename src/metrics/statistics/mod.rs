@@ -5,6 +5,7 @@ mod compare;
 mod effect;
 mod exact;
 mod finding;
+mod jackknife;
 mod sample;
 mod shared;
 mod signed_rank;

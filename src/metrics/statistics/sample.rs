@@ -1,6 +1,7 @@
 //! A sample with what several comparisons of it need, computed once.
 
 use super::mean_and_variance;
+use crate::base::sorting::sort_floats;
 
 /// A sample, its values in ascending order, and their mean and variance.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,7 +16,7 @@ impl SortedSample {
     /// Sorts a copy of the values.
     pub fn new(values: Vec<f64>) -> Self {
         let mut sorted = values.clone();
-        sorted.sort_unstable_by(f64::total_cmp);
+        sort_floats(&mut sorted);
         Self::of_sorted(values, sorted)
     }
 

@@ -295,7 +295,12 @@ mod tests {
             let [a, b] = [pair.a, pair.b].map(|s| all[s].iter().flatten().copied().collect());
             let (a, b): (Vec<f64>, Vec<f64>) = (a, b);
             assert_eq!(means.len(), pair.resamples);
-            let found = Resamples::of_means(&a, &b, true, means);
+            let found = Resamples::of_means(
+                &SortedSample::new(a.clone()),
+                &SortedSample::new(b.clone()),
+                true,
+                means,
+            );
             let alone = Resamples::new(Statistic::Mean, &a, &b, true, pair.resamples, 0);
             for contrast in [Contrast::Difference, Contrast::Relative] {
                 near(found.bca(contrast, 0.95), alone.bca(contrast, 0.95), 1e-12);

@@ -2,6 +2,7 @@
 
 use super::Test;
 use super::u_test::normal_above;
+use crate::base::sorting::sort_keys;
 
 /// Up to this number of pairs, p is exact if no difference is zero and no two are equally large.
 const EXACT: usize = 50;
@@ -15,7 +16,7 @@ pub fn signed_rank(a: &[f64], b: &[f64]) -> Test {
         .filter(|difference| *difference != 0.0)
         .map(|difference| difference.abs().to_bits() << 1 | u64::from(difference > 0.0))
         .collect();
-    differences.sort_unstable();
+    sort_keys(&mut differences);
     let n = differences.len() as f64;
     let whole = n * (n + 1.0) / 2.0;
     let (mut begin, mut plus, mut ties) = (0, 0.0, 0.0);

@@ -1,6 +1,7 @@
 //! The Mann-Whitney U test (1947): whether the values of one sample tend to be larger than those of another.
 
 use super::Test;
+use crate::base::sorting::sort_floats;
 
 /// Up to this number of values in the smaller sample, p is exact if no two values are equal; as in scipy's
 /// `method="auto"`.
@@ -28,23 +29,43 @@ pub fn midranks(values: &[f64]) -> (Vec<f64>, f64) {
 /// samples are in ascending order. Sums of ranks are exact up to 2^53.
 fn rank_sum(a: &[f64], b: &[f64]) -> (f64, f64) {
     let (mut from_a, mut from_b, mut ranks, mut ties) = (0, 0, 0.0, 0.0);
-    loop {
-        let value = match (a.get(from_a), b.get(from_b)) {
-            (None, None) => return (ranks, ties),
-            (Some(a), Some(b)) => f64::min(*a, *b),
-            (Some(value), None) | (None, Some(value)) => *value,
-        };
-        let begin = (from_a + from_b) as f64;
-        let until = |values: &[f64], from: usize| {
-            let same = values[from..].iter().take_while(|other| **other == value);
-            from + same.count()
-        };
-        let (to_a, to_b) = (until(a, from_a), until(b, from_b));
-        let size = (to_a - from_a + to_b - from_b) as f64;
-        ranks += (to_a - from_a) as f64 * (begin + f64::midpoint(1.0, size));
-        ties += size * size * size - size;
-        (from_a, from_b) = (to_a, to_b);
+    let is_tie = |values: &[f64], at: usize| values.get(at) == values.get(at + 1);
+    while let (Some(&next_a), Some(&next_b)) = (a.get(from_a), b.get(from_b)) {
+        if next_a == next_b || is_tie(a, from_a) || is_tie(b, from_b) {
+            let value = f64::min(next_a, next_b);
+            (from_a, from_b) = take_equal(value, (a, from_a), (b, from_b), &mut ranks, &mut ties);
+            continue;
+        }
+        // Without a branch, because the processor could not foretell which value is the smaller one.
+        let is_a = usize::from(next_a < next_b);
+        ranks += (is_a * (from_a + from_b + 1)) as f64;
+        from_a += is_a;
+        from_b += 1 - is_a;
     }
+    while let Some(value) = a.get(from_a).or(b.get(from_b)) {
+        (from_a, from_b) = take_equal(*value, (a, from_a), (b, from_b), &mut ranks, &mut ties);
+    }
+    (ranks, ties)
+}
+
+/// Takes a group of equal values from both samples, and returns where the samples go on.
+fn take_equal(
+    value: f64,
+    (a, from_a): (&[f64], usize),
+    (b, from_b): (&[f64], usize),
+    ranks: &mut f64,
+    ties: &mut f64,
+) -> (usize, usize) {
+    let until = |values: &[f64], from: usize| {
+        let same = values[from..].iter().take_while(|other| **other == value);
+        from + same.count()
+    };
+    let (to_a, to_b) = (until(a, from_a), until(b, from_b));
+    let size = (to_a - from_a + to_b - from_b) as f64;
+    let begin = (from_a + from_b) as f64;
+    *ranks += (to_a - from_a) as f64 * (begin + f64::midpoint(1.0, size));
+    *ties += size * size * size - size;
+    (to_a, to_b)
 }
 
 /// Probability that a standard normal variable is at least `z`.
@@ -57,7 +78,7 @@ pub(super) fn normal_above(z: f64) -> f64 {
 pub fn mann_whitney(a: &[f64], b: &[f64]) -> Test {
     let sorted = |values: &[f64]| {
         let mut values = values.to_vec();
-        values.sort_unstable_by(f64::total_cmp);
+        sort_floats(&mut values);
         values
     };
     mann_whitney_sorted(&sorted(a), &sorted(b))

@@ -190,9 +190,25 @@ fn cheapest(candidates: &[Candidate<'_>]) -> String {
     };
     format!(
         "{which} the SLO for at least 99 % of the requests: {}, {}{against}.",
-        as_cheap.join(" and "),
+        named(&as_cheap),
         shown(*price)
     )
+}
+
+/// Maximum number of policies that an answer names one by one.
+const MOST_NAMED: usize = 3;
+
+fn named(names: &[&str]) -> String {
+    match names.split_at_checked(MOST_NAMED) {
+        Some((first, others)) if others.len() > 1 => {
+            format!(
+                "{} and {} others",
+                first.join(", "),
+                thousands(others.len() as u64)
+            )
+        }
+        _ => names.join(" and "),
+    }
 }
 
 /// The figures of a plan that an answer states.

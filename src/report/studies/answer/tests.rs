@@ -275,6 +275,19 @@ fn a_comparison() {
         comparison(&[fixed.clone(), candidate("hpa_gpu", 1.0, 30.0)], 0),
         "The cheapest of the 2 policies that keep the SLO for at least 99 % of the requests: no_autoscaling, $25.60."
     );
+    // Of many equals, three are named.
+    let names = ["a", "b", "c", "d", "e", "f"].map(|name| candidate(name, 1.0, 3.0));
+    let mut all = names[..4].to_vec();
+    all.push(fixed.clone());
+    assert_eq!(
+        comparison(&all, 0),
+        "The cheapest of the 5 policies that keep the SLO for at least 99 % of the requests: a and b and c and d, $3.00, 88.3 % less than the fixed fleet."
+    );
+    all.extend_from_slice(&names[4..]);
+    assert_eq!(
+        comparison(&all, 0),
+        "The cheapest of the 7 policies that keep the SLO for at least 99 % of the requests: a, b, c and 3 others, $3.00, 88.3 % less than the fixed fleet."
+    );
     // The fixed fleet is cheaper but misses the objectives.
     assert_eq!(
         comparison(&[candidate("no_autoscaling", 0.5, 10.0), pure.clone()], 0),

@@ -37,7 +37,7 @@ fn spare_full_comparison(folder: &Path) -> Result<()> {
 }
 
 /// Maximum number of scenarios whose charts are drawn; drawing them takes most of the time of a comparison.
-pub const MOST_DRAWN: usize = 6;
+pub const MOST_DRAWN: usize = 2;
 
 /// Writes `results_summary.csv` and `comparison.json`, and for each scenario `summary_table.csv` and, for the first
 /// [`MOST_DRAWN`], the charts. If there are several scenarios, each has its own folder. `done` counts the scenarios, for a

@@ -13,6 +13,14 @@
     return element;
   };
 
+  // A logarithmic axis cannot show zero, so values that are all zero have a linear one.
+  for (const place of places) for (const chart of place.variants) {
+    const lines = chart.series.filter((s) => s.kind !== "rules" && s.kind !== "limit");
+    const isAbove = (part) => lines.some((s) => s.data.some((v) => (Array.isArray(v) ? v[part] : v) > 0));
+    if (chart.y.scale === "log" && !isAbove(1)) chart.y.scale = "linear";
+    if (chart.x.scale === "log" && !chart.categories.length && !isAbove(0)) chart.x.scale = "linear";
+  }
+
   function option(chart, state) {
     const css = getComputedStyle(document.documentElement);
     const color = (name) => css.getPropertyValue(name).trim();
@@ -54,7 +62,12 @@
     if (spans.length && y.scale !== "percent") {
       const [low, high] = [Math.min(...spans), Math.max(...spans)];
       yAxis.max = (of) => high > of.max ? high * 1.1 : null;
-      if (y.scale === "log") yAxis.min = (of) => low < of.min ? low / 1.1 : null;
+      if (y.scale === "log") {
+        yAxis.min = (of) => low < of.min ? low / 1.1 : null;
+        // An end that is no power of ten would be labelled over the label next to it.
+        const isEnd = (v) => [high * 1.1, low / 1.1].some((end) => Math.abs(v / end - 1) < 1e-6);
+        yAxis.axisLabel.formatter = (v) => isEnd(v) ? "" : tick(v, y.scale);
+      }
     }
     const across = limits.map((s) => ({ yAxis: s.data[0], name: s.name, lineStyle: { color: tone(s.color), type: "dashed", width: 1.5 }, label: { formatter: s.name, color: color("--text"), position: "insideEndTop" } }));
     const series = shown.map((s, place) => {
@@ -150,13 +163,18 @@
     paint();
   }
 
-  const unlike = (chart) => chart.series.filter((s, i) => s.name && chart.series.findIndex((o) => o.name === s.name) === i);
+  // The first series of each name.
+  const unlike = (all) => {
+    const first = new Map();
+    for (const s of all) if (s.name && !first.has(s.name)) first.set(s.name, s);
+    return [...first.values()];
+  };
 
   function toolbar(figure, state, draw) {
     const tools = figure.querySelector(".tools");
     tools.replaceChildren();
     const chart = state.chart;
-    const names = unlike(chart);
+    const names = unlike(chart.series);
     if (!state.shared && names.length > 1) toggles(tools, names, state.hidden, draw);
     const axis = flips(chart);
     if (axis.scale !== "percent") {
@@ -269,10 +287,7 @@
       for (const value of values) add(select, "option", value).selected = value === chosen[name];
       select.addEventListener("change", () => { chosen[name] = select.value; again.forEach((choose) => choose()); });
     }
-    const names = [];
-    for (const place of places) for (const variant of place.variants) for (const s of unlike(variant)) {
-      if (!names.some((o) => o.name === s.name)) names.push(s);
-    }
+    const names = unlike(places.flatMap((place) => place.variants).flatMap((variant) => variant.series));
     const group = add(bar, "div");
     group.id = "policies";
     toggles(group, names, hidden, all);

@@ -230,8 +230,8 @@ impl<'a> RequestSamples<'a> {
         let b = &group.samples[sample(group, one.first)?];
         let (own, base) = (a.beside(b), b.beside(a));
         match &group.means[place][metric] {
-            Some(means) => compare_resampled(&own, &base, options, |a, b| {
-                Resamples::of_means(a, b, true, means.clone())
+            Some(means) => compare_resampled(&own, &base, options, || {
+                Resamples::of_means(&own, &base, true, means.clone())
             }),
             None => compare(own.values(), base.values(), options),
         }
@@ -248,8 +248,8 @@ impl<'a> RequestSamples<'a> {
         let (base, base_means) = self.alone[one.first][metric].as_ref()?;
         let means = own_means.iter().copied().zip(base_means.iter().copied());
         let means = means.take(options.resamples).collect();
-        compare_resampled(own, base, options, |a, b| {
-            Resamples::of_means(a, b, false, means)
+        compare_resampled(own, base, options, || {
+            Resamples::of_means(own, base, false, means)
         })
         .ok()
     }

@@ -15,8 +15,34 @@ use crate::metrics::RequestRow;
 use crate::metrics::serving::state_changes;
 use crate::report::studies::json_file;
 use crate::report::studies::simulation::state_of_name;
+use crate::scenario::layout::{SUMMARY, SUMMARY_CSV};
 use crate::sim::{InstanceRecord, Outcome, PoolResources, Role, StateChange};
 use crate::trace::Nanos;
+
+/// The files from which figures and comparisons are computed; `quick` as [`super::Reading::quick`].
+pub(super) fn files(folder: &Path, quick: bool) -> Vec<&'static str> {
+    if quick {
+        return vec![SUMMARY_CSV];
+    }
+    let requests = match folder.join(REQUESTS).is_file() {
+        true => REQUESTS,
+        false => FOREIGN_REQUESTS,
+    };
+    vec![
+        SUMMARY,
+        SUMMARY_CSV,
+        requests,
+        INSTANCES,
+        CHANGES,
+        DECISIONS,
+    ]
+}
+
+const REQUESTS: &str = "request.csv";
+const FOREIGN_REQUESTS: &str = "detailed/0.csv";
+const INSTANCES: &str = "instances.csv";
+const CHANGES: &str = "scaling/instances.csv";
+const DECISIONS: &str = "scaling/0.csv";
 
 /// The requests of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,8 +133,8 @@ const E2E: &[&str] = &["e2e", "response_times"];
 
 /// The file with a run's requests, and whether it has every request of the trace.
 fn request_file(folder: &Path) -> Option<(PathBuf, bool)> {
-    let own = folder.join("request.csv");
-    let foreign = folder.join("detailed/0.csv");
+    let own = folder.join(REQUESTS);
+    let foreign = folder.join(FOREIGN_REQUESTS);
     match (own.is_file(), foreign.is_file()) {
         (true, _) => Some((own, true)),
         (false, true) => Some((foreign, false)),
@@ -141,7 +167,7 @@ fn outcome(name: &str, has_ended: bool) -> Outcome {
 /// # Errors
 /// A file that cannot be read, or a lifetime that ends before it begins.
 pub(super) fn instances(folder: &Path) -> Result<Option<Vec<InstanceRecord>>> {
-    let path = folder.join("instances.csv");
+    let path = folder.join(INSTANCES);
     if !path.is_file() {
         return Ok(None);
     }
@@ -182,7 +208,7 @@ pub(in crate::report::studies) fn instance_lines(
     folder: &Path,
     columns: &[&str],
 ) -> Result<Option<Vec<Vec<String>>>> {
-    let path = folder.join("instances.csv");
+    let path = folder.join(INSTANCES);
     if !path.is_file() {
         return Ok(None);
     }
@@ -224,7 +250,7 @@ pub(super) fn changes(
     instances: &[InstanceRecord],
     end: Nanos,
 ) -> Result<Vec<StateChange>> {
-    let path = folder.join("scaling/instances.csv");
+    let path = folder.join(CHANGES);
     if !path.is_file() {
         return Ok(state_changes(instances, end));
     }
@@ -254,7 +280,7 @@ pub(super) fn changes(
 /// # Errors
 /// A file that cannot be read.
 pub(super) fn decisions(folder: &Path) -> Result<Option<ScalingLog>> {
-    let path = folder.join("scaling/0.csv");
+    let path = folder.join(DECISIONS);
     if !path.is_file() {
         return Ok(None);
     }
@@ -326,7 +352,7 @@ pub(super) fn resources(summary: Option<&Value>) -> Vec<PoolResources> {
 /// # Errors
 /// A file that cannot be read or is not JSON.
 pub(super) fn summary(folder: &Path) -> Result<Option<Value>> {
-    let path = folder.join("summary.json");
+    let path = folder.join(SUMMARY);
     if !path.is_file() {
         return Ok(None);
     }
@@ -338,7 +364,7 @@ pub(super) fn summary(folder: &Path) -> Result<Option<Value>> {
 /// # Errors
 /// A file that cannot be read or lacks these columns.
 pub(super) fn summary_times(folder: &Path) -> Result<Grid> {
-    let path = folder.join("summary.csv");
+    let path = folder.join(SUMMARY_CSV);
     let columns: Vec<String> = ["ttft_times", "tbt_times", "response_times"]
         .iter()
         .flat_map(|name| PERCENTILES.map(|percentile| format!("{name}_p{percentile}")))

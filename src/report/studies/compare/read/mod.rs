@@ -2,19 +2,21 @@
 
 mod folder;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::base::Distribution;
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::FolderLock;
+use crate::base::quantile::{percentile_sorted, percentiles};
+use crate::base::sorting::sort_floats;
 use crate::metrics::RequestRow;
 use crate::metrics::serving::{
-    Attainment, Cost, Fleet, LIMITED, LIMITED_AT, Latencies, ScalingFigures, Steps, Unfinished,
-    arrived, changes_so_far, finished, per_second, slowdowns,
+    Attainment, Cost, Fleet, LIMITED, LIMITED_AT, ScalingFigures, Steps, Unfinished, arrived,
+    changes_so_far, finished, per_second, slowdowns,
 };
 use crate::scenario::record::check_results;
 use crate::sim::latency::SplitwiseTable;
@@ -96,9 +98,8 @@ pub struct Shares {
 }
 
 impl Shares {
-    /// Thins the distribution of values, in any order, to at most `most` points (at least two).
-    fn of(mut values: Vec<f64>, most: usize) -> Self {
-        values.sort_unstable_by(f64::total_cmp);
+    /// Thins the distribution of values in ascending order to at most `most` points (at least two).
+    fn of(values: &[f64], most: usize) -> Self {
         let count = values.len();
         let kept = count.min(most.max(2));
         let point = |n: usize| {
@@ -169,7 +170,7 @@ impl Figures {
     pub fn read(folder: &Path, how: Reading, points: usize) -> Result<Self> {
         let mut figures = Self::default();
         let _lock = FolderLock::to_read(folder);
-        check_results(folder)?;
+        check_results(folder, &folder::files(folder, how.quick))?;
         let has = |name: &str| folder.join(name).is_file();
         if !has("summary.json") && has("config.toml") {
             return Err(Error::input(
@@ -197,14 +198,8 @@ impl Figures {
         let instances = folder::instances(folder)?;
         let end = end(summary.as_ref(), requests.as_ref(), instances.as_deref());
         if let Some(requests) = &requests {
+            figures.take_times(&requests.rows, points);
             figures.take_requests(requests, &objectives(summary.as_ref(), how), end);
-            if points > 0 {
-                figures.distributions = std::array::from_fn(|metric| {
-                    let finished = requests.rows.iter().filter(|row| row.is_finished());
-                    let values = finished.filter_map(|row| times(row)[metric]);
-                    Shares::of(values.collect(), points)
-                });
-            }
         }
         if let Some(instances) = &instances {
             let end = end.unwrap_or_default();
@@ -241,10 +236,23 @@ impl Figures {
         self.command = summary["command"].as_str().map(str::to_owned);
     }
 
+    /// Takes the percentiles of the times, and their distributions if `points` is not 0.
+    fn take_times(&mut self, rows: &[RequestRow], points: usize) {
+        for metric in 0..METRICS.len() {
+            let finished = rows.iter().filter(|row| row.is_finished());
+            let mut values: Vec<f64> = finished.filter_map(|row| times(row)[metric]).collect();
+            self.times[metric] = if points > 0 {
+                sort_floats(&mut values);
+                self.distributions[metric] = Shares::of(&values, points);
+                PERCENTILES.map(|percentile| percentile_sorted(&values, fraction(percentile)))
+            } else {
+                percentiles(&mut values, PERCENTILES.map(fraction))
+            };
+        }
+    }
+
     fn take_requests(&mut self, requests: &Requests, objectives: &Objectives, end: Option<Nanos>) {
         let rows = &requests.rows;
-        let latencies = Latencies::of(rows);
-        self.times = [&latencies.ttft, &latencies.tbt, &latencies.e2e].map(at_percentiles);
         let done = finished(rows);
         self.finished = Some(done);
         self.oom = Unfinished::of(rows).too_large > 0;
@@ -267,6 +275,11 @@ impl Figures {
     pub fn missed(&self) -> Option<f64> {
         self.attainment.map(|met| 1.0 - met)
     }
+}
+
+/// A percentile as a fraction, exactly as [`Distribution`] has it.
+fn fraction(percentile: u32) -> f64 {
+    f64::from(percentile) / 100.0
 }
 
 fn at_percentiles(values: &Distribution) -> [Option<f64>; 3] {
@@ -298,14 +311,23 @@ fn end(
 
 /// A hash of outcomes and times, bit by bit.
 fn digest(rows: &[RequestRow]) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut digest = Xxh3::new();
     for row in rows {
-        (row.outcome as u8, row.prompt, row.output, row.cached).hash(&mut hasher);
-        for time in [row.arrival, row.queue, row.ttft, row.tbt, row.e2e] {
-            time.map(f64::to_bits).hash(&mut hasher);
-        }
+        // A time that a row does not have has bits that no finite number has.
+        let time = |time: Option<f64>| time.map_or(u64::MAX, f64::to_bits);
+        let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
+        let words = [
+            pair(row.outcome as u32, row.prompt),
+            pair(row.output, row.cached),
+            time(row.arrival),
+            time(row.queue),
+            time(row.ttft),
+            time(row.tbt),
+            time(row.e2e),
+        ];
+        digest.update(words.map(u64::to_le_bytes).as_flattened());
     }
-    hasher.finish()
+    digest.digest()
 }
 
 /// Slowdowns relative to bloom-176b on a DGX-A100, as in the Splitwise study, for runs without their own reference.
@@ -376,13 +398,13 @@ mod tests {
 
     #[test]
     fn distributions_keep_their_ends_and_stay_short() {
-        let values: Vec<f64> = (1..=100_000).rev().map(f64::from).collect();
-        let shares = Shares::of(values, 200);
+        let values: Vec<f64> = (1..=100_000).map(f64::from).collect();
+        let shares = Shares::of(&values, 200);
         assert_eq!((shares.points.len(), shares.count), (200, 100_000));
         assert_eq!(shares.points[0], (1.0, 1e-5));
         assert_eq!(shares.points[199], (100_000.0, 1.0));
-        assert_eq!(Shares::of(vec![2.0], 200).points, [(2.0, 1.0)]);
-        assert_eq!(Shares::of(Vec::new(), 200).points, []);
+        assert_eq!(Shares::of(&[2.0], 200).points, [(2.0, 1.0)]);
+        assert_eq!(Shares::of(&[], 200).points, []);
     }
 
     #[test]
