@@ -131,20 +131,20 @@ fn left_out(scenarios: &[ScenarioGroup<'_>]) -> Vec<String> {
     let mut notes = Vec::new();
     if scenarios.len() > MOST_SCENARIOS {
         notes.push(format!(
-            "Charts and tables of policies are those of the first {MOST_SCENARIOS} of {} scenarios; select others with --traces, --cluster, --start-state, --scheduler or --model. The answer and the table of runs cover all.",
+            "Charts and tables of policies are those of the first {MOST_SCENARIOS} of {} scenarios; select others by trace, cluster, start state, scheduler or model. The answer and the table of runs cover all.",
             scenarios.len()
         ));
     }
     let most = scenarios.iter().map(|scenario| scenario.traces().len());
     if let Some(most) = most.max().filter(|most| *most > MOST_TRACES) {
         notes.push(format!(
-            "Charts of single traces are those of {MOST_TRACES} of up to {most} traces; select others with --traces."
+            "Charts of single traces are those of {MOST_TRACES} of up to {most} traces; select others by trace."
         ));
     }
     let pairs: usize = scenarios.iter().map(super::pairs::left_out).sum();
     if pairs > 0 {
         notes.push(format!(
-            "{} pairs of policies are not compared with each other, because they are too many; each policy is compared with the first. Select fewer with --autoscaler.",
+            "{} pairs of policies are not compared with each other, because they are too many; each policy is compared with the first. Select fewer policies to compare all.",
             thousands(pairs as u64)
         ));
     }
