@@ -171,6 +171,29 @@ fn overdue(template: &str, limit: Duration) {
     std::process::exit(2);
 }
 
+/// Parses arguments as [`main`] does, without running the command: what the fuzz target for command lines calls.
+///
+/// # Errors
+/// The message for arguments that are refused.
+#[cfg(fuzzing)]
+pub fn check_arguments<'w>(words: impl Iterator<Item = &'w str>) -> Result<(), String> {
+    let (words, _) = renamed::modernize(words.map(OsString::from));
+    let mut command = Cli::command();
+    let parsed = command
+        .try_get_matches_from_mut(&words)
+        .and_then(|matches| {
+            let _ = flags::Flags::of(&command, &matches);
+            Cli::from_arg_matches(&matches)
+        });
+    match parsed {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let (problem, remedy) = usage_parts(&error.render().to_string());
+            Err(Error::usage(problem, remedy).to_string())
+        }
+    }
+}
+
 fn run(cli: Cli) -> anyhow::Result<()> {
     let json = cli.global.json;
     if json && matches!(cli.command, Command::Completions(_) | Command::Man(_)) {

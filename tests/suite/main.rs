@@ -15,6 +15,7 @@ mod determinism;
 mod documented;
 mod everywhere;
 mod foreign_code;
+mod fuzz_targets;
 mod generate;
 mod hand_worked;
 mod html_page;
