@@ -15,6 +15,7 @@ use crate::base::io::{NewFolder, write_file};
 use crate::base::limits;
 use crate::cli::ranges::number;
 use crate::report::studies::compare::{FoundRuns, Reading, RunSelection, page, text};
+use crate::report::render::number::thousands;
 use crate::report::studies::{simulation, study as written};
 use crate::scenario::inputs::{RunInputs, TraceInput};
 use crate::scenario::layout::{RunKey, trace_name};
@@ -103,6 +104,13 @@ pub(super) fn run(args: &StudyArgs, json: bool) -> anyhow::Result<()> {
     let blocks = prepared.blocks(&trace)?;
     let workload = prepared.workload(&trace, blocks.as_ref());
     let begun = NewFolder::begin(&args.output_dir)?;
+    if args.test_requests < study::SHORTEST_HOLD {
+        output::note(&format!(
+            "--test-requests {}: the load test holds each rate for at least {} requests, which show whether queues grow",
+            args.test_requests,
+            thousands(study::SHORTEST_HOLD as u64)
+        ));
+    }
     // The profile bounds the load test. The SLA planner uses it, too, on clusters with separate prefill and decode instances.
     let split = config.pool.iter().any(|pool| pool.role == Role::Prefill);
     let profile = args.output_dir.join("profile");
