@@ -14,6 +14,7 @@ use crate::dataset::sharegpt::{Dataset, Join, LoadOptions};
 use crate::prompt::template::{ChatTemplate, SpecialTokens};
 use crate::prompt::tokenizer::{self, Tokenizer};
 use crate::trace::arrival::{ARRIVALS, ArrivalProcess, ServiceTime, THINK_TIMES, ThinkTime};
+use crate::report::render::number::thousands;
 use crate::trace::{
     ArrangedTrace, BuildReport, GenerateOptions, Mode, Overlong, RateShape, RateUnit, TakeOptions,
     Trace, arrange_trace, build_trace,
@@ -274,6 +275,15 @@ impl ConversationArgs {
             ));
         }
         Ok(GenerateOptions {
+        let rate_shape = RateShape::parse(&self.arrivals.rate_shape)?;
+        if let Some(left_out) = rate_shape.left_out() {
+            output::note(&format!(
+                "{}: {} of {} requests failed (no output tokens) and do not count in the rate shape",
+                left_out.path.display(),
+                thousands(left_out.failures),
+                thousands(left_out.failures + left_out.requests)
+            ));
+        }
             mode,
             arrival: ArrivalProcess::by_name(&self.arrivals.arrival, self.arrivals.cv)?,
             rate: self.arrivals.rate,
@@ -281,7 +291,7 @@ impl ConversationArgs {
                 RateUnitArg::Session => RateUnit::Session,
                 RateUnitArg::Request => RateUnit::Request,
             },
-            rate_shape: RateShape::parse(&self.arrivals.rate_shape)?,
+            rate_shape,
             turn_delay: self.arrivals.turn_delay,
             think_time: ThinkTime::by_name(&self.arrivals.think_time)?,
             service_time: ServiceTime::parse(&self.arrivals.service_time)?,
