@@ -24,6 +24,20 @@ pub fn digest_of(path: &Path) -> Result<String> {
     Ok(hex(&digest))
 }
 
+/// Digest of the names and bytes of files.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn digest_of_files(files: &[PathBuf]) -> Result<String> {
+    let mut digest = Xxh3::new();
+    for file in files {
+        digest.update(file.file_name().unwrap_or_default().as_encoded_bytes());
+        digest.update(b"\0");
+        add(file, &mut digest)?;
+    }
+    Ok(hex(&digest))
+}
+
 fn add(path: &Path, digest: &mut Xxh3) -> Result<()> {
     let fail = |source| Error::read(path, source);
     if path.is_dir() {

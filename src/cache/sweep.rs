@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::BlockTrace;
+use super::Run;
 use super::curve::Curve;
 use super::engine::{
-    Capacity, EngineEvent, EngineObserver, EngineOptions, Outcome, Shape, build, replay,
+    CacheChange, Capacity, EngineEvent, EngineObserver, EngineOptions, Outcome, Shape, build,
+    replay,
 };
 use super::eviction::expires;
-use super::{BlockId, Run};
 use crate::base::error::Result;
 use crate::trace::Nanos;
 
@@ -160,12 +161,12 @@ impl Counter {
 }
 
 impl EngineObserver for Counter {
-    fn served(&mut self, run: &Run<'_>, now: Nanos, outcome: &Outcome, _: &[BlockId]) {
+    fn served(&mut self, run: &Run<'_>, now: Nanos, outcome: &Outcome, _: &CacheChange<'_>) {
         self.add(run, now, outcome);
     }
 
-    fn changed(&mut self, _: usize, _: Nanos, _: &[BlockId], went: &[BlockId]) {
-        self.evictions += went.len() as u64;
+    fn changed(&mut self, _: usize, _: Nanos, change: &CacheChange<'_>) {
+        self.evictions += change.went.len() as u64;
     }
 
     fn happened(&mut self, _: usize, what: EngineEvent) {

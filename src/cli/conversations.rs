@@ -1,5 +1,6 @@
 //! The options by which `gen-trace` and `experiment` read, render and tokenize conversations.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
@@ -13,6 +14,7 @@ use crate::cli::ranges::number;
 use crate::dataset::sharegpt::{Dataset, Join, LoadOptions};
 use crate::prompt::template::{ChatTemplate, SpecialTokens};
 use crate::prompt::tokenizer::{self, Tokenizer};
+use crate::report::render::number::thousands;
 use crate::trace::arrival::{ARRIVALS, ArrivalProcess, ServiceTime, THINK_TIMES, ThinkTime};
 use crate::trace::{
     ArrangedTrace, BuildReport, GenerateOptions, Mode, Overlong, RateShape, RateUnit, TakeOptions,
@@ -63,7 +65,7 @@ pub(super) struct ConversationArgs {
         default_value_if("preset", ArgPredicate::IsPresent, "chars"),
         value_name = "NAME|PATH|DIR"
     )]
-    tokenizer: String,
+    tokenizer: OsString,
 
     /// Built-in chat template (chatml, simple, llama3, llama3.1), a .jinja file, a tokenizer_config.json or a folder [default:
     /// the tokenizer's own, or chatml]
@@ -72,7 +74,7 @@ pub(super) struct ConversationArgs {
         default_value_if("preset", ArgPredicate::IsPresent, "simple"),
         value_name = "NAME|PATH"
     )]
-    chat_template: Option<String>,
+    chat_template: Option<OsString>,
 
     /// When to join the parts of a conversation that the data set has split
     #[arg(
@@ -211,7 +213,7 @@ impl ConversationArgs {
             ("--tokenizer", self.tokenizer == "chars"),
             (
                 "--chat-template",
-                self.chat_template.as_deref() == Some("simple"),
+                self.chat_template.as_deref() == Some(OsStr::new("simple")),
             ),
             ("--join-chunks", matches!(self.join_chunks, JoinArg::Never)),
             ("--max-conversations", self.max_conversations == Some(100)),
@@ -222,7 +224,7 @@ impl ConversationArgs {
     }
 
     /// The tokenizer as named by the user.
-    pub(super) fn tokenizer(&self) -> &str {
+    pub(super) fn tokenizer(&self) -> &OsStr {
         &self.tokenizer
     }
 
@@ -233,7 +235,7 @@ impl ConversationArgs {
             ..self.load_options()
         };
         let named = if self.tokenizer == "chars" {
-            tokenizer::DEFAULT
+            OsStr::new(tokenizer::DEFAULT)
         } else {
             &self.tokenizer
         };
@@ -273,6 +275,15 @@ impl ConversationArgs {
                 "give a length of 1 or more tokens",
             ));
         }
+        let rate_shape = RateShape::parse(&self.arrivals.rate_shape)?;
+        if let Some(left_out) = rate_shape.left_out() {
+            output::note(&format!(
+                "{}: {} of {} requests failed (no output tokens) and do not count in the rate shape",
+                left_out.path.display(),
+                thousands(left_out.failures),
+                thousands(left_out.failures + left_out.requests)
+            ));
+        }
         Ok(GenerateOptions {
             mode,
             arrival: ArrivalProcess::by_name(&self.arrivals.arrival, self.arrivals.cv)?,
@@ -281,7 +292,7 @@ impl ConversationArgs {
                 RateUnitArg::Session => RateUnit::Session,
                 RateUnitArg::Request => RateUnit::Request,
             },
-            rate_shape: RateShape::parse(&self.arrivals.rate_shape)?,
+            rate_shape,
             turn_delay: self.arrivals.turn_delay,
             think_time: ThinkTime::by_name(&self.arrivals.think_time)?,
             service_time: ServiceTime::parse(&self.arrivals.service_time)?,
@@ -299,11 +310,13 @@ impl ConversationArgs {
 
 /// Loads a tokenizer and its template.
 pub(super) fn load_model(
-    tokenizer: &str,
-    template: Option<&str>,
+    tokenizer: &OsStr,
+    template: Option<&OsStr>,
 ) -> Result<(Box<dyn Tokenizer>, ChatTemplate)> {
     let path = Path::new(tokenizer);
-    let is_file = path.exists() && !tokenizer::builtin_names().contains(&tokenizer);
+    let name = tokenizer.to_str();
+    let is_builtin = name.is_some_and(|name| tokenizer::builtin_names().contains(&name));
+    let is_file = path.exists() && !is_builtin;
     let template = match template {
         Some(spec) => {
             let tokens = if is_file {
@@ -319,7 +332,7 @@ pub(super) fn load_model(
             None
         } {
             Some(template) => Ok(template),
-            None => ChatTemplate::builtin(default_template(tokenizer)),
+            None => ChatTemplate::builtin(default_template(name.unwrap_or_default())),
         },
     };
     let file = path.is_dir().then(|| tokenizer::file_in(path)).flatten();

@@ -1,6 +1,7 @@
 //! `replay matrix`
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
@@ -49,7 +50,7 @@ pub(super) struct MatrixArgs {
 
     /// Tokenizer, needed where traces hold text: a built-in name, a tokenizer.json or a model folder
     #[arg(long, value_name = "NAME|PATH|DIR", help_heading = "Input")]
-    tokenizer: Option<String>,
+    tokenizer: Option<OsString>,
 
     /// Request rates per second that each trace is stretched to [default: the traces as they are]
     #[arg(
@@ -285,7 +286,11 @@ impl MatrixArgs {
         );
         // Stretched traces are in the native format.
         if !trace.stretched {
-            for (flag, value) in [("--format", &self.format), ("--tokenizer", &self.tokenizer)] {
+            let tokenizer = self
+                .tokenizer
+                .as_ref()
+                .map(|name| name.display().to_string());
+            for (flag, value) in [("--format", &self.format), ("--tokenizer", &tokenizer)] {
                 if let Some(value) = value {
                     command += &format!(" {flag} {}", quoted(value));
                 }

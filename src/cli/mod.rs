@@ -249,7 +249,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
     }
     let (problem, remedy) = match error.kind() {
         clap::error::ErrorKind::InvalidUtf8 => (
-            "an option that is text, such as a tokenizer or a name, has bytes that are not UTF-8"
+            "an option that is text, such as a format or a name, has bytes that are not UTF-8"
                 .to_owned(),
             "name the file through a link whose name is UTF-8".to_owned(),
         ),

@@ -1,5 +1,6 @@
 //! `replay study`
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
@@ -14,6 +15,7 @@ use crate::base::error::{Error, Result};
 use crate::base::io::{NewFolder, write_file};
 use crate::base::limits;
 use crate::cli::ranges::number;
+use crate::report::render::number::thousands;
 use crate::report::studies::compare::{FoundRuns, Reading, RunSelection, page, text};
 use crate::report::studies::{simulation, study as written};
 use crate::scenario::inputs::{RunInputs, TraceInput};
@@ -46,7 +48,7 @@ pub(super) struct StudyArgs {
 
     /// Tokenizer, needed where traces hold text: a built-in name, a tokenizer.json or a model folder
     #[arg(long, value_name = "NAME|PATH|DIR", help_heading = "Input")]
-    tokenizer: Option<String>,
+    tokenizer: Option<OsString>,
 
     #[command(flatten)]
     cluster: ClusterArgs,
@@ -102,6 +104,13 @@ pub(super) fn run(args: &StudyArgs, json: bool) -> anyhow::Result<()> {
     let prepared = config.prepare()?;
     let blocks = prepared.blocks(&trace)?;
     let workload = prepared.workload(&trace, blocks.as_ref());
+    if args.test_requests < study::SHORTEST_HOLD {
+        output::note(&format!(
+            "--test-requests {}: the load test holds each rate for at least {} requests, which show whether queues grow",
+            args.test_requests,
+            thousands(study::SHORTEST_HOLD as u64)
+        ));
+    }
     let begun = NewFolder::begin(&args.output_dir)?;
     // The profile bounds the load test. The SLA planner uses it, too, on clusters with separate prefill and decode instances.
     let split = config.pool.iter().any(|pool| pool.role == Role::Prefill);

@@ -1,5 +1,6 @@
 //! The options that name a trace and set how it is read.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ pub(super) struct TraceArgs {
 
     /// Tokenizer, needed where the trace or the output holds text: a built-in name, a tokenizer.json or a model folder
     #[arg(long, value_name = "NAME|PATH|DIR")]
-    pub(super) tokenizer: Option<String>,
+    pub(super) tokenizer: Option<OsString>,
 }
 
 /// Prints how many failed requests the reader of a trace left out, if any.

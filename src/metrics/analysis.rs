@@ -6,8 +6,8 @@ use crate::base::Distribution;
 use crate::base::error::Result;
 use crate::cache::curve::StackDistances;
 use crate::cache::engine::{
-    CacheEngine, Capacity, EngineEvent, EngineObserver, EngineOptions, Outcome, Shape, build,
-    replay,
+    CacheChange, CacheEngine, Capacity, EngineEvent, EngineObserver, EngineOptions, Outcome, Shape,
+    build, replay,
 };
 use crate::cache::{BlockId, BlockTrace, Run};
 use crate::trace::{Nanos, Trace};
@@ -38,10 +38,15 @@ pub struct RequestMetrics {
     pub lookups: u32,
     /// Prompt blocks that were found and used.
     pub hits: u32,
-    /// Cached blocks that were evicted for this request.
+    /// Blocks that were evicted for this request: they could no longer be found.
     pub evicted: u32,
-    /// Blocks that were allocated for the rest of the prompt.
+    /// Blocks that were stored for this request: they could be found from then on. Over all requests, new blocks minus evicted
+    /// ones are the resident ones.
     pub new_blocks: u32,
+    /// Blocks that were allocated for the rest of the prompt; see [`Outcome::allocated_blocks`].
+    pub allocated_blocks: u32,
+    /// Second copies of cached blocks that lost their content to this request.
+    pub evicted_copies: u32,
     /// Whether the request was rejected because it needs more blocks than the cache has.
     pub rejected: bool,
     /// Time that the request waited for blocks, if it waited; only set where requests overlap.
@@ -370,6 +375,9 @@ impl<'a> Analyzer<'a> {
             run.prompt
         };
         if evicted.is_empty() {
+            // The end of an output that found no room is not cached.
+            let stored = came.iter().rposition(|block| engine.keeps(*block));
+            let came = &came[..stored.map_or(0, |last| last + 1)];
             self.keep_books(run, request.arrival, &outcome, came, &evicted);
         } else {
             let mut kept = std::mem::take(&mut self.kept);
@@ -416,6 +424,8 @@ impl<'a> Analyzer<'a> {
             hits: outcome.hit_blocks,
             evicted: outcome.evicted,
             new_blocks: outcome.new_blocks,
+            allocated_blocks: outcome.allocated_blocks,
+            evicted_copies: outcome.evicted_copies,
             rejected: outcome.rejected,
             waited: outcome.waited,
             preempted: 0,
@@ -564,16 +574,20 @@ impl<'a> Analyzer<'a> {
 
 /// Records the figures of requests that overlap.
 impl EngineObserver for Analyzer<'_> {
-    fn served(&mut self, run: &Run<'_>, now: Nanos, outcome: &Outcome, evicted: &[BlockId]) {
-        self.keep_books(run, now, outcome, run.prompt, evicted);
+    fn served(&mut self, run: &Run<'_>, now: Nanos, outcome: &Outcome, change: &CacheChange<'_>) {
+        // In the cache from their admission on, although some engines let others find them only once they are computed.
+        self.keep_books(run, now, outcome, run.prompt, change.went);
     }
 
-    fn changed(&mut self, request: usize, now: Nanos, came: &[BlockId], went: &[BlockId]) {
-        self.result.requests[request].evicted += went.len() as u32;
+    fn changed(&mut self, request: usize, now: Nanos, change: &CacheChange<'_>) {
+        let metrics = &mut self.result.requests[request];
+        metrics.new_blocks += change.stored;
+        metrics.evicted += change.went.len() as u32;
+        metrics.evicted_copies += change.copies;
         if self.bounded {
             let moment = self.moment(now);
-            self.gone(went, moment);
-            self.came(came, moment);
+            self.gone(change.went, moment);
+            self.came(change.came, moment);
         }
     }
 

@@ -1,14 +1,18 @@
-//! New blocks minus evicted blocks are the resident ones: for every engine, eviction policy, capacity and size of a request, after
-//! every request.
+//! New blocks minus evicted blocks are the resident ones: for every engine, eviction policy, capacity, block size and size of a
+//! request, whether requests overlap or not.
 
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
 use super::{Settings, Summary, analyze};
-use crate::cache::engine::{Capacity, ENGINES, EngineKind, EngineOptions, UseOrder, check};
+use crate::cache::engine::overlap_tests::{linear, plans, trace as trace_of_tokens};
+use crate::cache::engine::{
+    Capacity, ENGINES, EngineKind, EngineOptions, Hold, Shape, UseOrder, build, check,
+};
 use crate::cache::testing::{paths, trace_of};
-use crate::cache::{BlockTrace, HashScheme};
+use crate::cache::{BlockId, BlockTrace, HashScheme};
+use crate::trace::Trace;
 
 /// Sums of the figures that `summary.json` and `requests.csv` show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,20 +30,95 @@ fn books(runs: &[&[u32]], options: &EngineOptions) -> Option<Vec<Book>> {
     let after = |count: usize| {
         let trace = trace_of(&runs[..count]);
         let blocks = BlockTrace::new(&trace, None, HashScheme::ChainedPartial).expect("has blocks");
-        let analysis = analyze(&trace, &blocks, options).ok()?;
-        let settings = Settings::new(options, &blocks);
-        let summary = Summary::new(&trace, &analysis, settings, None);
-        Some(Book {
-            new: analysis.sum(|request| request.new_blocks),
-            evicted: summary.evictions,
-            resident: summary.resident_blocks,
-            lifetimes: summary.residency.map(|times| {
-                let name = "vllm:kv_block_lifetime_seconds";
-                times.histograms[name].count
-            }),
-        })
+        book(&trace, &blocks, options)
     };
     (1..=runs.len()).map(after).collect()
+}
+
+/// The books at the end of a trace.
+fn book(trace: &Trace, blocks: &BlockTrace, options: &EngineOptions) -> Option<Book> {
+    let analysis = analyze(trace, blocks, options).ok()?;
+    let settings = Settings::new(options, blocks);
+    let summary = Summary::new(trace, &analysis, settings, None);
+    let new = analysis.sum(|request| request.new_blocks);
+    let evicted = analysis.sum(|request| request.evicted);
+    assert_eq!((summary.new_blocks, summary.evictions), (new, evicted));
+    Some(Book {
+        new,
+        evicted,
+        resident: summary.resident_blocks,
+        lifetimes: summary.residency.map(|times| {
+            let name = "vllm:kv_block_lifetime_seconds";
+            times.histograms[name].count
+        }),
+    })
+}
+
+/// Serves requests one after another and looks into the cache after each: what it counts as new and evicted is what came and went.
+fn counts_what_is_there(blocks: &BlockTrace, options: &EngineOptions) {
+    let Ok(mut engine) = build(options, blocks) else {
+        return;
+    };
+    let (mut before, mut gone) = (BTreeSet::<BlockId>::new(), Vec::new());
+    let mut cursor = blocks.cursor();
+    while let Some(run) = cursor.next_run() {
+        gone.clear();
+        let outcome = engine.serve(&run, Shape::of(&run.facts), &mut gone);
+        let after: BTreeSet<BlockId> = (0..blocks.distinct())
+            .filter(|block| engine.keeps(*block))
+            .collect();
+        let place = || format!("{options:?}, request {}: {outcome:?}", run.index);
+        assert_eq!(outcome.evicted as usize, gone.len(), "{}", place());
+        assert_eq!(engine.resident() as usize, after.len(), "{}", place());
+        let came = after.difference(&before).count();
+        let went: BTreeSet<_> = before.difference(&after).copied().collect();
+        // A block that cannot be used, such as that of the last token, can go and come again in one request. Where a request holds no
+        // blocks, its own can also come and go.
+        let passed = gone.len() - went.len();
+        assert_eq!(outcome.new_blocks as usize, came + passed, "{}", place());
+        assert!(went.iter().all(|block| gone.contains(block)), "{}", place());
+        if options.engine.card().is_server() {
+            let known = gone.iter().all(|block| before.contains(block));
+            assert!(known, "{}", place());
+        }
+        before = after;
+    }
+}
+
+/// Numbers of different blocks that are ever stored without a limit: whole blocks of the computed tokens, each with all tokens
+/// before it, and with a partial last block where these are stored.
+fn distinct_stored(
+    plan: &[(u64, Vec<u32>, Vec<u32>)],
+    size: usize,
+    outputs: bool,
+    scheme: HashScheme,
+) -> u64 {
+    let mut stored = BTreeSet::new();
+    for (_, prompt, output) in plan {
+        let mut tokens = prompt.clone();
+        if outputs && scheme == HashScheme::Chained {
+            // The last token of an output is never computed.
+            tokens.extend(&output[..output.len() - 1]);
+        }
+        for end in (size..=tokens.len()).step_by(size) {
+            let start = if scheme == HashScheme::Alone {
+                end - size
+            } else {
+                0
+            };
+            stored.insert(tokens[start..end].to_vec());
+        }
+        let whole = tokens.len() / size * size;
+        if scheme != HashScheme::Chained && whole < tokens.len() {
+            let start = if scheme == HashScheme::Alone {
+                whole
+            } else {
+                0
+            };
+            stored.insert(tokens[start..].to_vec());
+        }
+    }
+    stored.len() as u64
 }
 
 fn balances(runs: &[&[u32]], options: &EngineOptions) -> bool {
@@ -81,6 +160,50 @@ fn policies(engine: &EngineKind) -> Vec<String> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
+    /// Tokens: partial last blocks, outputs, several turns, requests of the same prompt that overlap, blocks of all sizes.
+    #[test]
+    fn books_of_tokens_balance(
+        plan in plans(),
+        size in prop::sample::select(vec![1u32, 4, 16, 64]),
+        capacity in prop::option::weighted(0.8, 1u32..40),
+        outputs: bool,
+        held in 0u32..4,
+        prefill in 0u64..3,
+        decode in 0u64..4,
+    ) {
+        let trace = trace_of_tokens(&plan);
+        let capacity = capacity.map_or(Capacity::Unbounded, Capacity::Blocks);
+        for name in ENGINES.names() {
+            let engine: EngineKind = name.parse().expect("registered");
+            let scheme = engine.card().hash_scheme();
+            let blocks = BlockTrace::new(&trace, Some(size), scheme).expect("has blocks");
+            let mut checked = 0;
+            for hold in [Hold::None, Hold::Requests(held), linear(prefill, decode)] {
+                let options = EngineOptions {
+                    engine,
+                    capacity,
+                    cache_output: Some(outputs),
+                    hold,
+                    ..EngineOptions::default()
+                };
+                let Some(book) = book(&trace, &blocks, &options) else { continue };
+                checked += 1;
+                let place = format!("{options:?}, blocks of {size}: {book:?}");
+                prop_assert_eq!(book.new - book.evicted, book.resident, "{}", place);
+                match capacity {
+                    Capacity::Blocks(most) => prop_assert!(book.resident <= u64::from(most), "{}", place),
+                    Capacity::Unbounded => {
+                        let distinct = distinct_stored(&plan, size as usize, outputs, scheme);
+                        prop_assert_eq!(book.new, distinct, "{}", place);
+                    }
+                }
+                counts_what_is_there(&blocks, &options);
+            }
+            let unbounded = capacity == Capacity::Unbounded;
+            prop_assert!(checked > 0 || engine == EngineKind::NAIVE && !unbounded, "{name}");
+        }
+    }
+
     #[test]
     fn new_minus_evicted_is_resident(
         choices in prop::collection::vec(prop::collection::vec(0u8..3, 1..9), 1..12),
@@ -172,4 +295,42 @@ fn a_request_larger_than_the_cache_evicts_its_own_blocks() {
     };
     let found = books(&[run, run], &options);
     assert_eq!(found, Some(vec![book(6, 2), book(12, 8)]));
+}
+
+/// Two requests of one prompt overlap, and SGLang computes both: the second copy is freed, and neither new nor evicted. vLLM computes
+/// the last token again and keeps a second copy of its block until it is needed for other content.
+#[test]
+fn second_copies_are_no_new_blocks() {
+    let plan: Vec<(u64, Vec<u32>, Vec<u32>)> = vec![
+        (0, (0..8).collect(), vec![1]),
+        (1, (0..8).collect(), vec![1]),
+        (100, (50..64).collect(), vec![1]),
+    ];
+    let trace = trace_of_tokens(&plan);
+    let blocks = BlockTrace::new(&trace, Some(4), HashScheme::Chained).expect("has blocks");
+    let found = |engine: EngineKind| {
+        let options = EngineOptions {
+            engine,
+            capacity: Capacity::Blocks(4),
+            hold: linear(1, 1),
+            ..EngineOptions::default()
+        };
+        let analysis = analyze(&trace, &blocks, &options).expect("replays");
+        let of = |request: &super::RequestMetrics| {
+            [
+                request.allocated_blocks,
+                request.new_blocks,
+                request.evicted,
+                request.evicted_copies,
+            ]
+        };
+        let requests: Vec<_> = analysis.requests.iter().map(of).collect();
+        (requests, analysis.resident_blocks)
+    };
+    // The third prompt takes all four blocks: three whole ones and a partial one.
+    let sglang = [[2, 2, 0, 0], [2, 0, 0, 0], [4, 3, 2, 0]];
+    assert_eq!(found(EngineKind::SGLANG), (sglang.to_vec(), 3));
+    // The second request of vLLM finds the first block at once, and takes one for the second.
+    let vllm = [[2, 2, 0, 0], [1, 0, 0, 0], [4, 3, 2, 1]];
+    assert_eq!(found(EngineKind::VLLM), (vllm.to_vec(), 3));
 }

@@ -114,10 +114,16 @@ pub struct Summary {
     pub block_hit_ratio: f64,
     /// Number of distinct blocks in prompts.
     pub distinct_blocks: u64,
-    /// Number of blocks cached at the end, including those of outputs.
+    /// Number of times that a block was stored that was not cached, including blocks of outputs.
+    #[serde(default)]
+    pub new_blocks: u64,
+    /// Number of blocks cached at the end, including those of outputs: `new_blocks - evictions`.
     pub resident_blocks: u64,
-    /// Number of evicted blocks.
+    /// Number of times that a block was evicted, so that it could no longer be found.
     pub evictions: u64,
+    /// Number of second copies of cached blocks that lost their content; vLLM counts them as evictions, too.
+    #[serde(default)]
+    pub evicted_copies: u64,
     /// Distribution over requests of cached prompt tokens / prompt tokens.
     pub sharing_fraction: Distribution,
     /// Distribution of the accesses per block (a block with 1 access was never reused).
@@ -235,8 +241,10 @@ impl Summary {
             block_hits: analysis.sum(|request| request.hits),
             block_hit_ratio: analysis.block_hit_ratio(),
             distinct_blocks: analysis.distinct_blocks(),
+            new_blocks: analysis.sum(|request| request.new_blocks),
             resident_blocks: held,
             evictions: analysis.sum(|request| request.evicted),
+            evicted_copies: analysis.sum(|request| request.evicted_copies),
             sharing_fraction: of(&analysis.sharing_fractions()),
             block_accesses: analysis.block_accesses(),
             reuse_gap_seconds: analysis.gaps.in_seconds(),

@@ -1,6 +1,7 @@
 //! A grid of runs: every cluster with every policy, trace and seed. A cell that already has results of the same inputs is not
 //! run again.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -31,7 +32,7 @@ pub struct GridReading {
     /// Options of the reader.
     pub options: ReadOptions,
     /// The tokenizer of the options, as named by the user.
-    pub tokenizer: Option<String>,
+    pub tokenizer: Option<OsString>,
 }
 
 /// All runs of a matrix.

@@ -1,15 +1,17 @@
 //! The inputs of a run, recorded beside its results. A run with unchanged inputs need not be repeated.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::ScenarioConfig;
-use crate::base::digest::{digest_of, digest_of_text};
+use crate::base::digest::{digest_of, digest_of_files, digest_of_text};
 use crate::base::error::Result;
 use crate::base::io::{read_configuration, write_file};
+use crate::prompt::tokenizer;
 
 /// Name of the copy of a policy's script in a run's folder.
 pub const SCRIPT: &str = "script.rhai";
@@ -42,7 +44,7 @@ pub struct TraceInput {
     pub digest: Option<String>,
     /// The format, if it was given and not detected.
     pub format: Option<String>,
-    /// The tokenizer as given, with a digest if it is a file or folder.
+    /// The tokenizer as given; if it is a file or folder, with a digest of the files that are read.
     pub tokenizer: Option<String>,
     /// Tokens per block, if given.
     pub block_size: Option<u32>,
@@ -56,14 +58,15 @@ impl TraceInput {
     pub fn new(
         path: &Path,
         format: Option<&str>,
-        tokenizer: Option<&str>,
+        tokenizer: Option<&OsStr>,
         block_size: Option<u32>,
     ) -> Result<Self> {
         let tokenizer = match tokenizer {
             Some(name) if Path::new(name).exists() => {
-                Some(format!("{name} {}", digest_of(Path::new(name))?))
+                let files = tokenizer::files_of(Path::new(name));
+                Some(format!("{} {}", name.display(), digest_of_files(&files)?))
             }
-            name => name.map(str::to_owned),
+            name => name.map(|name| name.display().to_string()),
         };
         Ok(Self {
             digest: match path.as_os_str() == "-" {
@@ -245,6 +248,31 @@ mod tests {
         assert_ne!(RunInputs::new(&config, 2, same).unwrap(), first);
         config.slo.ttft_seconds += 0.1;
         assert_ne!(inputs(&config, &trace), first);
+    }
+
+    #[test]
+    fn of_a_model_folder_only_the_tokenizer_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let write =
+            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        let trace = folder.path().join("trace.csv");
+        write("trace.csv", "a");
+        let model = folder.path().as_os_str();
+        let read = || {
+            TraceInput::new(&trace, None, Some(model), None)
+                .unwrap()
+                .tokenizer
+        };
+        write("tokenizer.json", "{}");
+        let first = read();
+        // Weights of any size are not read.
+        write("model.safetensors", "weights");
+        assert_eq!(read(), first);
+        write("tokenizer_config.json", "{}");
+        let second = read();
+        assert_ne!(second, first);
+        write("tokenizer.json", "{ }");
+        assert_ne!(read(), second);
     }
 
     #[test]

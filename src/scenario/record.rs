@@ -53,7 +53,8 @@ pub enum Present {
 
 impl RunInputs {
     /// Writes a run: calls `write` with the folder in which all files are written, records these inputs with the files' sizes and
-    /// digests, and moves everything to `folder` once it is complete.
+    /// digests, and moves everything to `folder` once it is complete. Files of an earlier run in `folder` that this one does not
+    /// have are removed; its record lists them.
     ///
     /// # Errors
     /// A file that cannot be written.
@@ -65,12 +66,17 @@ impl RunInputs {
             let name = path.strip_prefix(begun.path()).unwrap_or(&path);
             results.insert(name.display().to_string(), FileFacts::of(&path)?);
         }
+        // A record that cannot be read lists nothing.
+        let earlier = Record::read(folder).ok().flatten();
+        let earlier = earlier.and_then(|record| record.results);
+        let mut gone: Vec<String> = earlier.unwrap_or_default().into_keys().collect();
+        gone.retain(|name| !results.contains_key(name));
         let record = Record {
             inputs: self.clone(),
             results: Some(results),
         };
         record.write(begun.path())?;
-        begun.finish(&[SUMMARY_CSV, SUMMARY, INPUTS])
+        begun.finish_without(&[SUMMARY_CSV, SUMMARY, INPUTS], &gone)
     }
 
     /// As [`record`](Self::record), unless another process has written the same run since: then returns false.
@@ -275,6 +281,27 @@ mod tests {
         std::fs::remove_file(run.join(INPUTS)).unwrap();
         let missing = Present::Other("inputs.json is missing".to_owned());
         assert_eq!(inputs.present(&run), missing);
+    }
+
+    #[test]
+    fn a_newer_run_leaves_no_file_of_an_older_one() {
+        let place = Place::new();
+        place.write();
+        let run = place.run();
+        std::fs::write(run.join("notes.txt"), "mine").unwrap();
+        let other = RunInputs {
+            seed: 9,
+            ..place.inputs.clone()
+        };
+        let files = |run: &Path| {
+            write_file(run.join("request.csv"), b"id\n5\n")?;
+            write_file(run.join(SUMMARY), b"{}")
+        };
+        other.record(&run, files).unwrap();
+        assert_eq!(other.present(&run), Present::Complete);
+        assert!(!run.join("deep/er.csv").exists());
+        assert!(run.join("notes.txt").exists());
+        assert_eq!(std::fs::read(run.join("request.csv")).unwrap(), b"id\n5\n");
     }
 
     #[test]

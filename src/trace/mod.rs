@@ -19,6 +19,6 @@ pub use generate::{
 pub use model::{
     Content, ExtraKeys, NewRequest, Request, Service, Span, Trace, TraceBuilder, TraceMeta,
 };
-pub use rate_shape::RateShape;
+pub use rate_shape::{LeftOut, RateShape};
 pub use replayer::{TokenReplay, Tokens};
 pub use spool::Spool;

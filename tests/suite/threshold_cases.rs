@@ -208,6 +208,25 @@ fn thresholds_and_aging_by_simulation() {
         code == Some(2) && complaint.contains("exists already"),
         "{complaint}"
     );
+    // What a process left that was stopped between two folders is completed; other results stay, and nothing is written.
+    let first = root.join("threshold_output/1970-01-01_00-00-00");
+    let last = root.join("threshold_output/1970-01-01_00-00-03");
+    let metric = last.join("40/prefill_e2e_time.csv");
+    let bytes = std::fs::read(&metric).unwrap();
+    std::fs::remove_dir_all(&last).unwrap();
+    let (code, completed, complaint) = run(&threshold);
+    assert_eq!((code, completed), (Some(0), found.clone()), "{complaint}");
+    assert_eq!(std::fs::read(&metric).unwrap(), bytes);
+    std::fs::remove_dir_all(&last).unwrap();
+    std::fs::write(first.join("40/prefill_e2e_time.csv"), "other").unwrap();
+    let (code, _, complaint) = run(&threshold);
+    assert_eq!(code, Some(2));
+    assert!(
+        complaint.contains("1970-01-01_00-00-00: exists already, with other results; name another"),
+        "{complaint}"
+    );
+    assert!(!last.exists() && std::fs::read_dir(&first).unwrap().count() == 3);
+
     let other = [
         &threshold[..],
         &[

@@ -248,4 +248,24 @@ fn failures_of_burstgpt_are_counted_and_left_out() {
         told.contains("BurstGPT.csv: 1 of 3 requests failed (no output tokens) and are left out; --format burstgpt-all keeps them"),
         "{told}"
     );
+    // Their arrivals do not count in a rate shape either.
+    let chats = folder.path().join("chats.jsonl");
+    stdout(&["synth-dataset", "-n", "3", "-o", text(&chats)]);
+    let shape = format!("trace:{}", text(&file));
+    let output = replay(&[
+        "gen-trace",
+        text(&chats),
+        "--tokenizer",
+        "chars",
+        "--rate-shape",
+        &shape,
+        "-o",
+        "-",
+    ]);
+    assert!(output.status.success());
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        told.contains("BurstGPT.csv: 1 of 3 requests failed (no output tokens) and do not count in the rate shape"),
+        "{told}"
+    );
 }

@@ -68,18 +68,58 @@ impl StagedFolder {
         Ok(files)
     }
 
+    /// Whether the target exists and has the same files, with the same bytes, and no others.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file or folder cannot be read.
+    pub fn equals_target(&self) -> Result<bool> {
+        let folder = std::path::absolute(&self.target).unwrap_or_default();
+        if !folder.is_dir() {
+            return Ok(false);
+        }
+        let fail = |source| Error::read(&self.target, source);
+        let mut existing = Vec::new();
+        list(&folder, &mut existing).map_err(fail)?;
+        existing.retain(|file| !file.starts_with(&self.path));
+        let files = self.files()?;
+        let equal = |file: &PathBuf| -> std::io::Result<bool> {
+            let place = folder.join(file.strip_prefix(&self.path).unwrap_or(file));
+            Ok(place.is_file() && std::fs::read(file)? == std::fs::read(place)?)
+        };
+        for file in &files {
+            if !equal(file).map_err(fail)? {
+                return Ok(false);
+            }
+        }
+        Ok(existing.len() == files.len())
+    }
+
     /// Moves everything to its place; files of the names `last` come last, in that order.
     ///
     /// # Errors
     /// [`Error::Io`] if a file cannot be moved.
     pub fn finish(self, last: &[&str]) -> Result<()> {
+        self.finish_without(last, &[])
+    }
+
+    /// As [`StagedFolder::finish`]. Of the files in the target, those of the names `gone`, which an earlier result had and this
+    /// one has not, are removed. Names that lead out of the folder are left alone.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file cannot be moved or removed.
+    pub fn finish_without(self, last: &[&str], gone: &[String]) -> Result<()> {
         let fail = |source| Error::write(&self.target, source);
         // Fails if a folder with files has the name.
         if std::fs::rename(&self.path, &self.target).is_err() {
             let folder = std::path::absolute(&self.target).map_err(fail)?;
             // Two processes do not mix their files.
             let _lock = FolderLock::to_write(&folder);
-            for name in last {
+            let gone = gone.iter().map(String::as_str);
+            for name in last
+                .iter()
+                .copied()
+                .chain(gone.filter(|name| is_below(name)))
+            {
                 match std::fs::remove_file(folder.join(name)) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                         return Err(Error::write(self.target.join(name), error));
@@ -107,6 +147,12 @@ impl Drop for StagedFolder {
     fn drop(&mut self) {
         temporary::remove_folder(&self.path);
     }
+}
+
+/// Whether a relative path stays in its folder.
+fn is_below(name: &str) -> bool {
+    let plain = |part| matches!(part, std::path::Component::Normal(_));
+    !name.is_empty() && Path::new(name).components().all(plain)
 }
 
 /// All files below a folder.
@@ -221,6 +267,46 @@ mod tests {
         let all = [read("other"), read("summary"), read("in/x")];
         assert_eq!(all, ["old", "new", "new"]);
         assert_eq!(std::fs::read_dir(root.path()).expect("lists").count(), 3);
+    }
+
+    #[test]
+    fn only_files_of_the_earlier_result_go() {
+        let root = tempfile::tempdir().expect("folder");
+        let target = root.path().join("run");
+        write_file(root.path().join("beside"), b"mine").expect("writes");
+        for name in ["notes", "in/old", "kept"] {
+            write_file(target.join(name), b"old").expect("writes");
+        }
+        let begun = StagedFolder::begin(&target).expect("begins");
+        write_file(begun.path().join("kept"), b"new").expect("writes");
+        assert!(!begun.equals_target().expect("reads"));
+        let gone = ["in/old", "../beside", "/", "", "never"].map(str::to_owned);
+        begun.finish_without(&["kept"], &gone).expect("moves");
+        let there = |name: &str| root.path().join(name).exists();
+        assert!(there("run/notes") && there("beside") && !there("run/in/old"));
+        assert_eq!(std::fs::read(target.join("kept")).expect("reads"), b"new");
+    }
+
+    #[test]
+    fn equal_folders_are_recognised() {
+        let root = tempfile::tempdir().expect("folder");
+        let target = root.path().join("run");
+        let begin = |files: &[(&str, &str)]| {
+            let begun = StagedFolder::begin(&target).expect("begins");
+            for (name, text) in files {
+                write_file(begun.path().join(name), text.as_bytes()).expect("writes");
+            }
+            begun
+        };
+        let files = [("a", "1"), ("in/b", "2")];
+        let begun = begin(&files);
+        assert!(!begun.equals_target().expect("reads"));
+        begun.finish(&[]).expect("moves");
+        let equal = |files: &[(&str, &str)]| begin(files).equals_target().expect("reads");
+        assert!(equal(&files));
+        assert!(!equal(&files[..1]));
+        assert!(!equal(&[("a", "1"), ("in/b", "3")]));
+        assert!(!equal(&[("a", "1"), ("in/b", "2"), ("c", "")]));
     }
 
     #[test]

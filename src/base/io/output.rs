@@ -118,9 +118,7 @@ impl OutputFile {
                 buffered,
                 flate2::Compression::new(6),
             )),
-            Compression::Zstd => {
-                Sink::Zstd(zstd::stream::write::Encoder::new(buffered, ZSTD_LEVEL).map_err(fail)?)
-            }
+            Compression::Zstd => Sink::Zstd(zstd_encoder(buffered).map_err(fail)?),
         };
         Ok(Self {
             path,
@@ -152,6 +150,13 @@ impl OutputFile {
         }
         Ok(())
     }
+}
+
+/// Compresses with a checksum, so that damage is noticed when the file is read. Gzip always has one.
+fn zstd_encoder<W: Write>(to: W) -> std::io::Result<zstd::stream::write::Encoder<'static, W>> {
+    let mut encoder = zstd::stream::write::Encoder::new(to, ZSTD_LEVEL)?;
+    encoder.include_checksum(true)?;
+    Ok(encoder)
 }
 
 /// Creates the temporary file, with the permissions of the existing one.
@@ -304,6 +309,24 @@ mod tests {
                 .read_to_end()
                 .expect("reads");
             assert_eq!(back, b"hello", "{name}");
+        }
+    }
+
+    #[test]
+    fn damage_to_a_compressed_file_is_noticed() {
+        let folder = tempfile::tempdir().expect("folder");
+        for name in ["a.gz", "a.zst"] {
+            let path = folder.path().join(name);
+            // Bytes without repetition are stored as they are, so that only the checksum protects them.
+            let content: Vec<u8> = (0..=255).collect();
+            write_file(&path, &content).expect("writes");
+            let mut bytes = std::fs::read(&path).expect("reads");
+            let at = bytes.windows(3).position(|part| part == [100, 101, 102]);
+            bytes[at.expect("is stored")] ^= 1;
+            std::fs::write(&path, bytes).expect("writes");
+            let error = crate::base::io::Input::open(&path).and_then(|input| input.read_to_end());
+            let told = error.expect_err("is damaged").to_string();
+            assert!(told.contains(name), "{told}");
         }
     }
 

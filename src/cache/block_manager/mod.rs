@@ -126,6 +126,15 @@ impl BlockManager {
         }
     }
 
+    /// Number of blocks that were taken for other content while another block held the same content. vLLM counts these, too,
+    /// as evictions.
+    pub fn evicted_copies(&self) -> u64 {
+        match &self.store {
+            Store::Counted { .. } => 0,
+            Store::Cached(pool) => pool.evicted_copies(),
+        }
+    }
+
     /// Number of leading blocks of `path` that can be found.
     pub fn resident(&self, path: &[BlockId]) -> u32 {
         let Store::Cached(pool) = &self.store else {

@@ -19,7 +19,7 @@ pub enum FreeOrder {
 
 /// Receives the contents that are evicted.
 pub trait EvictionSink {
-    /// The block that held `content` was taken for other content.
+    /// `content` can no longer be found: the last block that held it was taken for other content.
     fn evicted(&mut self, content: BlockId);
 }
 
@@ -52,6 +52,7 @@ pub(super) struct Pool {
     next_copy: Vec<Slot>,
     previous_copy: Vec<Slot>,
     cached_contents: u32,
+    evicted_copies: u64,
     order: FreeOrder,
 }
 
@@ -71,6 +72,7 @@ impl Pool {
             next_copy: vec![NONE; slots as usize],
             previous_copy: vec![NONE; slots as usize],
             cached_contents: 0,
+            evicted_copies: 0,
             order,
         }
     }
@@ -93,6 +95,11 @@ impl Pool {
         self.cached_contents
     }
 
+    /// Number of slots that were taken for other content while another slot held the same content.
+    pub(super) fn evicted_copies(&self) -> u64 {
+        self.evicted_copies
+    }
+
     /// The slot that holds `content`, if any.
     pub(super) fn find(&self, content: BlockId) -> Option<Slot> {
         let slot = self.first[content as usize];
@@ -111,13 +118,16 @@ impl Pool {
         self.references[slot as usize] += 1;
     }
 
-    /// Takes the head of the free queue; its former content can no longer be found.
+    /// Takes the head of the free queue; its former content can no longer be found there.
     pub(super) fn take(&mut self, evicted: &mut impl EvictionSink) -> Option<Slot> {
         let slot = self.free.pop_front()?;
         let content = self.content[slot as usize];
         if content != NONE {
             self.forget(slot, content);
-            evicted.evicted(content);
+            match self.find(content) {
+                None => evicted.evicted(content),
+                Some(_) => self.evicted_copies += 1,
+            }
         }
         self.references[slot as usize] = 1;
         Some(slot)

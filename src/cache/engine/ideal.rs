@@ -112,6 +112,7 @@ impl CacheEngine for Ideal {
             hit_blocks: hits,
             cached_tokens,
             new_blocks: stored,
+            allocated_blocks: stored,
             evicted: (evicted.len() - before) as u32,
             ..Outcome::default()
         }

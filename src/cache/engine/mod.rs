@@ -25,7 +25,7 @@ pub use card::{EngineCard, EngineKind};
 pub use hold::Hold;
 pub use ideal::Ideal;
 pub use naive::Naive;
-pub use overlap::{EngineEvent, EngineObserver, replay};
+pub use overlap::{CacheChange, EngineEvent, EngineObserver, replay};
 pub use sglang::{Running, Sglang, UnboundedSglang};
 pub use sglang_order::ORDERS;
 pub use tier::{Tier, TierSpec, TierSummary};
@@ -44,13 +44,18 @@ pub struct Outcome {
     pub hit_blocks: u32,
     /// Prompt tokens in the hit blocks.
     pub cached_tokens: u32,
-    /// Blocks that came new for this request. In engines of a serving system, the blocks that were allocated for the rest of the
-    /// prompt, the partial last one included. In the others, every block that was stored, those of a cached output included;
-    /// there, the sum of new blocks minus the sum of evicted ones is what is resident. A block that was found, evicted by the
-    /// request's own blocks before its use, and stored again is a hit and a new block.
+    /// Blocks that were stored for this request, cached outputs included: each can be found afterwards and could not before. A
+    /// partial last block without an id is never stored, and neither is a second copy of a block. A block that was found, evicted
+    /// by the request's own blocks before its use, and stored again is a hit and a new block. The sum of new blocks minus the sum
+    /// of evicted ones is what is resident.
     pub new_blocks: u32,
-    /// Cached blocks that were evicted for this request, including for its output.
+    /// Blocks that were allocated for the rest of the prompt. In engines of a serving system, a partial last block and second
+    /// copies of cached blocks are among them, and blocks of outputs are not; in the others, they are the new blocks.
+    pub allocated_blocks: u32,
+    /// Blocks that were evicted for this request, including for its output: they can no longer be found.
     pub evicted: u32,
+    /// Second copies of cached blocks that lost their content to this request, which vLLM also counts as evictions.
+    pub evicted_copies: u32,
     /// Whether the request was rejected because it needs more blocks than the cache has.
     pub rejected: bool,
     /// Whether the output was truncated because it needs more blocks than the cache has.
@@ -64,17 +69,14 @@ pub trait CacheEngine {
     /// Name in the registry.
     fn name(&self) -> &'static str;
 
-    /// Serves a request; blocks that lose their content on the way are appended to `evicted`.
+    /// Serves a request; blocks that can no longer be found are appended to `evicted`.
     fn serve(&mut self, run: &Run<'_>, request: Shape, evicted: &mut Vec<BlockId>) -> Outcome;
 
     /// Number of cached blocks; a block that is stored twice counts once.
     fn resident(&self) -> u32;
 
-    /// Whether a block of the request that was served last is cached. Engines that hold a request's blocks until its end keep all
-    /// of them; in the others, the request's own later blocks may have evicted it.
-    fn keeps(&self, _block: BlockId) -> bool {
-        true
-    }
+    /// Whether a block is cached.
+    fn keeps(&self, block: BlockId) -> bool;
 
     /// Number of operations of the eviction policy so far; 0 for engines that do not count them.
     fn steps(&self) -> u64 {

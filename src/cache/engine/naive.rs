@@ -56,11 +56,16 @@ impl CacheEngine for Naive {
                 outcome.new_blocks += 1;
             }
         }
+        outcome.allocated_blocks = outcome.new_blocks;
         self.resident += outcome.new_blocks;
         outcome
     }
 
     fn resident(&self) -> u32 {
         self.resident
+    }
+
+    fn keeps(&self, block: BlockId) -> bool {
+        self.seen[block as usize]
     }
 }

@@ -26,14 +26,34 @@ pub enum EngineEvent {
     Truncated,
 }
 
+/// What a cache gained and lost in one step of a request.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CacheChange<'a> {
+    /// Blocks of the request that are cached now. Some may have been cached before.
+    pub came: &'a [BlockId],
+    /// Number of blocks that were stored: they are cached now and were not before.
+    pub stored: u32,
+    /// Blocks that are no longer cached.
+    pub went: &'a [BlockId],
+    /// Number of second copies of cached blocks that lost their content.
+    pub copies: u32,
+}
+
+impl CacheChange<'_> {
+    /// Whether anything came or went.
+    pub(super) fn is_some(&self) -> bool {
+        !self.came.is_empty() || !self.went.is_empty() || self.copies > 0
+    }
+}
+
 /// Receives what an engine does to each request.
 pub trait EngineObserver {
-    /// A request was admitted or rejected. These calls are in the order of the requests' arrivals.
-    fn served(&mut self, run: &Run<'_>, now: Nanos, outcome: &Outcome, evicted: &[BlockId]);
+    /// A request was admitted or rejected. These calls are in the order of the requests' arrivals. The counts of the change
+    /// are also in the outcome.
+    fn served(&mut self, run: &Run<'_>, now: Nanos, outcome: &Outcome, change: &CacheChange<'_>);
 
-    /// An admitted request filled some blocks (the first list); other blocks lost their content to it (the second
-    /// list).
-    fn changed(&mut self, request: usize, now: Nanos, came: &[BlockId], went: &[BlockId]);
+    /// The cache has changed for a request after its admission.
+    fn changed(&mut self, request: usize, now: Nanos, change: &CacheChange<'_>);
 
     /// Another event of an admitted request.
     fn happened(&mut self, request: usize, what: EngineEvent);
@@ -106,6 +126,16 @@ pub(crate) trait Manager {
     /// Ends the request. `path` are the full blocks of all tokens that it should have computed; returns how many of
     /// them it has.
     fn finish(&mut self, held: &mut Self::Held, path: &[BlockId]) -> usize;
+
+    /// Number of leading blocks of a request that others can find; only with [`Findable::AsFilled`].
+    fn findable(&self, _held: &Self::Held) -> u32 {
+        0
+    }
+
+    /// Number of second copies of cached blocks that have lost their content so far.
+    fn evicted_copies(&self) -> u64 {
+        0
+    }
 
     /// Frees all blocks of a preempted request.
     fn preempt(&mut self, held: &mut Self::Held);

@@ -1,7 +1,7 @@
 //! Requests that overlap: cases worked by hand, and properties that always hold. A token takes a nanosecond, a block
 //! has 4 tokens.
 
-use super::overlap::{Candidate, Findable, Manager, PromptRequest, drive};
+use super::overlap::{CacheChange, Candidate, Findable, Manager, PromptRequest, drive};
 use super::*;
 use crate::cache::{BlockManager, HeldBlocks};
 use crate::trace::{Content, NewRequest, Trace, TraceBuilder, TraceMeta};
@@ -59,17 +59,40 @@ pub(crate) fn options(engine: &str, capacity: Capacity, hold: Hold) -> EngineOpt
 struct Log {
     met: Vec<(u64, Outcome)>,
     preempted: Vec<usize>,
+    cached: CachedSet,
+}
+
+/// The blocks that are cached, by the changes that an engine reports.
+#[derive(Debug, Default)]
+pub(crate) struct CachedSet(pub(crate) std::collections::BTreeSet<BlockId>);
+
+impl CachedSet {
+    /// Applies a change and checks its count.
+    pub(crate) fn apply(&mut self, change: &CacheChange<'_>) {
+        for block in change.went {
+            assert!(
+                self.0.remove(block),
+                "block {block} was evicted and not cached"
+            );
+        }
+        let new = change.came.iter().filter(|block| self.0.insert(**block));
+        assert_eq!(new.count(), change.stored as usize, "{change:?}");
+    }
 }
 
 impl EngineObserver for Log {
-    fn served(&mut self, run: &Run<'_>, now: Nanos, outcome: &Outcome, evicted: &[BlockId]) {
+    fn served(&mut self, run: &Run<'_>, now: Nanos, outcome: &Outcome, change: &CacheChange<'_>) {
         assert_eq!(run.index, self.met.len(), "in the order of arrival");
-        assert_eq!(outcome.evicted as usize, evicted.len());
+        assert_eq!(outcome.evicted as usize, change.went.len());
+        assert_eq!(outcome.new_blocks, change.stored);
         self.met.push((now.0, *outcome));
+        self.cached.apply(change);
     }
 
-    fn changed(&mut self, request: usize, _: Nanos, _: &[BlockId], went: &[BlockId]) {
-        self.met[request].1.evicted += went.len() as u32;
+    fn changed(&mut self, request: usize, _: Nanos, change: &CacheChange<'_>) {
+        self.met[request].1.evicted += change.went.len() as u32;
+        self.met[request].1.new_blocks += change.stored;
+        self.cached.apply(change);
     }
 
     fn happened(&mut self, request: usize, what: EngineEvent) {
@@ -325,6 +348,14 @@ impl Manager for Audited {
         grown
     }
 
+    fn findable(&self, held: &HeldBlocks) -> u32 {
+        self.manager.findable(held)
+    }
+
+    fn evicted_copies(&self) -> u64 {
+        self.manager.evicted_copies()
+    }
+
     fn finish(&mut self, held: &mut HeldBlocks, path: &[BlockId]) -> usize {
         let blocks = path.len().min(held.slots().len());
         self.preempt(held);
@@ -465,6 +496,7 @@ proptest! {
                 drive(Pinned(tree, vec![0; blocks.distinct() as usize]), &blocks, &options, &mut log)
             };
             prop_assert!(resident <= capacity);
+            prop_assert_eq!(log.cached.0.len(), resident as usize);
             prop_assert_eq!(log.met.len(), plan.len());
             for ((_, outcome), (_, prompt, _)) in log.met.iter().zip(&plan) {
                 prop_assert_eq!(outcome.rejected, prompt.len().div_ceil(4) > capacity as usize);

@@ -44,12 +44,12 @@ impl Rules {
         request.input_length.div_ceil(self.block_size)
     }
 
-    /// The outcome of a request with this number of hits and no evictions.
+    /// The outcome of a request with this number of hits that has stored and evicted nothing yet.
     pub(super) fn outcome(&self, hits: u32, request: Shape) -> Outcome {
         Outcome {
             hit_blocks: hits,
             cached_tokens: tokens_in(hits, self.block_size, request.input_length),
-            new_blocks: self.prompt_blocks(request) - hits,
+            allocated_blocks: self.prompt_blocks(request) - hits,
             ..Outcome::default()
         }
     }

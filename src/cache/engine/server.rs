@@ -4,7 +4,9 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use super::super::{BlockId, Facts, Run};
-use super::overlap::{Candidate, EngineEvent, EngineObserver, Findable, Manager, PromptRequest};
+use super::overlap::{
+    CacheChange, Candidate, EngineEvent, EngineObserver, Findable, Manager, PromptRequest,
+};
 use super::rules::Rules;
 use super::{Hold, Outcome, Shape, tokens_in};
 use crate::trace::{Nanos, Service};
@@ -63,6 +65,37 @@ struct InFlightRequest<H> {
     held: H,
 }
 
+/// The counts of a manager after its last reported change.
+#[derive(Debug, Default)]
+struct Counts {
+    cached: u32,
+    copies: u64,
+}
+
+impl Counts {
+    /// What has changed since; `went` are the blocks that were evicted, `came` those of the request that are cached now.
+    fn change<'a, M: Manager>(
+        &mut self,
+        manager: &M,
+        came: &'a [BlockId],
+        went: &'a [BlockId],
+    ) -> CacheChange<'a> {
+        let before = std::mem::replace(
+            self,
+            Self {
+                cached: manager.cached_blocks(),
+                copies: manager.evicted_copies(),
+            },
+        );
+        CacheChange {
+            came,
+            stored: self.cached + went.len() as u32 - before.cached,
+            went,
+            copies: (self.copies - before.copies) as u32,
+        }
+    }
+}
+
 /// A manager, its requests and the clock.
 pub(super) struct Server<'w, M: Manager> {
     pub(super) manager: M,
@@ -80,6 +113,7 @@ pub(super) struct Server<'w, M: Manager> {
     running: Vec<usize>,
     waiting: VecDeque<usize>,
     evicted: Vec<BlockId>,
+    counts: Counts,
 }
 
 impl<'w, M: Manager> Server<'w, M> {
@@ -103,6 +137,7 @@ impl<'w, M: Manager> Server<'w, M> {
             running: Vec::new(),
             waiting: VecDeque::new(),
             evicted: Vec::new(),
+            counts: Counts::default(),
         }
     }
 
@@ -210,10 +245,13 @@ impl<'w, M: Manager> Server<'w, M> {
     /// Reports an admission or a rejection.
     fn report(&mut self, id: usize, hits: Option<u32>, blocks: usize) {
         let request = &mut self.requests[id];
-        let evicted = &self.evicted;
+        let came = match (M::FINDABLE, hits) {
+            (Findable::AsFilled, Some(_)) => &request.path[..blocks],
+            _ => &[],
+        };
+        let change = self.counts.change(&self.manager, came, &self.evicted);
         if request.served {
-            self.watch
-                .changed(request.index, self.now, &request.path[..blocks], evicted);
+            self.watch.changed(request.index, self.now, &change);
             return;
         }
         request.served = true;
@@ -223,7 +261,9 @@ impl<'w, M: Manager> Server<'w, M> {
                 ..Outcome::default()
             },
             Some(hits) => Outcome {
-                evicted: evicted.len() as u32,
+                new_blocks: change.stored,
+                evicted: change.went.len() as u32,
+                evicted_copies: change.copies,
                 waited: request.late.then(|| self.now - request.facts.arrival),
                 ..self.rules.outcome(hits, Shape::of(&request.facts))
             },
@@ -234,7 +274,7 @@ impl<'w, M: Manager> Server<'w, M> {
             all: &request.path,
             facts: request.facts,
         };
-        self.watch.served(&run, self.now, &outcome, evicted);
+        self.watch.served(&run, self.now, &outcome, &change);
     }
 
     fn start(&mut self, id: usize, hits: u32, tokens: u32) {
@@ -306,8 +346,10 @@ impl<'w, M: Manager> Server<'w, M> {
             Step::Prefilled => {
                 let request = &mut self.requests[id];
                 let blocks = request.full_blocks(&self.rules);
-                self.manager
-                    .prefilled(&mut request.held, &request.path[..blocks]);
+                let came = &request.path[..blocks];
+                self.manager.prefilled(&mut request.held, came);
+                let change = self.counts.change(&self.manager, came, &[]);
+                self.watch.changed(request.index, self.now, &change);
                 self.schedule_next(id);
             }
             Step::Grow(computed) => self.grow(id, computed),
@@ -330,12 +372,19 @@ impl<'w, M: Manager> Server<'w, M> {
                 request.computed = computed;
             }
             let came = match M::FINDABLE {
-                Findable::AsFilled => &request.path[before..request.full_blocks(&self.rules)],
+                Findable::AsFilled if fits => {
+                    &request.path[before..request.full_blocks(&self.rules)]
+                }
+                // The blocks before the one that found no room stay.
+                Findable::AsFilled => {
+                    let findable = self.manager.findable(&request.held) as usize;
+                    &request.path[before..findable.clamp(before, request.path.len())]
+                }
                 Findable::AtEnd => &[],
             };
-            if !came.is_empty() || !self.evicted.is_empty() {
-                self.watch
-                    .changed(request.index, self.now, came, &self.evicted);
+            let change = self.counts.change(&self.manager, came, &self.evicted);
+            if change.is_some() {
+                self.watch.changed(request.index, self.now, &change);
             }
             if fits {
                 break;
@@ -392,9 +441,9 @@ impl<'w, M: Manager> Server<'w, M> {
         let has = self
             .manager
             .finish(&mut request.held, &request.path[..blocks]);
-        if M::FINDABLE == Findable::AtEnd && has > request.prompt {
-            let came = &request.path[request.prompt..has];
-            self.watch.changed(request.index, self.now, came, &[]);
+        if M::FINDABLE == Findable::AtEnd && has > 0 {
+            let change = self.counts.change(&self.manager, &request.path[..has], &[]);
+            self.watch.changed(request.index, self.now, &change);
         }
         request.admission = 0;
         self.leave(id);

@@ -196,7 +196,7 @@ impl CacheEngine for Sglang {
     /// Serves requests one after another. They enter the tree once, when they finish: no other request could find them
     /// earlier, so [`Sglang::checkpoint`] is not called between prompt and output.
     fn serve(&mut self, run: &Run<'_>, request: Shape, evicted: &mut Vec<BlockId>) -> Outcome {
-        let before = evicted.len();
+        let (before, cached) = (evicted.len(), self.tree.resident());
         let needed = self.prompt_pages(run, request);
         let rejected = Outcome {
             rejected: true,
@@ -218,11 +218,13 @@ impl CacheEngine for Sglang {
             pages = run.all;
         }
         self.finish(running, pages);
+        let gone = (evicted.len() - before) as u32;
         Outcome {
             hit_blocks: hits,
             cached_tokens: tokens_in(hits, self.page_size, request.input_length),
-            new_blocks: needed - hits,
-            evicted: (evicted.len() - before) as u32,
+            new_blocks: self.tree.resident() + gone - cached,
+            allocated_blocks: needed - hits,
+            evicted: gone,
             cut,
             ..Outcome::default()
         }
@@ -230,6 +232,10 @@ impl CacheEngine for Sglang {
 
     fn resident(&self) -> u32 {
         self.tree.resident()
+    }
+
+    fn keeps(&self, block: BlockId) -> bool {
+        self.tree.holds(block)
     }
 }
 
@@ -338,6 +344,10 @@ impl CacheEngine for UnboundedSglang {
 
     fn resident(&self) -> u32 {
         self.0.resident()
+    }
+
+    fn keeps(&self, block: BlockId) -> bool {
+        self.0.keeps(block)
     }
 }
 

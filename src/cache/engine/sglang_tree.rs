@@ -82,6 +82,11 @@ impl Tree {
         self.resident
     }
 
+    /// Whether a page is in the tree.
+    pub(super) fn holds(&self, page: BlockId) -> bool {
+        self.next[page as usize] != NONE
+    }
+
     /// Number of pages that are neither in the tree nor held by a request.
     pub(super) fn free(&self) -> u32 {
         self.free
@@ -159,8 +164,7 @@ impl Tree {
             } else {
                 // This node is the only continuation of its first page, so every page of the path that is in the tree
                 // at this point is in this node.
-                let common = rest[..rest.len().min(run)]
-                    .partition_point(|page| self.next[*page as usize] != NONE);
+                let common = rest[..rest.len().min(run)].partition_point(|page| self.holds(*page));
                 found += common;
                 self.split(child, common as u32, rest[common - 1])
             };

@@ -188,6 +188,7 @@ impl CacheEngine for Tiered {
             hit_blocks: hits,
             cached_tokens: tokens_in(hits, self.rules.block_size, request.input_length),
             new_blocks: stored,
+            allocated_blocks: stored,
             evicted: (evicted.len() - before) as u32,
             ..Outcome::default()
         }

@@ -99,7 +99,8 @@ impl CacheEngine for Vllm {
                 ..Outcome::default()
             };
         }
-        let before = evicted.len();
+        let (before, cached) = (evicted.len(), self.manager.cached_contents());
+        let copies = self.manager.evicted_copies();
         let mut held = self.spare.pop().unwrap_or_default();
         let lookups = &run.prompt[..self.rules.lookups(run, request)];
         let hits = loop {
@@ -126,12 +127,18 @@ impl CacheEngine for Vllm {
                 .decode_to(&mut held, computed, run.all, evicted);
         }
         outcome.evicted = (evicted.len() - before) as u32;
+        outcome.evicted_copies = (self.manager.evicted_copies() - copies) as u32;
+        outcome.new_blocks = self.manager.cached_contents() + outcome.evicted - cached;
         self.running.push_back(held);
         outcome
     }
 
     fn resident(&self) -> u32 {
         self.manager.cached_contents()
+    }
+
+    fn keeps(&self, block: BlockId) -> bool {
+        self.manager.resident(&[block]) == 1
     }
 }
 
@@ -171,6 +178,14 @@ impl Manager for BlockManager {
         evicted: &mut Vec<BlockId>,
     ) -> bool {
         self.decode_to(held, computed, path, evicted)
+    }
+
+    fn findable(&self, held: &HeldBlocks) -> u32 {
+        held.findable()
+    }
+
+    fn evicted_copies(&self) -> u64 {
+        Self::evicted_copies(self)
     }
 
     fn finish(&mut self, held: &mut HeldBlocks, path: &[BlockId]) -> usize {
@@ -245,12 +260,20 @@ impl CacheEngine for UnboundedVllm {
             run.prompt
         };
         let hits = self.find(&run.prompt[..self.rules.lookups(run, request)]);
+        let before = self.resident;
         self.add(&blocks[hits..]);
-        self.rules.outcome(hits as u32, request)
+        Outcome {
+            new_blocks: self.resident - before,
+            ..self.rules.outcome(hits as u32, request)
+        }
     }
 
     fn resident(&self) -> u32 {
         self.resident
+    }
+
+    fn keeps(&self, block: BlockId) -> bool {
+        self.cached[block as usize]
     }
 }
 

@@ -8,6 +8,7 @@ mod serve;
 mod trace;
 mod web_args;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -48,7 +49,7 @@ pub(super) struct PlanArgs {
         requires = "trace",
         help_heading = "Input"
     )]
-    tokenizer: Option<String>,
+    tokenizer: Option<OsString>,
 
     /// Compare the load predictors on the trace, without a plan
     #[arg(long, requires = "trace", help_heading = "Planner")]

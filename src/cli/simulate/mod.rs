@@ -3,6 +3,7 @@
 mod foreign;
 mod modes;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
@@ -55,7 +56,7 @@ pub(super) struct SimulateArgs {
 
     /// Tokenizer, needed where the trace holds text: a built-in name, a tokenizer.json or a model folder
     #[arg(long, value_name = "NAME|PATH|DIR", help_heading = "Input")]
-    tokenizer: Option<String>,
+    tokenizer: Option<OsString>,
 
     #[command(flatten)]
     cluster: ClusterArgs,

@@ -10,7 +10,6 @@ use super::cluster::WorkloadArgs;
 use crate::base::error::Error;
 use crate::base::limits;
 use crate::cli::ranges::number;
-use crate::report::render::chart;
 use crate::report::studies::tuning;
 use crate::tune::aging::{AgingSweep, Fairness, RATIOS, study};
 
@@ -111,7 +110,6 @@ pub(super) fn run(args: &AgingArgs, json: bool) -> anyhow::Result<()> {
     })?;
     if let Some(folder) = &args.output_dir {
         tuning::write_aging(&found, &sweep, served.variants.seeds(), folder)?;
-        chart::save_all(&tuning::aging_charts(&found, &sweep), folder)?;
         output::wrote(folder);
     }
     if json {

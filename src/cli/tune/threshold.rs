@@ -84,15 +84,19 @@ pub(super) struct ThresholdArgs {
 
 pub(super) fn run(args: &ThresholdArgs, json: bool) -> anyhow::Result<()> {
     let names = names(args)?;
-    for name in &names {
-        let folder = args.output_dir.join(name);
-        if folder.exists() {
-            return Err(Error::usage(
-                format!("{} exists already", folder.display()),
-                "name another --output-dir or --time, or remove it",
-            )
-            .into());
-        }
+    // Some of the folders may be those of the same command that was stopped.
+    let folders: Vec<PathBuf> = names
+        .iter()
+        .map(|name| args.output_dir.join(name))
+        .collect();
+    if let Some(first) = folders.first()
+        && folders.iter().all(|folder| folder.exists())
+    {
+        return Err(Error::usage(
+            format!("{} exists already", first.display()),
+            "name another --output-dir or --time, or remove it",
+        )
+        .into());
     }
     let policy = args.queue_order.map(|policy| match policy {
         PolicyArg::Fcfs => Policy::Fcfs,
@@ -109,9 +113,9 @@ pub(super) fn run(args: &ThresholdArgs, json: bool) -> anyhow::Result<()> {
     let runs = output::with_progress("requests", total, &done, || {
         runs(&served.variants, &served.config, &thresholds, &names, &done)
     })?;
-    for run in &runs {
-        tuning::write_run(run, &args.output_dir)?;
-        output::wrote(&args.output_dir.join(&run.name));
+    tuning::write_runs(&runs, &args.output_dir)?;
+    for folder in &folders {
+        output::wrote(folder);
     }
     args.score.report(&runs, &args.output_dir, json)
 }

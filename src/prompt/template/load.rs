@@ -1,5 +1,6 @@
 //! Loads templates from files of tokenizers, and built-in ones.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
@@ -70,11 +71,12 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// An unknown name, an unreadable file, or one without a template.
-    pub fn find(spec: &str, tokens: &SpecialTokens) -> Result<Self> {
+    pub fn find(spec: impl AsRef<OsStr>, tokens: &SpecialTokens) -> Result<Self> {
+        let path = Path::new(spec.as_ref());
+        let spec = &*spec.as_ref().to_string_lossy();
         if let Some((name, source)) = BUILTIN.iter().find(|(name, _)| *name == spec) {
             return Self::from_source(name, source, tokens.clone());
         }
-        let path = Path::new(spec);
         if !path.exists() {
             if spec.contains(['/', '\\']) || spec.ends_with(".jinja") || spec.ends_with(".json") {
                 return Err(Error::read(path, std::io::ErrorKind::NotFound.into()));

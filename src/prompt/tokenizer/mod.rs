@@ -12,6 +12,7 @@ mod tekken;
 mod tiktoken;
 mod words;
 
+use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -62,6 +63,9 @@ const FILES: [&str; 5] = [
     "qwen.tiktoken",
 ];
 
+/// The configuration beside a tokenizer's file.
+const CONFIG: &str = "tokenizer_config.json";
+
 /// Largest file of a tokenizer, decompressed, in bytes. The largest known ones have 35 MB.
 const LARGEST_FILE: u64 = 512 << 20;
 
@@ -69,14 +73,15 @@ const LARGEST_FILE: u64 = 512 << 20;
 ///
 /// # Errors
 /// An unknown name, a file that cannot be read, or a file that is not a tokenizer.
-pub fn load(spec: &str) -> Result<Box<dyn Tokenizer>> {
+pub fn load(spec: impl AsRef<OsStr>) -> Result<Box<dyn Tokenizer>> {
+    let path = Path::new(spec.as_ref());
+    let spec = spec.as_ref().to_string_lossy();
     if spec == "chars" {
         return Ok(Box::new(chars::Chars::new()));
     }
-    if let Some(builtin) = builtin::Builtin::new(spec) {
+    if let Some(builtin) = builtin::Builtin::new(&spec) {
         return Ok(Box::new(builtin));
     }
-    let path = Path::new(spec);
     if path.is_dir() {
         let Some(file) = file_in(path) else {
             return Err(Error::input(
@@ -93,13 +98,28 @@ pub fn load(spec: &str) -> Result<Box<dyn Tokenizer>> {
     if spec.contains(['/', '\\']) || spec.ends_with(".json") || spec.ends_with(".model") {
         return Err(Error::read(path, std::io::ErrorKind::NotFound.into()));
     }
-    Err(Error::unknown_name("tokenizer", spec, &builtin_names()))
+    Err(Error::unknown_name("tokenizer", &spec, &builtin_names()))
 }
 
 /// The file of a model folder that describes its tokenizer: `tokenizer.json`, `tekken.json`, `tokenizer.model`,
 /// `tiktoken.model` or `qwen.tiktoken`, whichever comes first in this order.
 pub fn file_in(folder: &Path) -> Option<PathBuf> {
     FILES.iter().find_map(|name| find_in(folder, name))
+}
+
+/// The files that [`load`] reads for a file or folder: the tokenizer's own and the `tokenizer_config.json` beside it. None for a
+/// folder without a tokenizer.
+pub fn files_of(path: &Path) -> Vec<PathBuf> {
+    let own = if path.is_dir() {
+        file_in(path)
+    } else {
+        Some(path.to_path_buf())
+    };
+    let Some(own) = own else {
+        return Vec::new();
+    };
+    let config = find_in(own.parent().unwrap_or(Path::new("")), CONFIG);
+    std::iter::once(own).chain(config).collect()
 }
 
 /// Loads a file by its content.
@@ -115,7 +135,7 @@ fn load_file(path: &Path) -> Result<Box<dyn Tokenizer>> {
         let folder = path.parent().unwrap_or(Path::new(""));
         let is_ranks = tiktoken::is_ranks(&bytes);
         let mut config = Config::default();
-        if let Some(file) = find_in(folder, "tokenizer_config.json") {
+        if let Some(file) = find_in(folder, CONFIG) {
             config = Config::read(&file)?;
             config.check(!is_ranks).map_err(|problem| {
                 let remedy = format!(

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::base::error::Result;
+use crate::base::error::{Error, Location, Result};
 use crate::base::io::{StagedFolder, write_json};
 use crate::base::table::{CsvFile, float};
 use crate::compat::vidur::write_ranked;
 use crate::metrics::statistics::{p_text, sentence};
 use crate::report::render::chart::{
-    Axis, BLUE, Chart, GREY, Marks, Scale, Series, VERMILLION, color,
+    self, Axis, BLUE, Chart, GREY, Marks, Scale, Series, VERMILLION, color,
 };
 use crate::report::render::number::seconds;
 use crate::report::render::table::table;
@@ -54,11 +54,35 @@ pub fn significance(findings: &[Finding], confidence: f64) -> String {
     table(&header, &rows)
 }
 
-/// Writes a run's metrics as `ROOT/RUN/THRESHOLD/METRIC.csv`.
+/// Writes the metrics of runs as `ROOT/RUN/THRESHOLD/METRIC.csv`. A run's folder that exists already, as a stopped process leaves it,
+/// must hold the same files.
 ///
 /// # Errors
-/// [`crate::base::error::Error::Io`] if the file cannot be written.
-pub fn write_run(run: &ThresholdRun, root: &Path) -> Result<()> {
+/// [`Error::Io`] if a file cannot be written; [`Error::Input`] for an existing folder that holds anything else. Nothing is written
+/// then.
+pub fn write_runs(runs: &[ThresholdRun], root: &Path) -> Result<()> {
+    let begun: Vec<StagedFolder> = runs
+        .iter()
+        .map(|run| begin_run(run, root))
+        .collect::<Result<_>>()?;
+    let mut missing = Vec::new();
+    for (run, begun) in runs.iter().zip(begun) {
+        let place = root.join(&run.name);
+        if !place.exists() {
+            missing.push(begun);
+        } else if !begun.equals_target()? {
+            return Err(Error::input(
+                Location::file(place),
+                "exists already, with other results",
+                "name another folder or time for the runs, or remove it",
+            ));
+        }
+    }
+    missing.into_iter().try_for_each(|begun| begun.finish(&[]))
+}
+
+/// Writes a run under a temporary name.
+fn begin_run(run: &ThresholdRun, root: &Path) -> Result<StagedFolder> {
     let begun = StagedFolder::begin(root.join(&run.name))?;
     for (threshold, columns) in &run.thresholds {
         let folder = begun.path().join(threshold.to_string());
@@ -67,7 +91,7 @@ pub fn write_run(run: &ThresholdRun, root: &Path) -> Result<()> {
             write_ranked(&folder, metric, ids.zip(column.values.iter().copied()))?;
         }
     }
-    begun.finish(&[])
+    Ok(begun)
 }
 
 /// Name of an order in tables.
@@ -232,7 +256,7 @@ pub fn aging_json(study: &AgingStudy, sweep: &AgingSweep, seeds: &[u64]) -> Valu
         "answer": aging_answer(study, sweep)})
 }
 
-/// Writes `aging.json`, and `aging.csv` with one line for each order and seed.
+/// Writes `aging.json`, the charts, and `aging.csv` with one line for each order and seed.
 ///
 /// # Errors
 /// [`crate::base::error::Error::Io`] if the file cannot be written.
@@ -292,6 +316,7 @@ pub fn write_aging(
     }
     csv.finish()?;
     write_json(folder.join("aging.json"), &aging_json(study, sweep, seeds))?;
+    chart::save_all(&aging_charts(study, sweep), folder)?;
     begun.finish(&["aging.json"])
 }
 

@@ -20,6 +20,18 @@ pub struct RateShape {
     starts: Vec<f64>,
     /// Whether the segments repeat; otherwise the last continues for ever.
     cyclic: bool,
+    left_out: Option<LeftOut>,
+}
+
+/// Failed requests of a trace, which do not count in the shape of its arrivals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The trace.
+    pub path: std::path::PathBuf,
+    /// Number of failed requests.
+    pub failures: u64,
+    /// Number of the other requests.
+    pub requests: u64,
 }
 
 /// A segment of a shape, in seconds and multiples of the rate.
@@ -179,7 +191,13 @@ impl RateShape {
             before,
             starts,
             cyclic,
+            left_out: None,
         }
+    }
+
+    /// The failed requests of a trace that do not count in the shape, if any.
+    pub fn left_out(&self) -> Option<&LeftOut> {
+        self.left_out.as_ref()
     }
 
     /// The text from which the shape was read.

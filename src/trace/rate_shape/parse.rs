@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{RateShape, Segment};
+use super::{LeftOut, RateShape, Segment};
 use crate::base::error::{Error, Location, Result};
 use crate::base::io::read_configuration;
 use crate::base::limits::{INTERVAL, MULTIPLE};
@@ -114,6 +114,7 @@ impl RateShape {
             Some((name, rest)) => (name.trim(), Some(rest)),
             None => (text.trim(), None),
         };
+        let mut left_out = None;
         let (segments, cyclic) = match name {
             "steady" => {
                 Keys::read(name, rest, &[])?;
@@ -133,13 +134,18 @@ impl RateShape {
                 let steps = if name == "file" {
                     steps_of_file(Path::new(path))?
                 } else {
-                    steps_of_trace(path)?
+                    let (steps, failures) = steps_of_trace(path)?;
+                    left_out = failures;
+                    steps
                 };
                 (steps, true)
             }
             _ => return Err(Error::unknown_name("rate shape", name, NAMES)),
         };
-        Ok(Self::new(text, segments, cyclic))
+        Ok(Self {
+            left_out,
+            ..Self::new(text, segments, cyclic)
+        })
     }
 }
 
@@ -312,8 +318,9 @@ fn steps_of_file(path: &Path) -> Result<Vec<Segment>> {
     })
 }
 
-/// The arrivals of a trace in bins of equal duration, from its first arrival to its last.
-fn steps_of_trace(text: &str) -> Result<Vec<Segment>> {
+/// The arrivals of a trace in bins of equal duration, from its first arrival to its last, and the failed requests that its reader left
+/// out, if any.
+fn steps_of_trace(text: &str) -> Result<(Vec<Segment>, Option<LeftOut>)> {
     let (path, bin) = match text.rsplit_once(",bin=") {
         Some((path, bin)) => {
             let in_range = |bin: &f64| INTERVAL.holds(*bin);
@@ -327,7 +334,13 @@ fn steps_of_trace(text: &str) -> Result<Vec<Segment>> {
         }
         None => (text, BIN),
     };
-    let trace = read_trace(Path::new(path), &ReadOptions::default())?.trace;
+    let read = read_trace(Path::new(path), &ReadOptions::default())?;
+    let left_out = (read.report.failures > 0).then(|| LeftOut {
+        path: path.into(),
+        failures: read.report.failures,
+        requests: read.report.records,
+    });
+    let trace = read.trace;
     let arrivals: Vec<Nanos> = trace
         .requests()
         .iter()
@@ -356,13 +369,14 @@ fn steps_of_trace(text: &str) -> Result<Vec<Segment>> {
         counts[index.min(bins - 1)] += 1;
     }
     let steps: Vec<(f64, f64)> = counts.iter().map(|count| (length, *count as f64)).collect();
-    scaled(&steps).ok_or_else(|| {
+    let steps = scaled(&steps).ok_or_else(|| {
         Error::input(
             Location::file(path),
             "has no requests",
             "give a trace with at least one",
         )
-    })
+    })?;
+    Ok((steps, left_out))
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //! large ratio approaches first come first served, a small one shortest remaining prompt first. The fork derives the ratio from
 //! a run: the time per prompt token is the mean or median of `prefill_time_execution_plus_preemption_normalized` (a8b2e3d), or
 //! its 80th percentile, times 0.3 for throughput (6d016a7).
-//! `prefill_time_execution_plus_preemption_normalized` (a8b2e3d), or by its 80th percentile, times 0.3 for throughput (6d016a7).
 
 mod measures;
 

@@ -19,7 +19,7 @@ use crate::scenario::{RunOptions, ScenarioConfig};
 use crate::sim::{Role, Workload};
 
 pub use candidates::{COOLDOWNS, Candidate, HEADROOMS, policies};
-pub use load_test::{Capacity, LONGEST_HOLD, LoadTest, STATIONARY_GROWTH};
+pub use load_test::{Capacity, LONGEST_HOLD, LoadTest, SHORTEST_HOLD, STATIONARY_GROWTH};
 pub use signals::FullLoadSignals;
 
 use candidates::StudyContext;
@@ -108,7 +108,8 @@ pub fn steps(config: &ScenarioConfig, options: &StudyOptions) -> u64 {
     } else {
         1
     };
-    splits + options.policies.len() as u64 * (HEADROOMS.len() * COOLDOWNS.len()) as u64
+    splits * load_test::STEPS_OF_A_SPLIT
+        + options.policies.len() as u64 * (HEADROOMS.len() * COOLDOWNS.len()) as u64
 }
 
 fn is_split(config: &ScenarioConfig) -> bool {
@@ -135,9 +136,10 @@ pub fn study(
         }
     }
     let profile = options.instances.as_ref();
-    let capacities = load_test::capacities(config, workload, &options.load_test, profile, || {
-        done.fetch_add(1, Ordering::Relaxed);
-    })?;
+    let capacities =
+        load_test::capacities(config, workload, &options.load_test, profile, |steps| {
+            done.fetch_add(steps, Ordering::Relaxed);
+        })?;
     let best = &capacities[0];
     if best.rate <= 0.0 {
         return Err(Error::usage(

@@ -87,9 +87,12 @@ fn every_figure() {
         "block_hits": 3,
         "block_hit_ratio": 0.375,
         "distinct_blocks": 4,
+        // A, B; C, D; B again.
+        "new_blocks": 5,
         // A, B and C.
         "resident_blocks": 3,
         "evictions": 2,
+        "evicted_copies": 0,
         "sharing_fraction": spread(&[0.0, 8.0 / 9.0, 0.0, 4.0 / 9.0]),
         "block_accesses": spread(&[3.0, 3.0, 1.0, 1.0]),
         // A and B at 0, 0.5 and 60, whether they were found or not.
@@ -144,10 +147,10 @@ fn every_row() {
     expect::csv(
         "requests.csv",
         &read("requests.csv"),
-        "request_id,total_tokens,shared_tokens,sharing_fraction,blocks_accessed,blocks_reused,session_id,turn,arrival_time,output_tokens,new_blocks,evicted_blocks,rejected,waited,preempted
-        r1000,9,0,0,2,0,r1000,0,0,1,3,0,false,0,0
-        r1001,9,8,8/9,2,2,r1001,0,0.5,1,1,0,false,0,0
-        r1002,9,0,0,2,0,r1002,0,40,1,3,1,false,0,0
-        r1003,9,4,4/9,2,1,r1003,0,60,1,2,1,false,0,0",
+        "request_id,total_tokens,shared_tokens,sharing_fraction,blocks_accessed,blocks_reused,session_id,turn,arrival_time,output_tokens,new_blocks,evicted_blocks,rejected,waited,preempted,allocated_blocks,evicted_copies
+        r1000,9,0,0,2,0,r1000,0,0,1,2,0,false,0,0,3,0
+        r1001,9,8,8/9,2,2,r1001,0,0.5,1,0,0,false,0,0,1,0
+        r1002,9,0,0,2,0,r1002,0,40,1,2,1,false,0,0,3,0
+        r1003,9,4,4/9,2,1,r1003,0,60,1,1,1,false,0,0,2,0",
     );
 }

@@ -75,17 +75,49 @@ fn any_bytes_make_a_path() {
 }
 
 #[test]
+fn any_bytes_name_a_tokenizer_and_a_template() {
+    let place = Place::new();
+    let model = OsStr::from_bytes(b"model\xff");
+    let template = OsStr::from_bytes(b"t\xff.jinja");
+    std::fs::create_dir(place.path(model)).unwrap();
+    let tokenizer = "tests/suite/tokenizers/data/tekken.json.gz";
+    let tokenizer = Path::new(env!("CARGO_MANIFEST_DIR")).join(tokenizer);
+    std::fs::copy(tokenizer, place.path(model).join("tekken.json.gz")).unwrap();
+    place.write(
+        template,
+        "{% for m in messages %}{{ m.content }}{% endfor %}",
+    );
+    let words = |tokenizer: &OsStr, template: &OsStr, output: &str| -> Vec<OsString> {
+        let [command, data] = ["gen-trace", "d.jsonl"].map(OsString::from);
+        let [t, c, o] = ["--tokenizer", "--chat-template", "-o"].map(OsString::from);
+        let [tokenizer, template] = [tokenizer, template].map(OsString::from);
+        vec![command, data, t, tokenizer, c, template, o, output.into()]
+    };
+    place.works(&words(model, template, "one.jsonl"));
+    std::fs::rename(place.path(model), place.path("model")).unwrap();
+    std::fs::rename(place.path(template), place.path("t.jinja")).unwrap();
+    place.works(&words("model".as_ref(), "t.jinja".as_ref(), "two.jsonl"));
+    let requests = |name: &str| {
+        let text = String::from_utf8(place.read(name)).unwrap();
+        // The header names the files.
+        text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(requests("one.jsonl"), requests("two.jsonl"));
+    assert!(!requests("one.jsonl").is_empty());
+}
+
+#[test]
 fn an_option_that_is_text_names_its_remedy() {
     let place = Place::new();
     let words = [
         OsString::from("analyze"),
         "t.jsonl".into(),
-        "--tokenizer".into(),
+        "--format".into(),
         OsStr::from_bytes(b"a\xff").into(),
     ];
     assert_eq!(
         place.fails(&words),
-        "an option that is text, such as a tokenizer or a name, has bytes that are not UTF-8; \
+        "an option that is text, such as a format or a name, has bytes that are not UTF-8; \
          name the file through a link whose name is UTF-8"
     );
 }

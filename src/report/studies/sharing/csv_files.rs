@@ -29,6 +29,8 @@ pub(in crate::report::studies) fn requests(run: &AnalyzedTrace<'_>, path: &Path)
             "rejected",
             "waited",
             "preempted",
+            "allocated_blocks",
+            "evicted_copies",
         ],
     )?;
     for (request, metrics) in run.trace.requests().iter().zip(&run.analysis.requests) {
@@ -48,6 +50,8 @@ pub(in crate::report::studies) fn requests(run: &AnalyzedTrace<'_>, path: &Path)
             metrics.rejected.to_string(),
             metrics.waited.unwrap_or_default().to_string(),
             metrics.preempted.to_string(),
+            metrics.allocated_blocks.to_string(),
+            metrics.evicted_copies.to_string(),
         ])?;
     }
     csv.finish()

@@ -9,6 +9,8 @@ mod steadiness;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use rand_distr::Distribution as _;
 use rayon::prelude::*;
 
@@ -38,7 +40,17 @@ const EVEN: usize = 100;
 
 /// Minimum number of requests of a hold: four times [`EVEN`] in each quarter, so that randomness changes the growth by 0.5 %
 /// (one standard deviation).
-const SHORTEST_HOLD: usize = 1_600;
+pub const SHORTEST_HOLD: usize = 1_600;
+
+/// Maximum number of control intervals of a hold. An interval is one second, or longer where a low rate is held for so long that there
+/// would be more: the signals are means over all of them.
+const MOST_INTERVALS: f64 = 10_000.0;
+
+/// Maximum number of requests in flight per instance at the first rate that is tried, if each took as long as it takes alone.
+const IN_FLIGHT_AT_FIRST: f64 = 16.0;
+
+/// Number of steps that a split counts for in a progress bar: about that many rates are held for each.
+pub(super) const STEPS_OF_A_SPLIT: u64 = 16;
 
 /// Options of the load test.
 #[derive(Debug, Clone, Copy)]
@@ -137,9 +149,13 @@ fn gpus(config: &ScenarioConfig) -> u32 {
 
 /// A fleet under test.
 struct TestedFleet<'a> {
+    config: ScenarioConfig,
+    /// The configuration, prepared, with an interval of one second.
     scenario: Scenario,
     workload: &'a Workload<'a>,
     test: &'a LoadTest,
+    /// Called after each hold.
+    held: &'a (dyn Fn() + Sync),
 }
 
 impl TestedFleet<'_> {
@@ -150,7 +166,16 @@ impl TestedFleet<'_> {
         let mut arrivals = arrivals(self.test.seed, rate, requests).into_iter();
         let next = || arrivals.next().unwrap_or_default();
         let paced = self.workload.repeated(requests, blocks.as_ref(), next);
-        self.scenario
+        let interval = requests as f64 / rate / MOST_INTERVALS;
+        if interval <= 1.0 {
+            return self
+                .scenario
+                .run(&paced, self.test.seed, RunOptions::default());
+        }
+        let mut config = self.config.clone();
+        config.autoscaling.interval_seconds = Some(interval);
+        config
+            .prepare()?
             .run(&paced, self.test.seed, RunOptions::default())
     }
 
@@ -168,6 +193,7 @@ impl TestedFleet<'_> {
             let steadiness = Steadiness::of(&run.records.requests, rate, &attained);
             let good = steadiness.attainment >= self.test.attainment;
             if !good || steadiness.is_stationary() || requests >= longest {
+                (self.held)();
                 let last = run.records.requests.last();
                 return Ok(Held {
                     carried: good && steadiness.is_stationary(),
@@ -180,26 +206,36 @@ impl TestedFleet<'_> {
         }
     }
 
-    /// Whether requests that arrive a thousand seconds apart meet the objectives.
-    fn meets_alone(&self) -> Result<bool> {
+    /// Whether requests that arrive a thousand seconds apart meet the objectives, and the mean seconds that they take.
+    fn alone(&self) -> Result<(bool, f64)> {
         const REQUESTS: usize = 20;
         let run = self.serve(1e-3, REQUESTS)?;
+        let requests = &run.records.requests;
         let objectives = self.scenario.config().slo.objectives();
-        let attainment = Attainment::of(&rows(&run.records.requests), &objectives);
-        Ok(attainment
+        let attainment = Attainment::of(&rows(requests), &objectives);
+        let meets = attainment
             .all
-            .is_some_and(|all| all >= self.test.attainment))
+            .is_some_and(|all| all >= self.test.attainment);
+        let seconds = requests
+            .iter()
+            .map(|r| (r.ended.as_secs_f64() - r.arrival.as_secs_f64()).max(0.0));
+        Ok((meets, seconds.sum::<f64>() / REQUESTS as f64))
     }
 
     /// Finds the highest sustained rate, to two percent, and not above an upper bound that the first run gives. Returns 0 if
     /// the fleet sustains less than one request per thousand seconds.
     fn highest(&self, ceiling: &dyn Fn(&Run) -> Option<f64>) -> Result<(f64, Option<f64>, Held)> {
+        let (meets_alone, seconds) = self.alone()?;
         let mut rate = 1.0;
+        // A rate far above what the fleet sustains takes long to simulate, because all its requests are served in the end.
+        while rate * seconds > IN_FLIGHT_AT_FIRST * f64::from(self.test.instances) && rate > 1e-3 {
+            rate /= 2.0;
+        }
         let mut first = self.hold(rate)?;
         let ceiling = ceiling(&first.run);
         let most = ceiling.unwrap_or(f64::INFINITY).min(1e6);
         // If even requests on an empty cluster miss the objectives, no rate is sustained.
-        if !first.carried && !self.meets_alone()? {
+        if !first.carried && !meets_alone {
             return Ok((0.0, ceiling, first));
         }
         while !first.carried || rate > most {
@@ -235,7 +271,7 @@ impl TestedFleet<'_> {
 }
 
 /// Tests every split of the instances into prefill and decode, or all instances if they are aggregated. Results are sorted by
-/// rate per GPU, best first. `done` is called after each split.
+/// rate per GPU, best first. `done` is called with the number of steps that were done since; a split has [`STEPS_OF_A_SPLIT`].
 ///
 /// # Errors
 /// A configuration that cannot be prepared.
@@ -244,7 +280,7 @@ pub(super) fn capacities(
     workload: &Workload<'_>,
     test: &LoadTest,
     profile: Option<&Profile>,
-    done: impl Fn() + Sync,
+    done: impl Fn(u64) + Sync,
 ) -> Result<Vec<Capacity>> {
     let has = |role: Role| config.pool.iter().any(|pool| pool.role == role);
     let all = test.instances;
@@ -263,10 +299,19 @@ pub(super) fn capacities(
     let one = |split: &Vec<(FleetKind, u32)>| -> Result<Capacity> {
         let mut config = fixed(config, split);
         config.autoscaling.interval_seconds = Some(1.0);
+        let steps = AtomicU64::new(0);
+        let held = || {
+            // The last step is that of the split's end.
+            if steps.fetch_add(1, Ordering::Relaxed) + 1 < STEPS_OF_A_SPLIT {
+                done(1);
+            }
+        };
         let fleet = TestedFleet {
             scenario: config.prepare()?,
+            config: config.clone(),
             workload,
             test,
+            held: &held,
         };
         let ceiling = profile.map(|profile| Ceiling::new(profile, &config));
         let (rate, ceiling, held) = fleet.highest(&|run| ceiling.as_ref()?.rate(run))?;
@@ -275,7 +320,8 @@ pub(super) fn capacities(
             let found = split.iter().find(|(known, _)| *known == kind);
             found.map_or(0, |(_, size)| *size)
         };
-        done();
+        let told = steps.load(Ordering::Relaxed).min(STEPS_OF_A_SPLIT - 1);
+        done(STEPS_OF_A_SPLIT - told);
         Ok(Capacity {
             prefill: of(FleetKind::Prefill),
             decode: of(FleetKind::Decode).max(of(FleetKind::Aggregated)),

@@ -46,29 +46,41 @@ kind = "vllm-v1"
 max_num_seqs = 4
 "#;
 
-#[test]
-fn a_burst_is_no_capacity() {
-    let config: ScenarioConfig = toml::from_str(FOUR_AT_A_TIME).expect("TOML");
+const ONE_INSTANCE: LoadTest = LoadTest {
+    requests: 100,
+    attainment: 0.99,
+    instances: 1,
+    seed: 0,
+};
+
+/// A hundred requests of this many output tokens.
+fn requests_of(output: u32) -> Workload<'static> {
     let item = |session| crate::sim::Item {
         arrival: Nanos::ZERO,
         session,
         prompt: 50,
-        output: 10,
+        output,
     };
-    let workload = Workload::of_items((0..100).map(item).collect());
-    let test = LoadTest {
-        requests: 100,
-        attainment: 0.99,
-        instances: 1,
-        seed: 0,
-    };
+    Workload::of_items((0..100).map(item).collect())
+}
+
+#[test]
+fn a_burst_is_no_capacity() {
+    let config: ScenarioConfig = toml::from_str(FOUR_AT_A_TIME).expect("TOML");
+    let workload = requests_of(10);
     let measured = crate::scenario::profiler::measure(
         &config,
         &crate::scenario::profiler::Grid::of(&workload),
     );
     let profile = measured.expect("is measured").profile;
     for profile in [None, Some(&profile)] {
-        let found = capacities(&config, &workload, &test, profile, || {}).expect("is carried");
+        let steps = AtomicU64::new(0);
+        let count = |number| {
+            steps.fetch_add(number, Ordering::Relaxed);
+        };
+        let found =
+            capacities(&config, &workload, &ONE_INSTANCE, profile, count).expect("is carried");
+        assert_eq!(steps.into_inner(), STEPS_OF_A_SPLIT);
         let [found] = found.as_slice() else {
             panic!("one fleet: {found:?}");
         };
@@ -86,6 +98,22 @@ fn a_burst_is_no_capacity() {
         let ceiling = found.ceiling.map(|ceiling| (ceiling * 9.0).round());
         assert_eq!(ceiling, profile.map(|_| 400.0));
     }
+}
+
+/// A request takes 20 steps of 100 s, so four at a time are 4 / 2,000 s = 0.002 requests/s. 1,600 requests take nine days, in which a
+/// control interval of a second would come more often than a run may record.
+#[test]
+fn fleets_that_take_minutes_for_a_request_are_measured() {
+    let slow = FOUR_AT_A_TIME.replace("seconds = 0.01", "seconds = 100.0");
+    let slow = slow + "[slo]\nttft_seconds = 20000.0\ntbt_seconds = 150.0\n";
+    let config: ScenarioConfig = toml::from_str(&slow).expect("TOML");
+    let workload = requests_of(20);
+    let found = capacities(&config, &workload, &ONE_INSTANCE, None, |_| {}).expect("is carried");
+    let [found] = found.as_slice() else {
+        panic!("one fleet: {found:?}");
+    };
+    assert!(found.rate > 0.001 && found.rate <= 0.00203, "{found:?}");
+    assert!(found.seen.get("aggregated_busy") > 0.5, "{found:?}");
 }
 
 #[test]
