@@ -118,11 +118,8 @@ fn shared_tokenizers_render_as_they_did_when_the_oracle_agreed() {
         let config = folder.path().join("tokenizer_config.json");
         let mut out = std::fs::File::create(&config).expect("created");
         std::io::copy(&mut flate2::read::GzDecoder::new(file), &mut out).expect("unpacked");
-        let template = ChatTemplate::find(
-            folder.path(),
-            &SpecialTokens::default(),
-        )
-        .expect("a template");
+        let template =
+            ChatTemplate::find(folder.path(), &SpecialTokens::default()).expect("a template");
         let mut hash = Sha256::new();
         for talk in conversations() {
             let prepared = template.messages(&talk);
