@@ -136,14 +136,17 @@ pub fn main() -> ExitCode {
         Err(error) => return refuse(&error.format(&mut command)),
     };
     output::configure(cli.global);
-    for note in &notes {
-        output::note(&format!("note: {note}"));
-    }
     foreign::watch(LONGEST_RENDERING, overdue);
     let threads = process::start_threads(cli.global.threads);
     let result = threads.map_err(Into::into).and_then(|()| run(cli));
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            // A command that fails prints its error and nothing else.
+            for note in &notes {
+                output::note(&format!("note: {note}"));
+            }
+            ExitCode::SUCCESS
+        }
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let failed = error.is::<matrix::SomeFailed>();
