@@ -59,6 +59,15 @@ impl RunInputs {
     /// # Errors
     /// A file that cannot be written.
     pub fn record(&self, folder: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        self.record_unless(folder, write, || false).map(drop)
+    }
+
+    fn record_unless(
+        &self,
+        folder: &Path,
+        write: impl FnOnce(&Path) -> Result<()>,
+        is_done: impl FnOnce() -> bool,
+    ) -> Result<bool> {
         let begun = StagedFolder::begin(folder)?;
         write(begun.path())?;
         let mut results = BTreeMap::new();
@@ -76,7 +85,7 @@ impl RunInputs {
             results: Some(results),
         };
         record.write(begun.path())?;
-        begun.finish_without(&[SUMMARY_CSV, SUMMARY, INPUTS], &gone)
+        begun.finish_without(&[SUMMARY_CSV, SUMMARY, INPUTS], &gone, is_done)
     }
 
     /// As [`record`](Self::record), unless another process has written the same run since: then returns false.
@@ -90,7 +99,8 @@ impl RunInputs {
     ) -> Result<bool> {
         match self.present(folder) {
             Present::Complete => Ok(false),
-            _ => self.record(folder, write).map(|()| true),
+            // Another process may complete it meanwhile; a complete run is not replaced by the same one.
+            _ => self.record_unless(folder, write, || self.compare(folder) == Present::Complete),
         }
     }
 

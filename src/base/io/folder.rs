@@ -99,21 +99,30 @@ impl StagedFolder {
     /// # Errors
     /// [`Error::Io`] if a file cannot be moved.
     pub fn finish(self, last: &[&str]) -> Result<()> {
-        self.finish_without(last, &[])
+        self.finish_without(last, &[], || false).map(drop)
     }
 
     /// As [`StagedFolder::finish`]. Of the files in the target, those of the names `gone`, which an earlier result had and this
-    /// one has not, are removed. Names that lead out of the folder are left alone.
+    /// one has not, are removed. Names that lead out of the folder are left alone. If the target exists and `is_done` says, while
+    /// no other process writes it, that it is as wanted, nothing is moved, and the result is false.
     ///
     /// # Errors
     /// [`Error::Io`] if a file cannot be moved or removed.
-    pub fn finish_without(self, last: &[&str], gone: &[String]) -> Result<()> {
+    pub fn finish_without(
+        self,
+        last: &[&str],
+        gone: &[String],
+        is_done: impl FnOnce() -> bool,
+    ) -> Result<bool> {
         let fail = |source| Error::write(&self.target, source);
         // Fails if a folder with files has the name.
         if std::fs::rename(&self.path, &self.target).is_err() {
             let folder = std::path::absolute(&self.target).map_err(fail)?;
             // Two processes do not mix their files.
             let _lock = FolderLock::to_write(&folder);
+            if is_done() {
+                return Ok(false);
+            }
             let gone = gone.iter().map(String::as_str);
             for name in last
                 .iter()
@@ -139,7 +148,7 @@ impl StagedFolder {
             let _ = std::fs::remove_dir_all(&self.path);
         }
         temporary::end_folder(&self.path);
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -281,7 +290,11 @@ mod tests {
         write_file(begun.path().join("kept"), b"new").expect("writes");
         assert!(!begun.equals_target().expect("reads"));
         let gone = ["in/old", "../beside", "/", "", "never"].map(str::to_owned);
-        begun.finish_without(&["kept"], &gone).expect("moves");
+        assert!(
+            begun
+                .finish_without(&["kept"], &gone, || false)
+                .expect("moves")
+        );
         let there = |name: &str| root.path().join(name).exists();
         assert!(there("run/notes") && there("beside") && !there("run/in/old"));
         assert_eq!(std::fs::read(target.join("kept")).expect("reads"), b"new");
