@@ -24,6 +24,18 @@ struct Records {
     written: BTreeSet<PathBuf>,
 }
 
+impl Records {
+    /// The input of this identity. An input that another process has replaced has another identity now, and its former one may
+    /// be that of any new file.
+    fn input(&self, id: FileId) -> Option<&Path> {
+        let path = self.read.get(&id)?;
+        let is_there = path
+            .metadata()
+            .is_ok_and(|meta| self::id(&meta) == Some(id));
+        (path.as_os_str() == "-" || is_there).then_some(path)
+    }
+}
+
 static RECORDS: OnceLock<Mutex<Records>> = OnceLock::new();
 
 /// From now on, no file is written that this process has read or written before.
@@ -66,7 +78,7 @@ pub(super) fn overwrites(path: &Path, meta: &Metadata) -> Result<()> {
     let (Some(records), Some(id)) = (records(), id(meta)) else {
         return Ok(());
     };
-    match records.read.get(&id) {
+    match records.input(id) {
         Some(input) => Err(refused(path, input)),
         None => Ok(()),
     }
@@ -119,7 +131,7 @@ pub(super) fn writes(named: &Path, target: &Path, existing: Option<&Metadata>) -
     let target = place.as_path();
     let later = target.metadata().ok();
     let id = existing.or(later.as_ref()).and_then(id);
-    if let Some(input) = id.as_ref().and_then(|id| records.read.get(id)) {
+    if let Some(input) = id.and_then(|id| records.input(id)) {
         return Err(refused(&final_path(named), input));
     }
     if !records.written.insert(without_links(target)) {
