@@ -152,10 +152,10 @@ pub(super) fn write(study: &PolicyComparison, value: &Value, folder: &Path) -> R
     output::with_progress("scenarios written", total as u64, &done, || {
         files::write(study, value, folder, &done)
     })?;
-    if total > files::MOST_DRAWN {
+    let drawn = files::drawn(total);
+    if drawn < total {
         output::note(&format!(
-            "charts are those of the first {} of {total} scenarios; select others with --traces, --cluster, --start-state, --scheduler or --model",
-            files::MOST_DRAWN
+            "charts are those of the first {drawn} of {total} scenarios; select others with --traces, --cluster, --start-state, --scheduler or --model"
         ));
     }
     Ok(())

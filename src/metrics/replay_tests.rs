@@ -88,7 +88,7 @@ proptest! {
     /// With unlimited capacity, overlap only hides blocks that are not computed yet: no request waits, and hits can
     /// only decrease.
     #[test]
-    fn with_room_nobody_waits(plan in plans(), prefill in 0u64..3, decode in 0u64..4) {
+    fn with_room_no_request_waits(plan in plans(), prefill in 0u64..3, decode in 0u64..4) {
         let trace = trace(&plan);
         let blocks = blocks(&trace);
         for engine in ["vllm", "sglang"] {

@@ -45,8 +45,8 @@ fn idle() -> Server {
     Server::start(|request| idle_prometheus(request, |_| None))
 }
 
-/// An address at which nobody listens.
-fn nobody() -> String {
+/// An address without a server.
+fn no_server() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())
 }
@@ -100,7 +100,7 @@ fn once_without_measurements_fails() {
         let server = Server::start(move |_| reply.clone());
         fails(&server.url("http"), told);
     }
-    fails(&nobody(), "does not answer");
+    fails(&no_server(), "does not answer");
     let readings: [(&str, &'static str, &str); 5] = [
         ("timestamp", "NaN", "no series vllm:request_success_total"),
         ("timestamp", "900", "is stale"),
@@ -148,7 +148,7 @@ fn without_once_it_waits_and_scales_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mark = folder.path().join("scaled");
     let command = format!("touch {}", text(&mark));
-    let url = nobody();
+    let url = no_server();
     let more = [
         "--ticks",
         "2",
@@ -456,7 +456,7 @@ fn absurd_times_are_refused() {
     }
 }
 
-/// Whether a process runs; one that has ended and that nobody waited for does not.
+/// Whether a process is running. A zombie, which has ended but has not been reaped, is not.
 fn runs(process: &str) -> bool {
     let state = std::fs::read_to_string(format!("/proc/{process}/stat"));
     state.is_ok_and(|state| !state.rsplit_once(") ").unwrap().1.starts_with('Z'))

@@ -169,6 +169,22 @@ fn the_page_of_a_run_has_the_figures_of_its_summary() {
             rest.split_once('<').expect("its end").0.to_owned()
         };
         assert_eq!(beside("requests that arrived"), "60");
+        let instances = std::fs::read_to_string(out.join("instances.csv")).expect("instances");
+        let of = |pool: &str| {
+            let rows = instances.lines().skip(1);
+            rows.filter(|row| row.split(',').nth(1) == Some(pool))
+                .count()
+        };
+        let lead = match has_ratio {
+            true => format!(
+                "prefill: {} instances over the run, each 1 x h100-80gb; decode: {} instances over the run, each 1 x h100-80gb; \
+                 autoscaler kpa; seed 0",
+                of("prefill"),
+                of("decode")
+            ),
+            false => "replicas: 4 instances, each 1 x h100-80gb; seed 0".to_owned(),
+        };
+        assert!(found.contains(&lead), "{lead}");
         let tokens = summary["output_tokens"].as_u64().expect("tokens");
         let digits: String = beside("output tokens")
             .chars()

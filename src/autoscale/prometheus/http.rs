@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_there() {
+    fn an_address_without_a_server_is_a_fault() {
         let options = WebOptions {
             timeout: std::time::Duration::from_secs(2),
             ..WebOptions::default()

@@ -24,7 +24,7 @@ pub(super) struct Opened {
 /// Opens `path`; `-` means standard input.
 ///
 /// # Errors
-/// A path that cannot be opened, a folder, a device other than a terminal or /dev/null, a named pipe into which nobody writes,
+/// A path that cannot be opened, a folder, a device other than a terminal or /dev/null, a named pipe that no process opens for writing,
 /// a file that is an output of the same command line.
 pub(super) fn open(path: &Path) -> Result<Opened> {
     let fail = |source| Error::read(path, source);

@@ -2,7 +2,7 @@
 //! removal of those that a killed process left.
 //!
 //! A temporary file lies beside the file that it becomes and is named `.NAME.replay-PID-NUMBER.tmp`. Its process holds a lock on
-//! it, which ends with the process: a temporary file without a lock belongs to nobody.
+//! it, which ends with the process, so a temporary file without a lock was left by a process that has ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;

@@ -108,7 +108,7 @@ fn decoding_takes_a_block_with_its_first_token() {
 }
 
 #[test]
-fn inserted_content_is_held_by_nobody() {
+fn inserted_content_has_no_holder() {
     let mut manager = manager(4, 10);
     let mut held = HeldBlocks::default();
     admit(&mut manager, &mut held, &[0, 1], 2, &mut Vec::new());

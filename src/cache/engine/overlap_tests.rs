@@ -139,7 +139,7 @@ fn two_requests_hold_all_blocks_and_the_third_waits() {
 /// The second needs all 4 blocks and waits for the first, which holds 3 until 13. The third needs only the one free
 /// block, but no request overtakes another: it is admitted after the second, which ends at 13 + 16 + 1.
 #[test]
-fn nobody_overtakes() {
+fn requests_do_not_overtake_each_other() {
     let plan = [
         (0, prompt(0, 12), vec![1]),
         (1, prompt(100, 16), vec![1]),

@@ -228,7 +228,7 @@ mod tests {
         assert!(loud.output.ends_with("x\n(983616 more bytes)"));
     }
 
-    /// Whether a process runs; one that has ended and that nobody waited for does not.
+    /// Whether a process is running. A zombie, which has ended but has not been reaped, is not.
     fn runs(process: &str) -> bool {
         let state = std::fs::read_to_string(format!("/proc/{process}/stat"));
         state.is_ok_and(|state| !state.rsplit_once(") ").unwrap().1.starts_with('Z'))

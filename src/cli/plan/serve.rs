@@ -1,7 +1,7 @@
 //! `--listen`: the latest decision, as JSON over HTTP.
 //!
-//! One thread accepts connections and another serves all of them without waiting for any: a client that is slow, silent or endless
-//! costs one of a bounded number of places until its time is over, and delays nobody.
+//! One thread accepts connections, and another serves all of them without blocking on any. A client that is slow, silent or sends
+//! without end takes up one of a bounded number of connections until its time limit, and delays no other client.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_holds_another_client() {
+    fn no_client_delays_another() {
         let (_, address) = listen();
         // A byte from time to time, nothing at all, and a head without end.
         let mut slow = TcpStream::connect(&address).unwrap();

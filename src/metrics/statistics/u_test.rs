@@ -36,7 +36,7 @@ fn rank_sum(a: &[f64], b: &[f64]) -> (f64, f64) {
             (from_a, from_b) = take_equal(value, (a, from_a), (b, from_b), &mut ranks, &mut ties);
             continue;
         }
-        // Without a branch, because the processor could not foretell which value is the smaller one.
+        // Branchless: which value is smaller is random, so a branch would be mispredicted half of the time.
         let is_a = usize::from(next_a < next_b);
         ranks += (is_a * (from_a + from_b + 1)) as f64;
         from_a += is_a;

@@ -4,7 +4,7 @@
 //! attributes of a namespace only, else by repeating statements or by macros that call themselves. Hence the filter stands in
 //! `set`, `with`, loops over expressions that build lists or dicts, in macros for each argument, and in recursive loops.
 
-use super::operators::{KEYWORDS, is_attribute};
+use super::operators::{KEYWORDS, is_attribute, name, op};
 use super::source::{Kind, Token};
 
 /// Name of the filter that checks a value bound to a name.
@@ -13,20 +13,6 @@ pub(super) const BOUND_FILTER: &str = "__bound";
 pub(super) const ARGUMENT_FILTER: &str = "__argument";
 /// Name of the filter that checks an attribute of a namespace.
 pub(super) const KEPT_FILTER: &str = "__kept";
-
-fn op(op: &'static str) -> Token {
-    Token {
-        kind: Kind::Op(op),
-        newlines: 0,
-    }
-}
-
-fn name(name: &str) -> Token {
-    Token {
-        kind: Kind::Name(name.to_owned()),
-        newlines: 0,
-    }
-}
 
 /// Adds the filters to a block tag. Returns the names for which the tag must be followed by a check of its own.
 pub(super) fn check_bindings(tokens: &mut Vec<Token>) -> Vec<String> {

@@ -90,14 +90,16 @@ pub(super) fn iterate_as_python(tokens: &mut Vec<Token>) {
     }
 }
 
-fn op(op: &'static str) -> Token {
+/// An operator as a token.
+pub(super) fn op(op: &'static str) -> Token {
     Token {
         kind: Kind::Op(op),
         newlines: 0,
     }
 }
 
-fn name(name: &str) -> Token {
+/// A name as a token.
+pub(super) fn name(name: &str) -> Token {
     Token {
         kind: Kind::Name(name.to_owned()),
         newlines: 0,

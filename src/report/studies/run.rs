@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::compare::{DEFINITIONS, Figures, Reading, requests};
 use super::json_file;
+use super::simulation::POOL_COLUMNS;
 use crate::base::Distribution;
 use crate::base::error::{Error, Location, Result};
 use crate::base::quantile::percentile_sorted;
@@ -72,25 +73,31 @@ pub(super) fn read_page(folder: &Path, command: &str) -> Result<Page> {
 
 /// The pools, the autoscaler and the seed.
 fn lead(summary: &Value) -> String {
+    let policy = summary["scaling"]["policy"].as_str();
+    // With an autoscaler, the number of a pool counts every instance that existed.
+    let over = match policy {
+        Some(_) => " over the run",
+        None => "",
+    };
     let pools = summary["pools"].as_array().into_iter().flatten();
     let mut parts: Vec<String> = pools
         .map(|pool| {
             format!(
-                "{} {} of {} x {}",
-                pool["instances"],
+                "{}: {} instances{over}, each {} x {}",
                 json_file::shown(&pool["pool"]),
+                pool["instances"],
                 pool["gpus"],
                 json_file::shown(&pool["sku"])
             )
         })
         .collect();
-    if let Some(policy) = summary["scaling"]["policy"].as_str() {
+    if let Some(policy) = policy {
         parts.push(format!("autoscaler {policy}"));
     }
     if let Some(seed) = summary["seed"].as_u64() {
         parts.push(format!("seed {seed}"));
     }
-    parts.join(", ")
+    parts.join("; ")
 }
 
 fn tiles(summary: &Value, figures: &Figures) -> Vec<(String, String)> {
@@ -224,18 +231,9 @@ fn pools(summary: &Value) -> Option<Table> {
             json_file::ratio_cell(&pool["peak_kv_usage"]),
         ]
     };
-    let header = [
-        "pool",
-        "GPUs",
-        "instances",
-        "blocks each",
-        "busy",
-        "KV used, mean",
-        "KV used, peak",
-    ];
     Some(Table {
         caption: "Pools".into(),
-        header: header.map(Into::into).to_vec(),
+        header: POOL_COLUMNS.map(Into::into).to_vec(),
         rows: pools.iter().map(row).collect(),
     })
 }

@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_skip_what_nobody_asks_for() {
+    fn objects_skip_keys_that_are_not_asked_for() {
         let line = br#" {"a": {"x": [1, "}"]}, "b\u0041": 7, "n": null, "s": "q\"r"} "#;
         let mut seen = Vec::new();
         Scanner::new(line)

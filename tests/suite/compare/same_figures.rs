@@ -219,11 +219,11 @@ fn a_run_without_an_autoscaler_has_the_same_figures_too() {
 }
 
 #[test]
-fn a_cluster_that_serves_nobody_has_no_figures() {
+fn a_cluster_that_finishes_no_request_has_no_figures() {
     let folder = tempfile::tempdir().expect("folder");
     let root = text(&folder.path().join("results"));
     let trace = text(&trace(folder.path(), "conv.csv", 20));
-    let cluster = text(&folder.path().join("nobody.toml"));
+    let cluster = text(&folder.path().join("too-small.toml"));
     let (before, _) = TURNS.split_once("[autoscaling]").expect("a section");
     // Blocks for 48 tokens: every prompt is too large.
     std::fs::write(&cluster, before.replace("blocks = 4000", "blocks = 3")).expect("writes");

@@ -136,7 +136,7 @@ fn files_that_the_library_would_fail_on_are_refused_with_one_line() {
         ),
         (
             bpe(json!({"vocab": {"a": 0, "b": 1, "ab": 4_294_967_295_u32}})),
-            "`model.vocab` has 3 tokens, but an id of 4294967295; at most 1048588 is accepted for so many",
+            "`model.vocab` has 3 tokens, and the largest id is 4294967295; the accepted maximum for this number of tokens is 1048588",
         ),
         (
             bpe(json!({"vocab": {"a": 0, "b": 1, "ab": 1}})),

@@ -1,9 +1,13 @@
 //! A model's own `tokenizer.json`.
 //!
-//! The usual vocabularies of bytes are encoded by this program, which has its tables ready in a fraction of the time
-//! (`merges`), until there is so much text that the library's faster encoding pays. Other kinds that have been compared id by id go to the `tokenizers` crate's pipeline (1.0, `pipeline`), and all
-//! others to its released implementation, which is the reference itself (`released`). What either would not survive is
-//! refused before it gets there (`check`).
+//! Three implementations encode text:
+//!
+//! - Byte-level BPE with one of the usual patterns: this program's own (`merges`), whose tables take a fraction of the time to build.
+//!   After [`MUCH_TEXT`] bytes of text, the crate's pipeline takes over, because it encodes faster once it is built.
+//! - Other kinds whose ids were compared with the reference: the pipeline of the crate `tokenizers` 1.0 (`pipeline`).
+//! - All others: the released crate `tokenizers` 0.23, which is the reference itself (`released`).
+//!
+//! Both crates panic or exhaust memory on some malformed files; `check` refuses those first.
 
 mod check;
 mod cuts;

@@ -54,7 +54,7 @@ impl Vocabulary {
         };
         if u64::from(largest) > largest_allowed(count) {
             return Err(format!(
-                "`model.vocab` has {count} tokens, but an id of {largest}; at most {} is accepted for so many",
+                "`model.vocab` has {count} tokens, and the largest id is {largest}; the accepted maximum for this number of tokens is {}",
                 largest_allowed(count)
             ));
         }

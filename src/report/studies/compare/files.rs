@@ -36,11 +36,22 @@ fn spare_full_comparison(folder: &Path) -> Result<()> {
     }
 }
 
-/// Maximum number of scenarios whose charts are drawn; drawing them takes most of the time of a comparison.
-pub const MOST_DRAWN: usize = 2;
+/// Maximum number of scenarios whose charts are all drawn.
+const MOST_DRAWN: usize = 12;
 
-/// Writes `results_summary.csv` and `comparison.json`, and for each scenario `summary_table.csv` and, for the first
-/// [`MOST_DRAWN`], the charts. If there are several scenarios, each has its own folder. `done` counts the scenarios, for a
+/// Number of scenarios whose charts are drawn if there are more than [`MOST_DRAWN`]: drawing would take most of the time.
+const DRAWN_OF_MANY: usize = 2;
+
+/// How many of `scenarios` have their charts drawn, counted from the first.
+pub fn drawn(scenarios: usize) -> usize {
+    match scenarios > MOST_DRAWN {
+        true => DRAWN_OF_MANY,
+        false => scenarios,
+    }
+}
+
+/// Writes `results_summary.csv` and `comparison.json`, and for each scenario `summary_table.csv` and, for those
+/// of [`drawn`], the charts. If there are several scenarios, each has its own folder. `done` counts the scenarios, for a
 /// progress bar.
 ///
 /// # Errors
@@ -59,13 +70,15 @@ pub fn write(
     if !comparison.reading.quick {
         results_summary(comparison, &folder.join("results_summary.csv"))?;
     }
-    for (number, scenario) in comparison.scenarios().iter().enumerate() {
+    let scenarios = comparison.scenarios();
+    let drawn = drawn(scenarios.len());
+    for (number, scenario) in scenarios.iter().enumerate() {
         let own = match scenario.label.as_str() {
             "" => folder.to_path_buf(),
             label => folder.join(label),
         };
         summary_table(scenario, &own.join("summary_table.csv"))?;
-        if number < MOST_DRAWN {
+        if number < drawn {
             charts::save(&charts::all(scenario, comparison.reading.quick), &own)?;
         }
         done.fetch_add(1, Ordering::Relaxed);
@@ -167,4 +180,14 @@ fn row(run: &ComparedRun) -> Vec<String> {
         key.scheduler.clone(),
     ]);
     row
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::report::studies::compare::files::drawn;
+
+    #[test]
+    fn charts_of_up_to_twelve_scenarios_are_drawn() {
+        assert_eq!([1, 6, 12, 13, 100].map(drawn), [1, 6, 12, 2, 2]);
+    }
 }

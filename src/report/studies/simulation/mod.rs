@@ -9,4 +9,5 @@ mod text;
 pub use chrome_trace::chrome_trace;
 pub use files::{RunFiles, write};
 pub(super) use scaling_files::state_of_name;
+pub(super) use text::POOL_COLUMNS;
 pub use text::{text, value};

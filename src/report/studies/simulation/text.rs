@@ -194,16 +194,16 @@ fn pools(serving: &Serving) -> String {
             ]
         })
         .collect();
-    table(
-        &[
-            "pool",
-            "GPUs",
-            "instances",
-            "blocks each",
-            "busy",
-            "KV used, mean",
-            "KV used, peak",
-        ],
-        &rows,
-    )
+    table(&POOL_COLUMNS, &rows)
 }
+
+/// Columns of the table of pools.
+pub(in crate::report::studies) const POOL_COLUMNS: [&str; 7] = [
+    "pool",
+    "GPUs",
+    "instances",
+    "blocks each",
+    "busy",
+    "KV used, mean",
+    "KV used, peak",
+];
